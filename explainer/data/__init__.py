@@ -1,0 +1,5 @@
+"""LightningDataModules: one `Batch` for every data set. The imports here are the registry."""
+
+from explainer.data.base import VOID, Batch, ImageDataModule, ImageDataset, Sample, collate
+
+__all__ = ["VOID", "Batch", "ImageDataModule", "ImageDataset", "Sample", "collate"]
