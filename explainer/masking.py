@@ -1,0 +1,88 @@
+"""Masks and images: aggregate class masks, scale maps, and show an image through a mask.
+
+S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
+Attributions, NeurIPS 2022 (section 3).
+"""
+
+import torch
+from torch import Tensor
+
+
+def composite(image: Tensor, mask: Tensor, infill: Tensor) -> Tensor:
+    r"""Show an image where the mask is 1 and the infill where it is 0.
+
+    .. math:: m \odot x + (1 - m) \odot \text{infill}
+
+    Args:
+        image: (B, 3, H, W) in [0, 1].
+        mask: (B, 1, H, W) in [0, 1], 1 = keep.
+        infill: Anything that broadcasts to `image`, in [0, 1].
+
+    Returns:
+        (B, 3, H, W).
+
+    Example:
+        >>> image = torch.rand(2, 3, 4, 4)
+        >>> torch.equal(composite(image, torch.ones(2, 1, 4, 4), torch.zeros(1, 3, 1, 1)), image)
+        True
+    """
+    return mask * image + (1 - mask) * infill
+
+
+def target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tensor:
+    r"""Maximum over the masks of the classes present, pixel by pixel.
+
+    .. math:: m[i, j] = \max_{c \in \mathcal{Y}} s_c[i, j]
+
+    Args:
+        masks: (B, K, H, W) in [0, 1]; or logits, with `absent` = -inf: the sigmoid of their maximum is the same.
+        labels: (B, K) multi-hot.
+        absent: Value of an image without any label (the paper does not define one): nothing is kept.
+
+    Returns:
+        (B, 1, H, W).
+
+    Example:
+        >>> masks = torch.tensor([0.2, 0.9, 0.4]).view(1, 3, 1, 1)
+        >>> target_mask(masks, torch.tensor([[1.0, 0.0, 1.0]])).item() == masks[0, 2].item()
+        True
+    """
+    return masks.masked_fill(labels[:, :, None, None] == 0, absent).amax(1, keepdim=True)
+
+
+def non_target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tensor:
+    r"""Maximum over the masks of the classes that are *not* present.
+
+    .. math:: n[i, j] = \max_{c \notin \mathcal{Y}} s_c[i, j]
+
+    Args:
+        masks: (B, K, H, W), as for `target_mask`.
+        labels: (B, K) multi-hot.
+        absent: Value of an image that has every label.
+
+    Returns:
+        (B, 1, H, W).
+
+    Example:
+        >>> masks = torch.tensor([0.2, 0.9, 0.4]).view(1, 3, 1, 1)
+        >>> non_target_mask(masks, torch.tensor([[0.0, 1.0, 0.0]])).item() == masks[0, 2].item()
+        True
+    """
+    return target_mask(masks, 1 - labels, absent)
+
+
+def min_max(maps: Tensor) -> Tensor:
+    """Scale every map to [0, 1] by its own minimum and maximum; a constant map becomes 0.
+
+    Args:
+        maps: (..., H, W), any real values.
+
+    Returns:
+        The same shape, in [0, 1].
+
+    Example:
+        >>> min_max(torch.tensor([[[2.0, 4.0, 3.0]]])).tolist()
+        [[[0.0, 1.0, 0.5]]]
+    """
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    return torch.where(high > low, (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
