@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 def multilabel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

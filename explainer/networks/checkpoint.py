@@ -1,0 +1,110 @@
+"""Read a checkpoint of this project: safely, and without the Trainer, the data set or the classifier's own file.
+
+A checkpoint is a Lightning checkpoint whose key "explainer" describes how to build its networks again, in plain
+values: kind, classes, multilabel, image_size, the explanandum's and the masker's specs.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from explainer.errors import InputError
+from explainer.networks.build import TRUSTED, load_state, read_tensors
+
+if TYPE_CHECKING:
+    from explainer.networks.explanandum import Explanandum
+    from explainer.networks.masker import Masker
+
+KEY = "explainer"
+
+
+def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description and weights of a checkpoint; no code in the file is run.
+
+    Args:
+        path: A file that train.py wrote.
+        kind: "classifier" or "explainer", when only that one will do.
+
+    Returns:
+        The description, and name → tensor.
+
+    Raises:
+        InputError: The file is missing, is no checkpoint, is not of this project, or is of another kind.
+    """
+    content = read_tensors(path)
+    if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
+        raise InputError(f"{path} is not a checkpoint that train.py of this project wrote")
+    spec = content[KEY]
+    if kind is not None and spec["kind"] != kind:
+        raise InputError(f"{path} is the checkpoint of a {spec['kind']}, but a {kind} is needed here")
+    return spec, content["state_dict"]
+
+
+def reject_untrusted(network: str, path: str | Path, allow: Sequence[str] = ()) -> None:
+    """Refuse a checkpoint that names a callable of a package nobody vouched for: building it would run that code.
+
+    Args:
+        network: The name in the checkpoint.
+        path: The checkpoint.
+        allow: Packages that the caller trusts.
+
+    Raises:
+        InputError: The name's package is neither trusted nor allowed.
+
+    Example:
+        >>> reject_untrusted("os.system", "x.ckpt")
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: x.ckpt builds its classifier by os.system: if you trust it, allow the package 'os'
+    """
+    package = network.split(".")[0]
+    if "." in network and "/" not in network and package not in (*TRUSTED, *allow):
+        raise InputError(f"{path} builds its classifier by {network}: if you trust it, allow the package {package!r}")
+
+
+def part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The weights of one of a module's networks.
+
+    Args:
+        state: Name → tensor of the whole module.
+        name: The network's attribute.
+
+    Returns:
+        Its weights, with the prefix taken off.
+
+    Example:
+        >>> list(part({"masker.a": torch.ones(1), "explanandum.b": torch.ones(1)}, "masker"))
+        ['a']
+    """
+    return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+
+
+def load_explainer(
+    path: str | Path, map_location: str | torch.device = "cpu", allow: Sequence[str] = ()
+) -> tuple["Explanandum", "Masker", dict[str, Any]]:
+    """Both networks of an Explainer's checkpoint, in evaluation mode.
+
+    Args:
+        path: A file that train.py wrote for an Explainer.
+        map_location: Device to put them on.
+        allow: Packages whose callables the checkpoint may name.
+
+    Returns:
+        The explanandum, the masker, and the checkpoint's description.
+
+    Raises:
+        InputError: As `read_checkpoint` and `reject_untrusted`, or the weights do not fit.
+    """
+    from explainer.networks.explanandum import Explanandum
+    from explainer.networks.masker import Masker
+
+    spec, state = read_checkpoint(path, "explainer")
+    explanandum = Explanandum(str(path), allow=allow)
+    masker = Masker(**spec["masker"])
+    masker.build(len(spec["classes"]))
+    load_state(masker, part(state, "masker"), str(path))
+    masker.requires_grad_(False)
+    return explanandum.to(map_location), masker.eval().to(map_location), spec

@@ -1,0 +1,95 @@
+"""The Explainer's network: an image in, one mask a class out.
+
+S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
+Attributions, NeurIPS 2022 (section 4): DeepLabV3 with a ResNet-50 trained from scratch. The published code loads an
+ImageNet encoder nevertheless: `encoder_weights: imagenet` reproduces that.
+"""
+
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from explainer.errors import InputError
+from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
+
+
+class Masker(nn.Module):
+    """A segmentation network of segmentation-models-pytorch; `build` gives it the number of classes.
+
+    Args:
+        encoder: Any encoder of segmentation-models-pytorch ("resnet50", "mobilenet_v2", "tu-resnet18d", …).
+        encoder_weights: None trains from scratch, as the paper says; "imagenet" needs a network once.
+        architecture: "DeepLabV3" as in the paper, or another one of the library ("DeepLabV3Plus", "Unet", …).
+        arguments: Further arguments of the architecture (encoder_output_stride, decoder_channels, …).
+
+    Example:
+        >>> masker = Masker("resnet18"); masker.build(5)
+        >>> masker(torch.rand(1, 3, 40, 64)).shape
+        torch.Size([1, 5, 40, 64])
+    """
+
+    def __init__(
+        self, encoder: str = "resnet50", encoder_weights: str | None = None, architecture: str = "DeepLabV3",
+        arguments: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.encoder, self.encoder_weights, self.architecture = encoder, encoder_weights, architecture
+        self.arguments = dict(arguments or {})
+        self.network: nn.Module | None = None
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What a checkpoint needs to build this network again; the weights come from the checkpoint."""
+        return {"encoder": self.encoder, "architecture": self.architecture, "arguments": self.arguments}
+
+    def build(self, num_classes: int) -> None:
+        """Make the network, with `num_classes` output channels; a second call changes nothing.
+
+        Raises:
+            InputError: The encoder, the architecture or an argument is unknown, or the weights cannot be had.
+        """
+        if self.network is not None:
+            return
+        if not hasattr(smp, self.architecture):
+            raise InputError(f"masker architecture {self.architecture!r} is not in segmentation-models-pytorch")
+        try:
+            self.network = getattr(smp, self.architecture)(
+                encoder_name=self.encoder, encoder_weights=self.encoder_weights, classes=num_classes, **self.arguments
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"masker: {str(error).splitlines()[0][:200]}") from error
+        except Exception as error:  # the hub's many errors without a network
+            if self.encoder_weights is None:
+                raise
+            raise InputError(
+                f"cannot download encoder_weights {self.encoder_weights!r} of {self.encoder!r}: use null, or a network"
+            ) from error
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Mask logits; the sigmoid of them is the class masks.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1], of any size.
+
+        Returns:
+            (B, K, H, W).
+        """
+        if self.network is None:
+            raise RuntimeError("call build(num_classes) first")
+        size = image.shape[-2:]
+        fitting = [max(32, 32 * round(side / 32)) for side in size]
+        normalised = (image - self.mean) / self.std
+        if list(size) != fitting:
+            normalised = F.interpolate(normalised, fitting, mode="bilinear", align_corners=False)
+        if self.training and len(image) == 1:  # BatchNorm of a pooled branch needs two values a channel
+            logits = self.network(normalised.expand(2, -1, -1, -1))[:1]
+        else:
+            logits = self.network(normalised)
+        if list(size) != fitting:
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return logits
