@@ -162,6 +162,7 @@ def head(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
         >>> head(models.resnet18())[0]
         'fc'
     """
+    layers: list[tuple[str, nn.Linear | nn.Conv2d]]
     layers = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear)]
     layers = layers or [
         (n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)

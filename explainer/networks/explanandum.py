@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from explainer.errors import InputError
-from explainer.networks.build import build_network, load_state, num_outputs, replace_head
+from explainer.networks.build import build_network, head, load_state, num_outputs, replace_head
 from explainer.networks.checkpoint import part, read_checkpoint, reject_untrusted
 from explainer.networks.taps import find_taps
 
@@ -35,6 +35,9 @@ class Explanandum(nn.Module):
         >>> Explanandum("alexnet", num_classes=3)(torch.rand(2, 3, 64, 64)).shape
         torch.Size([2, 3])
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self, network: str = "vgg16", weights: str | None = None, num_classes: int | None = None,
@@ -140,10 +143,11 @@ class Explanandum(nn.Module):
         self.requires_grad_(False)
         self.train()
 
-    def unfreeze(self) -> None:
-        """Make it an ordinary trainable network."""
-        self.frozen = False
-        self.requires_grad_(True)
+    def unfreeze(self, *, head_only: bool = False) -> None:
+        """Make it an ordinary trainable network, or only its last layer, with the rest as frozen features."""
+        self.frozen, self.mode = head_only, "eval"
+        self.requires_grad_(not head_only)
+        head(self.network)[1].requires_grad_(True)
         self.train()
 
     def train(self, mode: bool = True) -> "Explanandum":

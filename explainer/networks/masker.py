@@ -31,6 +31,9 @@ class Masker(nn.Module):
         torch.Size([1, 5, 40, 64])
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, encoder: str = "resnet50", encoder_weights: str | None = None, architecture: str = "DeepLabV3",
         arguments: dict[str, Any] | None = None,

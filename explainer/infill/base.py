@@ -1,0 +1,23 @@
+"""What stands where the mask is 0: the interface."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class Infill(ABC):
+    """From an image and a mask to the picture that shows through where the mask is 0."""
+
+    @abstractmethod
+    def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """Make the infill.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            mask: (B, 1, H, W), 1 = keep; for infills that look at what stays visible.
+            generator: Of stochastic infills; None takes PyTorch's own.
+
+        Returns:
+            In [0, 1], of a shape that broadcasts to `image`.
+        """

@@ -1,0 +1,27 @@
+"""One colour."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from explainer.infill.base import Infill
+
+
+class Constant(Infill):
+    """The same colour everywhere.
+
+    Args:
+        colour: RGB in [0, 1]; ImageNet's mean by default, a zero at the input of most classifiers.
+
+    Example:
+        >>> Constant((0.0, 0.5, 1.0))(torch.rand(2, 3, 4, 4)).flatten().tolist()
+        [0.0, 0.5, 1.0]
+    """
+
+    def __init__(self, colour: Sequence[float] = (0.485, 0.456, 0.406)) -> None:
+        self.colour = tuple(colour)
+
+    def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """(1, 3, 1, 1)."""
+        return torch.tensor(self.colour, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)

@@ -1,0 +1,33 @@
+"""Random fills.
+
+P. Dabkowski, Y. Gal: Real Time Image Saliency for Black Box Classifiers, NeurIPS 2017. Ranges are of the published
+code; they are taken here in [0, 1] around mid-grey.
+"""
+
+import torch
+from torch import Tensor
+
+from explainer.infill.base import Infill
+from explainer.infill.blur import gaussian_blur
+
+
+class BlurOrColour(Infill):
+    """RTIS: with even chance a blur of the image or a random colour with noise, drawn once a batch.
+
+    Args:
+        sigma: Of the blur, in pixels.
+        colour: The colour is uniform within ± this around 0.5.
+        noise: Standard deviation of the Gaussian noise on the colour.
+    """
+
+    def __init__(self, sigma: float = 10.0, colour: float = 0.33, noise: float = 0.11) -> None:
+        self.sigma, self.colour, self.noise = sigma, colour, noise
+
+    def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """(B, 3, H, W)."""
+        device = image.device if generator is None else generator.device
+        if torch.rand((), generator=generator, device=device) < 0.5:
+            return gaussian_blur(image, self.sigma)
+        shade = 0.5 + self.colour * (2 * torch.rand(1, 3, 1, 1, generator=generator, device=device) - 1)
+        grain = self.noise * torch.randn(image.shape, generator=generator, device=device)
+        return (shade + grain).clamp(0, 1).to(image)

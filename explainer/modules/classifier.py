@@ -1,0 +1,95 @@
+"""Train or fine-tune an explanandum.
+
+Settings of the Explainer paper's classifiers (S. Stalder et al., NeurIPS 2022): ImageNet weights, a new head, binary
+cross-entropy, Adam at 1e-5 for VGG-16 and 1e-4 for ResNet-50.
+"""
+
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MultilabelAveragePrecision,
+    MultilabelF1Score,
+)
+
+from explainer.losses import multilabel_cross_entropy, single_label_cross_entropy
+from explainer.modules.base import SaliencyModule, require_finite
+from explainer.networks import Explanandum
+
+
+class Classifier(SaliencyModule):
+    """An image classifier; best by validation mAP (accuracy for one label an image).
+
+    Args:
+        explanandum: The network; its head is made to fit the data set's classes.
+        optimizer: From parameters to an optimizer.
+        scheduler: From an optimizer to a learning-rate scheduler, or None.
+        scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
+        head_only: Train only the last layer, on the features of frozen weights in evaluation mode.
+    """
+
+    kind, monitor, monitor_mode = "classifier", "val/score", "max"
+
+    def __init__(
+        self, explanandum: Explanandum, optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: LRSchedulerCallable | None = None, scheduler_interval: Literal["epoch", "step"] = "epoch",
+        head_only: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(optimizer, scheduler, scheduler_interval)
+        self.explanandum, self.head_only = explanandum, head_only
+
+    def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
+        """Fit the head, unfreeze, and make the metrics of validation and test."""
+        self.explanandum.describe_classes(classes, multilabel, new_head=True)
+        self.explanandum.unfreeze(head_only=self.head_only)
+        count = len(classes)
+        scores: dict[str, Any]
+        if self.explanandum.multilabel:
+            scores = {"score": MultilabelAveragePrecision(count), "f1": MultilabelF1Score(count)}
+        else:
+            scores = {"score": MulticlassAccuracy(count, average="micro"), "f1": MulticlassF1Score(count)}
+        self.val_scores = MetricCollection(scores, prefix="val/")
+        self.test_scores = self.val_scores.clone(prefix="test/")
+
+    def description(self) -> dict[str, Any]:
+        """Classes and network."""
+        network = self.explanandum
+        return {"classes": list(network.classes), "multilabel": network.multilabel, "explanandum": network.spec}
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] → logits (B, K)."""
+        return self.explanandum(image)
+
+    def shared_step(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
+        """Loss and logits of a batch."""
+        logits = self(batch.image).float()
+        loss = multilabel_cross_entropy if self.explanandum.multilabel else single_label_cross_entropy
+        terms = {"loss": loss(logits, batch.labels).mean()}
+        require_finite(terms, self.global_step)
+        self.record(stage, terms, len(batch.id))
+        return terms["loss"], logits
+
+    def training_step(self, batch: Any, index: int) -> Tensor | None:
+        """None for a batch in which no image could be read."""
+        return self.shared_step(batch, "train")[0] if batch.id else None
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        """Loss and scores."""
+        self._score(batch, "val", self.val_scores)
+
+    def test_step(self, batch: Any, index: int) -> None:
+        """Loss and scores."""
+        self._score(batch, "test", self.test_scores)
+
+    def _score(self, batch: Any, stage: str, scores: MetricCollection) -> None:
+        if not batch.id:
+            return
+        logits = self.shared_step(batch, stage)[1]
+        truth = batch.labels.long() if self.explanandum.multilabel else batch.labels.argmax(1)
+        scores.update(self.explanandum.probabilities(logits), truth)
+        self.log_dict(scores, batch_size=len(batch.id), prog_bar=True)
