@@ -1,5 +1,32 @@
 """Saliency for image classifiers: the amortized Explainer, the methods it is compared with, and what judges them."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explainer.errors import InputError
 from explainer.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from explainer.inference import Explainer
+
+__all__ = ["InputError", "__version__", "load"]
+
+
+def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ()) -> "Explainer":
+    """Load a trained Explainer for inference; the checkpoint is all that it takes.
+
+    Args:
+        path: checkpoints/<config>.ckpt, as train.py wrote it. It is read without unpickling.
+        device: Where to run; None takes the GPU when there is one.
+        allow: Packages, besides torchvision and timm, whose callables the checkpoint may name.
+
+    Returns:
+        An object with `masks(images)`, `probabilities(images)`, `explain(photo)` and `classes`.
+
+    Raises:
+        InputError: No file, no checkpoint, or the checkpoint of a classifier.
+    """
+    from explainer.inference import Explainer
+
+    return Explainer(path, device, allow)

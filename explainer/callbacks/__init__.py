@@ -1,1 +1,7 @@
-"""TODO callbacks"""
+"""What is kept and shown during training. The imports here are the registry."""
+
+from explainer.callbacks.gallery import Gallery
+from explainer.callbacks.resume import Resume
+from explainer.callbacks.tracking import Tracker
+
+__all__ = ["Gallery", "Resume", "Tracker"]

@@ -315,8 +315,9 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             generator=torch.Generator().manual_seed(self.seed),
         )  # fmt: skip
         if name == "train" and self.trainer is not None:
-            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
-            sampler.skip_batches(done % len(loader))  # a checkpoint of a finished epoch holds all its batches
+            sampler.set_epoch(self.trainer.current_epoch)  # loader workers start before Lightning says which epoch it is
+            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+            sampler.skip_batches(done % len(loader))  # a checkpoint of a finished epoch counts all its batches
         return loader
 
     def train_dataloader(self) -> DataLoader:

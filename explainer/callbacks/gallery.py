@@ -1,0 +1,138 @@
+"""Pictures of what the Explainer has learned so far: the same validation images again and again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import wandb
+from PIL import Image
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor
+
+from explainer.masking import composite, non_target_mask, target_mask
+from explainer.rendering import Tile, gallery, heat_map, overlay, to_pil
+
+HEADER = ["image", "target mask", "non-target mask", "image × mask", "image × complement"]
+
+
+class Gallery(pl.Callback):
+    """Logs a gallery of an Explainer's masks, to wandb and as PNG in the run's folder.
+
+    A row an image: the image, the target mask, the non-target mask, the image through the mask and through its
+    complement with the explanandum's probabilities under them, and one mask for each class present.
+
+    Args:
+        images: How many validation images, evenly spread over the split; 0 turns the gallery off.
+        every_n_steps: Also within an epoch, every so many training steps; None only at the end of validation.
+        classes: At most so many class masks a row.
+    """
+
+    def __init__(self, images: int = 6, every_n_steps: int | None = None, classes: int = 3) -> None:
+        self.images, self.every_n_steps, self.classes = images, every_n_steps, classes
+        self._fixed: tuple[Tensor, Tensor] | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """At the end of each validation."""
+        self._show(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """At the cadence."""
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            self._show(trainer, pl_module)
+
+    def _show(self, trainer: pl.Trainer, module: Any) -> None:
+        if not self.images or module.kind != "explainer" or not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        if self._fixed is None:
+            self._fixed = validation_images(trainer.datamodule.split("val"), self.images)  # type: ignore[attr-defined]
+        images, labels = (t.to(module.device) for t in self._fixed)
+        training = module.training
+        module.eval()
+        with torch.no_grad():
+            masks = module(images)
+            picture = draw(module, images, labels, masks, self.classes)
+        module.train(training)
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            folder = Path(trainer.default_root_dir) / "gallery"
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.save(folder / f"step_{trainer.global_step:07d}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                labelled = wandb_masks(images, masks, module.explanandum.classes)
+                logged = {"gallery": wandb.Image(picture), "class masks": labelled}
+                logger.log_metrics(logged, step=trainer.global_step)  # type: ignore[arg-type]
+
+
+def validation_images(dataset: Any, count: int) -> tuple[Tensor, Tensor]:
+    """Images and labels, evenly spread over a data set; unreadable ones are passed over.
+
+    Args:
+        dataset: An `ImageDataset`.
+        count: At most so many.
+
+    Returns:
+        (N, 3, H, W) in [0, 1] and (N, K).
+    """
+    chosen = range(0, len(dataset), max(1, len(dataset) // count))
+    samples = [s for s in (dataset[i] for i in chosen) if s is not None][:count]
+    return torch.stack([s.image for s in samples]), torch.stack([s.labels for s in samples])
+
+
+def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) -> Image.Image:
+    """The gallery's picture.
+
+    Args:
+        module: An `AmortizedExplainer`.
+        images: (N, 3, H, W) in [0, 1].
+        labels: (N, K) multi-hot.
+        masks: (N, K, H, W) in [0, 1].
+        most: Class masks a row.
+
+    Returns:
+        The picture.
+    """
+    explanandum = module.explanandum
+    target, other = target_mask(masks, labels), non_target_mask(masks, labels)
+    infill = explanandum.mean_colour
+    kept, removed = composite(images, target, infill), composite(images, 1 - target, infill)
+    scores = [explanandum.probabilities(explanandum(i).float()) for i in (images, kept, removed)]
+    rows = []
+    for n in range(len(images)):
+        present = labels[n].nonzero().flatten().tolist()
+
+        def said(stage: int, n: int = n, present: list[int] = present) -> str:
+            probabilities = scores[stage][n]
+            named = present[:3] or [int(probabilities.argmax())]
+            return ", ".join(f"{explanandum.classes[c]} {probabilities[c]:.2f}" for c in named)
+
+        row = [
+            Tile(to_pil(images[n]), said(0)),
+            Tile(overlay(images[n], target[n]), f"area {target[n].mean():.2f}"),
+            Tile(heat_map(other[n]), f"area {other[n].mean():.2f}"),
+            Tile(to_pil(kept[n]), said(1)),
+            Tile(to_pil(removed[n]), said(2)),
+        ]
+        row += [Tile(overlay(images[n], masks[n, c : c + 1]), f"mask of {explanandum.classes[c]}") for c in present[:most]]
+        rows.append(row)
+    return gallery(rows, header=HEADER + ["class mask"] * (max(map(len, rows)) - len(HEADER)))
+
+
+def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list[wandb.Image]:
+    """Images with the strongest class's mask as an overlay that wandb can switch on and off.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1].
+        masks: (N, K, H, W) in [0, 1].
+        classes: K names.
+
+    Returns:
+        N pictures; label 0 is where every mask is below 0.5.
+    """
+    strength, label = masks.max(1)
+    label = torch.where(strength > 0.5, label + 1, 0).to(torch.uint8 if len(classes) < 255 else torch.int32)
+    names = {0: "none"} | {i + 1: name for i, name in enumerate(classes)}
+    overlays = [{"explainer": {"mask_data": data.cpu().numpy(), "class_labels": names}} for data in label]
+    return [wandb.Image(to_pil(image), masks=o) for image, o in zip(images, overlays, strict=True)]

@@ -1,0 +1,265 @@
+"""One parser for train.py and evaluate.py: the classes' signatures and docstrings are the schema."""
+
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from jsonargparse import ActionConfigFile, Namespace
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+
+import explainer.attribution
+import explainer.data
+import explainer.infill
+import explainer.modules  # noqa: F401  (imports are the registry: short class names resolve among them)
+from explainer.callbacks import Gallery, Resume, Scores, Tracker
+from explainer.callbacks.resume import LAST
+from explainer.data import ImageDataModule
+from explainer.errors import InputError
+from explainer.evaluation.settings import Evaluation
+from explainer.modules import SaliencyModule
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+RUNS, CHECKPOINTS = Path("runs"), Path("checkpoints")
+_FORWARDED = ("data", "trainer.accelerator", "trainer.devices", "trainer.precision", "trainer.fast_dev_run",
+              "trainer.logger", "trainer.enable_progress_bar")  # fmt: skip
+
+
+def find_config(name: str) -> str:
+    """A config's path: as given when it exists, else below configs/.
+
+    Args:
+        name: Such as "voc_vgg16.yaml".
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: There is no such file in either place; names those that there are.
+
+    Example:
+        >>> Path(find_config("defaults.yaml")).parent.name
+        'configs'
+    """
+    for path in (Path(name), CONFIGS / name):
+        if path.is_file():
+            return str(path)
+    known = ", ".join(sorted(p.name for p in CONFIGS.glob("*_*.yaml")))
+    raise InputError(f"no config {name}; in configs/ there are {known}")
+
+
+class ConfigAction(ActionConfigFile):
+    """Resolves a bare name in configs/, from any working directory."""
+
+    def __call__(self, parser: Any, cfg: Namespace, values: Any, option_string: str | None = None) -> None:
+        """Read the file."""
+        super().__call__(parser, cfg, find_config(str(values)), option_string)
+
+
+class ExplainerCLI(LightningCLI):
+    """Model, data and Trainer from YAML; `evaluating` leaves out model and Trainer."""
+
+    def __init__(self, args: Sequence[str] | None = None, evaluating: bool = False) -> None:
+        self.arguments = list(sys.argv[1:] if args is None else args)
+        self.evaluating = evaluating
+        super().__init__(
+            SaliencyModule, ImageDataModule, run=False, args=self.arguments, subclass_mode_model=True,
+            subclass_mode_data=True, auto_configure_optimizers=False, save_config_callback=None,
+            load_from_checkpoint_support=False, seed_everything_default=42,
+            parser_kwargs={"default_config_files": [str(CONFIGS / "defaults.yaml")]},
+        )  # fmt: skip
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what the constructor was given, whatever the process's own arguments are."""
+        self.config = parser.parse_args(args)
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser whose --config finds bare names in configs/."""
+        parser = LightningArgumentParser(**kwargs)
+        help_text = "A run's YAML; a bare name is looked up in configs/. What follows it overrides it."
+        parser.add_argument("-c", "--config", action=ConfigAction, help=help_text)
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Arguments beside model, data and trainer."""
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help="'last' goes on with a stopped run.")
+        parser.add_argument("--name", type=str | None, default=None, help="Of the run; by default the config's name.")
+        parser.add_argument(
+            "--explanandum_config", type=str | None, default=None,
+            help="Config that trains the explanandum; run first when checkpoints/<its name>.ckpt is missing.",
+        )  # fmt: skip
+        parser.add_lightning_class_args(Gallery, "gallery")
+        parser.add_lightning_class_args(Scores, "scores")
+        parser.add_lightning_class_args(Resume, "resume")
+        parser.add_class_arguments(Evaluation, "evaluation")
+
+    @property
+    def name(self) -> str:
+        """The run's name: `--name`, else the config's."""
+        if self.config.name:
+            return self.config.name
+        paths = self.config.config
+        return Path(str(paths[-1])).stem if paths else "run"
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps its state and its pictures."""
+        return RUNS / self.name
+
+    def before_instantiate_classes(self) -> None:
+        """Train the explanandum first, when its checkpoint is missing."""
+        if self.evaluating or not self.config.explanandum_config:
+            return
+        config = find_config(self.config.explanandum_config)
+        checkpoint = CHECKPOINTS / f"{Path(config).stem}.ckpt"
+        if not checkpoint.is_file():
+            rank_zero_info(f"{checkpoint} is missing: training the explanandum first ({Path(config).name})")
+            train(["--config", config, *forwarded(self.arguments, Path(config).stem)])
+            self._set_seed()
+
+    def instantiate_classes(self) -> None:
+        """Build; evaluate.py needs the data and its own settings only."""
+        if self.evaluating:
+            config = self.config.clone()
+            for key in ("model", "trainer", "gallery", "scores", "resume"):
+                config.pop(key, None)
+            built = self.parser.instantiate_classes(config)
+            self.datamodule, self.evaluation = built.data, built.evaluation
+            return
+        super().instantiate_classes()
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The Trainer, with the run's folder, logger, progress bar and checkpoints."""
+        self.resuming = self.config.ckpt_path == "last"
+        quick = bool(self.config.trainer.fast_dev_run)
+        if not quick:
+            prepare_folder(self.folder, self.resuming)
+        settings: dict[str, Any] = {"default_root_dir": str(self.folder), "enable_checkpointing": not quick}
+        if self.config.trainer.logger in (None, True) and not quick:
+            settings["logger"] = Tracker(self.name, self.folder, resume=self.resuming)
+        best = ModelCheckpoint(
+            self.folder, "best", monitor=self.model.monitor, mode=self.model.monitor_mode, enable_version_counter=False
+        )
+        bar = [] if self.config.trainer.enable_progress_bar is False else [RichProgressBar(leave=True)]
+        self.trainer_defaults = {"callbacks": bar + ([] if quick else [best])}
+        return super().instantiate_trainer(**settings, **kwargs)
+
+
+def forwarded(arguments: Sequence[str], name: str) -> list[str]:
+    """Those command-line arguments that hold for the explanandum's run too: data, devices, precision, logging.
+
+    Args:
+        arguments: Of the Explainer's run.
+        name: Of the explanandum's run, to see whether it was stopped and can go on.
+
+    Returns:
+        Arguments for the explanandum's run.
+
+    Example:
+        >>> forwarded(["--data.init_args.root", "x", "--model.init_args.lr=1", "--trainer.devices=1"], "none")
+        ['--data.init_args.root', 'x', '--trainer.devices=1']
+    """
+    kept: list[str] = []
+    taking = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            key = argument.removeprefix("--").split("=")[0]
+            taking = any(key == f or key.startswith(f"{f}.") for f in _FORWARDED)
+        if taking:
+            kept.append(argument)
+    if (RUNS / name / LAST).is_file():
+        kept += ["--ckpt_path", "last"]
+    return kept
+
+
+@rank_zero_only
+def prepare_folder(folder: Path, resuming: bool) -> None:
+    """Move an earlier run of the same name out of the way, so that nothing computed is lost.
+
+    Args:
+        folder: The run's folder.
+        resuming: Go on in it instead.
+
+    Raises:
+        InputError: There is nothing to go on with.
+    """
+    if resuming:
+        if not (folder / LAST).is_file():
+            raise InputError(f"nothing to go on with: no {folder / LAST}; leave out --ckpt_path last")
+    elif folder.exists():
+        kept = folder.with_name(f"{folder.name}.{time.strftime('%Y%m%d-%H%M%S', time.localtime())}")
+        folder.rename(kept)
+        rank_zero_info(f"an earlier run is kept as {kept} (to go on with it instead: --ckpt_path last)")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def train(args: Sequence[str] | None = None) -> None:
+    """Train what the config names; the best checkpoint ends as checkpoints/<name>.ckpt beside its resolved config.
+
+    Args:
+        args: Command-line arguments; None takes the process's.
+
+    Raises:
+        InputError: Something given cannot be used.
+    """
+    warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # ours is: see EpochSampler
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*The number of training batches.*")
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*modules in eval mode.*")
+    cli = ExplainerCLI(args)
+    path = cli.folder / LAST if cli.resuming else cli.config.ckpt_path
+    if path is not None and not Path(path).is_file():
+        raise InputError(f"no checkpoint {path}")
+    quick = bool(cli.config.trainer.fast_dev_run)
+    if not quick and cli.trainer.is_global_zero:
+        cli.parser.save(cli.config, cli.folder / "config.yaml", skip_none=False, overwrite=True)
+    if isinstance(cli.trainer.logger, Logger) and not quick:
+        cli.trainer.logger.log_hyperparams(cli.config.as_dict())
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=path, weights_only=True)
+    for split, dataset in cli.datamodule._splits.items():
+        if dataset.unreadable:
+            rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
+    if not quick and cli.trainer.is_global_zero:
+        rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
+
+
+def publish(folder: Path, name: str) -> Path:
+    """Put a finished run's best checkpoint, and its resolved config, where inference looks for them.
+
+    Args:
+        folder: The run's.
+        name: The run's.
+
+    Returns:
+        checkpoints/<name>.ckpt.
+    """
+    CHECKPOINTS.mkdir(exist_ok=True)
+    best = folder / "best.ckpt"
+    shutil.copyfile(folder / "config.yaml", CHECKPOINTS / f"{name}.yaml")
+    destination = CHECKPOINTS / f"{name}.ckpt"
+    partial = destination.with_suffix(".partial")
+    shutil.copyfile(best if best.is_file() else folder / LAST, partial)
+    os.replace(partial, destination)
+    return destination
+
+
+def run(command: Any) -> None:
+    """Run a command for a person: input errors in one line, without a traceback; exit status 2.
+
+    Args:
+        command: `train` or `evaluate`.
+    """
+    try:
+        command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,37 @@
+"""Options and fixtures of all tests."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("WANDB_MODE", "offline")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="where the tests run: cpu or cuda")
+    parser.addoption("--slow", action="store_true", help="also what takes minutes")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes: --slow"))
+
+
+@pytest.fixture
+def device(request):
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(autouse=True)
+def random_state_is_left_alone():
+    """Seeds PyTorch for the test, and puts the state back."""
+    state = torch.get_rng_state()
+    torch.manual_seed(0)
+    yield
+    torch.set_rng_state(state)

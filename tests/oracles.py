@@ -1,0 +1,84 @@
+"""Slow NumPy float64 versions written from the papers' equations; nothing of the project is imported here."""
+
+import numpy as np
+
+
+def sigmoid(t):
+    return 1.0 / (1.0 + np.exp(-t))
+
+
+def softmax(z):
+    e = np.exp(z - z.max())
+    return e / e.sum()
+
+
+def cross_entropy(logits, labels):  # Eq. 2, one image
+    total = 0.0
+    for z, y in zip(logits, labels, strict=True):
+        p = sigmoid(z)
+        total += np.log(p) if y else np.log(1 - p)
+    return -total / len(logits)
+
+
+def negative_entropy(logits):  # Eq. 3, one image
+    p = softmax(logits)
+    return sum(q * np.log(q) for q in p) / len(p)
+
+
+def area(mask):
+    return sum(mask[i, j] for i in range(mask.shape[0]) for j in range(mask.shape[1])) / mask.size
+
+
+def bounding_measure(mask, a, b):  # Eq. 4, 5, one mask
+    z = mask.size
+    q_mask = sorted(mask.flatten().tolist(), reverse=True)
+    q_min = [1.0] * int(np.floor(z * a)) + [0.0] * (z - int(np.floor(z * a)))
+    q_max = [1.0] * int(np.floor(z * b)) + [0.0] * (z - int(np.floor(z * b)))
+    low = sum(max(q_min[i] - q_mask[i], 0.0) for i in range(z)) / z
+    high = sum(max(q_mask[i] - q_max[i], 0.0) for i in range(z)) / z
+    return low + high
+
+
+def total_variation(mask, power=1):  # Eq. 7 with reflection at the border
+    h, w = mask.shape
+    total = 0.0
+    for i in range(h):
+        for j in range(w):
+            below = mask[i + 1, j] if i + 1 < h else mask[i - 1, j]
+            right = mask[i, j + 1] if j + 1 < w else mask[i, j - 1]
+            total += abs(mask[i, j] - below) ** power + abs(mask[i, j] - right) ** power
+    return total / mask.size
+
+
+def target(masks, labels, wanted=1):  # maximum over the classes present (or absent), one image
+    chosen = [masks[c] for c in range(len(labels)) if labels[c] == wanted]
+    return np.max(chosen, axis=0) if chosen else np.zeros(masks.shape[1:])
+
+
+def explainer_terms(mask_logits, kept, removed, labels, a, b):  # Eq. 1-8 over a batch
+    terms = {name: [] for name in ("classification", "entropy", "bound", "target_area", "non_target_area", "tv")}
+    for n in range(len(labels)):
+        masks = sigmoid(mask_logits[n])
+        m, other = target(masks, labels[n]), target(masks, labels[n], 0)
+        present = [bounding_measure(masks[c], a, b) for c in range(len(labels[n])) if labels[n][c]]
+        terms["classification"].append(cross_entropy(kept[n], labels[n]))
+        terms["entropy"].append(negative_entropy(removed[n]))
+        terms["bound"].append(sum(present) / len(present) if present else 0.0)
+        terms["target_area"].append(area(m))
+        terms["non_target_area"].append(area(other))
+        terms["tv"].append(total_variation(m) + total_variation(other))
+    return {name: sum(values) / len(values) for name, values in terms.items()}
+
+
+def rtis_terms(mask_logits, kept, removed, labels, exponent):
+    terms = {name: [] for name in ("tv", "area", "preservation", "deletion")}
+    for n in range(len(labels)):
+        m = target(sigmoid(mask_logits[n]), labels[n])
+        classes = [c for c in range(len(labels[n])) if labels[n][c]]
+        terms["tv"].append(total_variation(m, 2))
+        terms["area"].append(area(m))
+        kept_loss = sum(-np.log(sigmoid(kept[n][c])) for c in classes) / len(classes) if classes else 0.0
+        left = (sum(sigmoid(removed[n][c]) for c in classes) / len(classes)) ** exponent if classes else 0.0
+        terms["preservation"].append(kept_loss)
+        terms["deletion"].append(left)
+    return {name: sum(values) / len(values) for name, values in terms.items()}
