@@ -58,6 +58,15 @@ def save(explanation: Explanation, folder: Path, mean_colour: torch.Tensor) -> d
     return numbers
 
 
+def unused(out: Path, stem: str, written: set[Path]) -> Path:
+    """A folder for a photograph that no other one of this call has: photographs may share a name."""
+    number = 1
+    while (folder := out / (stem if number == 1 else f"{stem}_{number}")) in written:
+        number += 1
+    written.add(folder)
+    return folder
+
+
 def arguments(args: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser("python -m explainer", description="Explain photographs with a trained Explainer.")
@@ -67,7 +76,7 @@ def arguments(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threshold", type=float, default=0.5, help="probability from which a class is present (0.5)")
     parser.add_argument("--top", type=int, default=1, help="classes to show when none reaches the threshold (1)")
     parser.add_argument("--device", default=None, help="cpu, cuda, …; by default the GPU when there is one")
-    parser.add_argument("--allow", nargs="*", default=[], help="packages that the checkpoint's classifier may come from")
+    parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
     return parser.parse_args(args)
 
 
@@ -88,6 +97,7 @@ def main(args: list[str] | None = None) -> int:
         return 2
     table = Table("photograph", "class", "probability", "kept", "removed", "area", "written to")
     failed = 0
+    written: set[Path] = set()
     mean = explainer.explanandum.mean_colour.cpu()
     for photo in track(options.photos, "explaining", console=Console(stderr=True)):
         try:
@@ -96,7 +106,7 @@ def main(args: list[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             failed = 1
             continue
-        folder = options.out / photo.stem
+        folder = unused(options.out, photo.stem, written)
         save(explanation, folder, mean)
         for c in explanation.predicted:
             scores = (explanation.probabilities[c], explanation.kept[c], explanation.removed[c])

@@ -1,6 +1,6 @@
 """One parser for train.py and evaluate.py: the classes' signatures and docstrings are the schema."""
 
-import os
+import logging
 import shutil
 import sys
 import time
@@ -26,6 +26,7 @@ from explainer.data import ImageDataModule
 from explainer.errors import InputError
 from explainer.evaluation.settings import Evaluation
 from explainer.modules import SaliencyModule
+from explainer.networks.checkpoint import read_checkpoint
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RUNS, CHECKPOINTS = Path("runs"), Path("checkpoints")
@@ -210,15 +211,11 @@ def train(args: Sequence[str] | None = None) -> None:
     Raises:
         InputError: Something given cannot be used.
     """
-    warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # ours is: see EpochSampler
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*The number of training batches.*")
-    warnings.filterwarnings("ignore", ".*exists and is not empty.*")
-    warnings.filterwarnings("ignore", ".*modules in eval mode.*")
+    quieten()
     cli = ExplainerCLI(args)
     path = cli.folder / LAST if cli.resuming else cli.config.ckpt_path
-    if path is not None and not Path(path).is_file():
-        raise InputError(f"no checkpoint {path}")
+    if path is not None:
+        read_checkpoint(path, cli.model.kind)  # refuses what is no checkpoint of this module, in one line
     quick = bool(cli.config.trainer.fast_dev_run)
     if not quick and cli.trainer.is_global_zero:
         cli.parser.save(cli.config, cli.folder / "config.yaml", skip_none=False, overwrite=True)
@@ -230,6 +227,28 @@ def train(args: Sequence[str] | None = None) -> None:
             rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
     if not quick and cli.trainer.is_global_zero:
         rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
+
+
+def quieten() -> None:
+    """Drop the messages of libraries that tell a person nothing: warnings that do not apply, and advertisements."""
+    for message in (
+        "dataloader is not resumable",  # ours is: see EpochSampler
+        "does not have many workers",
+        "The number of training batches",
+        "exists and is not empty",
+        r"module\(s\) in eval mode",  # the explanandum is meant to be
+        "isinstance\\(treespec, LeafSpec\\)",
+        "Average precision score for one or more classes was `nan`",  # a class without images is left out
+    ):
+        warnings.filterwarnings("ignore", f".*{message}.*")
+    noise = ("Tip:", "litlogger", "`weights_only` was not set", "TPU available", "Seed set to")
+    for name in (
+        "pytorch_lightning.utilities.rank_zero",
+        "pytorch_lightning.trainer.connectors.checkpoint_connector",
+        "lightning_fabric.utilities.rank_zero",
+        "lightning_fabric.utilities.seed",
+    ):
+        logging.getLogger(name).addFilter(lambda record: not any(n in record.getMessage() for n in noise))
 
 
 def publish(folder: Path, name: str) -> Path:
@@ -248,7 +267,7 @@ def publish(folder: Path, name: str) -> Path:
     destination = CHECKPOINTS / f"{name}.ckpt"
     partial = destination.with_suffix(".partial")
     shutil.copyfile(best if best.is_file() else folder / LAST, partial)
-    os.replace(partial, destination)
+    partial.replace(destination)
     return destination
 
 

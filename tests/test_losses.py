@@ -6,9 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explainer.losses import (
-    ExplainerObjective,
-    RTISObjective,
-    View,
     area,
     bounding_measure,
     multilabel_cross_entropy,
@@ -18,6 +15,7 @@ from explainer.losses import (
     total_variation,
 )
 from explainer.masking import non_target_mask, target_mask
+from explainer.objectives import ExplainerObjective, RTISObjective, View
 
 LABELS = torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.float64)
 

@@ -115,7 +115,9 @@ def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) 
             Tile(to_pil(kept[n]), said(1)),
             Tile(to_pil(removed[n]), said(2)),
         ]
-        row += [Tile(overlay(images[n], masks[n, c : c + 1]), f"mask of {explanandum.classes[c]}") for c in present[:most]]
+        row += [
+            Tile(overlay(images[n], masks[n, c : c + 1]), f"mask of {explanandum.classes[c]}") for c in present[:most]
+        ]
         rows.append(row)
     return gallery(rows, header=HEADER + ["class mask"] * (max(map(len, rows)) - len(HEADER)))
 

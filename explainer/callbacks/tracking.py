@@ -44,6 +44,7 @@ class Tracker(WandbLogger):
         stored = folder / "wandb_id"
         if not (resume and stored.is_file()):
             stored.write_text(uuid.uuid4().hex[:8])
+        os.environ.setdefault("WANDB_SILENT", "true")  # what matters is said by finalize, in one line
         settings = wandb.Settings(silent=True, console="off")
         arguments: dict[str, Any] = {"mode": mode, "resume": "allow", "settings": settings}
         super().__init__(name=name, save_dir=folder, project=project, id=stored.read_text(), **arguments)
@@ -55,7 +56,7 @@ class Tracker(WandbLogger):
         if self._experiment is None:
             return
         where = Path(self._experiment.dir).parent
-        url = self._experiment.url
+        url = None if self._mode == "offline" else self._experiment.url
         wandb.finish()
         self._experiment = None
         if self._mode == "offline":

@@ -1,9 +1,9 @@
 """LightningModules: what is trained. The imports here are the registry."""
 
-from explainer.losses import ExplainerObjective, RTISObjective
 from explainer.modules.amortized import AmortizedExplainer
 from explainer.modules.base import NonFiniteLossError, SaliencyModule
 from explainer.modules.classifier import Classifier
+from explainer.objectives import ExplainerObjective, RTISObjective
 
 __all__ = [
     "AmortizedExplainer", "Classifier", "ExplainerObjective", "NonFiniteLossError", "RTISObjective", "SaliencyModule",

@@ -11,10 +11,10 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from explainer.infill import Infill
-from explainer.losses import Objective, View
 from explainer.masking import composite, non_target_mask, target_mask
 from explainer.modules.base import SaliencyModule, require_finite
 from explainer.networks import Explanandum, Masker
+from explainer.objectives import Objective, View
 
 
 class AmortizedExplainer(SaliencyModule):

@@ -34,8 +34,8 @@ def require_finite(terms: dict[str, Tensor], step: int) -> None:
         return
     name = next(n for n, t in terms.items() if not torch.isfinite(t))
     raise NonFiniteLossError(
-        f"loss term {name!r} is {float(terms[name])} at step {step}: training stopped and the last good checkpoint kept; "
-        "lower the learning rate, or look at this batch's images"
+        f"loss term {name!r} is {float(terms[name])} at step {step}: training stopped, the last good checkpoint is "
+        "kept; lower the learning rate, or look at this batch's images"
     )
 
 

@@ -1,0 +1,153 @@
+"""One sample and one batch for every data set, and the operations on a single image.
+
+Images are read safely whatever their mode; flips keep segmentation and boxes with the image.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
+
+VOID = 255
+
+
+class Sample(NamedTuple):
+    """One image: image (3, S, S) in [0, 1]; labels (K,) multi-hot; segmentation (K, S, S) uint8; boxes (N, 5)."""
+
+    image: Tensor
+    labels: Tensor
+    id: str
+    segmentation: Tensor | None = None
+    boxes: Tensor | None = None
+
+
+class Batch(NamedTuple):
+    """The one batch of this project.
+
+    Attributes:
+        image: (B, 3, H, W), RGB in [0, 1]; never normalised (the explanandum does that inside).
+        labels: (B, K) multi-hot float.
+        id: B names, unique within the split.
+        segmentation: (B, K, H, W) uint8, 1 object, 0 not, 255 void; an image without annotation is all void.
+        boxes: B tensors (N, 5): class index, x0, y0, x1, y1 in pixels of `image`.
+    """
+
+    image: Tensor
+    labels: Tensor
+    id: list[str]
+    segmentation: Tensor | None = None
+    boxes: list[Tensor] | None = None
+
+
+def collate(samples: list[Sample | None]) -> Batch:
+    """Stack samples into a batch; `None` (an unreadable image) is left out, so the batch may be smaller or empty.
+
+    Args:
+        samples: What the data set returned, images of one size.
+
+    Returns:
+        The batch; `segmentation` and `boxes` are None unless some sample has them.
+
+    Example:
+        >>> sample = Sample(torch.zeros(3, 8, 8), torch.zeros(2), "a")
+        >>> collate([sample, None, sample]).image.shape
+        torch.Size([2, 3, 8, 8])
+    """
+    kept = [s for s in samples if s is not None]
+    if not kept:
+        return Batch(torch.zeros(0, 3, 1, 1), torch.zeros(0, 1), [])
+    segmentation = None
+    if any(s.segmentation is not None for s in kept):
+        segmentation = torch.stack([_segmentation_or_void(s) for s in kept])
+    boxes = None
+    if any(s.boxes is not None for s in kept):
+        boxes = [s.boxes if s.boxes is not None else torch.zeros(0, 5) for s in kept]
+    return Batch(
+        torch.stack([s.image for s in kept]), torch.stack([s.labels for s in kept]), [s.id for s in kept],
+        segmentation, boxes,
+    )  # fmt: skip
+
+
+def _segmentation_or_void(sample: Sample) -> Tensor:
+    if sample.segmentation is not None:
+        return sample.segmentation
+    return torch.full((len(sample.labels), *sample.image.shape[1:]), VOID, dtype=torch.uint8)
+
+
+def open_rgb(path: str | Path) -> Image.Image:
+    """Read an image file of any mode (grey, palette, RGBA, CMYK, 16 bit) as 8-bit RGB.
+
+    Args:
+        path: An image file.
+
+    Returns:
+        The decoded image.
+
+    Raises:
+        OSError: The file is missing, truncated or not an image.
+
+    Example:
+        >>> import tempfile; name = tempfile.mktemp(suffix=".png")
+        >>> Image.new("LA", (2, 1), (128, 255)).save(name)
+        >>> open_rgb(name).mode
+        'RGB'
+    """
+    with Image.open(path) as image:
+        image.load()
+        if image.mode.startswith("I") or image.mode == "F":
+            image = image.convert("F").point(lambda v: v / 257.0)
+        return image.convert("RGB")
+
+
+def pixels(image: Image.Image, size: int) -> Tensor:
+    """Resize to a square without cropping, as in the Explainer paper.
+
+    Args:
+        image: Any RGB image.
+        size: Side in pixels.
+
+    Returns:
+        (3, size, size) float in [0, 1].
+
+    Example:
+        >>> pixels(Image.new("RGB", (1, 1), (255, 0, 0)), 4)[:, 0, 0].tolist()
+        [1.0, 0.0, 0.0]
+    """
+    return tvf.to_dtype(tvf.to_image(image.resize((size, size), Image.Resampling.BILINEAR)), torch.float32, scale=True)
+
+
+def flip_sample(sample: Sample) -> Sample:
+    """Mirror image, segmentation and boxes left to right.
+
+    Example:
+        >>> sample = Sample(torch.zeros(3, 4, 8), torch.ones(1), "a", boxes=torch.tensor([[0.0, 1, 0, 3, 4]]))
+        >>> flip_sample(sample).boxes.tolist()
+        [[0.0, 5.0, 0.0, 7.0, 4.0]]
+    """
+    boxes = sample.boxes
+    if boxes is not None:
+        width = sample.image.shape[-1]
+        boxes = torch.stack([boxes[:, 0], width - boxes[:, 3], boxes[:, 2], width - boxes[:, 1], boxes[:, 4]], 1)
+    segmentation = None if sample.segmentation is None else sample.segmentation.flip(-1)
+    return sample._replace(image=sample.image.flip(-1), segmentation=segmentation, boxes=boxes)
+
+
+def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:
+    """Fill a rectangle with the image's mean colour.
+
+    Args:
+        image: (3, H, W).
+        draw: Four numbers in [0, 1): height, width, top and left of the rectangle within their ranges.
+
+    Returns:
+        (3, H, W), a copy.
+    """
+    rows, columns = image.shape[1:]
+    height, width = int(rows * (0.1 + 0.5 * draw[0])), int(columns * (0.1 + 0.5 * draw[1]))
+    top, left = int((rows - height) * draw[2]), int((columns - width) * draw[3])
+    erased = image.clone()
+    erased[:, top : top + height, left : left + width] = image.mean((1, 2), keepdim=True)
+    return erased

@@ -1,0 +1,143 @@
+"""What an Explainer is trained for: weighted sums of loss terms. The two classes here are the choices in YAML.
+
+The Explainer's own loss (S. Stalder et al., NeurIPS 2022, Eq. 1) and that of Real Time Image Saliency (P. Dabkowski,
+Y. Gal, NeurIPS 2017) as Stalder et al. adapted it.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from explainer.losses import (
+    area,
+    bounding_measure,
+    multilabel_cross_entropy,
+    negative_entropy,
+    over_present,
+    select_present,
+    single_label_cross_entropy,
+    total_variation,
+)
+
+
+class View(NamedTuple):
+    """All that an objective may look at, for one batch.
+
+    Attributes:
+        mask_logits: (B, K, H, W) before the sigmoid.
+        target: (B, 1, H, W) target mask in [0, 1].
+        non_target: (B, 1, H, W) non-target mask in [0, 1].
+        kept: (B, K) logits of the explanandum on the image seen through the target mask.
+        removed: (B, K) logits on the image seen through its complement.
+        labels: (B, K) multi-hot.
+        multilabel: Whether the explanandum ends in sigmoids (else softmax).
+    """
+
+    mask_logits: Tensor
+    target: Tensor
+    non_target: Tensor
+    kept: Tensor
+    removed: Tensor
+    labels: Tensor
+    multilabel: bool
+
+
+class Objective(ABC):
+    """A weighted sum of named terms; `weights` has one entry a term."""
+
+    weights: dict[str, float]
+
+    @abstractmethod
+    def terms(self, view: View) -> dict[str, Tensor]:
+        """Unweighted terms, each a scalar: the mean over the batch."""
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """The loss: the sum of the weighted terms."""
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+
+class ExplainerObjective(Objective):
+    r"""Loss of the Explainer.
+
+    .. math:: \mathcal{L}_E = \mathcal{L}_c + \lambda_e \mathcal{L}_e + \lambda_a \mathcal{L}_a
+        + \lambda_{tv} \mathcal{L}_{tv} \quad (1)
+
+    with Eq. 6 split into its three parts, each with a weight of its own.
+
+    Args:
+        classification: Weight of Eq. 2.
+        entropy: Weight of Eq. 3.
+        bound: Weight of the area bounds of the present classes' masks, Eq. 5.
+        target_area: Weight of the target mask's area.
+        non_target_area: Weight of the non-target mask's area.
+        tv: Weight of Eq. 8.
+        min_area: a of Eq. 4.
+        max_area: b of Eq. 4.
+        bound_reduction: "mean" over the classes present (the paper) or "sum" (the published code).
+    """
+
+    def __init__(
+        self, classification: float = 1.0, entropy: float = 1.0, bound: float = 1.0, target_area: float = 0.1,
+        non_target_area: float = 0.3, tv: float = 1.0, min_area: float = 0.05, max_area: float = 0.3,
+        bound_reduction: Literal["mean", "sum"] = "mean",
+    ) -> None:  # fmt: skip
+        self.weights = {
+            "classification": classification, "entropy": entropy, "bound": bound, "target_area": target_area,
+            "non_target_area": non_target_area, "tv": tv,
+        }  # fmt: skip
+        self.min_area, self.max_area, self.bound_reduction = min_area, max_area, bound_reduction
+
+    def terms(self, view: View) -> dict[str, Tensor]:
+        """Eq. 2, 3, 5, the two areas of Eq. 6, and 8."""
+        cross_entropy = multilabel_cross_entropy if view.multilabel else single_label_cross_entropy
+        present = select_present(view.mask_logits, view.labels).sigmoid()
+        bounds = bounding_measure(present, self.min_area, self.max_area)
+        return {
+            "classification": cross_entropy(view.kept, view.labels).mean(),
+            "entropy": negative_entropy(view.removed).mean(),
+            "bound": over_present(bounds, view.labels, self.bound_reduction).mean(),
+            "target_area": area(view.target).mean(),
+            "non_target_area": area(view.non_target).mean(),
+            "tv": (total_variation(view.target) + total_variation(view.non_target)).mean(),
+        }
+
+
+class RTISObjective(Objective):
+    r"""Loss of Real Time Image Saliency on the Explainer's masker, as Stalder et al. adapted it.
+
+    .. math:: \lambda_1 TV_2(m) + \lambda_2 \mathcal{A}(m) - \overline{\log \sigma(F(x \odot m))}
+        + \lambda_3 \overline{\sigma(F(x \odot \tilde m))}^{\lambda_4}
+
+    The bars are means over the classes present; there is no non-target term and no bound.
+
+    Args:
+        tv: Weight of the mean of squared differences.
+        area: Weight of the mask's mean.
+        preservation: Weight of the logarithm on the masked image.
+        deletion: Weight of the probability on the complement.
+        exponent: Of the probability on the complement.
+    """
+
+    def __init__(
+        self, tv: float = 10.0, area: float = 1.0, preservation: float = 1.0, deletion: float = 5.0,
+        exponent: float = 0.3,
+    ) -> None:  # fmt: skip
+        self.weights = {"tv": tv, "area": area, "preservation": preservation, "deletion": deletion}
+        self.exponent = exponent
+
+    def terms(self, view: View) -> dict[str, Tensor]:
+        """The four terms; an image without label has neither of the last two."""
+        present = view.labels > 0
+        log_kept = F.logsigmoid(view.kept) if view.multilabel else view.kept.log_softmax(1)
+        removed = view.removed.sigmoid() if view.multilabel else view.removed.softmax(1)
+        left = over_present(removed[present], view.labels)
+        left = left.clamp_min(1e-8).pow(self.exponent) * present.any(1)  # the power has no finite slope at 0
+        return {
+            "tv": total_variation(view.target, power=2).mean(),
+            "area": area(view.target).mean(),
+            "preservation": -over_present(log_kept[present], view.labels).mean(),
+            "deletion": left.mean(),
+        }
