@@ -1,6 +1,13 @@
 """LightningDataModules: one `Batch` for every data set. The imports here are the registry."""
 
 from explainer.data.base import VOID, Batch, ImageDataModule, ImageDataset, Sample, collate
+from explainer.data.coco import COCO
+from explainer.data.folder import Folder
+from explainer.data.imagenet import ImageNet
 from explainer.data.shapes import Shapes
+from explainer.data.voc import VOC
 
-__all__ = ["VOID", "Batch", "ImageDataModule", "ImageDataset", "Sample", "Shapes", "collate"]
+__all__ = [
+    "COCO", "VOC", "VOID", "Batch", "Folder", "ImageDataModule", "ImageDataset", "ImageNet", "Sample", "Shapes",
+    "collate",
+]  # fmt: skip

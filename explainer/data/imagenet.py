@@ -1,0 +1,109 @@
+"""ImageNet (ILSVRC 2012), by folders of wnids, with bounding boxes where their XML is present.
+
+O. Russakovsky et al.: ImageNet Large Scale Visual Recognition Challenge, IJCV 2015.
+
+A class's index is its wnid's place among the 1,000 of the challenge in sorted order, also when a tree holds only some of
+them. The labels of the test images are not public: val is the test split, and train is divided by a seed.
+"""
+
+from pathlib import Path
+
+import torch
+from timm.data import ImageNetInfo
+from torch import Tensor
+
+from explainer.data.annotations import divide, place_boxes, read_xml
+from explainer.data.base import ImageDataModule, ImageDataset, Split, open_rgb, pixels
+from explainer.errors import InputError
+
+_INFO = ImageNetInfo()
+WNIDS: tuple[str, ...] = tuple(_INFO.label_names())
+"""The 1,000 wnids in sorted order."""
+CLASSES: tuple[str, ...] = tuple(f"{text.split(',')[0]} ({w})" for w, text in zip(WNIDS, _INFO.label_descriptions()))
+"""First English name and wnid: some names stand twice."""
+_IMAGES = {".jpeg", ".jpg", ".png"}
+
+
+class ImageNetDataset(ImageDataset):
+    """Images below folders that are named by wnid.
+
+    Args:
+        folder: Holds the wnid folders.
+        ids: "<wnid>/<file>".
+        xml: Folders that may hold <wnid>/<stem>.xml or <stem>.xml.
+        options: Of `ImageDataset`.
+    """
+
+    def __init__(self, folder: Path, ids: list[str], xml: list[Path], **options: object) -> None:
+        super().__init__(ids, CLASSES, **options)  # type: ignore[arg-type]
+        self.folder, self.xml = folder, xml
+
+    def image(self, index: int) -> Tensor:
+        """(3, S, S) in [0, 1]."""
+        return pixels(open_rgb(self.folder / self.ids[index]), self.image_size)
+
+    def _class(self, index: int) -> int:
+        return WNIDS.index(self.ids[index].split("/")[0])
+
+    def labels(self, index: int) -> Tensor:
+        """(1000,), one-hot."""
+        present = torch.zeros(len(WNIDS))
+        present[self._class(index)] = 1
+        return present
+
+    def boxes(self, index: int) -> Tensor | None:
+        """(N, 5): all boxes of the image's class; None without XML."""
+        relative = Path(self.ids[index]).with_suffix(".xml")
+        for path in (p for folder in self.xml for p in (folder / relative, folder / relative.name)):
+            if path.is_file():
+                width, height, objects = read_xml(path)
+                rows = [(self._class(index), item.box) for item in objects]
+                return place_boxes(rows, width, height, self.image_size)
+        return None
+
+
+class ImageNet(ImageDataModule):
+    """ImageNet in the layout root/{train,val}/<wnid>/*.JPEG.
+
+    Args:
+        val_fraction: Part of train that is the validation split. A root without train serves only for testing.
+        kwargs: Of `ImageDataModule`.
+    """
+
+    multilabel = False
+
+    def __init__(self, val_fraction: float = 0.02, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not 0 < val_fraction < 1:
+            raise InputError(f"val_fraction must lie between 0 and 1, got {val_fraction}")
+        self.val_fraction = val_fraction
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The 1,000 classes."""
+        return CLASSES
+
+    def fetch(self) -> None:
+        """ImageNet needs a registration: say what to get."""
+        raise InputError(
+            f"no ImageNet in {self.root}: register at image-net.org, and unpack ILSVRC 2012 as "
+            f"{self.root}/train/<wnid>/*.JPEG and {self.root}/val/<wnid>/*.JPEG"
+        )
+
+    def build(self, split: Split) -> ImageNetDataset:
+        """Images of a split, sorted by wnid and file name."""
+        part = "val" if split == "test" else "train"
+        folder = self.root / part
+        if not folder.is_dir():
+            raise InputError(f"no {folder}: ImageNet's {part} images, a folder for each wnid, belong there")
+        wnids = sorted(p.name for p in folder.iterdir() if p.is_dir())
+        unknown = next((w for w in wnids if w not in set(WNIDS)), None)
+        if unknown is not None:
+            raise InputError(
+                f"folder {folder / unknown} is none of ImageNet's 1,000 wnids; use Folder for other classes"
+            )
+        ids = [f"{w}/{p.name}" for w in wnids for p in sorted((folder / w).iterdir()) if p.suffix.lower() in _IMAGES]
+        if split != "test":
+            ids = divide(ids, 1 - self.val_fraction, self.seed)[split == "val"]
+        xml = [self.root / name / part for name in ("Annotations/CLS-LOC", "Annotations", "bbox")]
+        return ImageNetDataset(folder, ids, xml, **self.options(split))
