@@ -57,17 +57,17 @@ class COCODataset(ImageDataset):
 
     Args:
         folder: Where the image files are.
-        annotations: Of `read_annotations`.
+        coco: Of `read_annotations`.
         image_ids: Which images, by COCO id.
         options: Of `ImageDataset`.
     """
 
-    def __init__(self, folder: Path, annotations: Annotations, image_ids: list[int], **options: object) -> None:
-        categories = sorted(annotations.getCatIds())
+    def __init__(self, folder: Path, coco: Annotations, image_ids: list[int], **options: object) -> None:
+        categories = sorted(coco.getCatIds())
         self.index = {category: i for i, category in enumerate(categories)}
-        names = tuple(annotations.cats[c]["name"] for c in categories)
-        super().__init__([annotations.imgs[i]["file_name"] for i in image_ids], names, **options)  # type: ignore[arg-type]
-        self.folder, self.coco, self.image_ids = folder, annotations, image_ids
+        names = tuple(coco.cats[c]["name"] for c in categories)
+        super().__init__([coco.imgs[i]["file_name"] for i in image_ids], names, **options)  # type: ignore[arg-type]
+        self.folder, self.coco, self.image_ids = folder, coco, image_ids
 
     def image(self, index: int) -> Tensor:
         """(3, S, S) in [0, 1]."""
