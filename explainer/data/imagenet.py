@@ -2,8 +2,8 @@
 
 O. Russakovsky et al.: ImageNet Large Scale Visual Recognition Challenge, IJCV 2015.
 
-A class's index is its wnid's place among the 1,000 of the challenge in sorted order, also when a tree holds only some of
-them. The labels of the test images are not public: val is the test split, and train is divided by a seed.
+A class's index is its wnid's place among the 1,000 of the challenge in sorted order, also when a tree holds only some
+of them. The labels of the test images are not public: val is the test split, and train is divided by a seed.
 """
 
 from pathlib import Path
@@ -19,8 +19,9 @@ from explainer.errors import InputError
 _INFO = ImageNetInfo()
 WNIDS: tuple[str, ...] = tuple(_INFO.label_names())
 """The 1,000 wnids in sorted order."""
-CLASSES: tuple[str, ...] = tuple(f"{text.split(',')[0]} ({w})" for w, text in zip(WNIDS, _INFO.label_descriptions()))
-"""First English name and wnid: some names stand twice."""
+_NAMES = [text.split(",")[0] for text in _INFO.label_descriptions()]
+CLASSES: tuple[str, ...] = tuple(n if _NAMES.count(n) == 1 else f"{n} ({w})" for n, w in zip(_NAMES, WNIDS))
+"""The first English name of each; with the wnid where a name stands twice ("crane")."""
 _IMAGES = {".jpeg", ".jpg", ".png"}
 
 

@@ -94,9 +94,8 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
         objects = _plan(rng)
         drawn = [_paint(rng, canvas, top, thing, n + 1) for n, thing in enumerate(objects)]
         seen = np.bincount(top.ravel(), minlength=len(objects) + 1)[1:]
-        if all(
-            o.name is None or s >= max(0.4 * d, 0.02 * side**2) for o, s, d in zip(objects, seen, drawn, strict=True)
-        ):
+        enough = seen >= np.maximum(0.4 * np.array(drawn), 0.02 * side**2)
+        if all(e or thing.name is None for e, thing in zip(enough, objects, strict=True)):
             return _finish(canvas, top, objects, size)
 
 

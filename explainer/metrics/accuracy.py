@@ -1,0 +1,46 @@
+"""Soft pixel accuracy of a mask (S. Stalder et al., NeurIPS 2022, section 4.3)."""
+
+from torch import Tensor
+
+from explainer.metrics.base import MeanOverImages
+from explainer.metrics.segmentation import Void, truth_and_weight
+
+
+def soft_accuracy(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    r"""Share of the pixels that the mask gets right, without a threshold.
+
+    .. math:: \frac{1}{Z} \sum_{i,j} m g + (1 - m)(1 - g)
+
+    Args:
+        mask: (B, 1, H, W) in [0, 1].
+        truth: (B, 1, H, W) of 0 and 1.
+        weight: (B, 1, H, W), 0 where a pixel does not count.
+
+    Returns:
+        (B,) in [0, 1]; higher is better; NaN for an image without weight.
+
+    Example:
+        >>> import torch
+        >>> soft_accuracy(torch.tensor([[[[0.5, 1.0]]]]), torch.tensor([[[[0.0, 1.0]]]]), torch.ones(1, 1, 1, 2)).item()
+        0.75
+    """
+    right = mask * truth + (1 - mask) * (1 - truth)
+    return (right * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
+
+
+class SoftAccuracy(MeanOverImages):
+    """Mean of `soft_accuracy` over images.
+
+    Args:
+        void: As in `truth_and_weight`.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, void: Void = "ignore") -> None:
+        super().__init__()
+        self.void = void
+
+    def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
+        """Masks (B, 1, H, W), segmentations (B, K, H, W), labels (B, K)."""
+        self.add(soft_accuracy(mask, *truth_and_weight(segmentation, labels, self.void)))

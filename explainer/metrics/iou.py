@@ -1,0 +1,48 @@
+"""Soft intersection over union of a mask (S. Stalder et al., NeurIPS 2022, section 4.3)."""
+
+import torch
+from torch import Tensor
+
+from explainer.metrics.base import MeanOverImages
+from explainer.metrics.segmentation import Void, truth_and_weight
+
+
+def soft_iou(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    r"""Overlap of mask and truth, without a threshold.
+
+    .. math:: \frac{\sum_{i,j} \min(m, g)}{\sum_{i,j} \max(m, g)}
+
+    Args:
+        mask: (B, 1, H, W) in [0, 1].
+        truth: (B, 1, H, W) of 0 and 1.
+        weight: (B, 1, H, W), 0 where a pixel does not count.
+
+    Returns:
+        (B,) in [0, 1]; higher is better; NaN for an image without weight. An empty mask of an empty truth has 1.
+
+    Example:
+        >>> soft_iou(torch.tensor([[[[0.5, 1.0]]]]), torch.tensor([[[[0.0, 1.0]]]]), torch.ones(1, 1, 1, 2)).item()
+        0.6666666865348816
+    """
+    both = (torch.minimum(mask, truth) * weight).sum((1, 2, 3))
+    either = (torch.maximum(mask, truth) * weight).sum((1, 2, 3))
+    overlap = torch.where(either > 0, both / either.clamp_min(1e-12), 1.0)
+    return overlap.masked_fill(weight.sum((1, 2, 3)) == 0, torch.nan)
+
+
+class SoftIoU(MeanOverImages):
+    """Mean of `soft_iou` over images.
+
+    Args:
+        void: As in `truth_and_weight`.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, void: Void = "ignore") -> None:
+        super().__init__()
+        self.void = void
+
+    def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
+        """Masks (B, 1, H, W), segmentations (B, K, H, W), labels (B, K)."""
+        self.add(soft_iou(mask, *truth_and_weight(segmentation, labels, self.void)))

@@ -1,0 +1,45 @@
+"""Mean absolute error of a mask (S. Stalder et al., NeurIPS 2022, section 4.3)."""
+
+from torch import Tensor
+
+from explainer.metrics.base import MeanOverImages
+from explainer.metrics.segmentation import Void, truth_and_weight
+
+
+def mean_absolute_error(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    r"""How far a mask is from the truth; with a binary truth exactly one minus the soft accuracy.
+
+    .. math:: \frac{1}{Z} \sum_{i,j} |m - g|
+
+    Args:
+        mask: (B, 1, H, W) in [0, 1].
+        truth: (B, 1, H, W) of 0 and 1.
+        weight: (B, 1, H, W), 0 where a pixel does not count.
+
+    Returns:
+        (B,) in [0, 1]; lower is better; NaN for an image without weight.
+
+    Example:
+        >>> import torch
+        >>> mean_absolute_error(torch.tensor([[[[0.5]]]]), torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)).item()
+        0.5
+    """
+    return ((mask - truth).abs() * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
+
+
+class MaskMAE(MeanOverImages):
+    """Mean of `mean_absolute_error` over images.
+
+    Args:
+        void: As in `truth_and_weight`.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, void: Void = "ignore") -> None:
+        super().__init__()
+        self.void = void
+
+    def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
+        """Masks (B, 1, H, W), segmentations (B, K, H, W), labels (B, K)."""
+        self.add(mean_absolute_error(mask, *truth_and_weight(segmentation, labels, self.void)))

@@ -1,0 +1,39 @@
+"""The saliency metric (P. Dabkowski, Y. Gal, NeurIPS 2017; for several classes S. Stalder et al., NeurIPS 2022)."""
+
+import torch
+from torch import Tensor
+
+from explainer.metrics.base import MeanOverImages
+
+
+def saliency_metric(mask: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    r"""A small mask that keeps the classifier's confidence scores low.
+
+    .. math:: \log(\max(\mathcal{A}(m), 0.05)) - \log \sum_{c \in \mathcal{Y}} p_c \quad (9)
+
+    Args:
+        mask: (B, 1, H, W) in [0, 1].
+        logits: (B, K) of the explanandum on the masked image; the probabilities are their softmax, for multi-label
+            classifiers too.
+        labels: (B, K) multi-hot; a class counts once, however many objects it has.
+
+    Returns:
+        (B,), natural logarithm; lower is better; NaN for an image without label.
+
+    Example:
+        >>> round(saliency_metric(torch.ones(1, 1, 2, 2), torch.zeros(1, 4), torch.eye(4)[:1]).item(), 4)
+        1.3863
+    """
+    size = mask.mean((1, 2, 3)).clamp_min(0.05).log()
+    kept = logits.log_softmax(1).masked_fill(labels == 0, -torch.inf).logsumexp(1)
+    return (size - kept).masked_fill(labels.sum(1) == 0, torch.nan)
+
+
+class SaliencyMetric(MeanOverImages):
+    """Mean of `saliency_metric` over images."""
+
+    higher_is_better = False
+
+    def update(self, mask: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Masks (B, 1, H, W), logits of the masked images (B, K), labels (B, K)."""
+        self.add(saliency_metric(mask, logits, labels))

@@ -1,0 +1,163 @@
+"""Tensors to pictures: heat map, overlay, mask, gallery."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+HEAT = "turbo"
+"""Colour map of saliency: blue is low and red is high, as in the papers, and it is smoother than jet."""
+
+
+class Tile(NamedTuple):
+    """One picture of a gallery and the words under it."""
+
+    picture: Image.Image
+    caption: str = ""
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """A photograph.
+
+    Args:
+        image: (3, H, W), RGB in [0, 1]; values outside are clipped.
+
+    Returns:
+        The picture.
+
+    Example:
+        >>> import torch
+        >>> to_pil(torch.ones(3, 2, 4)).size
+        (4, 2)
+    """
+    return Image.fromarray((image.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def mask_image(mask: Tensor) -> Image.Image:
+    """A mask in grey: white is kept.
+
+    Args:
+        mask: (1, H, W) or (H, W) in [0, 1].
+
+    Returns:
+        The 8-bit picture.
+
+    Example:
+        >>> import torch
+        >>> mask_image(torch.ones(1, 2, 4)).getpixel((0, 0))
+        255
+    """
+    flat = mask.detach().cpu().float().reshape(mask.shape[-2:]).clamp(0, 1)
+    return Image.fromarray((flat * 255).round().byte().numpy())
+
+
+def heat_map(saliency: Tensor) -> Image.Image:
+    """Saliency in colours.
+
+    Args:
+        saliency: (1, H, W) or (H, W) in [0, 1].
+
+    Returns:
+        The picture, blue for 0 and red for 1.
+
+    Example:
+        >>> import torch
+        >>> heat_map(torch.zeros(1, 2, 4)).size
+        (4, 2)
+    """
+    flat = saliency.detach().cpu().float().reshape(saliency.shape[-2:]).nan_to_num(0).clamp(0, 1).numpy()
+    return Image.fromarray((mpl.colormaps[HEAT](flat)[..., :3] * 255).round().astype(np.uint8))
+
+
+def overlay(image: Tensor, saliency: Tensor, opacity: float = 0.55) -> Image.Image:
+    """Saliency in colours over the photograph in grey.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        saliency: (1, H, W) or (H, W) in [0, 1], of the image's size.
+        opacity: Of the colours, in [0, 1].
+
+    Returns:
+        The picture.
+
+    Example:
+        >>> import torch
+        >>> overlay(torch.rand(3, 2, 4), torch.zeros(1, 2, 4)).size
+        (4, 2)
+    """
+    grey = to_pil(image).convert("L").convert("RGB")
+    return Image.blend(grey, heat_map(saliency), opacity)
+
+
+def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_size: int = 168) -> Image.Image:
+    """Rows of captioned pictures on white.
+
+    Args:
+        rows: Tiles; rows may differ in length.
+        header: Words above the columns.
+        tile_size: The longer side of each picture, which is scaled to it, in pixels.
+
+    Returns:
+        The picture.
+
+    Example:
+        >>> gallery([[Tile(Image.new("RGB", (8, 4)), "a")]], header=["b"]).mode
+        'RGB'
+    """
+    font = ImageFont.load_default(size=max(11, tile_size // 13))
+    gap, line = max(4, tile_size // 28), int(1.6 * font.size)
+    top = line + gap if header else gap
+    captions = line if any(tile.caption for row in rows for tile in row) else 0
+    width = gap + max(len(row) for row in rows) * (tile_size + gap)
+    canvas = Image.new("RGB", (width, top + len(rows) * (tile_size + captions + gap)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, words in enumerate(header):
+        _write(draw, words, gap + column * (tile_size + gap), gap, tile_size, font, "black")
+    for r, row in enumerate(rows):
+        for c, tile in enumerate(row):
+            x, y = gap + c * (tile_size + gap), top + r * (tile_size + captions + gap)
+            picture = _fit(tile.picture.convert("RGB"), tile_size)
+            canvas.paste(picture, (x + (tile_size - picture.width) // 2, y + (tile_size - picture.height) // 2))
+            _write(draw, tile.caption, x, y + tile_size + 2, tile_size, font, "#333333")
+    return canvas
+
+
+def _fit(picture: Image.Image, side: int) -> Image.Image:
+    """Scale so that the longer side is `side`; small pictures keep their pixels visible."""
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: ImageFont.FreeTypeFont, colour: str
+) -> None:  # fmt: skip
+    """One line of text, cut to the tile's width."""
+    if words and draw.textlength(words, font=font) > width:
+        while words and draw.textlength(f"{words}…", font=font) > width:
+            words = words[:-1]
+        words += "…"
+    draw.text((x, y), words, fill=colour, font=font)
+
+
+def strip(images: Tensor, columns: int = 8, tile_size: int = 128) -> Image.Image:
+    """Photographs without words.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1].
+        columns: Of the picture.
+        tile_size: Side of each, in pixels.
+
+    Returns:
+        The picture.
+
+    Example:
+        >>> import torch
+        >>> strip(torch.rand(3, 3, 8, 8), columns=2).mode
+        'RGB'
+    """
+    tiles = [Tile(to_pil(image)) for image in images]
+    return gallery([tiles[i : i + columns] for i in range(0, len(tiles), columns)], tile_size=tile_size)
