@@ -1,1 +1,9 @@
-"""TODO attribution"""
+"""(explanandum, image, target) → (B, 1, H, W), a method a file. The imports here are the registry."""
+
+from explainer.attribution.base import Attribution, Reference
+from explainer.attribution.centred import CentredBox
+from explainer.attribution.constant import Constant
+from explainer.attribution.grad_cam import GradCAM
+from explainer.attribution.learned import Explainer
+
+__all__ = ["Attribution", "CentredBox", "Constant", "Explainer", "GradCAM", "Reference"]

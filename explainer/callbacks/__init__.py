@@ -2,6 +2,7 @@
 
 from explainer.callbacks.gallery import Gallery
 from explainer.callbacks.resume import Resume
+from explainer.callbacks.scores import Scores
 from explainer.callbacks.tracking import Tracker
 
-__all__ = ["Gallery", "Resume", "Tracker"]
+__all__ = ["Gallery", "Resume", "Scores", "Tracker"]

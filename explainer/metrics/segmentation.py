@@ -21,6 +21,7 @@ def truth_and_weight(segmentation: Tensor, labels: Tensor, void: Void = "ignore"
         no weight anywhere, whatever `void` says.
 
     Example:
+        >>> import torch
         >>> truth, weight = truth_and_weight(torch.tensor([[[[0, 1, 255]]]], dtype=torch.uint8), torch.ones(1, 1))
         >>> truth.flatten().tolist(), weight.flatten().tolist()
         ([0.0, 1.0, 0.0], [1.0, 1.0, 0.0])

@@ -1,0 +1,38 @@
+"""Grad-CAM through captum.
+
+R. R. Selvaraju et al.: Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, ICCV 2017.
+"""
+
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor
+from torch.nn import functional as F
+
+from explainer.attribution.base import Attribution, check_targets
+from explainer.errors import InputError
+from explainer.networks import Explanandum
+
+
+class GradCAM(Attribution):
+    """Activations of a layer, weighted by their mean gradient, rectified and up-sampled bilinearly.
+
+    Args:
+        layer: Dotted name below the explanandum's `network`; None takes the last tap.
+        batch_size: At most so many images at once.
+    """
+
+    def __init__(self, layer: str | None = None, batch_size: int = 16) -> None:
+        self.layer, self.batch_size = layer, batch_size
+
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 1, H, W), at least 0."""
+        check_targets(target, explanandum.num_classes)
+        name = self.layer or explanandum.taps[-1]
+        try:
+            layer = explanandum.network.get_submodule(name)
+        except AttributeError as error:
+            raise InputError(f"Grad-CAM: no layer {name!r} in the classifier") from error
+        with torch.enable_grad():  # frozen weights have no gradient, so the input must ask for one
+            inputs = image.detach().clone().requires_grad_()
+            coarse = LayerGradCam(explanandum, layer).attribute(inputs, target=target).detach().relu()
+        return F.interpolate(coarse, image.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,42 @@
+"""A trained Explainer as an attribution method like any other.
+
+S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
+Attributions, NeurIPS 2022.
+"""
+
+import torch
+from torch import Tensor
+
+from explainer.attribution.base import Attribution, check_targets
+from explainer.masking import target_mask
+from explainer.networks import Explanandum
+from explainer.networks.checkpoint import load_explainer
+
+
+class Explainer(Attribution):
+    """Class masks of an Explainer's checkpoint, one forward pass for all classes.
+
+    Args:
+        checkpoint: checkpoints/<config>.ckpt.
+        batch_size: At most so many images at once.
+    """
+
+    def __init__(self, checkpoint: str, batch_size: int = 16) -> None:
+        self.batch_size = batch_size
+        _, self.masker, spec = load_explainer(checkpoint)
+        self.classes = tuple(spec["classes"])
+
+    @torch.no_grad()
+    def masks(self, image: Tensor) -> Tensor:
+        """(B, K, H, W) in [0, 1]."""
+        self.masker.to(image.device)
+        return torch.cat([self.masker(some).float().sigmoid() for some in image.split(self.batch_size)])
+
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """The target's mask."""
+        check_targets(target, len(self.classes))
+        return self.masks(image)[torch.arange(len(image), device=image.device), target][:, None]
+
+    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
+        """Maximum over the masks of the classes present, as trained: not scaled."""
+        return target_mask(self.masks(image), labels)
