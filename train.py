@@ -1,6 +1,6 @@
 """Train whatever a config names: python train.py --config voc_vgg16.yaml."""
 
-from explainer.cli import run, train
+from explainer.commands import run, train
 
 if __name__ == "__main__":
     run(train)

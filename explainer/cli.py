@@ -1,19 +1,15 @@
 """One parser for train.py and evaluate.py: the classes' signatures and docstrings are the schema."""
 
-import logging
-import shutil
 import sys
 import time
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import ActionConfigFile
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 import explainer.attribution
@@ -26,10 +22,9 @@ from explainer.data import ImageDataModule
 from explainer.errors import InputError
 from explainer.evaluation.settings import Evaluation
 from explainer.modules import SaliencyModule
-from explainer.networks.checkpoint import read_checkpoint
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-RUNS, CHECKPOINTS = Path("runs"), Path("checkpoints")
+RUNS, CHECKPOINTS, RESULTS = Path("runs"), Path("checkpoints"), Path("results")
 _FORWARDED = ("data", "trainer.accelerator", "trainer.devices", "trainer.precision", "trainer.fast_dev_run",
               "trainer.logger", "trainer.enable_progress_bar")  # fmt: skip
 
@@ -60,17 +55,25 @@ def find_config(name: str) -> str:
 class ConfigAction(ActionConfigFile):
     """Resolves a bare name in configs/, from any working directory."""
 
-    def __call__(self, parser: Any, cfg: Namespace, values: Any, option_string: str | None = None) -> None:
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Read the file."""
         super().__call__(parser, cfg, find_config(str(values)), option_string)
 
 
 class ExplainerCLI(LightningCLI):
-    """Model, data and Trainer from YAML; `evaluating` leaves out model and Trainer."""
+    """Model, data and Trainer from YAML.
 
-    def __init__(self, args: Sequence[str] | None = None, evaluating: bool = False) -> None:
+    Args:
+        args: Command-line arguments; None takes the process's.
+        train: How to train the explanandum when its checkpoint is missing; None leaves out model and Trainer, of which
+            an evaluation has no need.
+    """
+
+    def __init__(
+        self, args: Sequence[str] | None = None, train: Callable[[Sequence[str]], object] | None = None
+    ) -> None:  # fmt: skip
         self.arguments = list(sys.argv[1:] if args is None else args)
-        self.evaluating = evaluating
+        self.train, self.evaluating = train, train is None
         super().__init__(
             SaliencyModule, ImageDataModule, run=False, args=self.arguments, subclass_mode_model=True,
             subclass_mode_data=True, auto_configure_optimizers=False, save_config_callback=None,
@@ -117,13 +120,13 @@ class ExplainerCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Train the explanandum first, when its checkpoint is missing."""
-        if self.evaluating or not self.config.explanandum_config:
+        if self.train is None or not self.config.explanandum_config:
             return
         config = find_config(self.config.explanandum_config)
         checkpoint = CHECKPOINTS / f"{Path(config).stem}.ckpt"
         if not checkpoint.is_file():
             rank_zero_info(f"{checkpoint} is missing: training the explanandum first ({Path(config).name})")
-            train(["--config", config, *forwarded(self.arguments, Path(config).stem)])
+            self.train(["--config", config, *forwarded(self.arguments, Path(config).stem)])
             self._set_seed()
 
     def instantiate_classes(self) -> None:
@@ -200,85 +203,3 @@ def prepare_folder(folder: Path, resuming: bool) -> None:
         folder.rename(kept)
         rank_zero_info(f"an earlier run is kept as {kept} (to go on with it instead: --ckpt_path last)")
     folder.mkdir(parents=True, exist_ok=True)
-
-
-def train(args: Sequence[str] | None = None) -> None:
-    """Train what the config names; the best checkpoint ends as checkpoints/<name>.ckpt beside its resolved config.
-
-    Args:
-        args: Command-line arguments; None takes the process's.
-
-    Raises:
-        InputError: Something given cannot be used.
-    """
-    quieten()
-    cli = ExplainerCLI(args)
-    path = cli.folder / LAST if cli.resuming else cli.config.ckpt_path
-    if path is not None:
-        read_checkpoint(path, cli.model.kind)  # refuses what is no checkpoint of this module, in one line
-    quick = bool(cli.config.trainer.fast_dev_run)
-    if not quick and cli.trainer.is_global_zero:
-        cli.parser.save(cli.config, cli.folder / "config.yaml", skip_none=False, overwrite=True)
-    if isinstance(cli.trainer.logger, Logger) and not quick:
-        cli.trainer.logger.log_hyperparams(cli.config.as_dict())
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=path, weights_only=True)
-    for split, dataset in cli.datamodule._splits.items():
-        if dataset.unreadable:
-            rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
-    if not quick and cli.trainer.is_global_zero:
-        rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
-
-
-def quieten() -> None:
-    """Drop the messages of libraries that tell a person nothing: warnings that do not apply, and advertisements."""
-    for message in (
-        "dataloader is not resumable",  # ours is: see EpochSampler
-        "does not have many workers",
-        "The number of training batches",
-        "exists and is not empty",
-        r"module\(s\) in eval mode",  # the explanandum is meant to be
-        "isinstance\\(treespec, LeafSpec\\)",
-        "Average precision score for one or more classes was `nan`",  # a class without images is left out
-    ):
-        warnings.filterwarnings("ignore", f".*{message}.*")
-    noise = ("Tip:", "litlogger", "`weights_only` was not set", "TPU available", "Seed set to")
-    for name in (
-        "pytorch_lightning.utilities.rank_zero",
-        "pytorch_lightning.trainer.connectors.checkpoint_connector",
-        "lightning_fabric.utilities.rank_zero",
-        "lightning_fabric.utilities.seed",
-    ):
-        logging.getLogger(name).addFilter(lambda record: not any(n in record.getMessage() for n in noise))
-
-
-def publish(folder: Path, name: str) -> Path:
-    """Put a finished run's best checkpoint, and its resolved config, where inference looks for them.
-
-    Args:
-        folder: The run's.
-        name: The run's.
-
-    Returns:
-        checkpoints/<name>.ckpt.
-    """
-    CHECKPOINTS.mkdir(exist_ok=True)
-    best = folder / "best.ckpt"
-    shutil.copyfile(folder / "config.yaml", CHECKPOINTS / f"{name}.yaml")
-    destination = CHECKPOINTS / f"{name}.ckpt"
-    partial = destination.with_suffix(".partial")
-    shutil.copyfile(best if best.is_file() else folder / LAST, partial)
-    partial.replace(destination)
-    return destination
-
-
-def run(command: Any) -> None:
-    """Run a command for a person: input errors in one line, without a traceback; exit status 2.
-
-    Args:
-        command: `train` or `evaluate`.
-    """
-    try:
-        command()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -12,6 +12,9 @@ HEAT = "turbo"
 """Colour map of saliency: blue is low and red is high, as in the papers, and it is smoother than jet."""
 
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
 class Tile(NamedTuple):
     """One picture of a gallery and the words under it."""
 
@@ -107,8 +110,9 @@ def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_siz
         >>> gallery([[Tile(Image.new("RGB", (8, 4)), "a")]], header=["b"]).mode
         'RGB'
     """
-    font = ImageFont.load_default(size=max(11, tile_size // 13))
-    gap, line = max(4, tile_size // 28), int(1.6 * font.size)
+    points = max(11, tile_size // 13)
+    font = ImageFont.load_default(size=points)
+    gap, line = max(4, tile_size // 28), int(1.6 * points)
     top = line + gap if header else gap
     captions = line if any(tile.caption for row in rows for tile in row) else 0
     width = gap + max(len(row) for row in rows) * (tile_size + gap)
@@ -133,7 +137,7 @@ def _fit(picture: Image.Image, side: int) -> Image.Image:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: ImageFont.FreeTypeFont, colour: str
+    draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: Font, colour: str
 ) -> None:  # fmt: skip
     """One line of text, cut to the tile's width."""
     if words and draw.textlength(words, font=font) > width:

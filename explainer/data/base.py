@@ -180,7 +180,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         )  # fmt: skip
         if name == "train" and self.trainer is not None:
             sampler.set_epoch(self.trainer.current_epoch)  # workers start before Lightning tells
-            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
             sampler.skip_batches(done % len(loader))  # a checkpoint of a finished epoch counts all its batches
         return loader
 

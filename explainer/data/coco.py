@@ -114,7 +114,7 @@ class COCO(ImageDataModule):
         kwargs: Of `ImageDataModule`.
     """
 
-    def __init__(self, year: Literal["2014", "2017"] = "2014", **kwargs) -> None:
+    def __init__(self, year: Literal["2014", "2017"] = "2014", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.year = year
         self._annotations: dict[str, Annotations] = {}

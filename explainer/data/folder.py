@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class Folder(ImageDataModule):
     """
 
     def __init__(
-        self, csv: str | None = None, masks: str | None = None, multilabel: bool | None = None, **kwargs
+        self, csv: str | None = None, masks: str | None = None, multilabel: bool | None = None, **kwargs: Any
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.csv, self.masks = csv, masks

@@ -7,6 +7,7 @@ of them. The labels of the test images are not public: val is the test split, an
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from timm.data import ImageNetInfo
@@ -73,7 +74,7 @@ class ImageNet(ImageDataModule):
 
     multilabel = False
 
-    def __init__(self, val_fraction: float = 0.02, **kwargs) -> None:
+    def __init__(self, val_fraction: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 < val_fraction < 1:
             raise InputError(f"val_fraction must lie between 0 and 1, got {val_fraction}")

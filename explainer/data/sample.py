@@ -95,8 +95,9 @@ def open_rgb(path: str | Path) -> Image.Image:
         >>> open_rgb(name).mode
         'RGB'
     """
-    with Image.open(path) as image:
-        image.load()
+    with Image.open(path) as file:
+        file.load()
+        image: Image.Image = file
         if image.mode.startswith("I") or image.mode == "F":
             image = image.convert("F").point(lambda v: v / 257.0)
         return image.convert("RGB")

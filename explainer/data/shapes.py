@@ -6,7 +6,7 @@ are off the centre, and the exact masks are known: a map that is merely central,
 Labelled objects cover about a third of an image on average, as in VOC.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,10 +48,11 @@ def _plan(rng: np.random.Generator) -> list[_Object]:
     smallest, largest = ((0.0, 0.0), (0.29, 0.48), (0.23, 0.37), (0.2, 0.28))[labelled]
     objects = []
     for _ in range(labelled):
-        place = rng.uniform(0.08, 0.92, 2)
-        objects.append(_Object(CLASSES[rng.integers(len(CLASSES))], *place, rng.uniform(smallest, largest)))
+        x, y = rng.uniform(0.08, 0.92, 2)
+        objects.append(_Object(CLASSES[rng.integers(len(CLASSES))], x, y, rng.uniform(smallest, largest)))
     for _ in range(int(rng.integers(1, 4))):
-        objects.append(_Object(None, *rng.uniform(0.1, 0.9, 2), rng.uniform(0.13, 0.27)))
+        x, y = rng.uniform(0.1, 0.9, 2)
+        objects.append(_Object(None, x, y, rng.uniform(0.13, 0.27)))
     return [objects[i] for i in rng.permutation(len(objects))]
 
 
@@ -166,7 +167,8 @@ class Shapes(ImageDataModule):
     """
 
     def __init__(
-        self, train_images: int = 4000, val_images: int = 500, test_images: int = 500, scene_seed: int = 0, **kwargs
+        self, train_images: int = 4000, val_images: int = 500, test_images: int = 500, scene_seed: int = 0,
+        **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.counts = {"train": train_images, "val": val_images, "test": test_images}

@@ -8,7 +8,7 @@ are not public: there, val is the test split, and a seeded tenth of train is the
 
 import urllib.error
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ class VOCDataset(ImageDataset):
     def _read(self, name: str) -> tuple[int, int, list[tuple[int, tuple[float, ...]]]]:
         path = self.folder / "Annotations" / f"{name}.xml"
         width, height, objects = read_xml(path)
-        rows = []
+        rows: list[tuple[int, tuple[float, ...]]] = []
         for item in objects:
             if item.name not in CLASSES:
                 raise InputError(f"{path} names the class {item.name!r}, which VOC does not have")
@@ -91,7 +91,8 @@ class VOC(ImageDataModule):
     """
 
     def __init__(
-        self, year: Literal["2007", "2012"] = "2007", difficult: bool = False, segmented_only: bool = False, **kwargs
+        self, year: Literal["2007", "2012"] = "2007", difficult: bool = False, segmented_only: bool = False,
+        **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.year, self.difficult, self.segmented_only = year, difficult, segmented_only

@@ -1,1 +1,1 @@
-"""TODO evaluation"""
+"""Methods × metrics × images: a resumable runner, a table, a picture."""

@@ -1,0 +1,37 @@
+"""A picture of images × methods."""
+
+import torch
+from PIL import Image
+
+from explainer.attribution import Attribution
+from explainer.data import Batch
+from explainer.evaluation.runner import TRUTH, make_mask
+from explainer.networks import Explanandum
+from explainer.rendering import Tile, gallery, overlay, to_pil
+
+
+def method_gallery(explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch) -> Image.Image:
+    """Every method's target mask over every image of a batch.
+
+    Args:
+        explanandum: The frozen classifier, on the batch's device.
+        methods: Name → method.
+        batch: A few images; the ground truth is a column when they have segmentations.
+
+    Returns:
+        The picture: a row an image, with the labels and the classifier's probabilities under it.
+    """
+    names = [*methods] if batch.segmentation is None else [TRUTH, *methods]
+    masks = {name: make_mask(explanandum, methods.get(name), batch) for name in names}
+    with torch.no_grad():
+        probabilities = explanandum.probabilities(explanandum(batch.image).float())
+    rows = []
+    for n in range(len(batch.id)):
+        present = batch.labels[n].nonzero().flatten().tolist()[:3]
+        said = ", ".join(f"{explanandum.classes[c]} {probabilities[n, c]:.2f}" for c in present)
+        row = [Tile(to_pil(batch.image[n]), said or "no label")]
+        for name in names:
+            mask = masks[name][n]
+            row.append(Tile(overlay(batch.image[n], mask), f"area {mask.mean():.2f}"))
+        rows.append(row)
+    return gallery(rows, header=["image", *names])

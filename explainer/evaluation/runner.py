@@ -1,0 +1,150 @@
+"""Methods × images: mask, score, append; resumable.
+
+Scores are those of S. Stalder et al., NeurIPS 2022, section 4.3, the explanandum's probabilities for the original, the
+masked and the complement image, and seconds an image.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from explainer.attribution import Attribution
+from explainer.data import Batch
+from explainer.evaluation.store import Store
+from explainer.masking import composite
+from explainer.metrics import mean_absolute_error, saliency_metric, soft_accuracy, soft_iou, truth_and_weight
+from explainer.metrics.segmentation import Void
+from explainer.networks import Explanandum
+
+ORIGINAL, TRUTH = "Original image", "Ground truth"
+
+
+def evaluate(
+    explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
+    total: int, void: Void = "ignore", device: str = "cpu",
+) -> None:  # fmt: skip
+    """Score every method on every image, and append the rows to the store.
+
+    Args:
+        explanandum: The frozen classifier.
+        methods: Name → method; the ground truth is added where the images have segmentations.
+        batches: The images.
+        store: Rows that it has already are not computed again.
+        total: Number of images, for the progress bar.
+        void: As in `truth_and_weight`.
+        device: Where to compute.
+    """
+    explanandum.to(device)
+    warm: set[str] = set()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task("evaluating", total=total)
+        for batch in batches:
+            names = [ORIGINAL, TRUTH, *methods] if batch.segmentation is not None else [ORIGINAL, *methods]
+            missing = [name for name in names if not store.has(name, batch.id)]
+            if missing:
+                here = to_device(batch, device)
+                for name in missing:
+                    progress.update(task, description=name)
+                    if name in methods and name not in warm:  # the first call pays for set-up that no image needs
+                        methods[name].target_mask(explanandum, here.image[:1], here.labels[:1])
+                        warm.add(name)
+                    store.append(score(explanandum, name, methods.get(name), here, void))
+            progress.advance(task, len(batch.id))
+
+
+def to_device(batch: Batch, device: str) -> Batch:
+    """Move what is computed with."""
+    segmentation = None if batch.segmentation is None else batch.segmentation.to(device)
+    return batch._replace(image=batch.image.to(device), labels=batch.labels.to(device), segmentation=segmentation)
+
+
+def score(
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, void: Void
+) -> list[dict[str, Any]]:
+    """The rows of one method for one batch.
+
+    Args:
+        explanandum: The frozen classifier.
+        name: Of the method; `ORIGINAL` and `TRUTH` have none.
+        method: Makes the masks.
+        batch: On the explanandum's device.
+        void: As in `truth_and_weight`.
+
+    Returns:
+        A row an image, in plain values; None where a score is not defined.
+    """
+    if name == ORIGINAL:
+        with torch.no_grad():
+            said = predictions(explanandum, explanandum(batch.image), batch.labels)
+        return [{"id": i, "method": name, "kept": kept} for i, kept in zip(batch.id, said, strict=True)]
+    mask, seconds = timed(lambda: make_mask(explanandum, method, batch), batch.image.device)
+    values: dict[str, Tensor] = {"area": mask.mean((1, 2, 3))}
+    with torch.no_grad():
+        both = [composite(batch.image, m, explanandum.mean_colour) for m in (mask, 1 - mask)]
+        kept, removed = (explanandum(images).float() for images in both)
+    if batch.segmentation is not None:
+        truth, weight = truth_and_weight(batch.segmentation, batch.labels, void)
+        for key, function in (("acc", soft_accuracy), ("iou", soft_iou), ("mae", mean_absolute_error)):
+            values[key] = function(mask, truth, weight)
+    values["sal"] = saliency_metric(mask, kept, batch.labels)
+    constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
+    said_kept, said_removed = (predictions(explanandum, z, batch.labels) for z in (kept, removed))
+    rows = []
+    for n, name_of_image in enumerate(batch.id):
+        numbers = {key: plain(float(value[n])) for key, value in values.items()}
+        extra = {"seconds": seconds / len(batch.id), "constant": constant[n]}
+        spoken = {"kept": said_kept[n], "removed": said_removed[n]}
+        rows.append({"id": name_of_image, "method": name} | numbers | extra | spoken)
+    return rows
+
+
+def make_mask(explanandum: Explanandum, method: Attribution | None, batch: Batch) -> Tensor:
+    """(B, 1, H, W) in [0, 1]; without a method the ground truth, void left out."""
+    if method is None:
+        assert batch.segmentation is not None
+        return truth_and_weight(batch.segmentation, batch.labels)[0]
+    return method.target_mask(explanandum, batch.image, batch.labels).detach().clamp(0, 1)
+
+
+def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, float]:
+    """A result, and the seconds until the device had it."""
+    start = time.perf_counter()
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return result, time.perf_counter() - start
+
+
+def predictions(explanandum: Explanandum, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+    """What the classifier says of each image, as little as the scores need.
+
+    Args:
+        explanandum: Decides between sigmoid and softmax.
+        logits: (B, K).
+        labels: (B, K) multi-hot.
+
+    Returns:
+        An entry an image: the labels and all K probabilities of a multi-label classifier; of a single-label one the
+        label, the predicted class and the label's probability.
+    """
+    probabilities = explanandum.probabilities(logits.float()).cpu()
+    rows: list[dict[str, Any]] = []
+    for p, y in zip(probabilities, labels.cpu(), strict=True):
+        present = y.nonzero().flatten().tolist()
+        if explanandum.multilabel:
+            rows.append({"labels": present, "probabilities": [round(v, 5) for v in p.tolist()]})
+        else:
+            of_label = round(float(p[present[0]]), 5) if present else None
+            rows.append({"labels": present, "predicted": int(p.argmax()), "probability": of_label})
+    return rows
+
+
+def plain(value: float) -> float | None:
+    """None instead of NaN, which JSON does not have."""
+    return None if math.isnan(value) else value

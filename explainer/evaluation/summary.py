@@ -1,0 +1,92 @@
+"""From rows to results: means over images, classification scores, files."""
+
+import csv
+import json
+import statistics
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchmetrics.functional.classification import multilabel_average_precision, multilabel_f1_score
+
+from explainer.evaluation.runner import ORIGINAL
+
+COLUMNS = {"acc": True, "iou": True, "mae": False, "sal": False}
+"""Score → whether higher is better."""
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Results of every method.
+
+    Args:
+        rows: Of a `Store`.
+
+    Returns:
+        Method → its mean scores, on how many images each is defined (`n`), how many masks were constant, seconds an
+        image, and the classification of the masked (`kept`) and the complement (`removed`) images.
+    """
+    results: dict[str, Any] = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method]
+        entry: dict[str, Any] = {"images": len(mine)}
+        if method != ORIGINAL:
+            for key in (*COLUMNS, "area", "seconds"):
+                values = [row[key] for row in mine if row.get(key) is not None]
+                entry[key] = statistics.fmean(values) if values else None
+                entry.setdefault("n", {})[key] = len(values)
+            entry["constant"] = sum(row["constant"] for row in mine)
+            entry["removed"] = classification([row["removed"] for row in mine])
+        entry["kept"] = classification([row["kept"] for row in mine])
+        results[method] = entry
+    return results
+
+
+def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
+    """How well the classifier does.
+
+    Args:
+        said: Entries of `predictions`.
+
+    Returns:
+        Multi-label: mAP and F1 (threshold 0.5), macro averages; single-label: accuracy. And the mean probability of the
+        labels. All in [0, 1]; higher is better; None without a label.
+    """
+    if "probabilities" not in said[0]:
+        known = [s for s in said if s["labels"]]
+        if not known:
+            return {"accuracy": None, "probability": None}
+        right = statistics.fmean(s["predicted"] in s["labels"] for s in known)
+        return {"accuracy": right, "probability": statistics.fmean(s["probability"] for s in known)}
+    scores = torch.tensor([s["probabilities"] for s in said])
+    labels = torch.zeros(scores.shape, dtype=torch.long)
+    for n, s in enumerate(said):
+        labels[n, s["labels"]] = 1
+    if not labels.any():
+        return {"mAP": None, "F1": None, "probability": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # classes without images are left out of the averages
+        precision = multilabel_average_precision(scores, labels, labels.shape[1])
+        f1 = multilabel_f1_score(scores, labels, labels.shape[1])
+    return {"mAP": float(precision), "F1": float(f1), "probability": float(scores[labels > 0].mean())}
+
+
+def write_results(rows: list[dict[str, Any]], facts: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write results.json and per_image.csv.
+
+    Args:
+        rows: Of a `Store`.
+        facts: What the results depend on.
+        folder: Exists.
+
+    Returns:
+        The content of results.json.
+    """
+    content = {"facts": facts, "results": summarise(rows)}
+    (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n")
+    fields = ["id", "method", *COLUMNS, "area", "seconds", "constant"]
+    with (folder / "per_image.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fields, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["method"] != ORIGINAL)
+    return content

@@ -1,0 +1,79 @@
+"""The results as a table in the terminal, and in Markdown for a README."""
+
+from typing import Any
+
+from rich.table import Table
+
+from explainer.evaluation.runner import ORIGINAL, TRUTH
+from explainer.evaluation.summary import COLUMNS
+
+_NAMES = {"acc": "Acc", "iou": "IoU", "mae": "MAE", "sal": "Sal"}
+
+
+def rows_of(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells; the best value of each score, the ground truth left out, has a star.
+
+    Args:
+        results: Of `summarise`.
+
+    Returns:
+        Header with the direction of each column, and a list a method.
+    """
+    methods = [m for m in results if m != ORIGINAL]
+    kind = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
+    header = ["method", *(f"{_NAMES[c]} {'↑' if up else '↓'}" for c, up in COLUMNS.items())]
+    header += ["area", f"{kind} masked ↑", f"{kind} complement ↓", "ms an image"]
+    best = {}
+    for column, up in COLUMNS.items():
+        values = [results[m][column] for m in methods if m != TRUTH and results[m][column] is not None]
+        best[column] = (max if up else min)(values, default=None)
+    cells = []
+    for method in methods:
+        entry = results[method]
+        row = [method]
+        for column in COLUMNS:
+            value = entry[column]
+            starred = value is not None and value == best[column] and method != TRUTH
+            digits = 3 if column == "sal" else 2
+            shown = None if value is None else value if column == "sal" else 100 * value
+            row.append("–" if shown is None else f"{shown:.{digits}f}{' *' if starred else ''}")
+        row += [number(entry["area"]), number(entry["kept"][kind]), number(entry["removed"][kind])]
+        cells.append([*row, number(None if entry["seconds"] is None else 1000 * entry["seconds"], 1)])
+    return header, cells
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number, or a dash where there is none.
+
+    Example:
+        >>> number(None), number(0.25)
+        ('–', '0.250')
+    """
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def caption(results: dict[str, Any]) -> str:
+    """One line on the classifier and on how many images had a segmentation."""
+    entry = results[ORIGINAL]
+    said = ", ".join(f"{k} {number(v)}" for k, v in entry["kept"].items())
+    annotated = max((results[m]["n"]["acc"] for m in results if m != ORIGINAL), default=0)
+    return f"{entry['images']} images, {annotated} with a segmentation; the classifier on the originals: {said}"
+
+
+def rich_table(results: dict[str, Any], title: str) -> Table:
+    """The table for a terminal."""
+    header, cells = rows_of(results)
+    table = Table(title=title, caption=caption(results))
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left")
+    for row in cells:
+        table.add_row(*(f"[bold]{cell}[/bold]" if cell.endswith("*") else cell for cell in row))
+    return table
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The table for a README."""
+    header, cells = rows_of(results)
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    lines += ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([*lines, "", caption(results) + ". * best of the column, the ground truth left out."]) + "\n"
