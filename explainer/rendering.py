@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 HEAT = "turbo"
-"""Colour map of saliency: blue is low and red is high, as in the papers, and it is smoother than jet."""
+"""Colour map of saliency: blue is low and red is high, as in the papers; its two dark ends are left out."""
 
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -72,7 +72,7 @@ def heat_map(saliency: Tensor) -> Image.Image:
         (4, 2)
     """
     flat = saliency.detach().cpu().float().reshape(saliency.shape[-2:]).nan_to_num(0).clamp(0, 1).numpy()
-    return Image.fromarray((mpl.colormaps[HEAT](flat)[..., :3] * 255).round().astype(np.uint8))
+    return Image.fromarray((mpl.colormaps[HEAT](0.06 + 0.86 * flat)[..., :3] * 255).round().astype(np.uint8))
 
 
 def overlay(image: Tensor, saliency: Tensor, opacity: float = 0.55) -> Image.Image:

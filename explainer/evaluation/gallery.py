@@ -3,7 +3,7 @@
 import torch
 from PIL import Image
 
-from explainer.attribution import Attribution
+from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
 from explainer.evaluation.runner import TRUTH, make_mask
 from explainer.networks import Explanandum
@@ -15,13 +15,14 @@ def method_gallery(explanandum: Explanandum, methods: dict[str, Attribution], ba
 
     Args:
         explanandum: The frozen classifier, on the batch's device.
-        methods: Name → method.
+        methods: Name → method; constant masks are not worth a picture.
         batch: A few images; the ground truth is a column when they have segmentations.
 
     Returns:
         The picture: a row an image, with the labels and the classifier's probabilities under it.
     """
-    names = [*methods] if batch.segmentation is None else [TRUTH, *methods]
+    shown = [name for name, method in methods.items() if not isinstance(method, Constant)]
+    names = shown if batch.segmentation is None else [TRUTH, *shown]
     masks = {name: make_mask(explanandum, methods.get(name), batch) for name in names}
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())

@@ -1,0 +1,92 @@
+"""A run that was stopped or killed ends in the same weights, to the bit, as one that was not."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import runs
+import torch
+
+from explainer.commands import train
+from explainer.errors import InputError
+
+
+def weights(name):
+    return torch.load(Path("runs") / name / "last.ckpt", weights_only=True)
+
+
+def assert_same_run(name, other):
+    first, second = weights(name), weights(other)
+    assert first["global_step"] == second["global_step"] == 16
+    for key, tensor in first["state_dict"].items():
+        assert torch.equal(tensor, second["state_dict"][key]), key
+    states = [c["optimizer_states"][0]["state"] for c in (first, second)]
+    assert all(torch.equal(states[0][i]["exp_avg"], states[1][i]["exp_avg"]) for i in states[0])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A folder with a trained classifier and a whole run of an Explainer."""
+    folder = tmp_path_factory.mktemp("resume")
+    before = Path.cwd()
+    os.chdir(folder)
+    runs.classifier_config()
+    train(["--config", runs.explainer_config("whole")])
+    yield folder
+    os.chdir(before)
+
+
+class PressControlC(pl.Callback):
+    """Sends SIGINT in the middle of the second epoch."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 11:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_missing_explanandum_is_trained_first(uninterrupted):
+    assert Path("checkpoints/tiny_classifier.ckpt").is_file()
+    assert Path("checkpoints/whole.ckpt").is_file()
+    assert "AmortizedExplainer" in Path("checkpoints/whole.yaml").read_text()
+
+
+def test_sigint_at_mid_epoch(uninterrupted, capsys):
+    stopping = runs.trainer(callbacks=[{"class_path": "test_resume.PressControlC"}])
+    with pytest.raises(SystemExit):
+        train(["--config", runs.explainer_config("stopped", trainer=stopping)])
+    assert weights("stopped")["global_step"] == 12
+    assert not Path("checkpoints/stopped.ckpt").exists()
+    train(["--config", runs.explainer_config("stopped"), "--ckpt_path", "last"])
+    assert_same_run("whole", "stopped")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_sigkill_at_mid_epoch(uninterrupted, workers):
+    name = f"killed{workers}"
+    config = runs.explainer_config(name, data=runs.data(num_workers=workers), resume={"every_n_steps": 3})
+    process = runs.start("train.py", "--config", config)
+    last = Path("runs") / name / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    output = process.communicate()[0]
+    assert last.exists(), output
+    assert weights(name)["global_step"] % 8 != 0, "it was to be killed within an epoch"
+    train(["--config", config, "--ckpt_path", "last"])
+    assert_same_run("whole", name)
+
+
+def test_nothing_to_go_on_with(uninterrupted):
+    with pytest.raises(InputError, match="nothing to go on with"):
+        train(["--config", runs.explainer_config("never"), "--ckpt_path", "last"])
+
+
+def test_a_run_of_the_same_name_is_kept(uninterrupted):
+    config = runs.explainer_config("again", trainer=runs.trainer(max_epochs=1))
+    train(["--config", config])
+    train(["--config", config])
+    assert len(list(Path("runs").glob("again.*/last.ckpt"))) == 1
