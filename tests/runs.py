@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,7 +66,7 @@ def start(script, *arguments):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "WANDB_MODE": "offline",
-        "OMP_NUM_THREADS": str(os.cpu_count()),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
     command = [sys.executable, *([str(ROOT / script)] if script.endswith(".py") else ["-m", script]), *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -5,6 +5,7 @@ Attributions, NeurIPS 2022 (section 4): DeepLabV3 with a ResNet-50 trained from 
 ImageNet encoder nevertheless: `encoder_weights: imagenet` reproduces that.
 """
 
+import inspect
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -60,8 +61,13 @@ class Masker(nn.Module):
             return
         if not hasattr(smp, self.architecture):
             raise InputError(f"masker architecture {self.architecture!r} is not in segmentation-models-pytorch")
+        architecture = getattr(smp, self.architecture)
+        known = inspect.signature(architecture.__init__).parameters
+        for name in self.arguments:
+            if name not in known:  # the library would swallow it silently
+                raise InputError(f"masker: {self.architecture} has no argument {name!r}; it has {', '.join(known)}")
         try:
-            self.network = getattr(smp, self.architecture)(
+            self.network = architecture(
                 encoder_name=self.encoder, encoder_weights=self.encoder_weights, classes=num_classes, **self.arguments
             )
         except (KeyError, TypeError, ValueError) as error:

@@ -1,0 +1,151 @@
+import pytest
+import pytorch_lightning as pl
+import torch
+from test_explanandum import tiny
+
+from explainer.data import Shapes
+from explainer.infill import Blur, BlurOrColour, Constant, gaussian_blur
+from explainer.modules import AmortizedExplainer, Classifier, ExplainerObjective, NonFiniteLossError, RTISObjective
+from explainer.modules.base import require_finite
+from explainer.networks import Explanandum, Masker
+
+MASKER = {"encoder_depth": 3, "decoder_channels": 16, "decoder_atrous_rates": [1, 2, 3], "decoder_aspp_dropout": 0.0}
+assert tiny  # the dotted path below
+
+
+def eight(**options):
+    return Shapes(
+        **({"image_size": 32, "batch_size": 8, "num_workers": 0, "train_images": 8, "val_images": 8} | options)
+    )
+
+
+def fit(module, data, steps, **options):
+    trainer = pl.Trainer(
+        accelerator="cpu", max_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, limit_val_batches=0, **options,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    return trainer
+
+
+def explainer(objective=None, infill=None, mode="eval"):
+    network = Explanandum("explainer.networks.small.small_cnn", network_args={"width": 4})
+    objective = objective or ExplainerObjective()
+    optimizer = lambda p: torch.optim.Adam(p, lr=3e-3)  # noqa: E731
+    return AmortizedExplainer(
+        network, Masker("resnet18", arguments=MASKER), objective, optimizer, infill=infill, explanandum_mode=mode
+    )
+
+
+def test_classifier_overfits_eight_images():
+    network = Explanandum("explainer.networks.small.small_cnn", network_args={"width": 8})
+    module, data = Classifier(network, lambda p: torch.optim.Adam(p, lr=1e-2)), eight()
+    fit(module, data, 60)
+    batch = next(iter(data.train_dataloader()))
+    assert ((module.explanandum.eval()(batch.image) > 0).float() == batch.labels).all()
+
+
+@pytest.mark.parametrize("objective", [ExplainerObjective(), RTISObjective()])
+def test_explainer_lowers_its_loss_on_eight_images_and_leaves_the_classifier_alone(objective):
+    module, data = explainer(objective), eight()
+    before = {k: v.clone() for k, v in module.explanandum.state_dict().items()}
+    batch = next(iter(data.train_dataloader()))
+    data.setup("fit")
+    module.build(data.classes, True)
+    first = float(objective.total(objective.terms(module.view(batch.image, batch.labels))))
+    fit(module, data, 40)
+    last = float(objective.total(objective.terms(module.view(batch.image, batch.labels))))
+    assert last < first - 0.1
+    assert all(torch.equal(v, before[k]) for k, v in module.explanandum.state_dict().items())
+    assert not module.explanandum.network.training
+
+
+def test_published_code_left_the_classifier_in_train_mode():
+    module, data = explainer(mode="train"), eight()
+    before = module.explanandum.network.stages[0][1].running_mean.clone()
+    fit(module, data, 2)
+    assert not torch.equal(before, module.explanandum.network.stages[0][1].running_mean)
+
+
+def test_both_composites_go_through_in_one_pass():
+    module = explainer()
+    module.build(Shapes().classes, True)
+    seen = []
+    module.explanandum.network.register_forward_hook(lambda m, i, o: seen.append(i[0].shape))
+    image, labels = torch.rand(3, 3, 32, 32), torch.eye(6)[:3]
+    view = module.view(image, labels)
+    assert seen == [(6, 3, 32, 32)]
+    target = view.target
+    kept = module.explanandum(target * image + (1 - target) * module.explanandum.mean_colour)
+    removed = module.explanandum((1 - target) * image + target * module.explanandum.mean_colour)
+    torch.testing.assert_close(view.kept, kept)
+    torch.testing.assert_close(view.removed, removed)
+
+
+def test_images_without_label_train():
+    module = explainer()
+    module.build(Shapes().classes, True)
+    terms = module.objective.terms(module.view(torch.rand(2, 3, 32, 32), torch.zeros(2, 6)))
+    module.objective.total(terms).backward()
+    assert terms["bound"] == 0
+    assert all(torch.isfinite(p.grad).all() for p in module.masker.parameters() if p.grad is not None)
+
+
+def test_batch_size_of_one_trains():
+    fit(explainer(), eight(batch_size=1), 2)
+
+
+def test_single_label_data_trains_by_cross_entropy(tmp_path):
+    import trees
+
+    from explainer.data import Folder
+
+    data = Folder(root=str(trees.folder_tree(tmp_path)), image_size=32, batch_size=4, num_workers=0)
+    network = Explanandum("explainer.networks.small.small_cnn", network_args={"width": 4, "num_classes": 2})
+    module = AmortizedExplainer(network, Masker("resnet18", arguments=MASKER), ExplainerObjective())
+    fit(module, data, 2)
+    assert module.explanandum.multilabel is False
+    logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    view = module.view(torch.rand(1, 3, 32, 32), labels)._replace(kept=logits)
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor([0]))
+    torch.testing.assert_close(module.objective.terms(view)["classification"], expected)
+
+
+def test_nan_loss_stops_and_names_the_term():
+    with pytest.raises(NonFiniteLossError, match="'tv' is nan at step 7"):
+        require_finite({"area": torch.tensor(1.0), "tv": torch.tensor(torch.nan)}, 7)
+
+
+def test_nan_loss_keeps_the_weights():
+    module, data = explainer(), eight()
+    data.setup("fit")
+    module.build(data.classes, True)
+    before = {k: v.clone() for k, v in module.masker.named_parameters()}
+    terms = module.objective.terms
+    module.objective.terms = lambda view: terms(view) | {"entropy": torch.tensor(torch.nan)}
+    with pytest.raises(NonFiniteLossError, match="entropy"):
+        fit(module, data, 2)
+    assert all(torch.equal(v, before[k]) for k, v in module.masker.named_parameters())
+
+
+def test_infills():
+    image = torch.rand(2, 3, 16, 16)
+    assert torch.equal(Constant((0.1, 0.2, 0.3))(image).flatten(), torch.tensor([0.1, 0.2, 0.3]))
+    blurred = Blur(2.0)(image)
+    assert blurred.shape == image.shape
+    assert blurred.var() < image.var() / 4
+    step = torch.zeros(1, 1, 1, 41)
+    step[..., 20:] = 1
+    expected = 0.5 * (1 + torch.erf((torch.arange(41) - 19.5) / (3 * 2**0.5)))
+    torch.testing.assert_close(gaussian_blur(step, 3.0)[0, 0, 0], expected, atol=0.01, rtol=0)
+
+
+def test_random_infill_is_a_function_of_its_generator():
+    image, fills = torch.rand(1, 3, 16, 16), []
+    state = torch.get_rng_state()
+    for seed in (0, 0, 1, 2, 3, 4):
+        fills.append(BlurOrColour(2.0)(image, generator=torch.Generator().manual_seed(seed)))
+    assert torch.equal(fills[0], fills[1])
+    assert len({float(f.std()) for f in fills}) > 2
+    assert all(f.min() >= 0 and f.max() <= 1 for f in fills)
+    assert torch.equal(state, torch.get_rng_state())
