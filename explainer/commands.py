@@ -21,8 +21,8 @@ from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
 from explainer.data import ImageDataModule, collate
 from explainer.errors import InputError
 from explainer.evaluation.gallery import method_gallery
+from explainer.evaluation.runner import ORIGINAL, TRUTH, settings_of, to_device
 from explainer.evaluation.runner import evaluate as run_evaluation
-from explainer.evaluation.runner import to_device
 from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.store import Store
 from explainer.evaluation.summary import write_results
@@ -131,6 +131,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     facts = {
         "checkpoint": hashlib.sha256(path.read_bytes()).hexdigest(), "data": cli.config.data.as_dict(),
         "split": settings.split, "images": count, "void": settings.void, "version": __version__,
+        "methods": settings_of(methods),
     }  # fmt: skip
     out = Path(settings.out or RESULTS / cli.name)
     store = Store(out, facts)
@@ -138,7 +139,10 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         Subset(dataset, range(count)), data.batch_size, collate_fn=collate, num_workers=data.num_workers
     )
     run_evaluation(explanandum, methods, loader, store, total=count, void=settings.void, device=device)
-    content = write_results(store.rows, facts | {"device": device, "torch": torch.__version__}, out)
+    asked = {ORIGINAL, TRUTH, *methods}  # the store may hold methods of earlier calls too
+    content = write_results(
+        [r for r in store.rows if r["method"] in asked], facts | {"device": device, "torch": torch.__version__}, out
+    )
     if settings.gallery:
         save_gallery(explanandum, methods, dataset, min(settings.gallery, count), out / "gallery.png", device)
     (out / "table.md").write_text(markdown(content["results"]))

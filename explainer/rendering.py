@@ -1,6 +1,7 @@
 """Tensors to pictures: heat map, overlay, mask, gallery."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -11,8 +12,8 @@ from torch import Tensor
 HEAT = "turbo"
 """Colour map of saliency: blue is low and red is high, as in the papers; its two dark ends are left out."""
 
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+FONT = Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+"""Pillow's own font has no × and no arrows."""
 
 
 class Tile(NamedTuple):
@@ -111,7 +112,7 @@ def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_siz
         'RGB'
     """
     points = max(11, tile_size // 13)
-    font = ImageFont.load_default(size=points)
+    font = ImageFont.truetype(FONT, points)
     gap, line = max(4, tile_size // 28), int(1.6 * points)
     top = line + gap if header else gap
     captions = line if any(tile.caption for row in rows for tile in row) else 0
@@ -137,7 +138,7 @@ def _fit(picture: Image.Image, side: int) -> Image.Image:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: Font, colour: str
+    draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: ImageFont.FreeTypeFont, colour: str
 ) -> None:  # fmt: skip
     """One line of text, cut to the tile's width."""
     if words and draw.textlength(words, font=font) > width:

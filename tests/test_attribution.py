@@ -240,3 +240,61 @@ def test_explainer_needs_the_checkpoint_of_an_explainer(tmp_path):
     torch.save({"state_dict": {}, "explainer": {"kind": "classifier"}}, tmp_path / "classifier.ckpt")
     with pytest.raises(InputError, match="classifier"):
         Explainer(str(tmp_path / "classifier.ckpt"))
+
+
+# What goes wrong, and must not take the evaluation with it.
+
+
+def test_a_batch_without_any_class_is_empty_masks(explanandum, image, labels):
+    for method in (GradCAM(), GradCAM("stages.0", batch_size=1)):
+        assert (method.target_mask(explanandum, image, torch.zeros_like(labels)) == 0).all()
+
+
+@pytest.mark.parametrize("broken", [[float("nan")], [float("inf")], [-float("inf")], [float("inf"), -float("inf")]])
+def test_a_map_that_is_not_finite_counts_as_nothing(broken):
+    maps = torch.rand(2, 4, 4)
+    maps[0, 0, : len(broken)] = torch.tensor(broken)
+    image = torch.ones(3, 3, 4, 4)
+    got = Fixed(maps).target_mask(None, image, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    assert (got[0] == 0).all()
+    torch.testing.assert_close(got[1], got[2])
+    assert got[1].max() == 1
+
+
+def test_many_classes_do_not_need_a_map_each_at_once():
+    class Ramp(Attribution):
+        def __call__(self, explanandum, image, target):
+            return torch.arange(64.0).view(1, 1, 8, 8).expand(len(image), -1, -1, -1)
+
+    labels = torch.zeros(2, 10_000_000)  # (B, K, H, W) would be 5 GB
+    labels[:, 7] = 1
+    assert Ramp().target_mask(None, torch.ones(2, 3, 8, 8), labels).amax() == 1
+
+
+def test_grad_cam_works_in_inference_mode(explanandum, image):
+    target = torch.zeros(3, dtype=torch.long, device=image.device)
+    wanted = GradCAM()(explanandum, image, target)
+    with torch.inference_mode():
+        torch.testing.assert_close(GradCAM()(explanandum, image.clone(), target.clone()), wanted)
+
+
+def test_grad_cam_refuses_a_layer_without_feature_maps(explanandum, image):
+    with pytest.raises(InputError, match="no feature maps"):
+        GradCAM("classifier")(explanandum, image, torch.zeros(3, dtype=torch.long, device=image.device))
+
+
+@pytest.mark.parametrize("build", [lambda: Constant(1.5), lambda: Constant(-0.1), lambda: CentredBox(0.0),
+                                   lambda: CentredBox(2.0)])  # fmt: skip
+def test_values_out_of_range_are_refused(build):
+    with pytest.raises(InputError, match="must lie in"):
+        build()
+
+
+def test_a_box_smaller_than_a_pixel_is_one_pixel():
+    assert CentredBox(1e-6).mask(torch.rand(1, 3, 9, 9)).sum() == 1
+
+
+def test_explainer_refuses_a_classifier_of_other_classes(checkpoint, explanandum, image, labels):
+    explanandum.classes = ("cat", "dog", "horse")
+    with pytest.raises(InputError, match="other classes"):
+        Explainer(checkpoint).target_mask(explanandum, image, labels)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from explainer import rendering
 from explainer.rendering import Tile, gallery, heat_map, mask_image, overlay, strip, to_pil
 
 
@@ -87,3 +88,14 @@ def test_strip_breaks_into_rows():
     one, two = strip(torch.zeros(4, 3, 8, 8), columns=4), strip(torch.zeros(5, 3, 8, 8), columns=4)
     assert one.width == two.width
     assert two.height > 1.8 * one.height
+
+
+def drawn(symbol):
+    picture = Image.new("L", (30, 30))
+    ImageDraw.Draw(picture).text((5, 5), symbol, fill=255, font=ImageFont.truetype(rendering.FONT, 14))
+    return picture.tobytes()
+
+
+@pytest.mark.parametrize("symbol", "×→↑↓·…−éß")
+def test_the_font_has_the_symbols_that_captions_use(symbol):
+    assert drawn(symbol) != drawn("\U0010fffe")

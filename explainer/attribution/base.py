@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
-from explainer.masking import min_max, target_mask
+from explainer.masking import min_max
 from explainer.networks import Explanandum
 
 
@@ -39,15 +40,19 @@ class Attribution(ABC):
             labels: (B, K) multi-hot.
 
         Returns:
-            (B, 1, H, W) in [0, 1]; 0 for an image without label, or where a class's map is constant.
+            (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that is constant, or that has a NaN or
+            infinite pixel, counts as 0.
         """
-        maps = image.new_zeros(*labels.shape, *image.shape[-2:])
+        mask = torch.zeros_like(image[:, :1])
         pairs = labels.nonzero()
-        for some in pairs.split(self.batch_size):
-            owner, target = some[:, 0], some[:, 1]
-            found = self(explanandum, image[owner], target)[:, 0].detach()
-            maps[owner, target] = min_max(found.nan_to_num(0.0)).to(maps.dtype)
-        return target_mask(maps, labels)
+        for start in range(0, len(pairs), self.batch_size):  # not split(), which gives one empty part of no pairs
+            owner, target = pairs[start : start + self.batch_size].unbind(1)
+            found = self(explanandum, image[owner], target).detach()
+            finite = found.isfinite().flatten(1).all(1)[:, None, None, None]
+            scaled = min_max(torch.where(finite, found, 0.0)).to(mask.dtype)
+            # one map an image, not (B, K, H, W): with 1,000 classes that would not fit
+            mask = mask.scatter_reduce(0, owner[:, None, None, None].expand_as(scaled), scaled, "amax")
+        return mask
 
 
 class Reference(Attribution):

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from explainer.attribution.base import Reference
+from explainer.errors import InputError
 
 
 class Constant(Reference):
@@ -13,6 +14,8 @@ class Constant(Reference):
     """
 
     def __init__(self, value: float = 0.5) -> None:
+        if not 0 <= value <= 1:
+            raise InputError(f"attribution Constant: value must lie in [0, 1], got {value}")
         self.value = value
 
     def mask(self, image: Tensor) -> Tensor:

@@ -32,7 +32,9 @@ class GradCAM(Attribution):
             layer = explanandum.network.get_submodule(name)
         except AttributeError as error:
             raise InputError(f"Grad-CAM: no layer {name!r} in the classifier") from error
-        with torch.enable_grad():  # frozen weights have no gradient, so the input must ask for one
+        with torch.inference_mode(False), torch.enable_grad():  # frozen weights: the input must ask for a gradient
             inputs = image.detach().clone().requires_grad_()
-            coarse = LayerGradCam(explanandum, layer).attribute(inputs, target=target).detach().relu()
+            coarse = LayerGradCam(explanandum, layer).attribute(inputs, target=target.clone()).detach().relu()
+        if coarse.ndim != 4:
+            raise InputError(f"Grad-CAM: layer {name!r} gives no feature maps (B, C, h, w); name one that does")
         return F.interpolate(coarse, image.shape[-2:], mode="bilinear", align_corners=False)

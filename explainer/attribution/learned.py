@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from explainer.attribution.base import Attribution, check_targets
+from explainer.errors import InputError
 from explainer.masking import target_mask
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import load_explainer
@@ -22,7 +23,7 @@ class Explainer(Attribution):
     """
 
     def __init__(self, checkpoint: str, batch_size: int = 16) -> None:
-        self.batch_size = batch_size
+        self.checkpoint, self.batch_size = checkpoint, batch_size
         _, self.masker, spec = load_explainer(checkpoint)
         self.classes = tuple(spec["classes"])
 
@@ -39,4 +40,8 @@ class Explainer(Attribution):
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
         """Maximum over the masks of the classes present, as trained: not scaled."""
+        if explanandum.classes and tuple(explanandum.classes) != self.classes:
+            raise InputError(
+                f"{self.checkpoint} explains other classes than the classifier has: evaluate it with its own"
+            )
         return target_mask(self.masks(image), labels)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from explainer.attribution import Attribution
-from explainer.data import Batch
+from explainer.data import VOID, Batch
 from explainer.evaluation.store import Store
 from explainer.masking import composite
 from explainer.metrics import mean_absolute_error, saliency_metric, soft_accuracy, soft_iou, truth_and_weight
@@ -45,16 +45,18 @@ def evaluate(
     with Progress(*columns) as progress:
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
-            names = [ORIGINAL, TRUTH, *methods] if batch.segmentation is not None else [ORIGINAL, *methods]
-            missing = [name for name in names if not store.has(name, batch.id)]
-            if missing:
-                here = to_device(batch, device)
-                for name in missing:
-                    progress.update(task, description=name)
-                    if name in methods and name not in warm:  # the first call pays for set-up that no image needs
-                        methods[name].target_mask(explanandum, here.image[:1], here.labels[:1])
-                        warm.add(name)
-                    store.append(score(explanandum, name, methods.get(name), here, void))
+            known = annotated(batch)
+            for name in [ORIGINAL, *([TRUTH] if known.id else []), *methods]:
+                some = known if name == TRUTH else batch
+                if store.has(name, some.id):
+                    continue
+                here = to_device(some, device)
+                progress.update(task, description=name)
+                if name in methods and name not in warm:  # the first call pays for set-up that no image needs
+                    one_class = torch.eye(len(here.labels[0]), device=device)[:1]
+                    methods[name].target_mask(explanandum, here.image[:1], one_class)
+                    warm.add(name)
+                store.append(score(explanandum, name, methods.get(name), here, void))
             progress.advance(task, len(batch.id))
 
 
@@ -62,6 +64,15 @@ def to_device(batch: Batch, device: str) -> Batch:
     """Move what is computed with."""
     segmentation = None if batch.segmentation is None else batch.segmentation.to(device)
     return batch._replace(image=batch.image.to(device), labels=batch.labels.to(device), segmentation=segmentation)
+
+
+def annotated(batch: Batch) -> Batch:
+    """Those images that have a segmentation: the others have no ground truth to score."""
+    if batch.segmentation is None:
+        return batch._replace(image=batch.image[:0], labels=batch.labels[:0], id=[])
+    have = (batch.segmentation != VOID).flatten(1).any(1)
+    names = [name for name, has in zip(batch.id, have.tolist(), strict=True) if has]
+    return Batch(batch.image[have], batch.labels[have], names, batch.segmentation[have])
 
 
 def score(
@@ -83,7 +94,7 @@ def score(
         with torch.no_grad():
             said = predictions(explanandum, explanandum(batch.image), batch.labels)
         return [{"id": i, "method": name, "kept": kept} for i, kept in zip(batch.id, said, strict=True)]
-    mask, seconds = timed(lambda: make_mask(explanandum, method, batch), batch.image.device)
+    mask, seconds = timed(lambda: make_mask(explanandum, method, batch, void), batch.image.device)
     values: dict[str, Tensor] = {"area": mask.mean((1, 2, 3))}
     with torch.no_grad():
         both = [composite(batch.image, m, explanandum.mean_colour) for m in (mask, 1 - mask)]
@@ -104,12 +115,30 @@ def score(
     return rows
 
 
-def make_mask(explanandum: Explanandum, method: Attribution | None, batch: Batch) -> Tensor:
-    """(B, 1, H, W) in [0, 1]; without a method the ground truth, void left out."""
+def make_mask(explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore") -> Tensor:
+    """(B, 1, H, W) in [0, 1]; without a method the ground truth. A NaN pixel makes a mask 0, so constant."""
     if method is None:
         assert batch.segmentation is not None
-        return truth_and_weight(batch.segmentation, batch.labels)[0]
-    return method.target_mask(explanandum, batch.image, batch.labels).detach().clamp(0, 1)
+        return truth_and_weight(batch.segmentation, batch.labels, void)[0]
+    mask = method.target_mask(explanandum, batch.image, batch.labels).detach()
+    broken = mask.isnan().flatten(1).any(1)
+    return mask.masked_fill(broken[:, None, None, None], 0.0).clamp(0, 1)
+
+
+def settings_of(methods: dict[str, Attribution]) -> dict[str, Any]:
+    """Name → class and hyperparameters, for the store's fingerprint; the batch size changes no result.
+
+    Example:
+        >>> from explainer.attribution import Constant
+        >>> settings_of({"Half": Constant(0.5)})
+        {'Half': {'class': 'Constant', 'value': 0.5}}
+    """
+    plain_types = (str, int, float, bool, tuple, list, type(None))
+    return {
+        name: {"class": type(method).__name__}
+        | {k: v for k, v in vars(method).items() if isinstance(v, plain_types) and k != "batch_size"}
+        for name, method in methods.items()
+    }
 
 
 def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, float]:

@@ -14,13 +14,16 @@ class Store:
 
     Args:
         folder: Made when missing.
-        fingerprint: What the results depend on (checkpoint, data, settings), in plain values.
+        fingerprint: What the results depend on (checkpoint, data, settings), in plain values. Under "methods", name →
+            settings: a name that was used must keep its settings, further names may join.
 
     Raises:
         InputError: The folder holds results of something else.
     """
 
     def __init__(self, folder: Path, fingerprint: dict[str, Any]) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file: choose a folder with --evaluation.out")
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / ROWS
         self._check(folder / FINGERPRINT, fingerprint)
@@ -28,14 +31,24 @@ class Store:
         self._done = {(row["method"], row["id"]) for row in self.rows}
 
     def _check(self, path: Path, fingerprint: dict[str, Any]) -> None:
-        if not path.is_file() or not self.path.is_file():
-            path.write_text(json.dumps(fingerprint, indent=2, sort_keys=True) + "\n")
-            return
-        earlier = json.loads(path.read_text())
-        changed = [key for key in sorted({*earlier, *fingerprint}) if earlier.get(key) != fingerprint.get(key)]
+        now = json.loads(json.dumps(fingerprint, default=str))  # as it reads back: lists for tuples
+        methods: dict[str, Any] = {}
+        if self.path.is_file():
+            earlier = json.loads(path.read_text()) if path.is_file() else {}
+            methods = earlier.get("methods", {})
+            keys = sorted({*earlier, *now} - {"methods"})
+            changed = [key for key in keys if earlier.get(key) != now.get(key)]
+            changed += [f"method {name!r}" for name, m in now.get("methods", {}).items() if methods.get(name, m) != m]
+            self._refuse(path.parent, changed)
+        now["methods"] = methods | now.get("methods", {})  # further methods may join
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(now, indent=2, sort_keys=True) + "\n")
+        partial.replace(path)
+
+    def _refuse(self, folder: Path, changed: list[str]) -> None:
         if changed:
             raise InputError(
-                f"{path.parent} holds results with another {', '.join(changed)}: "
+                f"{folder} holds results with another {', '.join(changed)}: "
                 "delete the folder, or choose another one with --evaluation.out"
             )
 

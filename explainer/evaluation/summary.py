@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torchmetrics.functional.classification import multilabel_average_precision, multilabel_f1_score
 
+from explainer.errors import InputError
 from explainer.evaluation.runner import ORIGINAL
 
 COLUMNS = {"acc": True, "iou": True, "mae": False, "sal": False}
@@ -49,8 +50,8 @@ def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
         said: Entries of `predictions`.
 
     Returns:
-        Multi-label: mAP and F1 (threshold 0.5), macro averages; single-label: accuracy. And the mean probability of the
-        labels. All in [0, 1]; higher is better; None without a label.
+        Multi-label: mAP and F1 (threshold 0.5), means over the classes that some image has; single-label: accuracy.
+        And the mean probability of the labels. All in [0, 1]; higher is better; None without a label.
     """
     if "probabilities" not in said[0]:
         known = [s for s in said if s["labels"]]
@@ -64,10 +65,11 @@ def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
         labels[n, s["labels"]] = 1
     if not labels.any():
         return {"mAP": None, "F1": None, "probability": None}
+    occur = labels.any(0)  # torchmetrics counts a class without images as 0, in both averages
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # classes without images are left out of the averages
-        precision = multilabel_average_precision(scores, labels, labels.shape[1])
-        f1 = multilabel_f1_score(scores, labels, labels.shape[1])
+        warnings.simplefilter("ignore")  # it says so of such classes
+        precision = multilabel_average_precision(scores, labels, labels.shape[1], average="none")[occur].mean()
+    f1 = multilabel_f1_score(scores, labels, labels.shape[1], average="none")[occur].mean()
     return {"mAP": float(precision), "F1": float(f1), "probability": float(scores[labels > 0].mean())}
 
 
@@ -81,7 +83,12 @@ def write_results(rows: list[dict[str, Any]], facts: dict[str, Any], folder: Pat
 
     Returns:
         The content of results.json.
+
+    Raises:
+        InputError: There are no rows.
     """
+    if not rows:
+        raise InputError(f"nothing to write to {folder}: none of the images could be read")
     content = {"facts": facts, "results": summarise(rows)}
     (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n")
     fields = ["id", "method", *COLUMNS, "area", "seconds", "constant"]

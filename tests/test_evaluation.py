@@ -1,0 +1,200 @@
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_evaluation import METHODS, classifier, pictures, run, timeless
+
+from explainer.attribution import CentredBox, Constant
+from explainer.data import Batch
+from explainer.errors import InputError
+from explainer.evaluation import summary
+from explainer.evaluation.gallery import method_gallery
+from explainer.evaluation.runner import ORIGINAL, TRUTH
+from explainer.evaluation.summary import classification, summarise, write_results
+from explainer.evaluation.table import markdown, rich_table, rows_of
+
+
+def test_scores_agree_with_a_slow_evaluation_of_one_image(tmp_path, device):
+    explanandum, batch = classifier().to(device), pictures((1,))[0]
+    row = next(r for r in run(tmp_path, [batch], explanandum=explanandum, device=device).rows if r["method"] == "Box")
+    mask = CentredBox(0.3).mask(batch.image)[0, 0].double().numpy()
+    known = batch.segmentation[0, 0].numpy() != 255
+    truth = batch.segmentation[0, 0].numpy()[known] == 1  # class 0 is the only label
+    shown = mask[known]
+    assert row["acc"] == pytest.approx((shown == truth).mean(), abs=1e-6)
+    assert row["mae"] == pytest.approx((shown != truth).mean(), abs=1e-6)
+    assert row["iou"] == pytest.approx((shown * truth).sum() / np.maximum(shown, truth).sum(), abs=1e-6)
+    assert row["area"] == pytest.approx(mask.mean(), abs=1e-6)
+    colour = explanandum.mean_colour.cpu()
+    kept = batch.image * torch.tensor(mask).float() + colour * (1 - torch.tensor(mask).float())
+    logits = explanandum(kept.to(device))[0].double().cpu().numpy()
+    softmax = np.exp(logits) / np.exp(logits).sum()
+    assert row["sal"] == pytest.approx(math.log(max(mask.mean(), 0.05)) - math.log(softmax[0]), abs=1e-4)
+    assert row["kept"]["probabilities"] == pytest.approx(list(1 / (1 + np.exp(-logits))), abs=1e-4)
+    removed = batch.image + colour - kept
+    logits = explanandum(removed.to(device))[0].double().cpu().numpy()
+    assert row["removed"]["probabilities"] == pytest.approx(list(1 / (1 + np.exp(-logits))), abs=1e-4)
+
+
+def test_undefined_scores_are_left_out_and_counted(tmp_path):
+    results = summarise(run(tmp_path, pictures()).rows)
+    box = results["Box"]
+    assert box["images"] == 6
+    assert (box["n"]["acc"], box["n"]["iou"], box["n"]["mae"], box["n"]["sal"]) == (5, 5, 5, 5)
+    assert results["Half"]["constant"] == 6
+    assert box["constant"] == 0
+    assert (results["Half"]["acc"], results["Half"]["mae"], results["Half"]["area"]) == (0.5, 0.5, 0.5)
+
+
+def test_the_ground_truth_scores_perfectly(tmp_path):
+    truth = summarise(run(tmp_path, pictures()).rows)[TRUTH]
+    assert (truth["acc"], truth["iou"], truth["mae"]) == (1.0, 1.0, 0.0)
+
+
+def test_images_without_segmentation_keep_saliency_and_classification(tmp_path):
+    content = write_results(run(tmp_path, pictures(segmented=False)).rows, {}, tmp_path)
+    assert TRUTH not in content["results"]
+    box = content["results"]["Box"]
+    assert (box["acc"], box["iou"], box["mae"]) == (None, None, None)
+    assert math.isfinite(box["sal"])
+    assert 0 <= box["kept"]["F1"] <= 1
+    assert "–" in markdown(content["results"])
+
+
+def test_unreadable_images_make_smaller_and_empty_batches(tmp_path):
+    empty = Batch(torch.zeros(0, 3, 1, 1), torch.zeros(0, 1), [])
+    batches = pictures((2, 1))
+    got = run(tmp_path / "a", [batches[0], empty, batches[1]])
+    assert timeless(got.rows) == timeless(run(tmp_path / "b", batches).rows)
+
+
+def test_single_label_classification(tmp_path):
+    batches = pictures(multilabel=False)
+    explanandum = classifier(multilabel=False)
+    results = summarise(run(tmp_path, batches, explanandum=explanandum).rows)
+    image, labels = torch.cat([b.image for b in batches]), torch.cat([b.labels for b in batches])
+    probabilities = explanandum(image).softmax(1)
+    said = results[ORIGINAL]["kept"]
+    assert said["accuracy"] == pytest.approx((probabilities.argmax(1) == labels.argmax(1)).float().mean().item())
+    assert said["probability"] == pytest.approx(probabilities[labels > 0].mean().item(), abs=1e-4)
+    assert "accuracy masked ↑" in rows_of(results)[0]
+
+
+def average_precision(scores, truth):
+    """Mean precision at the ranks of the positives (no ties)."""
+    order = np.argsort(-scores)
+    hits = truth[order]
+    return sum(hits[: k + 1].mean() for k in np.flatnonzero(hits)) / hits.sum()
+
+
+def test_multi_label_classification_agrees_with_slow_versions():
+    generator = np.random.default_rng(0)
+    scores, truth = generator.random((30, 4)).round(5), generator.random((30, 4)) < 0.3
+    truth[:, 3] = False  # a class without images
+    scores[:, 3] = 0.1
+    said = [{"labels": np.flatnonzero(t).tolist(), "probabilities": p.tolist()} for p, t in zip(scores, truth)]
+    got = classification(said)
+    assert got["mAP"] == pytest.approx(np.mean([average_precision(scores[:, c], truth[:, c]) for c in range(3)]))
+    f1 = []
+    for c in range(3):
+        found = scores[:, c] > 0.5
+        f1.append(2 * (found & truth[:, c]).sum() / (found.sum() + truth[:, c].sum()))
+    assert got["F1"] == pytest.approx(np.mean(f1))
+    assert got["probability"] == pytest.approx(scores[truth].mean())
+
+
+def test_classification_without_any_label():
+    assert set(classification([{"labels": [], "probabilities": [0.2, 0.3]}]).values()) == {None}
+    assert set(classification([{"labels": [], "predicted": 0, "probability": None}]).values()) == {None}
+
+
+def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr("explainer.evaluation.runner.time.perf_counter", lambda: next(clock))
+
+    class Counted(Constant):
+        calls = 0
+
+        def target_mask(self, *arguments):
+            Counted.calls += 1
+            return super().target_mask(*arguments)
+
+    rows = run(tmp_path, pictures((2, 2)), {"Counted": Counted(0.5)}).rows
+    assert Counted.calls == 3  # one warms up
+    assert {r["seconds"] for r in rows if r["method"] == "Counted"} == {0.5}  # a tick for two images
+
+
+def test_written_files(tmp_path):
+    rows = run(tmp_path, pictures()).rows
+    content = write_results(rows, {"split": "test"}, tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail) == content
+    with (tmp_path / "per_image.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 3 * 6 + len([r for r in rows if r["method"] == TRUTH])
+    assert {row["id"] for row in table} == {f'image {n}, "{n}"' for n in range(6)}
+    mine = [float(row["acc"]) for row in table if row["method"] == "Box" and row["acc"]]
+    assert np.mean(mine) == pytest.approx(content["results"]["Box"]["acc"])
+
+
+def test_the_best_of_each_column_is_marked_without_the_ground_truth():
+    entry = {"images": 2, "n": {"acc": 2}, "kept": {"mAP": 0.5}, "removed": {"mAP": 0.1}, "constant": 0}
+    numbers = {
+        TRUTH: (1.0, 1.0, 0.0, -3.0), "Good": (0.8, 0.5, 0.2, -1.0), "Bad": (0.7, 0.6, 0.3, 2.0),
+        "None": (None, None, None, None),
+    }  # fmt: skip
+    results = {ORIGINAL: {"images": 2, "kept": {"mAP": 0.9}}}
+    for name, values in numbers.items():
+        results[name] = entry | dict(zip(summary.COLUMNS, values, strict=True)) | {"area": 0.1, "seconds": None}
+    header, cells = rows_of(results)
+    starred = {(row[0], name[:3]) for row in cells for name, cell in zip(header, row, strict=True) if "*" in cell}
+    assert starred == {("Good", "Acc"), ("Bad", "IoU"), ("Good", "MAE"), ("Good", "Sal")}
+    assert [name[-1] for name in header[1:5]] == ["↑", "↑", "↓", "↓"]
+    assert rich_table(results, "title").row_count == 4
+    lines = markdown(results).splitlines()
+    assert {line.count("|") for line in lines if line.startswith("|")} == {len(header) + 1}
+
+
+def test_the_gallery_has_a_row_an_image_and_a_column_a_method():
+    batch = pictures((2,), side=32)[0]
+    picture = method_gallery(classifier(), METHODS, batch)
+    fewer = method_gallery(classifier(), {"Half": METHODS["Half"], "Box": METHODS["Box"]}, batch)
+    lower = method_gallery(classifier(), METHODS, pictures((1,), side=32)[0])
+    assert picture.width / fewer.width == pytest.approx(4 / 3, abs=0.02)  # constant masks are left out
+    assert picture.height / lower.height == pytest.approx(2, abs=0.15)
+    unsegmented = method_gallery(classifier(), METHODS, batch._replace(segmentation=None))
+    assert unsegmented.width < picture.width
+
+
+# What must not pass unnoticed.
+
+
+@pytest.mark.parametrize("void", ["ignore", "object"])
+def test_images_without_segmentation_are_no_ground_truth(tmp_path, void):
+    rows = [r for r in run(tmp_path, pictures(), void=void).rows if r["method"] == TRUTH]
+    assert [r["id"][6] for r in rows] == ["0", "1", "2", "4", "5"]
+    assert {(r["acc"], r["iou"], r["mae"]) for r in rows} == {(1.0, 1.0, 0.0)}
+
+
+def test_a_batch_without_any_label(tmp_path):
+    batch = pictures((2,))[0]
+    rows = run(tmp_path, [batch._replace(labels=torch.zeros(2, 3))]).rows
+    assert [r["area"] for r in rows if r["method"] == "Grad-CAM"] == [0.0, 0.0]
+    assert [r["sal"] for r in rows if r["method"] == "Grad-CAM"] == [None, None]
+
+
+def test_masks_that_are_not_finite_count_as_empty_and_constant(tmp_path):
+    class Diverged(Constant):
+        def target_mask(self, explanandum, image, labels):
+            return torch.full_like(image[:, :1], float("nan"))
+
+    results = summarise(run(tmp_path, pictures(), {"Diverged": Diverged(), "Zero": Constant(0.0)}).rows)
+    assert results["Diverged"]["constant"] == 6
+    assert timeless(results["Diverged"]) == timeless(results["Zero"])
+
+
+def test_no_readable_image_is_said_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="none of the images could be read"):
+        write_results(run(tmp_path, []).rows, {}, tmp_path)

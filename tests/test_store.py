@@ -1,0 +1,122 @@
+import csv
+import json
+
+import pytest
+from small_evaluation import FACTS, METHODS, pictures, run, timeless
+
+from explainer.attribution import Attribution, CentredBox, Constant, GradCAM
+from explainer.errors import InputError
+from explainer.evaluation.runner import settings_of
+from explainer.evaluation.store import FINGERPRINT, ROWS, Store
+from explainer.evaluation.summary import write_results
+
+
+class InterruptAfter:
+    def __init__(self, batches, count):
+        self.batches, self.count = batches, count
+
+    def __iter__(self):
+        yield from self.batches[: self.count]
+        raise KeyboardInterrupt
+
+
+class Killed(Attribution):
+    """A method that is stopped at its second batch: rows of the methods before it are there already."""
+
+    calls = 0
+
+    def __call__(self, explanandum, image, target):
+        Killed.calls += 1
+        if Killed.calls == 3:  # one of the calls warms up
+            raise KeyboardInterrupt
+        return image[:, :1]
+
+
+def finish(folder, batches, methods=METHODS):
+    return timeless(write_results(run(folder, batches, methods).rows, FACTS, folder))
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path):
+    wanted = finish(tmp_path / "whole", pictures())
+    for count in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / f"{count}", InterruptAfter(pictures(), count))
+        assert finish(tmp_path / f"{count}", pictures()) == wanted
+        whole, resumed = (list(csv.DictReader((tmp_path / n / "per_image.csv").open())) for n in ("whole", f"{count}"))
+        assert timeless(whole) == timeless(resumed)
+
+
+def test_a_run_killed_between_two_methods_goes_on(tmp_path):
+    Killed.calls = 0
+    methods = {**METHODS, "Killed": Killed(), "Zero": Constant(0.0)}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", pictures(), methods)
+    assert finish(tmp_path / "killed", pictures(), methods) == finish(tmp_path / "whole", pictures(), methods)
+
+
+def test_what_is_done_is_not_computed_again(tmp_path):
+    run(tmp_path, pictures())
+    lines = (tmp_path / ROWS).read_bytes()
+
+    class Never(GradCAM):
+        def target_mask(self, *_):
+            raise AssertionError("computed again")
+
+    run(tmp_path, pictures(), {**METHODS, "Grad-CAM": Never()})
+    assert (tmp_path / ROWS).read_bytes() == lines
+
+
+def test_another_batch_size_goes_on_too(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, InterruptAfter(pictures(), 1))
+    rows = run(tmp_path, pictures((3, 3))).rows  # another draw of pixels, but the same names
+    assert len(rows) == len({(r["method"], r["id"]) for r in rows}) == 4 * 6 + 5
+
+
+@pytest.mark.parametrize("cut", [1, 20, 150])
+def test_a_torn_last_line_is_computed_again(tmp_path, cut):
+    wanted = finish(tmp_path, pictures())
+    path = tmp_path / ROWS
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert finish(tmp_path, pictures()) == wanted
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_results_of_something_else_are_refused_in_one_line(tmp_path):
+    run(tmp_path, pictures())
+    with pytest.raises(InputError, match=r"another checkpoint, images: delete the folder, or choose another") as caught:
+        Store(tmp_path, {"checkpoint": "def", "images": 7})
+    assert "\n" not in str(caught.value)
+    Store(tmp_path, FACTS)
+
+
+def test_rows_without_a_fingerprint_are_refused(tmp_path):
+    run(tmp_path, pictures())
+    (tmp_path / FINGERPRINT).unlink()
+    with pytest.raises(InputError, match="delete the folder"):
+        Store(tmp_path, FACTS)
+
+
+def test_a_file_instead_of_a_folder_is_refused(tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        Store(tmp_path / "results", FACTS)
+
+
+def test_facts_that_json_writes_otherwise_are_recognised(tmp_path):
+    facts = {"data": {"mean": (0.5, 0.5), "root": tmp_path}}
+    run(tmp_path, pictures((1,)), facts=facts)
+    Store(tmp_path, facts)
+
+
+def test_a_name_keeps_its_method_and_further_methods_may_join(tmp_path):
+    box = {"Box": CentredBox(0.3)}
+    run(tmp_path, pictures(), box, facts=FACTS | {"methods": settings_of(box)})
+    other = {"Box": CentredBox(0.6)}
+    with pytest.raises(InputError, match="another method 'Box'"):
+        Store(tmp_path, FACTS | {"methods": settings_of(other)})
+    more = box | {"Half": Constant(0.5)}
+    run(tmp_path, pictures(), more, facts=FACTS | {"methods": settings_of(more)})
+    with pytest.raises(InputError, match="another method 'Box'"):
+        Store(tmp_path, FACTS | {"methods": settings_of(other)})
+    assert settings_of({"G": GradCAM(batch_size=2)}) == settings_of({"G": GradCAM(batch_size=8)})
