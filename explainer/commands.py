@@ -68,7 +68,6 @@ def quieten() -> None:
         "exists and is not empty",
         r"module\(s\) in eval mode",  # the explanandum is meant to be
         "isinstance\\(treespec, LeafSpec\\)",
-        "Average precision score for one or more classes was `nan`",  # a class without images is left out
     ):
         warnings.filterwarnings("ignore", f".*{message}.*")
     noise = ("Tip:", "litlogger", "`weights_only` was not set", "TPU available", "Seed set to")
@@ -129,7 +128,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     dataset = data.split(settings.split)
     count = min(len(dataset), settings.limit or len(dataset))
     facts = {
-        "checkpoint": hashlib.sha256(path.read_bytes()).hexdigest(), "data": cli.config.data.as_dict(),
+        "checkpoint": hashlib.sha256(path.read_bytes()).hexdigest(), "data": data_facts(cli.config.data.as_dict()),
         "split": settings.split, "images": count, "void": settings.void, "version": __version__,
         "methods": settings_of(methods),
     }  # fmt: skip
@@ -153,6 +152,23 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         print(f"skipped the unreadable image {name}")
     print(f"written to {out}: results.json, per_image.csv, table.md, gallery.png")
     return content
+
+
+def data_facts(config: dict[str, Any]) -> dict[str, Any]:
+    """What of the data's settings decides the results: not how they are loaded.
+
+    Args:
+        config: class_path and init_args of the DataModule.
+
+    Returns:
+        The same without workers, batch size and download.
+
+    Example:
+        >>> data_facts({"class_path": "COCO", "init_args": {"root": "data", "num_workers": 2}})
+        {'class_path': 'COCO', 'init_args': {'root': 'data'}}
+    """
+    loading = {"num_workers", "batch_size", "download"}
+    return config | {"init_args": {k: v for k, v in config["init_args"].items() if k not in loading}}
 
 
 def chosen_methods(settings: Evaluation, path: Path, kind: str) -> dict[str, Attribution]:

@@ -17,7 +17,7 @@ ALLOWED = {
     "infill": {"networks", "masking"},
     "attribution": {"networks", "infill", "masking", "losses", "statistics"},
     "metrics": {"masking"},
-    "modules": {"networks", "losses", "objectives", "infill", "masking", "statistics"},
+    "modules": {"networks", "losses", "objectives", "infill", "masking", "metrics", "statistics"},
     "data": set(),
     "callbacks": {"attribution", "statistics", "rendering", "masking", "metrics"},
     "evaluation": {"attribution", "metrics", "variation", "data", "rendering", "masking", "networks"},

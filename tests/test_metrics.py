@@ -47,7 +47,7 @@ def expected(mask, segmentation, labels, void):
     union = sum(max(m, g) for m, g in pairs)
     return {
         "acc": sum(m * g + (1 - m) * (1 - g) for m, g in pairs) / len(pairs),
-        "iou": sum(min(m, g) for m, g in pairs) / union if union else 1.0,
+        "iou": sum(min(m, g) for m, g in pairs) / union if any(g for _, g in pairs) else math.nan,
         "mae": sum(abs(m - g) for m, g in pairs) / len(pairs),
     }
 
@@ -152,16 +152,17 @@ def test_ranges_order_of_images_and_accuracy_against_error(seed):
     mask, segmentation, labels = scene(seed, dtype=torch.float32)
     got = scores(mask, segmentation, labels)
     torch.testing.assert_close(got["acc"] + got["mae"], torch.ones(3))
-    assert all(((v >= 0) & (v <= 1)).all() for v in got.values())
+    assert all((((v >= 0) & (v <= 1)) | v.isnan()).all() for v in got.values())
     order = torch.tensor([2, 0, 1])
     turned = scores(mask[order], segmentation[order], labels[order])
     for name in SCORES:
-        torch.testing.assert_close(turned[name], got[name][order])
+        torch.testing.assert_close(turned[name], got[name][order], equal_nan=True)
 
 
-def test_an_image_without_object_and_an_empty_mask_agree():
+def test_an_image_without_object_has_no_iou():
     got = scores(torch.zeros(1, 1, 3, 3), torch.zeros(1, 2, 3, 3, dtype=torch.uint8), torch.zeros(1, 2))
-    assert [got[name].item() for name in ("acc", "iou", "mae")] == [1.0, 1.0, 0.0]
+    assert [got[name].item() for name in ("acc", "mae")] == [1.0, 0.0]
+    assert math.isnan(got["iou"].item())
 
 
 @pytest.mark.parametrize(("metric", "name"), [(SoftAccuracy, "acc"), (SoftIoU, "iou"), (MaskMAE, "mae")])

@@ -85,7 +85,7 @@ class COCODataset(ImageDataset):
     def segmentation(self, index: int) -> Tensor:
         """(K, S, S): polygons and RLE drawn at the original size, then resized; an unannotated image is all 0.
 
-        A crowd region counts as object of its category, as in COCO's own stuff-free masks.
+        A crowd region counts as object of its category, as the category counts as a label.
         """
         side = self.image_size
         masks = torch.zeros(len(self.classes), side, side, dtype=torch.uint8)

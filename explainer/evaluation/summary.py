@@ -3,15 +3,14 @@
 import csv
 import json
 import statistics
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from torchmetrics.functional.classification import multilabel_average_precision, multilabel_f1_score
 
 from explainer.errors import InputError
 from explainer.evaluation.runner import ORIGINAL
+from explainer.metrics import MeanAveragePrecision, MeanF1
 
 COLUMNS = {"acc": True, "iou": True, "mae": False, "sal": False}
 """Score → whether higher is better."""
@@ -65,11 +64,7 @@ def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
         labels[n, s["labels"]] = 1
     if not labels.any():
         return {"mAP": None, "F1": None, "probability": None}
-    occur = labels.any(0)  # torchmetrics counts a class without images as 0, in both averages
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says so of such classes
-        precision = multilabel_average_precision(scores, labels, labels.shape[1], average="none")[occur].mean()
-    f1 = multilabel_f1_score(scores, labels, labels.shape[1], average="none")[occur].mean()
+    precision, f1 = (metric(labels.shape[1])(scores, labels) for metric in (MeanAveragePrecision, MeanF1))
     return {"mAP": float(precision), "F1": float(f1), "probability": float(scores[labels > 0].mean())}
 
 

@@ -1,12 +1,13 @@
 """Function and torchmetrics.Metric in one file each. The imports here are the registry."""
 
 from explainer.metrics.accuracy import SoftAccuracy, soft_accuracy
+from explainer.metrics.classification import MeanAveragePrecision, MeanF1
 from explainer.metrics.iou import SoftIoU, soft_iou
 from explainer.metrics.mae import MaskMAE, mean_absolute_error
 from explainer.metrics.saliency import SaliencyMetric, saliency_metric
 from explainer.metrics.segmentation import truth_and_weight
 
 __all__ = [
-    "MaskMAE", "SaliencyMetric", "SoftAccuracy", "SoftIoU", "mean_absolute_error", "saliency_metric", "soft_accuracy",
-    "soft_iou", "truth_and_weight",
+    "MaskMAE", "MeanAveragePrecision", "MeanF1", "SaliencyMetric", "SoftAccuracy", "SoftIoU", "mean_absolute_error",
+    "saliency_metric", "soft_accuracy", "soft_iou", "truth_and_weight",
 ]  # fmt: skip

@@ -18,7 +18,8 @@ def soft_iou(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         weight: (B, 1, H, W), 0 where a pixel does not count.
 
     Returns:
-        (B,) in [0, 1]; higher is better; NaN for an image without weight. An empty mask of an empty truth has 1.
+        (B,) in [0, 1]; higher is better; NaN for an image without weight or without object, where even a mask of
+        one pixel would score 0 and none would score 1.
 
     Example:
         >>> soft_iou(torch.tensor([[[[0.5, 1.0]]]]), torch.tensor([[[[0.0, 1.0]]]]), torch.ones(1, 1, 1, 2)).item()
@@ -26,8 +27,8 @@ def soft_iou(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """
     both = (torch.minimum(mask, truth) * weight).sum((1, 2, 3))
     either = (torch.maximum(mask, truth) * weight).sum((1, 2, 3))
-    overlap = torch.where(either > 0, both / either.clamp_min(1e-12), 1.0)
-    return overlap.masked_fill(weight.sum((1, 2, 3)) == 0, torch.nan)
+    without_object = (truth * weight).sum((1, 2, 3)) == 0
+    return (both / either.clamp_min(1e-12)).masked_fill(without_object, torch.nan)
 
 
 class SoftIoU(MeanOverImages):

@@ -10,14 +10,10 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MultilabelAveragePrecision,
-    MultilabelF1Score,
-)
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from explainer.losses import multilabel_cross_entropy, single_label_cross_entropy
+from explainer.metrics import MeanAveragePrecision, MeanF1
 from explainer.modules.base import SaliencyModule, require_finite
 from explainer.networks import Explanandum
 
@@ -50,7 +46,7 @@ class Classifier(SaliencyModule):
         count = len(classes)
         scores: dict[str, Any]
         if self.explanandum.multilabel:
-            scores = {"score": MultilabelAveragePrecision(count), "f1": MultilabelF1Score(count)}
+            scores = {"score": MeanAveragePrecision(count), "f1": MeanF1(count)}
         else:
             scores = {"score": MulticlassAccuracy(count, average="micro"), "f1": MulticlassF1Score(count)}
         self.val_scores = MetricCollection(scores, prefix="val/")
