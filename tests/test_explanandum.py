@@ -187,3 +187,21 @@ def test_bad_maskers_are_named(options):
 
 def test_torchvision_arguments_are_passed_on():
     assert num_outputs(build_network("alexnet", arguments={"num_classes": 9})) == 9
+
+
+@pytest.mark.parametrize(("network", "encoder"), [("resnet18", "resnet18"), ("timm/resnet10t", "tu-resnet10t")])
+def test_an_encoder_starts_from_a_classifiers_weights(tmp_path, network, encoder):
+    classifier = Explanandum(network, num_classes=2)
+    torch.save(classifier.network.state_dict(), tmp_path / "weights.pth")
+    spec = {"kind": "classifier", "classes": ["a", "b"], "multilabel": True, "explanandum": classifier.spec}
+    state = {f"explanandum.{name}": tensor for name, tensor in classifier.state_dict().items()}
+    torch.save({"explainer": spec, "state_dict": state}, tmp_path / "classifier.ckpt")
+    want = classifier.network.state_dict()["layer1.0.conv1.weight"]
+    for file in ("weights.pth", "classifier.ckpt"):
+        masker = Masker(encoder, str(tmp_path / file), arguments={"encoder_depth": 3, "decoder_channels": 8})
+        masker.build(5)
+        got = next(t for n, t in masker.network.encoder.state_dict().items() if n.endswith("layer1.0.conv1.weight"))
+        assert torch.equal(got, want)
+    other = Masker("resnet34", str(tmp_path / "weights.pth"))
+    with pytest.raises(InputError, match="weights.pth"):
+        other.build(5)

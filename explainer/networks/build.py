@@ -16,6 +16,7 @@ from explainer.errors import InputError
 
 TRUSTED = ("torchvision", "timm", "explainer")
 """Packages whose callables a checkpoint may name without being asked for."""
+WEIGHT_FILES = {".pth", ".pt", ".bin", ".safetensors", ".ckpt"}
 
 
 def build_network(name: str, weights: str | None = None, arguments: dict[str, Any] | None = None) -> nn.Module:
@@ -39,7 +40,7 @@ def build_network(name: str, weights: str | None = None, arguments: dict[str, An
         'AlexNet'
     """
     arguments = arguments or {}
-    is_file = weights is not None and Path(weights).suffix in {".pth", ".pt", ".bin", ".safetensors", ".ckpt"}
+    is_file = weights is not None and Path(weights).suffix in WEIGHT_FILES
     named = None if is_file else weights
     try:
         if name in models.list_models():
@@ -105,7 +106,7 @@ def read_tensors(path: str | Path) -> Any:
 
 
 def load_weights(network: nn.Module, path: str) -> None:
-    """Load a file's state dict (bare, or under "state_dict" or "model") into a network.
+    """Load a file's state dict into a network.
 
     Args:
         network: Changed in place.
@@ -114,12 +115,27 @@ def load_weights(network: nn.Module, path: str) -> None:
     Raises:
         InputError: A key or a shape differs; the first is named.
     """
+    load_state(network, read_state(path), path)
+
+
+def read_state(path: str) -> dict[str, Tensor]:
+    """A file's state dict, bare, or under "state_dict" or "model".
+
+    Args:
+        path: A file for `read_tensors`.
+
+    Returns:
+        Name → tensor.
+
+    Raises:
+        InputError: There is none.
+    """
     state = read_tensors(path)
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise InputError(f"{path} holds no state dict")
-    load_state(network, state, path)
+    return state
 
 
 def load_state(network: nn.Module, state: dict[str, Tensor], source: str) -> None:

@@ -2,11 +2,13 @@
 
 S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
 Attributions, NeurIPS 2022 (section 4): DeepLabV3 with a ResNet-50 trained from scratch. The published code loads an
-ImageNet encoder nevertheless: `encoder_weights: imagenet` reproduces that.
+ImageNet encoder nevertheless: `encoder_weights: imagenet` reproduces that. Where no such weights are to be had, those
+of the classifier itself do the same: an encoder that tells the classes apart from the start gives masks that do.
 """
 
 import inspect
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import segmentation_models_pytorch as smp
 import torch
@@ -14,7 +16,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explainer.errors import InputError
+from explainer.networks.build import WEIGHT_FILES, load_state, read_state
+from explainer.networks.checkpoint import part
 from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
+
+
+def load_encoder(encoder: nn.Module, path: str) -> None:
+    """Start an encoder from a classifier's weights; what the encoder lacks, such as the head, is left out.
+
+    Args:
+        encoder: Of segmentation-models-pytorch; changed in place.
+        path: A checkpoint of this project, or a file with a state dict.
+
+    Raises:
+        InputError: The file lacks a tensor of the encoder, or has another shape there; the first is named.
+    """
+    state = read_state(path)
+    state = part(part(state, "explanandum"), "network") or state
+    inner = "model." if all(name.startswith("model.") for name in encoder.state_dict()) else ""  # timm's encoders
+    wanted = {f"{inner}{name}": tensor for name, tensor in state.items()}
+    load_state(encoder, {name: wanted[name] for name in encoder.state_dict() if name in wanted}, path)
 
 
 class Masker(nn.Module):
@@ -22,7 +43,8 @@ class Masker(nn.Module):
 
     Args:
         encoder: Any encoder of segmentation-models-pytorch ("resnet50", "mobilenet_v2", "tu-resnet18d", …).
-        encoder_weights: None trains from scratch, as the paper says; "imagenet" needs a network once.
+        encoder_weights: None trains from scratch, as the paper says; "imagenet" needs a network once; or a file whose
+            network has the encoder's layers: a classifier's checkpoint of this project, or a state dict.
         architecture: "DeepLabV3" as in the paper, or another one of the library ("DeepLabV3Plus", "Unet", …).
         arguments: Further arguments of the architecture (encoder_output_stride, decoder_channels, …).
 
@@ -66,18 +88,22 @@ class Masker(nn.Module):
         for name in self.arguments:
             if name not in known:  # the library would swallow it silently
                 raise InputError(f"masker: {self.architecture} has no argument {name!r}; it has {', '.join(known)}")
+        file = self.encoder_weights if Path(self.encoder_weights or "").suffix in WEIGHT_FILES else None
+        named = None if file else self.encoder_weights
         try:
             self.network = architecture(
-                encoder_name=self.encoder, encoder_weights=self.encoder_weights, classes=num_classes, **self.arguments
+                encoder_name=self.encoder, encoder_weights=named, classes=num_classes, **self.arguments
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"masker: {str(error).splitlines()[0][:200]}") from error
         except Exception as error:  # the hub's many errors without a network
-            if self.encoder_weights is None:
+            if named is None:
                 raise
             raise InputError(
                 f"cannot download encoder_weights {self.encoder_weights!r} of {self.encoder!r}: use null, or a network"
             ) from error
+        if file:
+            load_encoder(cast(nn.Module, self.network.encoder), file)
 
     def forward(self, image: Tensor) -> Tensor:
         """Mask logits; the sigmoid of them is the class masks.
