@@ -95,7 +95,7 @@ def main(args: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    table = Table("photograph", "class", "probability", "kept", "removed", "area", "written to")
+    table = Table("folder", "class", "probability", "kept", "removed", "area")
     failed = 0
     written: set[Path] = set()
     mean = explainer.explanandum.mean_colour.cpu()
@@ -111,8 +111,10 @@ def main(args: list[str] | None = None) -> int:
         for c in explanation.predicted:
             scores = (explanation.probabilities[c], explanation.kept[c], explanation.removed[c])
             shown = [f"{float(s):.3f}" for s in (*scores, explanation.masks[0, c].mean())]
-            table.add_row(str(photo), explanation.classes[c], *shown, str(folder))
-    Console().print(table)
+            table.add_row(folder.name, explanation.classes[c], *shown)
+    if written:
+        Console(width=None if sys.stdout.isatty() else 100).print(table)
+        print(f"written to {options.out}: a folder a photograph, with overview.png, masks, overlays, probabilities.json")
     return failed
 
 

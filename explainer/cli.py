@@ -128,6 +128,8 @@ class ExplainerCLI(LightningCLI):
             rank_zero_info(f"{checkpoint} is missing: training the explanandum first ({Path(config).name})")
             self.train(["--config", config, *forwarded(self.arguments, Path(config).stem)])
             self._set_seed()
+        if not checkpoint.is_file():
+            raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train it with --config {Path(config).name}")
 
     def instantiate_classes(self) -> None:
         """Build; evaluate.py needs the data and its own settings only."""

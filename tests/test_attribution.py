@@ -3,16 +3,14 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from small_checkpoints import CLASSES, SMALL, save_explainer
 from torch.nn import functional as F
 
 from explainer import attribution
 from explainer.attribution import Attribution, CentredBox, Constant, Explainer, GradCAM, Reference
 from explainer.errors import InputError
-from explainer.networks import Explanandum, Masker
+from explainer.networks import Explanandum
 
-CLASSES = ("cat", "dog", "cow")
-SMALL = {"network": "explainer.networks.small.small_cnn", "network_args": {"width": 4}}
-MASKER = {"encoder": "resnet18", "arguments": {"encoder_depth": 3, "decoder_channels": 8}}
 METHODS = ["Constant", "CentredBox", "GradCAM", "Explainer"]
 
 
@@ -25,17 +23,7 @@ def explanandum(device):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("explainer") / "explainer.ckpt"
-    explanandum, masker = Explanandum(**SMALL, num_classes=3, multilabel=True), Masker(**MASKER)
-    masker.build(3)
-    state = {f"explanandum.{k}": v for k, v in explanandum.state_dict().items()}
-    state |= {f"masker.{k}": v for k, v in masker.state_dict().items()}
-    spec = {
-        "version": "0", "kind": "explainer", "image_size": 32, "classes": list(CLASSES), "multilabel": True,
-        "explanandum": explanandum.spec, "masker": masker.spec,
-    }  # fmt: skip
-    torch.save({"explainer": spec, "state_dict": state}, path)
-    return str(path)
+    return save_explainer(tmp_path_factory.mktemp("explainer") / "explainer.ckpt")
 
 
 @pytest.fixture

@@ -203,5 +203,5 @@ def test_an_encoder_starts_from_a_classifiers_weights(tmp_path, network, encoder
         got = next(t for n, t in masker.network.encoder.state_dict().items() if n.endswith("layer1.0.conv1.weight"))
         assert torch.equal(got, want)
     other = Masker("resnet34", str(tmp_path / "weights.pth"))
-    with pytest.raises(InputError, match="weights.pth"):
+    with pytest.raises(InputError, match=r"weights\.pth"):
         other.build(5)

@@ -102,7 +102,8 @@ def read_tensors(path: str | Path) -> Any:
     except pickle.UnpicklingError as error:
         raise InputError(f"{path} holds more than tensors and plain values; nothing in it was run") from error
     except Exception as error:
-        raise InputError(f"{path} is not a file of tensors: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is not a file of tensors: {reason}") from error
 
 
 def load_weights(network: nn.Module, path: str) -> None:

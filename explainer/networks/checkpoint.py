@@ -39,7 +39,7 @@ def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[dict[str
         raise InputError(f"{path} is not a checkpoint that train.py of this project wrote")
     spec = content[KEY]
     if kind is not None and spec["kind"] != kind:
-        raise InputError(f"{path} is the checkpoint of a {spec['kind']}, but a {kind} is needed here")
+        raise InputError(f"{path} is a checkpoint of kind {spec['kind']!r}, but {kind!r} is needed here")
     return spec, content["state_dict"]
 
 
