@@ -114,7 +114,9 @@ def main(args: list[str] | None = None) -> int:
             table.add_row(folder.name, explanation.classes[c], *shown)
     if written:
         Console(width=None if sys.stdout.isatty() else 100).print(table)
-        print(f"written to {options.out}: a folder a photograph, with overview.png, masks, overlays, probabilities.json")
+        print(
+            f"written to {options.out}: a folder a photograph, with overview.png, masks, overlays, probabilities.json"
+        )
     return failed
 
 

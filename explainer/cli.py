@@ -84,10 +84,13 @@ class ExplainerCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what the constructor was given, whatever the process's own arguments are."""
         self.config = parser.parse_args(args)
+        for key, value in self.config.items():
+            if value == "None":  # what jsonargparse makes of null for an argument of a nested class
+                self.config[key] = None
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """A parser whose --config finds bare names in configs/."""
-        parser = LightningArgumentParser(**kwargs)
+        """A parser whose --config finds bare names in configs/, and that guesses no abbreviations."""
+        parser = LightningArgumentParser(**kwargs, allow_abbrev=False)
         help_text = "A run's YAML; a bare name is looked up in configs/. What follows it overrides it."
         parser.add_argument("-c", "--config", action=ConfigAction, help=help_text)
         return parser
@@ -122,14 +125,15 @@ class ExplainerCLI(LightningCLI):
         """Train the explanandum first, when its checkpoint is missing."""
         if self.train is None or not self.config.explanandum_config:
             return
-        config = find_config(self.config.explanandum_config)
-        checkpoint = CHECKPOINTS / f"{Path(config).stem}.ckpt"
+        name = Path(self.config.explanandum_config).stem
+        checkpoint = CHECKPOINTS / f"{name}.ckpt"
         if not checkpoint.is_file():
-            rank_zero_info(f"{checkpoint} is missing: training the explanandum first ({Path(config).name})")
-            self.train(["--config", config, *forwarded(self.arguments, Path(config).stem)])
+            config = find_config(self.config.explanandum_config)
+            rank_zero_info(f"{checkpoint} is missing: training the explanandum first ({name})")
+            self.train(["--config", config, *forwarded(self.arguments, name)])
             self._set_seed()
         if not checkpoint.is_file():
-            raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train it with --config {Path(config).name}")
+            raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train it with --config {name}.yaml")
 
     def instantiate_classes(self) -> None:
         """Build; evaluate.py needs the data and its own settings only."""
@@ -140,7 +144,10 @@ class ExplainerCLI(LightningCLI):
             built = self.parser.instantiate_classes(config)
             self.datamodule, self.evaluation = built.data, built.evaluation
             return
-        super().instantiate_classes()
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # jsonargparse's own words around what a constructor said
+            raise input_error(error) or error from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The Trainer, with the run's folder, logger, progress bar and checkpoints."""
@@ -148,7 +155,7 @@ class ExplainerCLI(LightningCLI):
         quick = bool(self.config.trainer.fast_dev_run)
         if not quick:
             prepare_folder(self.folder, self.resuming)
-        settings: dict[str, Any] = {"default_root_dir": str(self.folder), "enable_checkpointing": not quick}
+        settings: dict[str, Any] = {"default_root_dir": str(self.folder)}
         if self.config.trainer.logger in (None, True) and not quick:
             settings["logger"] = Tracker(self.name, self.folder, resume=self.resuming)
         best = ModelCheckpoint(
@@ -157,6 +164,18 @@ class ExplainerCLI(LightningCLI):
         bar = [] if self.config.trainer.enable_progress_bar is False else [RichProgressBar(leave=True)]
         self.trainer_defaults = {"callbacks": bar + ([] if quick else [best])}
         return super().instantiate_trainer(**settings, **kwargs)
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """The input error that another error came from, if any.
+
+    Example:
+        >>> input_error(ValueError("a number")) is None
+        True
+    """
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def forwarded(arguments: Sequence[str], name: str) -> list[str]:

@@ -3,6 +3,7 @@
 import importlib
 import pickle
 import urllib.error
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,9 @@ def read_tensors(path: str | Path) -> Any:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path} holds more than tensors and plain values; nothing in it was run") from error
+        if zipfile.is_zipfile(path):
+            raise InputError(f"{path} holds more than tensors and plain values; nothing in it was run") from error
+        raise InputError(f"{path} is not a file of tensors") from error
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} is not a file of tensors: {reason}") from error

@@ -1,0 +1,83 @@
+"""Every config in configs/: parsed, built and run on a tiny tree in its data set's true layout."""
+
+import pytest
+import trees
+import yaml
+from runs import ROOT
+
+from explainer.cli import CONFIGS, ExplainerCLI
+from explainer.commands import train
+
+NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
+TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree}
+NETWORK = "--model.init_args.explanandum.network"
+SMALL = [f"{NETWORK}=explainer.networks.small.small_cnn", "--model.init_args.explanandum.network_args={width: 4}"]
+
+
+def tree(name, folder):
+    """Where a config's data is, and the arguments that make it small."""
+    arguments = ["--data.init_args.image_size=32", "--data.init_args.batch_size=2", "--data.init_args.num_workers=0"]
+    arguments += ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+    kind = name.split("_")[0]
+    if kind == "shapes":
+        return [*arguments, "--data.init_args.train_images=6", "--data.init_args.val_images=4"]
+    year = {"year": "2017"} if name.startswith("coco_lite0") else {}
+    return [*arguments, f"--data.init_args.root={TREES[kind](folder / 'tree', **year)}"]
+
+
+def test_there_is_a_config_for_each_data_set_and_classifier():
+    wanted = {f"{d}_{n}{t}.yaml" for d in ("voc", "coco") for n in ("vgg16", "resnet50") for t in ("", "_classifier")}
+    wanted |= {"shapes_small.yaml", "coco_lite0.yaml", "coco_lite0_classifier.yaml", "imagenet_lite0.yaml"}
+    assert wanted <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_classifier.yaml")])
+def test_classifiers_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = "--model.init_args.explanandum.weights=null"
+    train(["--config", name, *SMALL, weights, *tree(name, tmp_path), "--trainer.fast_dev_run=true"])
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if not n.endswith("_classifier.yaml")])
+def test_explainers_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
+    quick = [*small, "--trainer.fast_dev_run=true", "--gallery.images=2"]
+    if name.startswith("shapes"):  # its encoder starts from the classifier's weights
+        train(["--config", config["explanandum_config"], *small, "--trainer.max_epochs=1"])
+    elif "explanandum_config" in config:
+        train(["--config", config["explanandum_config"], *SMALL, "--model.init_args.explanandum.weights=null", *small,
+               "--trainer.max_epochs=1", "--trainer.limit_train_batches=1"])  # fmt: skip
+    else:
+        quick += [*SMALL, "--model.init_args.explanandum.num_classes=1000"]
+    train(["--config", name, *quick])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_configs_hold_what_the_published_runs_used(name):
+    """The table of published settings, by name of the run."""
+    published = {
+        "voc_vgg16.yaml": (1e-5, 1.0, 1.0, 1.0, 0.1, 0.3, 5),
+        "voc_resnet50.yaml": (1e-4, 3.0, 1.0, 0.8, 0.01, 0.3, 5),
+        "coco_vgg16.yaml": (1e-5, 1.0, 0.3, 0.3, 0.03, 0.1, 2),
+        "coco_resnet50.yaml": (1e-5, 3.0, 0.05, 0.1, 0.01, 0.03, 2),
+    }
+    if name not in published:
+        assert "root" not in str(yaml.safe_load((CONFIGS / name).read_text()).get("trainer"))
+        return
+    config = yaml.safe_load((CONFIGS / name).read_text())
+    model, weights = config["model"]["init_args"], config["model"]["init_args"]["objective"]["init_args"]
+    got = (model["optimizer"]["init_args"]["lr"], *(weights[k] for k in ("entropy", "tv", "bound", "target_area")))
+    got += (weights["non_target_area"], config["trainer"]["callbacks"][0]["init_args"]["patience"])
+    assert got == published[name]
+    assert (weights["min_area"], weights["max_area"]) == (0.05, 0.3)
+
+
+def test_a_bare_name_resolves_from_anywhere_and_overrides_follow_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli = ExplainerCLI(["--config", "voc_vgg16.yaml", "--data.init_args.batch_size=3"])
+    assert cli.name == "voc_vgg16"
+    assert (cli.config.data.init_args.batch_size, cli.config.data.init_args.year) == (3, "2007")
+    assert cli.config.seed_everything == 42
+    assert ROOT not in tmp_path.parents
