@@ -10,6 +10,7 @@ from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from explainer.errors import InputError
 from explainer.masking import composite, non_target_mask, target_mask
 from explainer.rendering import Tile, gallery, heat_map, overlay, to_pil
 
@@ -75,9 +76,14 @@ def validation_images(dataset: Any, count: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         (N, 3, H, W) in [0, 1] and (N, K).
+
+    Raises:
+        InputError: None of them can be read.
     """
     chosen = range(0, len(dataset), max(1, len(dataset) // count))
     samples = [s for s in (dataset[i] for i in chosen) if s is not None][:count]
+    if not samples:
+        raise InputError(f"none of {count} validation images can be read: {', '.join(dataset.unreadable[:3])}")
     return torch.stack([s.image for s in samples]), torch.stack([s.labels for s in samples])
 
 

@@ -1,0 +1,119 @@
+import logging
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from runs import classifier_config, data, explainer_config, trainer
+from wandb_file import history
+
+from explainer.callbacks import Tracker
+from explainer.callbacks.gallery import validation_images
+from explainer.callbacks.tracking import logged_in
+from explainer.commands import train
+from explainer.data import Shapes
+from explainer.errors import InputError
+
+TERMS = ("loss", "classification", "entropy", "bound", "target_area", "non_target_area", "tv")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A run with everything that shows it, in a folder of its own."""
+    folder, before = tmp_path_factory.mktemp("watched"), Path.cwd()
+    os.chdir(folder)
+    try:
+        classifier_config()
+        options = trainer(logger=None, log_every_n_steps=2)
+        train(["--config", explainer_config(gallery={"images": 3, "every_n_steps": 5}, trainer=options)])
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def test_every_loss_term_is_a_curve(watched):
+    logged = history(watched / "runs" / "tiny")
+    for term in TERMS:
+        assert len(logged[f"train/{term}"]) == 8, term  # two epochs of eight steps, every second one
+        assert len(logged[f"val/{term}"]) == 2, term
+    weights = dict.fromkeys(TERMS, 1.0) | {"tv": 1.0, "target_area": 0.1, "non_target_area": 0.3}
+    total = sum(weights[t] * logged[f"train/{t}"][0] for t in TERMS if t != "loss")
+    assert logged["train/loss"][0] == pytest.approx(total, abs=1e-4)
+
+
+def test_scores_of_the_masks_are_curves(watched):
+    logged = history(watched / "runs" / "tiny")
+    for name in ("acc", "iou", "mae"):
+        assert len(logged[f"val/{name}"]) == 2
+        assert all(0 <= v <= 1 for v in logged[f"val/{name}"])
+    assert logged["val/acc"][0] + logged["val/mae"][0] == pytest.approx(1, abs=1e-5)
+    assert len(logged["val/sal"]) == 2
+
+
+def test_gallery_is_a_picture_in_the_folder_and_in_wandb(watched):
+    run = watched / "runs" / "tiny"
+    files = sorted(p.name for p in (run / "gallery").iterdir())
+    assert files == [f"step_{n:07d}.png" for n in (5, 8, 10, 15, 16)]
+    sizes = {Image.open(run / "gallery" / f).size for f in files}
+    assert len(sizes) == 1  # the same images again and again
+    logged = history(run)
+    assert len(logged["gallery/path"]) == 5
+    pictures = list(run.rglob("media/images/gallery*.png"))
+    assert len(pictures) == 5
+    assert list(run.rglob("media/images/mask/*.png"))  # class masks that can be switched on and off
+
+
+def test_the_gallery_changes_nothing(watched, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    classifier_config()
+    train(["--config", explainer_config()])  # without a gallery
+    states = [
+        torch.load(folder / "runs" / "tiny" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (watched, tmp_path)
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+
+
+def test_offline_run_tells_how_to_send_it(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    tracker = Tracker("name", tmp_path, mode="offline")
+    tracker.log_metrics({"x": 1.0}, step=0)
+    tracker.finalize("success")
+    assert f"`wandb sync {tmp_path}" in caplog.text
+    first = (tmp_path / "wandb_id").read_text()
+    assert Tracker("name", tmp_path, resume=True, mode="offline").version == first
+    assert Tracker("name", tmp_path, resume=False, mode="offline").version != first
+
+
+def test_credentials_are_never_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    assert not logged_in()
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert logged_in()
+
+
+def test_without_a_logger_nothing_is_logged(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train(["--config", classifier_config(data=data(train_images=8, val_images=4))])
+    assert not list(tmp_path.rglob("*.wandb"))
+
+
+def test_unreadable_validation_images_are_passed_over(monkeypatch):
+    dataset = Shapes(image_size=32, val_images=4).split("val")
+    whole = dataset.image
+
+    def image(index):
+        if index != 2:
+            raise OSError("truncated")
+        return whole(index)
+
+    monkeypatch.setattr(dataset, "image", image)
+    with pytest.warns(UserWarning, match="skipping"):
+        images, labels = validation_images(dataset, 4)
+    assert len(images) == len(labels) == 1
+    monkeypatch.setattr(dataset, "image", lambda index: image(0))
+    with pytest.raises(InputError, match="none of 4 validation images"):
+        validation_images(dataset, 4)
