@@ -119,8 +119,9 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     path = Path(cli.config.ckpt_path or CHECKPOINTS / f"{cli.name}.ckpt")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
     spec, _ = read_checkpoint(path)
-    explanandum = Explanandum(str(path)).to(device)
-    methods = chosen_methods(settings, path, spec["kind"])
+    allow = trusted(cli.config)
+    explanandum = Explanandum(str(path), allow=allow).to(device)
+    methods = chosen_methods(settings, path, spec["kind"], allow)
     data.prepare_data()
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
     if data.image_size != spec["image_size"]:
@@ -171,13 +172,28 @@ def data_facts(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"init_args": {k: v for k, v in config["init_args"].items() if k not in loading}}
 
 
-def chosen_methods(settings: Evaluation, path: Path, kind: str) -> dict[str, Attribution]:
+def trusted(config: Any) -> list[str]:
+    """Packages that a config vouches for: those it allows, and the one its own explanandum comes from.
+
+    Args:
+        config: Of a run; without a model it vouches for none.
+
+    Returns:
+        Names for `allow`.
+    """
+    explanandum = config.get("model.init_args.explanandum")
+    settings = {} if explanandum is None else explanandum.get("init_args", explanandum)
+    return [*(settings.get("allow") or []), str(settings.get("network", "")).split(".")[0]]
+
+
+def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[str] = ()) -> dict[str, Attribution]:
     """The checkpoint's Explainer, if it is one, and the methods asked for.
 
     Args:
         settings: Of the evaluation.
         path: The checkpoint.
         kind: What it holds.
+        allow: Packages whose callables the checkpoint may name.
 
     Returns:
         Name → method.
@@ -186,7 +202,7 @@ def chosen_methods(settings: Evaluation, path: Path, kind: str) -> dict[str, Att
         "Grad-CAM": GradCAM(), "Constant 0": Constant(0.0), "Constant 0.5": Constant(0.5), "Constant 1": Constant(1.0),
         "Centred box": CentredBox(),
     }  # fmt: skip
-    own: dict[str, Attribution] = {"Explainer": Explainer(str(path))} if kind == "explainer" else {}
+    own: dict[str, Attribution] = {"Explainer": Explainer(str(path), allow=allow)} if kind == "explainer" else {}
     return own | (references if settings.methods is None else settings.methods)
 
 

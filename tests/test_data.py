@@ -206,6 +206,15 @@ def test_folder_of_classes_is_split_by_seed(tmp_path):
     assert len(set.union(*ids)) == 20
 
 
+def test_folder_with_the_classifiers_own_order_of_classes(tmp_path):
+    root, names = str(trees.folder_tree(tmp_path)), ["dog", "bird", "cat"]
+    data = Folder(root=root, class_names=names, **SMALL)
+    assert data.classes == ("dog", "bird", "cat")
+    assert data.split("val").labels(0).tolist() == [0, 0, 1]
+    with pytest.raises(InputError, match=r"class 'cat' of images in .* is not among class_names"):
+        _ = Folder(root=root, class_names=["dog"], **SMALL).classes
+
+
 def test_folder_of_splits(tmp_path):
     data = Folder(root=str(trees.folder_tree(tmp_path, count=3, splits=("train", "val", "test"))), **SMALL)
     assert data.split("val").ids[0] == "val/cat/0.png"

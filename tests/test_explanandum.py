@@ -123,8 +123,15 @@ def test_weights_from_a_local_file(tmp_path):
     torch.save(source.state_dict(), tmp_path / "w.pth")
     loaded = Explanandum("test_explanandum.tiny", weights=str(tmp_path / "w.pth"))
     assert torch.equal(loaded.network[0].weight, source[0].weight)
-    with pytest.raises(InputError, match=r"shape \(3, 5\), the network \(4, 5\)"):
-        load_weights(tiny(4), str(tmp_path / "w.pth"))
+    other = tiny(4)
+    load_weights(other, str(tmp_path / "w.pth"))  # the file decides the number of classes
+    assert num_outputs(other) == 3
+    prefixed = {f"module.{name}": tensor for name, tensor in source.state_dict().items()}
+    torch.save({"state_dict": prefixed}, tmp_path / "parallel.pth")
+    load_weights(tiny(), str(tmp_path / "parallel.pth"))
+    torch.save(source.state_dict() | {"0.weight": torch.ones(9, 3, 3, 3)}, tmp_path / "wide.pth")
+    with pytest.raises(InputError, match=r"shape \(9, 3, 3, 3\), the network \(4, 3, 3, 3\)"):
+        load_weights(tiny(), str(tmp_path / "wide.pth"))
 
 
 class Bomb:

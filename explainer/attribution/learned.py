@@ -4,6 +4,8 @@ S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is W
 Attributions, NeurIPS 2022.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -20,11 +22,12 @@ class Explainer(Attribution):
     Args:
         checkpoint: checkpoints/<config>.ckpt.
         batch_size: At most so many images at once.
+        allow: Packages whose callables the checkpoint may name.
     """
 
-    def __init__(self, checkpoint: str, batch_size: int = 16) -> None:
+    def __init__(self, checkpoint: str, batch_size: int = 16, allow: Sequence[str] = ()) -> None:
         self.checkpoint, self.batch_size = checkpoint, batch_size
-        _, self.masker, spec = load_explainer(checkpoint)
+        _, self.masker, spec = load_explainer(checkpoint, allow=allow)
         self.classes = tuple(spec["classes"])
 
     @torch.no_grad()

@@ -73,15 +73,18 @@ class Folder(ImageDataModule):
         csv: The CSV file, relative to the root or absolute.
         masks: Folder of segmentation PNGs, relative to the root: class index + 1, 0 nothing, 255 void.
         multilabel: Whether an image may have several labels; None says yes when some image of the CSV has not just one.
+        class_names: The K classes in the order of the classifier's outputs, also those of which there is no image; None
+            takes those that occur, sorted.
         kwargs: Of `ImageDataModule`.
     """
 
     def __init__(
-        self, csv: str | None = None, masks: str | None = None, multilabel: bool | None = None, **kwargs: Any
+        self, csv: str | None = None, masks: str | None = None, multilabel: bool | None = None,
+        class_names: list[str] | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.csv, self.masks = csv, masks
-        self._given = multilabel
+        self._given, self._class_names = multilabel, class_names
         self._items: list[Item] | None = None
 
     @property
@@ -100,8 +103,14 @@ class Folder(ImageDataModule):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names in sorted order."""
-        return tuple(sorted({name for item in self.items for name in item.labels}))
+        """Names as given, else those that occur, sorted; an image of another class is an error."""
+        occurring = sorted({name for item in self.items for name in item.labels})
+        if self._class_names is None:
+            return tuple(occurring)
+        unknown = sorted(set(occurring) - set(self._class_names))
+        if unknown:
+            raise InputError(f"class {unknown[0]!r} of images in {self.root} is not among class_names")
+        return tuple(self._class_names)
 
     def fetch(self) -> None:
         """One's own images cannot be downloaded."""

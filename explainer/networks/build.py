@@ -110,7 +110,7 @@ def read_tensors(path: str | Path) -> Any:
 
 
 def load_weights(network: nn.Module, path: str) -> None:
-    """Load a file's state dict into a network.
+    """Load a file's state dict into a network, whose head is made to fit the file's number of classes.
 
     Args:
         network: Changed in place.
@@ -119,11 +119,15 @@ def load_weights(network: nn.Module, path: str) -> None:
     Raises:
         InputError: A key or a shape differs; the first is named.
     """
-    load_state(network, read_state(path), path)
+    state = read_state(path)
+    weight = state.get(f"{head(network)[0]}.weight")
+    if weight is not None:
+        replace_head(network, len(weight))
+    load_state(network, state, path)
 
 
 def read_state(path: str) -> dict[str, Tensor]:
-    """A file's state dict, bare, or under "state_dict" or "model".
+    """A file's state dict, bare, or under "state_dict" or "model"; a prefix that all names share there is taken off.
 
     Args:
         path: A file for `read_tensors`.
@@ -137,8 +141,11 @@ def read_state(path: str) -> dict[str, Tensor]:
     state = read_tensors(path)
     for key in ("state_dict", "model"):
         state = state.get(key, state) if isinstance(state, dict) else state
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not state:
         raise InputError(f"{path} holds no state dict")
+    for prefix in ("module.", "model.", "network.", "net."):
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 

@@ -1,0 +1,115 @@
+"""What the README says, done."""
+
+import re
+import shlex
+
+import pytest
+import torch
+import trees
+from runs import ROOT
+from small_checkpoints import save_explainer
+from torchvision import models
+
+from explainer.__main__ import main
+from explainer.cli import ExplainerCLI
+from explainer.commands import evaluate, train
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines() if line]
+(MINE,) = (text for kind, text in BLOCKS if kind == "yaml")
+SMALL = ["--data.init_args.image_size=32", "--data.init_args.batch_size=4", "--data.init_args.num_workers=0"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(MINE)
+    return tmp_path
+
+
+def commands(start):
+    return [shlex.split(line)[2:] for line in COMMANDS if line.startswith(start)]
+
+
+def test_every_command_is_one_of_those_tested_here():
+    for line in COMMANDS:
+        assert line.startswith(("make ", "python train.py", "python evaluate.py", "python -m explainer")), line
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", " ".join(COMMANDS)):
+        assert f"\n{target}:" in makefile
+
+
+@pytest.mark.parametrize("arguments", commands("python train.py") + commands("python evaluate.py"), ids=" ".join)
+def test_commands_are_understood(here, arguments):
+    if "--help" not in arguments:
+        assert ExplainerCLI(arguments).config.model.class_path.startswith("explainer.modules.")
+
+
+def test_files_and_configs_exist():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+    for name in re.findall(r"`((?:voc|coco|imagenet|shapes)_\w+\.yaml)`", README):
+        assert (ROOT / "configs" / name).is_file(), name
+    for folder in re.findall(r"`(explainer/\w+)`", README):
+        assert (ROOT / folder).is_dir(), folder
+
+
+def test_photographs_and_python(here, capsys):
+    (here / "checkpoints").mkdir()
+    save_explainer(here / "checkpoints" / "shapes_small.ckpt")
+    trees.photo(here / "photo.jpg")
+    trees.photo(here / "another.png", 1)
+    (arguments,) = [
+        a for a in (shlex.split(c)[3:] for c in COMMANDS if c.startswith("python -m")) if a[0] == "photo.jpg"
+    ]
+    assert main(arguments) == 0
+    assert (here / "explained" / "another" / "overview.png").is_file()
+    (code,) = (text for kind, text in BLOCKS if kind == "python")
+    names = {}
+    exec(code, names)
+    assert names["mask"].shape == (1, 1, 30, 40)
+    assert names["masks"].shape == (1, 3, 30, 40)
+
+
+def test_my_own_classifier_on_my_own_images(here, capsys):
+    torch.save(models.resnet18(num_classes=2).state_dict(), here / "my_weights.pth")
+    trees.folder_tree(here / "my_images")
+    train(["--config", "mine.yaml", *SMALL, "--trainer.max_epochs=1", "--trainer.logger=false"])
+    content = evaluate(["--config", "mine.yaml", *SMALL])
+    assert {"Explainer", "Grad-CAM"} <= set(content["results"])
+    assert main(["my_images/cat/1.png", "--ckpt_path", "checkpoints/mine.ckpt"]) == 0
+    assert "checkpoints/mine.ckpt" in capsys.readouterr().err + README
+
+
+def test_my_own_network_from_a_python_function(here, monkeypatch, capsys):
+    (here / "my_models.py").write_text(
+        "from torchvision import models\n\n\ndef my_network():\n    return models.squeezenet1_1(num_classes=2)\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    trees.folder_tree(here / "my_images")
+    own = ["--model.init_args.explanandum.network=my_models.my_network", "--model.init_args.explanandum.weights=null",
+           "--model.init_args.masker.encoder_weights=null"]  # fmt: skip
+    train(["--config", "mine.yaml", *own, *SMALL, "--trainer.max_epochs=1", "--trainer.logger=false"])
+    evaluate(["--config", "mine.yaml", *own, *SMALL])
+    photo = ["my_images/cat/1.png", "--ckpt_path", "checkpoints/mine.ckpt"]
+    assert main(photo) == 2
+    assert "allow the package 'my_models'" in capsys.readouterr().err
+    assert main([*photo, "--allow", "my_models"]) == 0
+
+
+@pytest.mark.slow
+def test_voc_with_the_real_vgg16_from_nothing(here, monkeypatch):
+    """The README's command on a tree in VOC's layout; the weights are where a download would put them."""
+    trees.voc_tree(here / "data" / "voc", train=16)
+    monkeypatch.setenv("TORCH_HOME", str(here / "hub"))
+    file = models.VGG16_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
+    (here / "hub" / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(models.vgg16().state_dict(), here / "hub" / "hub" / "checkpoints" / file)
+    train(["--config", "voc_vgg16.yaml", "--trainer.max_epochs=1", "--data.init_args.batch_size=4"])
+    assert {p.name for p in (here / "checkpoints").glob("*.ckpt")} == {"voc_vgg16.ckpt", "voc_vgg16_classifier.ckpt"}
+    content = evaluate(["--config", "voc_vgg16.yaml", "--data.init_args.batch_size=4"])
+    assert content["results"]["Explainer"]["n"]["iou"] == 2
