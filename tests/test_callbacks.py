@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from runs import classifier_config, data, explainer_config, trainer
+from tiny_runs import classifier_config, data, explainer_config, trainer
 from wandb_file import history
 
 from explainer.callbacks import Tracker

@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 import trees
-from runs import ROOT, classifier_config, explainer_config
 from small_checkpoints import save_classifier, save_explainer
+from tiny_runs import ROOT, classifier_config, explainer_config
 
 from explainer.cli import ExplainerCLI, find_config, forwarded
 from explainer.commands import evaluate, train

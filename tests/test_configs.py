@@ -3,7 +3,7 @@
 import pytest
 import trees
 import yaml
-from runs import ROOT
+from tiny_runs import ROOT
 
 from explainer.cli import CONFIGS, ExplainerCLI
 from explainer.commands import train

@@ -6,8 +6,8 @@ import shlex
 import pytest
 import torch
 import trees
-from runs import ROOT
 from small_checkpoints import save_explainer
+from tiny_runs import ROOT
 from torchvision import models
 
 from explainer.__main__ import main
