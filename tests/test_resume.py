@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
-import runs
+import tiny_runs
 import torch
 
 from explainer.commands import train
@@ -33,8 +33,8 @@ def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
     before = Path.cwd()
     os.chdir(folder)
-    runs.classifier_config()
-    train(["--config", runs.explainer_config("whole")])
+    tiny_runs.classifier_config()
+    train(["--config", tiny_runs.explainer_config("whole")])
     yield folder
     os.chdir(before)
 
@@ -54,20 +54,20 @@ def test_missing_explanandum_is_trained_first(uninterrupted):
 
 
 def test_sigint_at_mid_epoch(uninterrupted, capsys):
-    stopping = runs.trainer(callbacks=[{"class_path": "test_resume.PressControlC"}])
+    stopping = tiny_runs.trainer(callbacks=[{"class_path": "test_resume.PressControlC"}])
     with pytest.raises(SystemExit):
-        train(["--config", runs.explainer_config("stopped", trainer=stopping)])
+        train(["--config", tiny_runs.explainer_config("stopped", trainer=stopping)])
     assert weights("stopped")["global_step"] == 12
     assert not Path("checkpoints/stopped.ckpt").exists()
-    train(["--config", runs.explainer_config("stopped"), "--ckpt_path", "last"])
+    train(["--config", tiny_runs.explainer_config("stopped"), "--ckpt_path", "last"])
     assert_same_run("whole", "stopped")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_sigkill_at_mid_epoch(uninterrupted, workers):
     name = f"killed{workers}"
-    config = runs.explainer_config(name, data=runs.data(num_workers=workers), resume={"every_n_steps": 3})
-    process = runs.start("train.py", "--config", config)
+    config = tiny_runs.explainer_config(name, data=tiny_runs.data(num_workers=workers), resume={"every_n_steps": 3})
+    process = tiny_runs.start("train.py", "--config", config)
     last = Path("runs") / name / "last.ckpt"
     deadline = time.monotonic() + 120
     while not last.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -82,11 +82,11 @@ def test_sigkill_at_mid_epoch(uninterrupted, workers):
 
 def test_nothing_to_go_on_with(uninterrupted):
     with pytest.raises(InputError, match="nothing to go on with"):
-        train(["--config", runs.explainer_config("never"), "--ckpt_path", "last"])
+        train(["--config", tiny_runs.explainer_config("never"), "--ckpt_path", "last"])
 
 
 def test_a_run_of_the_same_name_is_kept(uninterrupted):
-    config = runs.explainer_config("again", trainer=runs.trainer(max_epochs=1))
+    config = tiny_runs.explainer_config("again", trainer=tiny_runs.trainer(max_epochs=1))
     train(["--config", config])
     train(["--config", config])
     assert len(list(Path("runs").glob("again.*/last.ckpt"))) == 1
