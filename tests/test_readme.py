@@ -104,12 +104,12 @@ def test_my_own_network_from_a_python_function(here, monkeypatch, capsys):
 @pytest.mark.slow
 def test_voc_with_the_real_vgg16_from_nothing(here, monkeypatch):
     """The README's command on a tree in VOC's layout; the weights are where a download would put them."""
-    trees.voc_tree(here / "data" / "voc", train=16)
+    trees.voc_tree(here / "data" / "voc", train=4)
     monkeypatch.setenv("TORCH_HOME", str(here / "hub"))
     file = models.VGG16_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
     (here / "hub" / "hub" / "checkpoints").mkdir(parents=True)
     torch.save(models.vgg16().state_dict(), here / "hub" / "hub" / "checkpoints" / file)
-    train(["--config", "voc_vgg16.yaml", "--trainer.max_epochs=1", "--data.init_args.batch_size=4"])
+    train(["--config", "voc_vgg16.yaml", "--trainer.max_epochs=1", "--data.init_args.batch_size=2"])
     assert {p.name for p in (here / "checkpoints").glob("*.ckpt")} == {"voc_vgg16.ckpt", "voc_vgg16_classifier.ckpt"}
-    content = evaluate(["--config", "voc_vgg16.yaml", "--data.init_args.batch_size=4"])
+    content = evaluate(["--config", "voc_vgg16.yaml", "--data.init_args.batch_size=2"])
     assert content["results"]["Explainer"]["n"]["iou"] == 2
