@@ -51,7 +51,9 @@ def test_explainers_run(name, tmp_path, monkeypatch):
                "--trainer.max_epochs=1", "--trainer.limit_train_batches=1"])  # fmt: skip
     else:
         quick += [*SMALL, "--model.init_args.explanandum.num_classes=1000"]
+    before = {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")}
     train(["--config", name, *quick])
+    assert {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")} == before  # a quick run leaves nothing
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -92,7 +92,11 @@ def test_images_without_label_train():
 
 
 def test_batch_size_of_one_trains():
-    fit(explainer(), eight(batch_size=1), 2)
+    module = explainer()
+    module.build(eight().classes, True)
+    before = {k: v.clone() for k, v in module.masker.state_dict().items()}
+    assert fit(module, eight(batch_size=1), 2).global_step == 2
+    assert any(not torch.equal(v, before[k]) for k, v in module.masker.state_dict().items())
 
 
 def test_single_label_data_trains_by_cross_entropy(tmp_path):

@@ -105,8 +105,8 @@ def test_a_file_instead_of_a_folder_is_refused(tmp_path):
 
 def test_facts_that_json_writes_otherwise_are_recognised(tmp_path):
     facts = {"data": {"mean": (0.5, 0.5), "root": tmp_path}}
-    run(tmp_path, pictures((1,)), facts=facts)
-    Store(tmp_path, facts)
+    rows = run(tmp_path, pictures((1,)), facts=facts).rows
+    assert Store(tmp_path, facts).rows == rows
 
 
 def test_a_name_keeps_its_method_and_further_methods_may_join(tmp_path):
