@@ -169,7 +169,8 @@ def data_facts(config: dict[str, Any]) -> dict[str, Any]:
         {'class_path': 'COCO', 'init_args': {'root': 'data'}}
     """
     loading = {"num_workers", "batch_size", "download"}
-    return config | {"init_args": {k: v for k, v in config["init_args"].items() if k not in loading}}
+    kept = {k: v for k, v in config["init_args"].items() if k not in loading}
+    return {"class_path": config["class_path"], "init_args": kept}  # and not the path of a config's own file
 
 
 def trusted(config: Any) -> list[str]:

@@ -6,7 +6,7 @@ import yaml
 from tiny_runs import ROOT
 
 from explainer.cli import CONFIGS, ExplainerCLI
-from explainer.commands import train
+from explainer.commands import evaluate, train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree}
@@ -74,6 +74,18 @@ def test_configs_hold_what_the_published_runs_used(name):
     got += (weights["non_target_area"], config["trainer"]["callbacks"][0]["init_args"]["patience"])
     assert got == published[name]
     assert (weights["min_area"], weights["max_area"]) == (0.05, 0.3)
+
+
+def test_data_from_a_file_of_its_own_is_evaluated_too(tmp_path, monkeypatch):
+    """voc_vgg16.yaml names data/voc.yaml, whose path comes along with the settings."""
+    monkeypatch.chdir(tmp_path)
+    small = tree("voc", tmp_path)
+    train(["--config", "voc_vgg16_classifier.yaml", *SMALL, "--model.init_args.explanandum.weights=null", *small,
+           "--trainer.max_epochs=1"])  # fmt: skip
+    quick = [a for a in small if a.startswith("--data")]
+    content = evaluate(["--config", "voc_vgg16_classifier.yaml", *quick, "--evaluation.gallery=2"])
+    assert content["results"]["Ground truth"]["n"]["acc"] == 2
+    assert set(content["facts"]["data"]) == {"class_path", "init_args"}
 
 
 def test_a_bare_name_resolves_from_anywhere_and_overrides_follow_it(tmp_path, monkeypatch):
