@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+import torch
+from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -94,6 +96,61 @@ def overlay(image: Tensor, saliency: Tensor, opacity: float = 0.55) -> Image.Ima
     """
     grey = to_pil(image).convert("L").convert("RGB")
     return Image.blend(grey, heat_map(saliency), opacity)
+
+
+def lovi(scales: Tensor) -> Image.Image:
+    r"""Layer Ordered Visualization of Information: which scales are active where, in colours.
+
+    T. N. Mundhenk et al.: Efficient Saliency Maps for Explainable AI, 2020 (section 2.3). Eq. 4 and 5 as printed
+    contradict the caption of Figure 2; this is what the caption says. With s the r maps, scaled jointly to [0, 1], and
+    S their sum: hue = 300° · Σ s_c (1 − c / (r − 1)) / S (violet first, red last), saturation = 1 − (S / (r max s) −
+    1 / r) / (1 − 1 / r) (1 where one scale alone is active, 0 where all are alike), value = max s. Where S is 0: black.
+
+    Args:
+        scales: (r, H, W) from the first scale to the last, r at least 2.
+
+    Returns:
+        The picture.
+
+    Raises:
+        ValueError: Fewer than two scales.
+
+    Example:
+        >>> import torch
+        >>> lovi(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])).getpixel((1, 0))  # the last scale alone: red
+        (255, 0, 0)
+    """
+    if len(scales) < 2:
+        raise ValueError(f"LOVI orders at least two scales, got {len(scales)}")
+    stack = scales.detach().cpu().double()
+    low, high = stack.min(), stack.max()
+    stack = (stack - low) / (high - low) if high > low else torch.zeros_like(stack)
+    count, total, top = len(stack), stack.sum(0), stack.amax(0)
+    place = torch.linspace(1, 0, count, dtype=stack.dtype)[:, None, None]
+    hue = (stack * place).sum(0) / total.clamp_min(1e-12) * 300 / 360
+    alike = total / (count * top.clamp_min(1e-12))
+    saturation = 1 - (alike - 1 / count) / (1 - 1 / count)
+    hsv = torch.stack([hue, saturation, top], -1).clamp(0, 1).numpy()
+    return Image.fromarray((hsv_to_rgb(hsv) * 255).round().astype(np.uint8))
+
+
+def beside_grey(image: Tensor, picture: Image.Image, share: float = 0.25) -> Image.Image:
+    """A map's picture with some of the photograph in grey, as in the SMOE paper's figures.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        picture: Of the same size.
+        share: Of the photograph, in [0, 1].
+
+    Returns:
+        The picture.
+
+    Example:
+        >>> import torch
+        >>> beside_grey(torch.zeros(3, 2, 4), heat_map(torch.zeros(1, 2, 4))).size
+        (4, 2)
+    """
+    return Image.blend(picture, to_pil(image).convert("L").convert("RGB"), share)
 
 
 def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_size: int = 168) -> Image.Image:

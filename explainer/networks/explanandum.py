@@ -74,6 +74,7 @@ class Explanandum(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self._taps = None if taps is None else self._known(taps)
+        self.taps_were_named = taps is not None
         self._network_name, self._network_args = network, dict(network_args or {})
 
     @property

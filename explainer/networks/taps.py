@@ -4,6 +4,9 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 """
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +56,48 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
     return tuple(taps)
 
 
+@contextmanager
+def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False) -> Iterator[dict[str, Tensor]]:
+    """While open, keeps what the layers give in a forward pass; the last one where there are several.
+
+    Args:
+        network: Its hooks are removed at the end.
+        taps: Dotted names of layers.
+        before_relu: Keep what goes into the last ReLU of a tap instead (of a tap without one, what it gives).
+
+    Yields:
+        Tap → activation (B, C, h, w), detached, filled by the forward pass.
+
+    Example:
+        >>> from torchvision.models import alexnet
+        >>> network = alexnet().eval()
+        >>> with read_taps(network, ["features.1"]) as seen: _ = network(torch.zeros(1, 3, 64, 64))
+        >>> seen["features.1"].shape
+        torch.Size([1, 64, 15, 15])
+    """
+    seen: dict[str, Tensor] = {}
+
+    def after(name: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        seen[name] = output.detach()
+
+    def before(name: str, module: nn.Module, inputs: tuple) -> None:
+        seen[name] = inputs[0].detach().clone()  # the ReLU may work in place
+
+    handles = []
+    for name in taps:
+        layer = network.get_submodule(name)
+        rectifiers = [m for m in layer.modules() if isinstance(m, nn.ReLU | nn.ReLU6)] if before_relu else []
+        if rectifiers:
+            handles += [r.register_forward_pre_hook(partial(before, name)) for r in rectifiers]
+        else:
+            handles.append(layer.register_forward_hook(partial(after, name)))
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def _run(network: nn.Module, size: int) -> list[tuple[str, nn.Module, Tensor]]:
     """Name, module and output of every unit, in the order of one forward pass on a grey image."""
     seen: list[tuple[str, nn.Module, Tensor]] = []
@@ -62,14 +107,15 @@ def _run(network: nn.Module, size: int) -> list[tuple[str, nn.Module, Tensor]]:
         )
         for name, module in _units(network, "")
     ]
-    training = network.training
+    modes = {module: module.training for module in network.modules()}
     parameter = next(network.parameters())
     try:
         network.eval()
         with torch.no_grad():
             network(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
     finally:
-        network.train(training)
+        for module, training in modes.items():
+            module.training = training
         for handle in handles:
             handle.remove()
     return seen

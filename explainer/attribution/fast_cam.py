@@ -1,0 +1,60 @@
+"""FastCAM: the combined SMOE map, coloured in with the class by Grad-CAM of the last scale.
+
+T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 4); named FastCAM
+by the authors' follow-up. One forward pass, and one backward pass through what comes after the last scale.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from explainer import statistics
+from explainer.attribution.base import Attribution, check_targets
+from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
+from explainer.networks import Explanandum
+from explainer.networks.taps import read_taps
+
+
+class FastCAM(Attribution):
+    """SMOE × Grad-CAM.
+
+    Args:
+        statistic: As in `SMOE`.
+        weights: As in `SMOE`.
+        rectify: As in `SMOE`.
+        batch_size: At most so many images at once.
+    """
+
+    def __init__(
+        self, statistic: Statistic = "smoe_scale", weights: Weights | None = None, rectify: bool | None = None,
+        batch_size: int = 16,
+    ) -> None:  # fmt: skip
+        self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
+
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 1, H, W), at least 0."""
+        check_targets(target, explanandum.num_classes)
+        parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
+        return torch.cat([self._some(explanandum, *part) for part in parts])
+
+    def _some(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        taps, size = explanandum.taps, (image.shape[-2], image.shape[-1])
+        kept: list[Tensor] = []
+
+        def cut(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            kept.append(output.detach().requires_grad_())  # nothing before the last scale is recorded
+            return kept[-1]
+
+        with read_taps(explanandum.network, taps, self.statistic.startswith("truncated")) as seen:
+            handle = explanandum.network.get_submodule(taps[-1]).register_forward_hook(cut)
+            try:
+                with torch.inference_mode(False), torch.enable_grad():
+                    logits = explanandum(image.detach().clone())
+                    score = logits.gather(1, target[:, None]).sum()
+                    (gradient,) = torch.autograd.grad(score, kept[-1])
+            finally:
+                handle.remove()
+        cam = (gradient.mean((2, 3), keepdim=True) * kept[-1].detach()).sum(1, keepdim=True).relu().float()
+        named = explanandum.taps_were_named
+        maps = [measure(seen[tap], self.statistic, tap, self.rectify, named) for tap in taps]
+        combined = statistics.combine(maps, scale_weights(self.weights, len(maps)), size)
+        return combined * statistics.upsample(cam, size)

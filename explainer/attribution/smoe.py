@@ -1,0 +1,125 @@
+"""SMOE Scale and the other activation statistics as saliency maps, for one forward pass and no backward one.
+
+T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from explainer import statistics
+from explainer.attribution.base import Attribution
+from explainer.errors import InputError
+from explainer.masking import min_max
+from explainer.networks import Explanandum
+from explainer.networks.taps import read_taps
+
+Statistic = Literal[
+    "smoe_scale", "gamma_scale", "standard_deviation", "mean", "shannon_entropy", "log_normal_mean",
+    "log_normal_entropy", "truncated_normal_mean", "truncated_normal_std", "truncated_normal_entropy",
+]  # fmt: skip
+Weights = Literal["equal", "rule", "prior"] | list[float]
+ANY_SIGN = ("standard_deviation", "mean", "truncated_normal_mean", "truncated_normal_std", "truncated_normal_entropy")
+"""Statistics that negative activations do not trouble."""
+
+
+class SMOE(Attribution):
+    """The combined map (Eq. 3) of a statistic at the end of each spatial scale; the same map whatever the class.
+
+    Args:
+        statistic: A function of `explainer.statistics`.
+        weights: Of the scales: "equal"; "rule", 1, 2, 3, …; "prior", those of the paper, for five scales; or numbers. None
+            takes "prior" for five scales, else "rule".
+        rectify: Whether negative activations count as 0. None does so only where the taps were found by itself, as the
+            blocks of some networks end without a ReLU, and refuses them at taps that were named.
+        batch_size: At most so many images at once.
+    """
+
+    def __init__(
+        self, statistic: Statistic = "smoe_scale", weights: Weights | None = None, rectify: bool | None = None,
+        batch_size: int = 16,
+    ) -> None:  # fmt: skip
+        self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
+
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
+        """(B, 1, H, W) in [0, 1]."""
+        size = (image.shape[-2], image.shape[-1])
+        return torch.cat([
+            statistics.combine(maps, scale_weights(self.weights, len(maps)), size)
+            for maps in (self.scales(explanandum, some) for some in image.split(self.batch_size))
+        ])  # fmt: skip
+
+    @torch.no_grad()
+    def scales(self, explanandum: Explanandum, image: Tensor) -> list[Tensor]:
+        """The statistic at each tap, from fine to coarse: (B, 1, h, w) each."""
+        with read_taps(explanandum.network, explanandum.taps, self.statistic.startswith("truncated")) as seen:
+            explanandum(image)
+        named = explanandum.taps_were_named
+        return [measure(seen[tap], self.statistic, tap, self.rectify, named) for tap in explanandum.taps]
+
+    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
+        """The map, min-max scaled, whatever the labels."""
+        return min_max(self(explanandum, image))
+
+
+def measure(
+    activation: Tensor, statistic: Statistic, tap: str, rectify: bool | None = None, named: bool = False
+) -> Tensor:
+    """A statistic of activations, in float32.
+
+    Args:
+        activation: (B, C, h, w).
+        statistic: A function of `explainer.statistics`.
+        tap: Named in the error.
+        rectify: As in `SMOE`.
+        named: Whether a person named the tap.
+
+    Returns:
+        (B, 1, h, w).
+
+    Raises:
+        InputError: Negative activations, where neither the statistic nor `rectify` allows them.
+
+    Example:
+        >>> measure(torch.ones(1, 4, 2, 2), "mean", "layer1").unique().item()
+        1.0
+    """
+    activation = activation.float()
+    if statistic not in ANY_SIGN and bool((activation.amin() < 0).item()):
+        if rectify is False or (rectify is None and named):
+            raise InputError(
+                f"tap {tap!r} has negative activations, {statistic} wants none: tap a ReLU, or set rectify"
+            )
+        activation = activation.relu()
+    return getattr(statistics, statistic)(activation)
+
+
+def scale_weights(weights: Weights | None, count: int) -> Sequence[float]:
+    """Numbers for the scales of a network.
+
+    Args:
+        weights: As in `SMOE`.
+        count: How many scales.
+
+    Returns:
+        So many weights.
+
+    Raises:
+        InputError: The prior weights, or those given, are for another number of scales.
+
+    Example:
+        >>> scale_weights("rule", 3)
+        [1.0, 2.0, 3.0]
+    """
+    weights = weights or ("prior" if count == len(statistics.PRIOR_WEIGHTS) else "rule")
+    if weights == "equal":
+        return [1.0] * count
+    if weights == "rule":
+        return [float(k + 1) for k in range(count)]
+    numbers = statistics.PRIOR_WEIGHTS if weights == "prior" else weights
+    if len(numbers) != count:
+        raise InputError(f"weights {list(numbers)} are for {len(numbers)} scales, the network has {count}: "
+                         "choose equal, rule, or a list of as many")  # fmt: skip
+    return [float(w) for w in numbers]
