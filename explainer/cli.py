@@ -16,7 +16,7 @@ import explainer.attribution
 import explainer.data
 import explainer.infill
 import explainer.modules  # noqa: F401  (imports are the registry: short class names resolve among them)
-from explainer.callbacks import Gallery, Resume, Scores, Tracker
+from explainer.callbacks import Gallery, Resume, Scores, SMOESaliency, Tracker
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
@@ -105,6 +105,7 @@ class ExplainerCLI(LightningCLI):
         )  # fmt: skip
         parser.add_lightning_class_args(Gallery, "gallery")
         parser.add_lightning_class_args(Scores, "scores")
+        parser.add_lightning_class_args(SMOESaliency, "saliency")
         parser.add_lightning_class_args(Resume, "resume")
         parser.add_class_arguments(Evaluation, "evaluation")
 
@@ -139,7 +140,7 @@ class ExplainerCLI(LightningCLI):
         """Build; evaluate.py needs the data and its own settings only."""
         if self.evaluating:
             config = self.config.clone()
-            for key in ("model", "trainer", "gallery", "scores", "resume"):
+            for key in ("model", "trainer", "gallery", "scores", "saliency", "resume"):
                 config.pop(key, None)
             built = self.parser.instantiate_classes(config)
             self.datamodule, self.evaluation = built.data, built.evaluation

@@ -30,8 +30,8 @@ class SMOE(Attribution):
 
     Args:
         statistic: A function of `explainer.statistics`.
-        weights: Of the scales: "equal"; "rule", 1, 2, 3, …; "prior", those of the paper, for five scales; or numbers. None
-            takes "prior" for five scales, else "rule".
+        weights: Of the scales: "equal"; "rule", 1, 2, 3, …; "prior", those of the paper, for five scales; or numbers.
+            None takes "prior" for five scales, else "rule".
         rectify: Whether negative activations count as 0. None does so only where the taps were found by itself, as the
             blocks of some networks end without a ReLU, and refuses them at taps that were named.
         batch_size: At most so many images at once.

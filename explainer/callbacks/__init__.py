@@ -3,6 +3,7 @@
 from explainer.callbacks.gallery import Gallery
 from explainer.callbacks.resume import Resume
 from explainer.callbacks.scores import Scores
+from explainer.callbacks.smoe import SMOESaliency
 from explainer.callbacks.tracking import Tracker
 
-__all__ = ["Gallery", "Resume", "Scores", "Tracker"]
+__all__ = ["Gallery", "Resume", "SMOESaliency", "Scores", "Tracker"]

@@ -1,17 +1,17 @@
 """Pictures of what the Explainer has learned so far: the same validation images again and again."""
 
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import wandb
 from PIL import Image
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from explainer.callbacks.showing import log, show
 from explainer.errors import InputError
 from explainer.masking import composite, non_target_mask, target_mask
+from explainer.networks.modes import evaluation_mode
 from explainer.rendering import Tile, gallery, heat_map, overlay, to_pil
 
 HEADER = ["image", "target mask", "non-target mask", "image × mask", "image × complement"]
@@ -50,21 +50,11 @@ class Gallery(pl.Callback):
         if self._fixed is None:
             self._fixed = validation_images(trainer.datamodule.split("val"), self.images)  # type: ignore[attr-defined]
         images, labels = (t.to(module.device) for t in self._fixed)
-        training = module.training
-        module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(module):
             masks = module(images)
             picture = draw(module, images, labels, masks, self.classes)
-        module.train(training)
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            folder = Path(trainer.default_root_dir) / "gallery"
-            folder.mkdir(parents=True, exist_ok=True)
-            picture.save(folder / f"step_{trainer.global_step:07d}.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                labelled = wandb_masks(images, masks, module.explanandum.classes)
-                logged = {"gallery": wandb.Image(picture), "class masks": labelled}
-                logger.log_metrics(logged, step=trainer.global_step)  # type: ignore[arg-type]
+        show(trainer, "gallery", picture)
+        log(trainer, lambda: {"class masks": wandb_masks(images, masks, module.explanandum.classes)})
 
 
 def validation_images(dataset: Any, count: int) -> tuple[Tensor, Tensor]:

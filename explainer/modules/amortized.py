@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 
 from explainer.infill import Infill
 from explainer.masking import composite, non_target_mask, target_mask
@@ -48,6 +48,15 @@ class AmortizedExplainer(SaliencyModule):
         """One mask a class of the classifier, which must be the data set's."""
         self.explanandum.describe_classes(classes, multilabel, new_head=False)
         self.masker.build(len(classes))
+
+    @property
+    def watched(self) -> nn.Module:
+        """The masker's encoder."""
+        return self.masker.encoder_network
+
+    def watched_input(self, image: Tensor) -> Tensor:
+        """Normalised images, of a size that the masker takes."""
+        return self.masker.normalised(image)
 
     def description(self) -> dict[str, Any]:
         """Classes and both networks."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 
 from explainer.errors import InputError
 from explainer.networks.checkpoint import KEY
@@ -65,6 +65,15 @@ class SaliencyModule(pl.LightningModule, ABC):
     @abstractmethod
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
         """Make what depends on the classes; called once before training, and again without effect."""
+
+    @property
+    @abstractmethod
+    def watched(self) -> nn.Module:
+        """The network in training whose activations are worth watching."""
+
+    @abstractmethod
+    def watched_input(self, image: Tensor) -> Tensor:
+        """What `watched` is fed for images (B, 3, H, W) in [0, 1]."""
 
     @abstractmethod
     def description(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
@@ -51,6 +51,15 @@ class Classifier(SaliencyModule):
             scores = {"score": MulticlassAccuracy(count, average="micro"), "f1": MulticlassF1Score(count)}
         self.val_scores = MetricCollection(scores, prefix="val/")
         self.test_scores = self.val_scores.clone(prefix="test/")
+
+    @property
+    def watched(self) -> nn.Module:
+        """The classifier's own network."""
+        return self.explanandum.network
+
+    def watched_input(self, image: Tensor) -> Tensor:
+        """Normalised images."""
+        return self.explanandum.normalised(image)
 
     def description(self) -> dict[str, Any]:
         """Classes and network."""

@@ -164,8 +164,12 @@ class Explanandum(nn.Module):
         Returns:
             (B, K).
         """
-        output = self.network((image - self.mean) / self.std)
+        output = self.network(self.normalised(image))
         return output if torch.is_tensor(output) else output.logits  # Inception and GoogLeNet in train mode
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """What the network is fed for images in [0, 1]."""
+        return (image - self.mean) / self.std
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoid for a multi-label classifier, else softmax: (B, K) in [0, 1]."""

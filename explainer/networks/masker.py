@@ -73,6 +73,13 @@ class Masker(nn.Module):
         """What a checkpoint needs to build this network again; the weights come from the checkpoint."""
         return {"encoder": self.encoder, "architecture": self.architecture, "arguments": self.arguments}
 
+    @property
+    def encoder_network(self) -> nn.Module:
+        """The part that looks at the image, before the decoder."""
+        if self.network is None:
+            raise RuntimeError("call build(num_classes) first")
+        return cast(nn.Module, self.network.encoder)
+
     def build(self, num_classes: int) -> None:
         """Make the network, with `num_classes` output channels; a second call changes nothing.
 
@@ -105,6 +112,14 @@ class Masker(nn.Module):
         if file:
             load_encoder(cast(nn.Module, self.network.encoder), file)
 
+    def normalised(self, image: Tensor) -> Tensor:
+        """What the network is fed for images in [0, 1]: its sides must be multiples of 32."""
+        fitting = [max(32, 32 * round(side / 32)) for side in image.shape[-2:]]
+        normalised = (image - self.mean) / self.std
+        if list(image.shape[-2:]) == fitting:
+            return normalised
+        return F.interpolate(normalised, fitting, mode="bilinear", align_corners=False)
+
     def forward(self, image: Tensor) -> Tensor:
         """Mask logits; the sigmoid of them is the class masks.
 
@@ -116,15 +131,11 @@ class Masker(nn.Module):
         """
         if self.network is None:
             raise RuntimeError("call build(num_classes) first")
-        size = image.shape[-2:]
-        fitting = [max(32, 32 * round(side / 32)) for side in size]
-        normalised = (image - self.mean) / self.std
-        if list(size) != fitting:
-            normalised = F.interpolate(normalised, fitting, mode="bilinear", align_corners=False)
+        size, normalised = image.shape[-2:], self.normalised(image)
         if self.training and len(image) == 1:  # BatchNorm of a pooled branch needs two values a channel
             logits = self.network(normalised.expand(2, -1, -1, -1))[:1]
         else:
             logits = self.network(normalised)
-        if list(size) != fitting:
+        if logits.shape[-2:] != size:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         return logits

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from explainer.errors import InputError
+from explainer.networks.modes import evaluation_mode
 
 _PASSIVE = (nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd,
             nn.modules.pooling._AdaptiveMaxPoolNd, nn.Dropout, nn.Dropout2d, nn.Identity, nn.Flatten)  # fmt: skip
@@ -107,15 +108,11 @@ def _run(network: nn.Module, size: int) -> list[tuple[str, nn.Module, Tensor]]:
         )
         for name, module in _units(network, "")
     ]
-    modes = {module: module.training for module in network.modules()}
     parameter = next(network.parameters())
     try:
-        network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(network):
             network(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
     finally:
-        for module, training in modes.items():
-            module.training = training
         for handle in handles:
             handle.remove()
     return seen

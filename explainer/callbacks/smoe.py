@@ -1,0 +1,221 @@
+"""Saliency while a network trains, read from the forward pass that happens anyway.
+
+T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020.
+"""
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from explainer import statistics
+from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
+from explainer.callbacks.showing import log, show
+from explainer.networks.modes import evaluation_mode
+from explainer.networks.taps import find_taps, read_taps
+from explainer.rendering import Tile, beside_grey, gallery, heat_map, lovi, to_pil
+
+STRIP = 12
+"""At most so many pictures in the strip over time."""
+
+
+class SMOESaliency(pl.Callback):
+    """Shows which parts of its input a network in training finds informative; observes and changes nothing.
+
+    At a cadence it keeps the activations of the training step's own forward pass, and logs, for a few of the batch's
+    images: the combined map over the image in grey, the map of each scale, LOVI, and true and predicted labels; and, as
+    a curve, how spread out saliency is. At the end of each validation one fixed image is looked at in evaluation mode:
+    a strip shows how its map developed. A compiled network, into which no hook can look, is run once more in evaluation
+    mode, without gradient, instead.
+
+    Args:
+        every_n_steps: Cadence in training steps; 0 turns the callback off.
+        images: How many images of the batch.
+        statistic: A function of `explainer.statistics`.
+        weights: Of the scales, as in `explainer.attribution.SMOE`.
+    """
+
+    def __init__(
+        self, every_n_steps: int = 500, images: int = 4, statistic: Statistic = "smoe_scale",
+        weights: Weights | None = None,
+    ) -> None:  # fmt: skip
+        self.every_n_steps, self.images, self.statistic, self.weights = every_n_steps, images, statistic, weights
+        self._taps: tuple[str, ...] = ()
+        self._open: ExitStack | None = None
+        self._seen: dict[str, Tensor] = {}
+        self._said: list[Tensor] = []
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start to listen, when it is time."""
+        module: Any = pl_module
+        if not self._due(trainer) or not batch.id:
+            return
+        network = plain(module.watched)
+        self._taps = self._taps or find_taps(network, batch.image.shape[-1])
+        self._open = ExitStack()
+        if not is_compiled(pl_module):
+            self._seen = self._open.enter_context(read_taps(network, self._taps, self._before_relu))
+            answers = self._said
+
+            def keep(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
+                answers.append(output.detach())
+
+            self._open.callback(module.explanandum.register_forward_hook(keep).remove)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop to listen, and show what was heard."""
+        if self._open is None:
+            return
+        self._open.close()
+        self._open = None
+        module: Any = pl_module
+        image = batch.image[: self.images].detach().float()
+        seen = self._seen
+        if not all(tap in seen and len(seen[tap]) == len(batch.image) for tap in self._taps):
+            seen = self._look(module, image)
+        scales = self._maps(seen, image)
+        combined = self._combined(scales, image)
+        said = self._said[0][: len(image)] if self._said else None
+        show(trainer, "saliency", draw(module, image, batch.labels, said, scales, combined))
+        log(trainer, lambda: {"saliency/entropy": float(spread(combined).mean())})
+        self._seen, self._said = {}, []
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the fixed image's map to the strip."""
+        module: Any = pl_module
+        if not self.every_n_steps or not trainer.is_global_zero or trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        dataset = trainer.datamodule.split("val")  # type: ignore[attr-defined]
+        sample = next((s for s in (dataset[i] for i in range(min(20, len(dataset)))) if s is not None), None)
+        if sample is None:
+            return
+        image = sample.image[None].to(module.device)
+        self._taps = self._taps or find_taps(plain(module.watched), image.shape[-1])
+        combined = self._combined(self._maps(self._look(module, image), image), image)
+        folder = Path(trainer.default_root_dir) / "saliency_of_one_image"
+        folder.mkdir(parents=True, exist_ok=True)
+        beside_grey(image[0], heat_map(combined[0])).save(folder / f"step_{trainer.global_step:07d}.png")
+        show(trainer, "saliency_over_time", strip_over_time(folder, to_pil(image[0])))
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Leave no hook behind."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    @property
+    def _before_relu(self) -> bool:
+        return self.statistic.startswith("truncated")
+
+    def _due(self, trainer: pl.Trainer) -> bool:
+        """Every so many optimizer steps, on the first of the batches that one accumulates."""
+        if not self.every_n_steps or not trainer.is_global_zero:
+            return False
+        return trainer.fit_loop.total_batch_idx % (self.every_n_steps * trainer.accumulate_grad_batches) == 0
+
+    @torch.no_grad()
+    def _look(self, module: Any, image: Tensor) -> dict[str, Tensor]:
+        """Activations of an extra pass, in evaluation mode."""
+        network = plain(module.watched)
+        with evaluation_mode(network), read_taps(network, self._taps, self._before_relu) as seen:
+            torch.compiler.disable(network.forward)(module.watched_input(image))
+        return seen
+
+    def _maps(self, seen: dict[str, Tensor], image: Tensor) -> list[Tensor]:
+        return [measure(seen[tap][: len(image)], self.statistic, tap) for tap in self._taps]
+
+    def _combined(self, scales: list[Tensor], image: Tensor) -> Tensor:
+        size = (image.shape[-2], image.shape[-1])
+        return statistics.combine(scales, scale_weights(self.weights, len(scales)), size)
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """The network inside what `torch.compile` returns."""
+    return getattr(network, "_orig_mod", network)
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether any part of a module is compiled: hooks would not be called, or would stay in the compiled code."""
+    return getattr(module, "_compiler_ctx", None) is not None or any(
+        hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in module.modules()
+    )
+
+
+def spread(combined: Tensor) -> Tensor:
+    r"""Entropy of the normalised map, :math:`-\sum p \ln p / \ln(HW)`.
+
+    Args:
+        combined: (B, 1, H, W), at least 0.
+
+    Returns:
+        (B,) in [0, 1]: 0 when all saliency is in one pixel, 1 when it is the same everywhere.
+
+    Example:
+        >>> round(spread(torch.ones(1, 1, 4, 4)).item(), 4)
+        1.0
+    """
+    flat = combined.flatten(1)
+    share = flat / flat.sum(1, keepdim=True).clamp_min(1e-12)
+    return -(share * share.clamp_min(1e-30).log()).sum(1) / math.log(max(2, flat.shape[1]))
+
+
+def draw(
+    module: Any, image: Tensor, labels: Tensor, said: Tensor | None, scales: list[Tensor], combined: Tensor
+) -> Image.Image:
+    """The picture of a step.
+
+    Args:
+        module: Knows the classes.
+        image: (N, 3, H, W) in [0, 1].
+        labels: (B, K), the first N of which count.
+        said: (N, K) logits of the explanandum, where it was asked.
+        scales: (N, 1, h, w) each.
+        combined: (N, 1, H, W) in [0, 1].
+
+    Returns:
+        A row an image.
+    """
+    classes, size = module.explanandum.classes, (image.shape[-2], image.shape[-1])
+    stack = torch.cat([statistics.upsample(statistics.normal_cdf(m), size) for m in scales], 1)
+    rows = []
+    for n in range(len(image)):
+        true = ", ".join(classes[c] for c in labels[n].nonzero().flatten().tolist()[:3]) or "no label"
+        row = [Tile(to_pil(image[n]), true)]
+        guess = ""
+        if said is not None:
+            probability = module.explanandum.probabilities(said[n : n + 1].float())[0]
+            guess = f"{classes[int(probability.argmax())]} {float(probability.max()):.2f}"
+        row.append(Tile(beside_grey(image[n], heat_map(combined[n])), f"predicted: {guess}" if guess else ""))
+        row += [Tile(heat_map(stack[n, k]), f"{scales[k].shape[-2]}×{scales[k].shape[-1]}") for k in range(len(scales))]
+        row.append(Tile(beside_grey(image[n], lovi(stack[n]))))
+        rows.append(row)
+    header = ["image", "combined", *(f"scale {k + 1}" for k in range(len(scales))), "LOVI"]
+    return gallery(rows, header, tile_size=128)
+
+
+def strip_over_time(folder: Path, photograph: Image.Image) -> Image.Image:
+    """The pictures of a folder in the order of their steps, at most `STRIP` of them, evenly chosen.
+
+    Args:
+        folder: With files step_<number>.png.
+        photograph: Comes first.
+
+    Returns:
+        One row.
+    """
+    files = sorted(folder.glob("step_*.png"))
+    chosen = sorted({round(i * (len(files) - 1) / max(1, STRIP - 1)) for i in range(STRIP)}) if files else []
+    tiles = [Tile(photograph, "image")]
+    for index in chosen:
+        with Image.open(files[index]) as file:
+            tiles.append(Tile(file.copy(), f"step {int(files[index].stem.split('_')[1])}"))
+    return gallery([tiles], tile_size=128)
