@@ -11,7 +11,8 @@ from explainer.attribution import Attribution, CentredBox, Constant, Explainer, 
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 
-METHODS = ["Constant", "CentredBox", "GradCAM", "Explainer"]
+METHODS = ["Constant", "CentredBox", "Random", "GradCAM", "Explainer", "SMOE", "FastCAM", "Gradient", "GuidedBackprop",
+           "IntegratedGradients", "SmoothGrad"]  # fmt: skip
 
 
 @pytest.fixture

@@ -79,7 +79,9 @@ def test_fast_cam_is_smoe_times_grad_cam(explanandum):
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in explanandum.modules())
 
 
-@pytest.mark.parametrize(("weights", "words"), [("prior", "are for 5 scales, the network has 4"), ([1.0], "for 1 scale")])
+@pytest.mark.parametrize(
+    ("weights", "words"), [("prior", "are for 5 scales, the network has 4"), ([1.0], "for 1 scale")]
+)
 def test_weights_for_another_number_of_scales(explanandum, weights, words):
     with pytest.raises(InputError, match=words):
         SMOE(weights=weights)(explanandum, torch.rand(1, 3, 32, 32, device=explanandum.mean.device))

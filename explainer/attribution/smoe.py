@@ -60,8 +60,8 @@ class SMOE(Attribution):
         return [measure(seen[tap], self.statistic, tap, self.rectify, named) for tap in explanandum.taps]
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
-        """The map, min-max scaled, whatever the labels."""
-        return min_max(self(explanandum, image))
+        """The map, min-max scaled, whichever the labels; 0 for an image without label."""
+        return min_max(self(explanandum, image)) * labels.any(1)[:, None, None, None]
 
 
 def measure(

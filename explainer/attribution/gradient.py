@@ -1,0 +1,144 @@
+"""Methods that follow the gradient to the input, through captum.
+
+K. Simonyan, A. Vedaldi, A. Zisserman: Deep Inside Convolutional Networks, 2013 (Gradient). J. T. Springenberg et al.:
+Striving for Simplicity, ICLR workshop 2015 (Guided Backprop). M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution
+for Deep Networks, ICML 2017 (Integrated Gradients).
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from captum.attr import GradientAttribution, Saliency
+from captum.attr import GuidedBackprop as CaptumGuidedBackprop
+from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from torch import Tensor, nn
+
+from explainer.attribution.base import Attribution, check_targets
+from explainer.errors import InputError
+from explainer.networks import Explanandum
+
+Channels = Literal["abs_sum", "abs_max", "sum"]
+
+
+class GradientMethod(Attribution):
+    """A method of captum that gives a value for each channel of each pixel.
+
+    Args:
+        channels: How a pixel's channels become one value: "abs_sum" (sum of the magnitudes), "abs_max" (the largest, as
+            in Simonyan et al.) or "sum" (signed).
+        batch_size: At most so many images at once.
+    """
+
+    def __init__(self, channels: Channels = "abs_sum", batch_size: int = 16) -> None:
+        self.channels, self.batch_size = channels, batch_size
+
+    @abstractmethod
+    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+        """The method, for a network."""
+
+    def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
+        """Further arguments of captum's `attribute`."""
+        return {}
+
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 1, H, W)."""
+        check_targets(target, explanandum.num_classes)
+        parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
+        with torch.inference_mode(False), torch.enable_grad(), relu_out_of_place(explanandum):
+            method = self.captum(explanandum)
+            return torch.cat([
+                reduce_channels(
+                    method.attribute(
+                        some.detach().clone().requires_grad_(), target=its.clone(), **self.arguments(explanandum, some)
+                    ),
+                    self.channels,
+                ).to(image.dtype)
+                for some, its in parts
+            ])  # fmt: skip
+
+
+def reduce_channels(attribution: Tensor, channels: Channels) -> Tensor:
+    """One value a pixel: (B, 3, H, W) → (B, 1, H, W), as in `GradientMethod`.
+
+    Example:
+        >>> reduce_channels(torch.tensor([1.0, -3.0, 1.0]).view(1, 3, 1, 1), "abs_sum").item()
+        5.0
+    """
+    attribution = attribution.detach()
+    if channels == "sum":
+        return attribution.sum(1, keepdim=True)
+    return attribution.abs().sum(1, keepdim=True) if channels == "abs_sum" else attribution.abs().amax(1, keepdim=True)
+
+
+@contextmanager
+def relu_out_of_place(network: nn.Module) -> Iterator[None]:
+    """While open, no ReLU works in place: captum's hooks need what went in.
+
+    Args:
+        network: Left as it was found.
+
+    Example:
+        >>> network = nn.ReLU(inplace=True)
+        >>> with relu_out_of_place(network): print(network.inplace)
+        False
+    """
+    inplace: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
+    for module in inplace:
+        module.inplace = False
+    try:
+        yield
+    finally:
+        for module in inplace:
+            module.inplace = True
+
+
+class Gradient(GradientMethod):
+    """Magnitude of the class score's gradient."""
+
+    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+        """Saliency, signed; `channels` takes the magnitude."""
+        return Saliency(explanandum)
+
+    def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
+        """The sign is kept for `channels`."""
+        return {"abs": False}
+
+
+class GuidedBackprop(GradientMethod):
+    """The gradient, with negative parts left out at every ReLU on the way back; needs ReLU modules."""
+
+    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+        """Guided Backprop, for networks in which it is more than the gradient."""
+        if not any(isinstance(m, nn.ReLU) for m in explanandum.modules()):
+            raise InputError("Guided Backprop changes what ReLU modules pass back; this classifier has none")
+        return CaptumGuidedBackprop(explanandum)
+
+
+class IntegratedGradients(GradientMethod):
+    """Gradients along the straight line from the mean colour, times the difference to it.
+
+    Args:
+        steps: Points on the line.
+        channels: As in `GradientMethod`.
+        batch_size: At most so many points at once.
+    """
+
+    def __init__(self, steps: int = 25, channels: Channels = "abs_sum", batch_size: int = 16) -> None:
+        super().__init__(channels, batch_size)
+        if steps < 1:
+            raise InputError(f"attribution IntegratedGradients: steps must be positive, got {steps}")
+        self.steps = steps
+
+    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+        """Integrated Gradients."""
+        return CaptumIntegratedGradients(explanandum)
+
+    def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
+        """From a zero of the normalised input."""
+        return {
+            "baselines": explanandum.mean_colour.expand_as(image), "n_steps": self.steps,
+            "internal_batch_size": max(self.batch_size, len(image)),
+        }  # fmt: skip

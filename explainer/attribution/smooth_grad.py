@@ -1,0 +1,57 @@
+"""SmoothGrad and SmoothGrad-squared, through captum.
+
+D. Smilkov et al.: SmoothGrad: Removing Noise by Adding Noise, 2017; squared: S. Hooker et al.: A Benchmark for
+Interpretability Methods in Deep Neural Networks, NeurIPS 2019.
+"""
+
+import torch
+from captum.attr import NoiseTunnel
+from torch import Tensor
+
+from explainer.attribution.base import Attribution, check_targets
+from explainer.attribution.gradient import Gradient, GradientMethod, reduce_channels, relu_out_of_place
+from explainer.errors import InputError
+from explainer.networks import Explanandum
+
+
+class SmoothGrad(Attribution):
+    """Mean of a gradient method over noisy copies of the image, or of its squares.
+
+    Args:
+        method: Gradient, Guided Backprop or Integrated Gradients; None takes Gradient.
+        samples: Noisy copies; 15 as in ROAR.
+        deviation: Of the noise, in units of the image's range [0, 1].
+        squared: Average the squares, which ranks pixels far better.
+        seed: Of the noise.
+        batch_size: At most so many copies at once.
+    """
+
+    def __init__(
+        self, method: GradientMethod | None = None, samples: int = 15, deviation: float = 0.15, squared: bool = True,
+        seed: int = 0, batch_size: int = 16,
+    ) -> None:  # fmt: skip
+        if samples < 1 or deviation <= 0:
+            raise InputError(
+                f"attribution SmoothGrad: samples and deviation must be positive, got {samples}, {deviation}"
+            )
+        self.method = Gradient() if method is None else method
+        self.samples, self.deviation, self.squared = samples, deviation, squared
+        self.seed, self.batch_size = seed, batch_size
+
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 1, H, W); at least 0 when squared. One image at a time, its copies in a batch."""
+        check_targets(target, explanandum.num_classes)
+        devices = [image.device] if image.is_cuda else []
+        found = []
+        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad(), \
+                relu_out_of_place(explanandum):  # fmt: skip
+            tunnel = NoiseTunnel(self.method.captum(explanandum))
+            for one, its in zip(image.split(1), target.split(1), strict=True):
+                torch.manual_seed(self.seed)
+                values = tunnel.attribute(
+                    one.detach().clone().requires_grad_(), target=its.clone(), stdevs=self.deviation,
+                    nt_type="smoothgrad_sq" if self.squared else "smoothgrad", nt_samples=self.samples,
+                    nt_samples_batch_size=min(self.samples, self.batch_size), **self.method.arguments(explanandum, one),
+                )  # fmt: skip
+                found.append(reduce_channels(values, self.method.channels).to(image.dtype))
+        return torch.cat(found)
