@@ -20,7 +20,7 @@ from explainer.callbacks import Gallery, Resume, Scores, SMOESaliency, Tracker
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
-from explainer.evaluation.settings import Evaluation
+from explainer.evaluation.settings import Evaluation, Retraining
 from explainer.modules import SaliencyModule
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -108,6 +108,7 @@ class ExplainerCLI(LightningCLI):
         parser.add_lightning_class_args(SMOESaliency, "saliency")
         parser.add_lightning_class_args(Resume, "resume")
         parser.add_class_arguments(Evaluation, "evaluation")
+        parser.add_class_arguments(Retraining, "retraining")
 
     @property
     def name(self) -> str:
@@ -143,7 +144,7 @@ class ExplainerCLI(LightningCLI):
             for key in ("model", "trainer", "gallery", "scores", "saliency", "resume"):
                 config.pop(key, None)
             built = self.parser.instantiate_classes(config)
-            self.datamodule, self.evaluation = built.data, built.evaluation
+            self.datamodule, self.evaluation, self.retraining = built.data, built.evaluation, built.retraining
             return
         try:
             super().instantiate_classes()

@@ -1,107 +1,35 @@
-"""What train.py and evaluate.py do."""
+"""What evaluate.py does."""
 
 import hashlib
-import logging
-import shutil
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from rich.console import Console
 from torch.utils.data import DataLoader, Subset
 
 from explainer.attribution import Attribution, CentredBox, Constant, Explainer, GradCAM
-from explainer.callbacks.resume import LAST
 from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
 from explainer.data import ImageDataModule, collate
 from explainer.errors import InputError
 from explainer.evaluation.gallery import method_gallery
 from explainer.evaluation.runner import ORIGINAL, TRUTH, settings_of, to_device
 from explainer.evaluation.runner import evaluate as run_evaluation
-from explainer.evaluation.settings import Evaluation
+from explainer.evaluation.settings import Evaluation, data_facts
 from explainer.evaluation.store import Store
 from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
+from explainer.retraining import retrain
+from explainer.training import quieten
 from explainer.version import __version__
 
 
-def train(args: Sequence[str] | None = None) -> None:
-    """Train what the config names; the best checkpoint ends as checkpoints/<name>.ckpt beside its resolved config.
-
-    Args:
-        args: Command-line arguments; None takes the process's.
-
-    Raises:
-        InputError: Something given cannot be used.
-    """
-    quieten()
-    cli = ExplainerCLI(args, train)
-    path = cli.folder / LAST if cli.resuming else cli.config.ckpt_path
-    if path is not None:
-        read_checkpoint(path, cli.model.kind)  # refuses what is no checkpoint of this module, in one line
-    quick = bool(cli.config.trainer.fast_dev_run)
-    if not quick and cli.trainer.is_global_zero:
-        cli.parser.save(cli.config, cli.folder / "config.yaml", skip_none=False, overwrite=True)
-    if isinstance(cli.trainer.logger, Logger) and not quick:
-        cli.trainer.logger.log_hyperparams(cli.config.as_dict())
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=path, weights_only=True)
-    for split, dataset in cli.datamodule._splits.items():
-        if dataset.unreadable:
-            rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
-    if not quick and cli.trainer.is_global_zero:
-        rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
-
-
-def quieten() -> None:
-    """Drop the messages of libraries that tell a person nothing: warnings that do not apply, and advertisements."""
-    for message in (
-        "dataloader is not resumable",  # ours is: see EpochSampler
-        "does not have many workers",
-        "The number of training batches",
-        "exists and is not empty",
-        r"module\(s\) in eval mode",  # the explanandum is meant to be
-        "isinstance\\(treespec, LeafSpec\\)",
-    ):
-        warnings.filterwarnings("ignore", f".*{message}.*")
-    noise = ("Tip:", "litlogger", "`weights_only` was not set", "TPU available", "Seed set to")
-    for name in (
-        "pytorch_lightning.utilities.rank_zero",
-        "pytorch_lightning.trainer.connectors.checkpoint_connector",
-        "lightning_fabric.utilities.rank_zero",
-        "lightning_fabric.utilities.seed",
-    ):
-        logging.getLogger(name).addFilter(lambda record: not any(n in record.getMessage() for n in noise))
-
-
-def publish(folder: Path, name: str) -> Path:
-    """Put a finished run's best checkpoint, and its resolved config, where inference looks for them.
-
-    Args:
-        folder: The run's.
-        name: The run's.
-
-    Returns:
-        checkpoints/<name>.ckpt.
-    """
-    CHECKPOINTS.mkdir(exist_ok=True)
-    best = folder / "best.ckpt"
-    shutil.copyfile(folder / "config.yaml", CHECKPOINTS / f"{name}.yaml")
-    destination = CHECKPOINTS / f"{name}.ckpt"
-    partial = destination.with_suffix(".partial")
-    shutil.copyfile(best if best.is_file() else folder / LAST, partial)
-    partial.replace(destination)
-    return destination
-
-
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
-    """Evaluate a checkpoint on a split: table, results.json, per_image.csv, gallery.png.
+    """Evaluate a checkpoint on a split: table, results.json, per_image.csv, gallery.png; or run a retraining grid.
 
     Args:
         args: Command-line arguments; None takes the process's. `--ckpt_path` is checkpoints/<name>.ckpt by default.
@@ -114,6 +42,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     """
     quieten()
     cli = ExplainerCLI(args)
+    if cli.retraining.methods:
+        return retrain(cli, trusted(cli.config))
     settings: Evaluation = cli.evaluation
     data: ImageDataModule = cli.datamodule
     path = Path(cli.config.ckpt_path or CHECKPOINTS / f"{cli.name}.ckpt")
@@ -153,24 +83,6 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         print(f"skipped the unreadable image {name}")
     print(f"written to {out}: results.json, per_image.csv, table.md, gallery.png")
     return content
-
-
-def data_facts(config: dict[str, Any]) -> dict[str, Any]:
-    """What of the data's settings decides the results: not how they are loaded.
-
-    Args:
-        config: class_path and init_args of the DataModule.
-
-    Returns:
-        The same without workers, batch size and download.
-
-    Example:
-        >>> data_facts({"class_path": "COCO", "init_args": {"root": "data", "num_workers": 2}})
-        {'class_path': 'COCO', 'init_args': {'root': 'data'}}
-    """
-    loading = {"num_workers", "batch_size", "download"}
-    kept = {k: v for k, v in config["init_args"].items() if k not in loading}
-    return {"class_path": config["class_path"], "init_args": kept}  # and not the path of a config's own file
 
 
 def trusted(config: Any) -> list[str]:

@@ -173,17 +173,20 @@ def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_siz
     gap, line = max(4, tile_size // 28), int(1.6 * points)
     top = line + gap if header else gap
     captions = line if any(tile.caption for row in rows for tile in row) else 0
+    pictures = [[_fit(tile.picture.convert("RGB"), tile_size) for tile in row] for row in rows]
+    heights = [max(picture.height for picture in row) for row in pictures]
     width = gap + max(len(row) for row in rows) * (tile_size + gap)
-    canvas = Image.new("RGB", (width, top + len(rows) * (tile_size + captions + gap)), "white")
+    canvas = Image.new("RGB", (width, top + sum(heights) + len(rows) * (captions + gap)), "white")
     draw = ImageDraw.Draw(canvas)
     for column, words in enumerate(header):
         _write(draw, words, gap + column * (tile_size + gap), gap, tile_size, font, "black")
-    for r, row in enumerate(rows):
-        for c, tile in enumerate(row):
-            x, y = gap + c * (tile_size + gap), top + r * (tile_size + captions + gap)
-            picture = _fit(tile.picture.convert("RGB"), tile_size)
-            canvas.paste(picture, (x + (tile_size - picture.width) // 2, y + (tile_size - picture.height) // 2))
-            _write(draw, tile.caption, x, y + tile_size + 2, tile_size, font, "#333333")
+    y = top
+    for row, fitted, height in zip(rows, pictures, heights, strict=True):
+        for c, (tile, picture) in enumerate(zip(row, fitted, strict=True)):
+            x = gap + c * (tile_size + gap)
+            canvas.paste(picture, (x + (tile_size - picture.width) // 2, y + (height - picture.height) // 2))
+            _write(draw, tile.caption, x, y + height + 2, tile_size, font, "#333333")
+        y += height + captions + gap
     return canvas
 
 

@@ -11,7 +11,7 @@ from wandb_file import history
 from explainer.callbacks import Tracker
 from explainer.callbacks.gallery import validation_images
 from explainer.callbacks.tracking import logged_in
-from explainer.commands import train
+from explainer.training import train
 from explainer.data import Shapes
 from explainer.errors import InputError
 

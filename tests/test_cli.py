@@ -12,7 +12,8 @@ from small_checkpoints import save_classifier, save_explainer
 from tiny_runs import ROOT, classifier_config, explainer_config
 
 from explainer.cli import ExplainerCLI, find_config, forwarded
-from explainer.commands import evaluate, train
+from explainer.commands import evaluate
+from explainer.training import train
 from explainer.errors import InputError
 
 SHAPES = ("stripes", "checks", "dots", "rings", "zigzags", "rays")

@@ -6,7 +6,8 @@ import yaml
 from tiny_runs import ROOT
 
 from explainer.cli import CONFIGS, ExplainerCLI
-from explainer.commands import evaluate, train
+from explainer.commands import evaluate
+from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree}

@@ -12,7 +12,8 @@ from torchvision import models
 
 from explainer.__main__ import main
 from explainer.cli import ExplainerCLI
-from explainer.commands import evaluate, train
+from explainer.commands import evaluate
+from explainer.training import train
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)

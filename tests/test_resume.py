@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import tiny_runs
 import torch
 
-from explainer.commands import train
+from explainer.training import train
 from explainer.errors import InputError
 
 

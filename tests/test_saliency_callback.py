@@ -4,13 +4,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
-from runs import classifier_config, data, explainer_config, trainer
+from tiny_runs import classifier_config, data, explainer_config, trainer
 from test_modules import eight, explainer
 from wandb_file import history
 
 from explainer.callbacks import SMOESaliency
 from explainer.callbacks.smoe import spread
-from explainer.commands import train
+from explainer.training import train
 from explainer.modules import Classifier
 from explainer.networks import Explanandum
 

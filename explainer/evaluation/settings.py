@@ -1,8 +1,9 @@
 """What evaluate.py is told in YAML."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from explainer.attribution import Attribution
+from explainer.errors import InputError
 
 
 class Evaluation:
@@ -27,3 +28,48 @@ class Evaluation:
     ) -> None:  # fmt: skip
         self.methods, self.split, self.limit, self.out = methods, split, limit, out
         self.void, self.gallery, self.device = void, gallery, device
+
+
+class Retraining:
+    """Settings of a ROAR and KAR grid: methods × {keep, remove} × fractions × seeds, each cell a training of its own.
+
+    Args:
+        methods: Name → attribution method; None means that this is no grid.
+        modes: "keep" (KAR) and "remove" (ROAR).
+        fractions: Of the image, kept or removed.
+        seeds: Of each cell's training; the deviation over them is shown.
+        workers: Cells at once; None takes one a GPU, or one.
+        keep_checkpoints: Keep the checkpoint of every cell.
+    """
+
+    def __init__(
+        self, methods: dict[str, Attribution] | None = None, modes: list[Literal["keep", "remove"]] | None = None,
+        fractions: list[float] | None = None, seeds: list[int] | None = None, workers: int | None = None,
+        keep_checkpoints: bool = False,
+    ) -> None:  # fmt: skip
+        self.methods: dict[str, Attribution] = methods or {}
+        self.modes = modes or ["keep", "remove"]
+        self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
+        self.seeds = seeds or [0, 1]
+        self.workers, self.keep_checkpoints = workers, keep_checkpoints
+        for fraction in self.fractions:
+            if not 0 <= fraction <= 1:
+                raise InputError(f"retraining.fractions must lie in [0, 1], got {fraction}")
+
+
+def data_facts(config: dict[str, Any]) -> dict[str, Any]:
+    """What of the data's settings decides the results: not how they are loaded.
+
+    Args:
+        config: class_path and init_args of the DataModule.
+
+    Returns:
+        The same without workers, batch size and download.
+
+    Example:
+        >>> data_facts({"class_path": "COCO", "init_args": {"root": "data", "num_workers": 2}})
+        {'class_path': 'COCO', 'init_args': {'root': 'data'}}
+    """
+    loading = {"num_workers", "batch_size", "download"}
+    kept = {k: v for k, v in config["init_args"].items() if k not in loading}
+    return {"class_path": config["class_path"], "init_args": kept}  # and not the path of a config's own file

@@ -1,0 +1,119 @@
+"""torchvision's small classification sets by name: FashionMNIST, CIFAR10 and their like.
+
+They are held in memory and cost next to nothing to load, so that whole grids of retrainings run on real images.
+"""
+
+import gzip
+import shutil
+import urllib.error
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import datasets
+from torchvision.transforms.v2 import functional as tvf
+
+from explainer.data.annotations import divide
+from explainer.data.base import ImageDataModule, ImageDataset, Split
+from explainer.errors import InputError
+
+Name = Literal["FashionMNIST", "MNIST", "KMNIST", "CIFAR10", "CIFAR100"]
+
+
+class SmallDataset(ImageDataset):
+    """Images of one split, in memory."""
+
+    def __init__(
+        self, images: Tensor, targets: list[int], ids: list[str], classes: tuple[str, ...], **options: object
+    ) -> None:
+        super().__init__(ids, classes, **options)  # type: ignore[arg-type]
+        self.images, self.targets = images, targets
+
+    def image(self, index: int) -> Tensor:
+        """(3, S, S) in [0, 1]; grey images have three equal channels."""
+        image = self.images[index].float() / 255
+        if image.shape[-1] != self.image_size:
+            image = tvf.resize(image, [self.image_size, self.image_size], antialias=True).clamp(0, 1)
+        return image.expand(3, -1, -1)
+
+    def labels(self, index: int) -> Tensor:
+        """(K,) one-hot."""
+        present = torch.zeros(len(self.classes))
+        present[self.targets[index]] = 1
+        return present
+
+
+class SmallImages(ImageDataModule):
+    """One of torchvision's small sets; its training part is split 90 / 10 into training and validation by the seed.
+
+    Args:
+        name: The set.
+        train_images: At most so many training images, the first ones of the split; None takes all.
+        test_images: At most so many test images.
+        image_size: Side; 28 or 32 is their own.
+        kwargs: Of `ImageDataModule`.
+    """
+
+    multilabel = False
+
+    def __init__(
+        self, name: Name = "FashionMNIST", train_images: int | None = None, test_images: int | None = None,
+        image_size: int = 28, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(image_size=image_size, **kwargs)
+        self.collection = name
+        self.limits = {"train": train_images, "val": test_images, "test": test_images}
+        self._parts: dict[bool, Any] = {}
+
+    def fetch(self) -> None:
+        """Download with torchvision's checked downloader."""
+        self._part(train=True, download=True)
+        self._part(train=False, download=True)
+
+    def prepare_data(self) -> None:
+        """Unpack files that were put below the root as they are distributed; else download."""
+        packed = {path.stem: path for path in self.root.rglob("*-ubyte.gz")} if self.root.is_dir() else {}
+        raw = self.root / self.collection / "raw"
+        for name, path in packed.items():
+            if not (raw / name).is_file():
+                raw.mkdir(parents=True, exist_ok=True)
+                with gzip.open(path) as source, (raw / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+        if self.download or not self._is_there():
+            self.fetch()
+
+    def _is_there(self) -> bool:
+        try:
+            self._part(train=True, download=False)
+        except InputError:
+            return False
+        return True
+
+    def _part(self, train: bool, download: bool = False) -> Any:
+        if train not in self._parts:
+            try:
+                self._parts[train] = getattr(datasets, self.collection)(str(self.root), train=train, download=download)
+            except (urllib.error.URLError, OSError, RuntimeError) as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"no {self.collection} in {self.root} ({reason}): put its files there") from error
+        return self._parts[train]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The set's own names."""
+        return tuple(str(name) for name in self._part(train=True).classes)
+
+    def build(self, split: Split) -> SmallDataset:
+        """Images of a split."""
+        part = self._part(train=split != "test")
+        indices = list(range(len(part.targets)))
+        if split != "test":
+            indices = divide(indices, 0.9, self.seed)[split == "val"]
+        indices = indices[: self.limits[split]]
+        images = torch.as_tensor(np.asarray(part.data))[indices]
+        images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+        targets = torch.as_tensor(part.targets)[indices].tolist()
+        kind = "test" if split == "test" else "train"
+        ids = [f"{kind}_{i:05d}" for i in indices]
+        return SmallDataset(images, targets, ids, self.classes, **self.options(split))

@@ -1,0 +1,196 @@
+"""ROAR and KAR: retrain on images without their most salient pixels, or with nothing but them.
+
+S. Hooker et al.: A Benchmark for Interpretability Methods in Deep Neural Networks, NeurIPS 2019. T. N. Mundhenk, B. Y.
+Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 2.4, Tables 2 and 5, Figure 5).
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+from rich.progress import Progress
+from torchmetrics.classification import MulticlassAccuracy
+
+from explainer.cli import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config, forwarded
+from explainer.data import ImageDataModule
+from explainer.data.ranks import Ranks
+from explainer.errors import InputError
+from explainer.evaluation.grid import Cell, read_cells, run_cells
+from explainer.evaluation.ranking import rank_data_set
+from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
+from explainer.evaluation.runner import settings_of
+from explainer.evaluation.settings import Retraining, data_facts
+from explainer.metrics import MeanAveragePrecision
+from explainer.networks import Explanandum
+from explainer.training import train
+from explainer.version import __version__
+
+
+def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
+    """Run a grid: rank the data set by every method, train every cell that is not done, print and plot.
+
+    Args:
+        cli: Holds the config: model and trainer of a cell, the data, the methods, and the explanandum's config.
+        allow: Packages whose callables the explanandum's checkpoint may name.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        InputError: Something given cannot be used.
+        SystemExit: Status 1, when cells failed; the others are done and shown.
+    """
+    settings: Retraining = cli.retraining
+    data: ImageDataModule = cli.datamodule
+    data.prepare_data()
+    checkpoint = explanandum_checkpoint(cli)
+    explanandum = Explanandum(str(checkpoint), allow=allow)
+    explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
+    facts = {
+        "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "data": data_facts(cli.config.data.as_dict()), "version": __version__,
+    }  # fmt: skip
+    described = settings_of(settings.methods)
+    with Progress() as progress:
+        for name, method in settings.methods.items():
+            fingerprint = facts | {"name": name, "method": described[name]}
+            rank_data_set(explanandum, method, data, out / "ranks" / slug(name), fingerprint, progress, device)
+    cells = grid(settings)
+    path = out / "cells.jsonl"
+    done = read_cells(path, facts | {"model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict()})
+    todo = [cell for cell in cells if cell.name not in done]
+    workers = settings.workers or max(1, torch.cuda.device_count())
+    failed = run_cells(
+        todo, run_cell, lambda cell: arguments(cli, cell, out, settings.keep_checkpoints), path, workers=workers,
+        logs=out / "logs",
+    )  # fmt: skip
+    return report(cli, settings, out, facts, cells, failed)
+
+
+def explanandum_checkpoint(cli: ExplainerCLI) -> Path:
+    """The checkpoint whose maps are judged; trained first when it is missing."""
+    if cli.config.ckpt_path:
+        return Path(cli.config.ckpt_path)
+    if not cli.config.explanandum_config:
+        raise InputError("a retraining grid needs explanandum_config, or --ckpt_path: whose maps are judged")
+    name = Path(cli.config.explanandum_config).stem
+    path = CHECKPOINTS / f"{name}.ckpt"
+    if not path.is_file():
+        print(f"{path} is missing: training the explanandum first ({name})")
+        train(["--config", find_config(cli.config.explanandum_config), *forwarded(cli.arguments, name)])
+    return path
+
+
+def slug(name: str) -> str:
+    """A method's name as a file's.
+
+    Example:
+        >>> slug("Gradient, SmoothGrad²")
+        'Gradient__SmoothGrad_'
+    """
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+
+
+def grid(settings: Retraining) -> list[Cell]:
+    """All cells: methods × modes × fractions × seeds."""
+    return [
+        Cell(f"{slug(method)}-{mode}-{fraction:g}-{seed}",
+             {"method": method, "mode": mode, "fraction": fraction, "seed": seed})
+        for seed in settings.seeds for fraction in settings.fractions for mode in settings.modes
+        for method in settings.methods
+    ]  # fmt: skip
+
+
+def arguments(cli: ExplainerCLI, cell: Cell, out: Path, keep: bool) -> tuple[str, str, str, bool]:
+    """Write the config of a cell, which train.py could run as well."""
+    config, facts = cli.config, cell.facts
+    data = {"class_path": "Degraded", "init_args": {
+        "data": config.data.as_dict(), "ranks": str(out / "ranks" / slug(facts["method"])), "mode": facts["mode"],
+        "fraction": facts["fraction"], "method": facts["method"],
+    }}  # fmt: skip
+    content = {
+        "seed_everything": facts["seed"], "model": config.model.as_dict(), "data": data,
+        "trainer": config.trainer.as_dict() | {"logger": False, "enable_progress_bar": False},
+        "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
+    }  # fmt: skip
+    path = out / "configs" / f"{cell.name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS), keep
+
+
+def run_cell(config: str, name: str, checkpoints: str, keep: bool) -> dict[str, Any]:
+    """Train a cell, or go on with it, and score its best checkpoint on the degraded test split.
+
+    Args:
+        config: Its YAML.
+        name: Of the run.
+        checkpoints: Where its best checkpoint ends.
+        keep: Whether it stays there.
+
+    Returns:
+        The score: accuracy, or mAP of a multi-label classifier, in [0, 1].
+    """
+    resume = ["--ckpt_path", "last"] if (RUNS / name / "last.ckpt").is_file() else []
+    train(["--config", config, "--name", name, *resume])
+    path = Path(checkpoints) / f"{name}.ckpt"
+    value = test_score(path, ExplainerCLI(["--config", config]).datamodule)
+    if not keep:
+        path.unlink()
+        path.with_suffix(".yaml").unlink()
+        shutil.rmtree(RUNS / name)
+    return {"score": value}
+
+
+@torch.no_grad()
+def test_score(checkpoint: Path, data: ImageDataModule) -> float:
+    """Accuracy, or mAP of a multi-label classifier, of a checkpoint on the test split."""
+    explanandum = Explanandum(str(checkpoint))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    explanandum.to(device)
+    count = len(explanandum.classes)
+    multilabel = bool(explanandum.multilabel)
+    metric: Any = MeanAveragePrecision(count) if multilabel else MulticlassAccuracy(count, average="micro")
+    metric.to(device)
+    for batch in data.test_dataloader():
+        if batch.id:
+            logits, labels = explanandum(batch.image.to(device)), batch.labels.to(device)
+            metric.update(explanandum.probabilities(logits), labels.long() if multilabel else labels.argmax(1))
+    return float(metric.compute())
+
+
+def report(
+    cli: ExplainerCLI, settings: Retraining, out: Path, facts: dict[str, Any], cells: Sequence[Cell],
+    failed: dict[str, str],
+) -> dict[str, Any]:  # fmt: skip
+    """Write results.json, table.md and retraining.png, print the tables, and name the cells that failed."""
+    rows = [json.loads(line) for line in (out / "cells.jsonl").read_text().splitlines()[1:]]
+    names = {cell.name for cell in cells}
+    seconds = {}
+    for name in settings.methods:
+        about = [Ranks(out / "ranks" / slug(name), split).facts() for split in ("train", "val", "test")]
+        seconds[name] = sum(a["seconds"] for a in about) / sum(a["count"] for a in about)
+    results = summarise_cells([row for row in rows if row["cell"] in names], seconds)
+    content = {"facts": facts, "results": results, "failed": failed}
+    (out / "results.json").write_text(json.dumps(content, indent=2) + "\n")
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    tables, text = retraining_tables(results, settings.modes, settings.fractions, cli.name)
+    for table in tables:
+        console.print(table)
+    (out / "table.md").write_text(text)
+    plot(results, settings.modes, settings.fractions).savefig(out / "retraining.png", dpi=150, bbox_inches="tight")
+    print(f"written to {out}: results.json, cells.jsonl, table.md, retraining.png")
+    for name, error in failed.items():
+        print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")
+    if failed:
+        sys.exit(1)
+    return content
