@@ -11,9 +11,9 @@ from wandb_file import history
 from explainer.callbacks import Tracker
 from explainer.callbacks.gallery import validation_images
 from explainer.callbacks.tracking import logged_in
-from explainer.training import train
 from explainer.data import Shapes
 from explainer.errors import InputError
+from explainer.training import train
 
 TERMS = ("loss", "classification", "entropy", "bound", "target_area", "non_target_area", "tv")
 

@@ -13,8 +13,8 @@ from tiny_runs import ROOT, classifier_config, explainer_config
 
 from explainer.cli import ExplainerCLI, find_config, forwarded
 from explainer.commands import evaluate
-from explainer.training import train
 from explainer.errors import InputError
+from explainer.training import train
 
 SHAPES = ("stripes", "checks", "dots", "rings", "zigzags", "rays")
 

@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 import tiny_runs
 import torch
 
-from explainer.training import train
 from explainer.errors import InputError
+from explainer.training import train
 
 
 def weights(name):

@@ -4,15 +4,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
-from tiny_runs import classifier_config, data, explainer_config, trainer
 from test_modules import eight, explainer
+from tiny_runs import classifier_config, data, explainer_config, trainer
 from wandb_file import history
 
 from explainer.callbacks import SMOESaliency
 from explainer.callbacks.smoe import spread
-from explainer.training import train
 from explainer.modules import Classifier
 from explainer.networks import Explanandum
+from explainer.training import train
 
 SHOWN = {"every_n_steps": 3, "images": 2}
 
