@@ -125,8 +125,8 @@ class ExplainerCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Train the explanandum first, when its checkpoint is missing."""
-        if self.train is None or not self.config.explanandum_config:
-            return
+        if self.train is None or not self.config.explanandum_config or self.config.retraining.methods:
+            return  # a retraining grid's own network is trained from scratch
         name = Path(self.config.explanandum_config).stem
         checkpoint = CHECKPOINTS / f"{name}.ckpt"
         if not checkpoint.is_file():

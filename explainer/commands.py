@@ -141,3 +141,6 @@ def run(command: Callable[[], object]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; what is done is kept, and the command goes on from there", file=sys.stderr)
+        sys.exit(130)

@@ -10,7 +10,8 @@ from explainer.commands import evaluate
 from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
-TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree}
+TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree}
+CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml"))]
 NETWORK = "--model.init_args.explanandum.network"
 SMALL = [f"{NETWORK}=explainer.networks.small.small_cnn", "--model.init_args.explanandum.network_args={width: 4}"]
 
@@ -32,7 +33,7 @@ def test_there_is_a_config_for_each_data_set_and_classifier():
     assert wanted <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_classifier.yaml")])
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     weights = "--model.init_args.explanandum.weights=null"
@@ -40,7 +41,7 @@ def test_classifiers_run(name, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if not n.endswith("_classifier.yaml")])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS])
 def test_explainers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)

@@ -142,3 +142,10 @@ def test_spread_of_saliency():
     one[..., 2, 2] = 1
     assert spread(one).item() == pytest.approx(0, abs=1e-6)
     assert spread(torch.full((1, 1, 5, 5), 0.3)).item() == pytest.approx(1)
+
+
+def test_a_network_without_scales_is_trained_without_being_watched(tmp_path):
+    network = Explanandum("timm/vit_tiny_patch16_224", network_args={"img_size": 32, "patch_size": 8})
+    with pytest.warns(UserWarning, match="saliency is not shown"):
+        names = fit(Classifier(network), SMOESaliency(every_n_steps=1), tmp_path, limit_val_batches=1, max_steps=2)
+    assert names == []

@@ -1,6 +1,8 @@
 """Tiny data sets in the true layouts: VOC, COCO, ImageNet, folders and a CSV."""
 
+import gzip
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -123,4 +125,20 @@ def csv_tree(root, rows):
         photo(root / path, i)
     lines = ["path,labels,split", *(",".join(row) for row in rows)]
     (root / "images.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def fashion_tree(root, train=40, test=20):
+    """Fashion-MNIST's four files as they are distributed; an image is as bright as its class."""
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    for part, count in (("train", train), ("t10k", test)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        images = (
+            np.random.default_rng(count).integers(0, 80, (count, 28, 28)).astype(np.uint8) + 16 * labels[:, None, None]
+        )
+        for kind, values in ((f"{part}-images-idx3", images), (f"{part}-labels-idx1", labels)):
+            head = struct.pack(">HBB", 0, 8, values.ndim) + struct.pack(f">{values.ndim}I", *values.shape)
+            with gzip.open(root / f"{kind}-ubyte.gz", "wb") as file:
+                file.write(head + values.astype(np.uint8).tobytes())
     return root

@@ -11,11 +11,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from explainer import statistics
 from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
 from explainer.callbacks.showing import log, show
+from explainer.errors import InputError
 from explainer.networks.modes import evaluation_mode
 from explainer.networks.taps import find_taps, read_taps
 from explainer.rendering import Tile, beside_grey, gallery, heat_map, lovi, to_pil
@@ -58,7 +60,8 @@ class SMOESaliency(pl.Callback):
         if not self._due(trainer) or not batch.id:
             return
         network = plain(module.watched)
-        self._taps = self._taps or find_taps(network, batch.image.shape[-1])
+        if not self._found(network, batch.image.shape[-1]):
+            return
         self._open = ExitStack()
         if not is_compiled(pl_module):
             self._seen = self._open.enter_context(read_taps(network, self._taps, self._before_relu))
@@ -99,7 +102,8 @@ class SMOESaliency(pl.Callback):
         if sample is None:
             return
         image = sample.image[None].to(module.device)
-        self._taps = self._taps or find_taps(plain(module.watched), image.shape[-1])
+        if not self._found(plain(module.watched), image.shape[-1]):
+            return
         combined = self._combined(self._maps(self._look(module, image), image), image)
         folder = Path(trainer.default_root_dir) / "saliency_of_one_image"
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,6 +115,17 @@ class SMOESaliency(pl.Callback):
         if self._open is not None:
             self._open.close()
             self._open = None
+
+    def _found(self, network: nn.Module, size: int) -> bool:
+        """Whether there are scales to look at; a network without them is trained without being watched."""
+        if not self._taps:
+            try:
+                self._taps = find_taps(network, size)
+                scale_weights(self.weights, len(self._taps))
+            except InputError as error:
+                rank_zero_warn(f"saliency is not shown: {error}")
+                self.every_n_steps = 0
+        return self.every_n_steps > 0
 
     @property
     def _before_relu(self) -> bool:

@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import logging
 import multiprocessing
 import os
+import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from explainer.errors import InputError
@@ -56,7 +59,7 @@ def run_cells(
     cells: Sequence[Cell], work: Callable[..., dict[str, Any]], arguments: Callable[[Cell], tuple], path: Path, *,
     workers: int, logs: Path,
 ) -> dict[str, str]:  # fmt: skip
-    """Run cells, several at once, each in a process that is used again; append each result as it comes.
+    """Run cells, several at once in processes that are used again; append each result as it comes.
 
     Args:
         cells: Those to run.
@@ -72,34 +75,42 @@ def run_cells(
     failed: dict[str, str] = {}
     logs.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("i", 0)
-    with (
-        Progress(*columns) as progress,
-        ProcessPoolExecutor(workers, context, _prepare, (counter, workers)) as pool,
-    ):
+    calls = [(cell, (work, arguments(cell), str(logs / f"{cell.name}.log"))) for cell in cells]
+    with Progress(*columns, console=Console(file=sys.stdout)) as progress:  # also while a cell's output is redirected
         task = progress.add_task("retraining", total=len(cells))
-        futures = {pool.submit(_guarded, work, arguments(c), str(logs / f"{c.name}.log")): c for c in cells}
+        for cell, result, error in _results(calls, workers):
+            if error:
+                failed[cell.name] = error
+            else:
+                with path.open("a") as file:
+                    file.write(json.dumps({"cell": cell.name} | cell.facts | result) + "\n")
+            progress.update(task, advance=1, description=f"retraining ({len(failed)} failed)")
+    return failed
+
+
+def _results(calls: Sequence[tuple[Cell, tuple]], workers: int) -> Iterator[tuple[Cell, dict[str, Any], str]]:
+    """Cell, result and error, as they come: in this process, or in several."""
+    if workers == 1:
+        for cell, call in calls:
+            yield cell, *_guarded(*call)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _prepare, (context.Value("i", 0), workers)) as pool:
+        futures = {pool.submit(_guarded, *call): cell for cell, call in calls}
         try:
             for future in as_completed(futures):
-                cell = futures[future]
-                result, error = future.result() if future.exception() is None else ({}, str(future.exception()))
-                if error:
-                    failed[cell.name] = error
-                else:
-                    with path.open("a") as file:
-                        file.write(json.dumps({"cell": cell.name} | cell.facts | result) + "\n")
-                progress.update(task, advance=1, description=f"retraining ({len(failed)} failed)")
+                broken = future.exception()  # of the process itself
+                yield futures[future], *(future.result() if broken is None else ({}, str(broken)))
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return failed
 
 
 def _prepare(counter: Any, workers: int) -> None:
     with counter.get_lock():
         number = counter.value
         counter.value += 1
+    logging.disable(logging.INFO)  # what Lightning says of each of a hundred cells
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     count = torch.cuda.device_count()
     if count > 1:

@@ -78,7 +78,8 @@ class Masker(nn.Module):
         """The part that looks at the image, before the decoder."""
         if self.network is None:
             raise RuntimeError("call build(num_classes) first")
-        return cast(nn.Module, self.network.encoder)
+        encoder = cast(nn.Module, self.network.encoder)
+        return cast(nn.Module, getattr(encoder, "model", encoder))  # timm's own network, where it is one of timm's
 
     def build(self, num_classes: int) -> None:
         """Make the network, with `num_classes` output channels; a second call changes nothing.

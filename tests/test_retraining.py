@@ -1,0 +1,153 @@
+"""A whole ROAR and KAR grid, small."""
+
+import json
+import math
+
+import pytest
+import trees
+import yaml
+
+from explainer.commands import evaluate
+from explainer.data import Shapes
+from explainer.errors import InputError
+from explainer.evaluation.grid import Cell, read_cells, run_cells
+from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
+
+NETWORK = {"network": "explainer.networks.small.small_cnn", "network_args": {"width": 4}}
+ADAM = {"class_path": "torch.optim.Adam", "init_args": {"lr": 3e-3}}
+
+
+def config(folder, name, **options):
+    data = {"name": "FashionMNIST", "root": str(folder / "fashion"), "batch_size": 8, "num_workers": 0,
+            "image_size": 28}  # fmt: skip
+    content = {
+        "model": {"class_path": "Classifier", "init_args": {"explanandum": NETWORK, "optimizer": ADAM}},
+        "data": {"class_path": "SmallImages", "init_args": data},
+        "trainer": {"accelerator": "cpu", "max_epochs": 1, "logger": False, "enable_progress_bar": False},
+    }
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(content | options))
+    return f"{name}.yaml"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trees.fashion_tree(tmp_path / "fashion")
+    config(tmp_path, "small_classifier")
+    return tmp_path
+
+
+def grid(folder, **options):
+    methods = {"SMOE": {"class_path": "SMOE"}, "Random": {"class_path": "Random"}}
+    settings = {"methods": methods, "fractions": [0.1, 0.5], "seeds": [0], "modes": ["keep", "remove"]}
+    return config(folder, "small_roar", explanandum_config="small_classifier.yaml", retraining=settings | options)
+
+
+def test_a_grid_is_run_shown_and_not_run_twice(here, capsys):
+    name = grid(here)
+    content = evaluate(["--config", name])
+    out = here / "results" / "small_roar"
+    assert {p.name for p in out.iterdir()} >= {"results.json", "cells.jsonl", "table.md", "retraining.png", "ranks"}
+    assert set(content["results"]) == {"SMOE", "Random"}
+    for entry in content["results"].values():
+        kar = sum(s["mean"] for s in entry["scores"]["keep"].values())
+        roar = sum(s["mean"] for s in entry["scores"]["remove"].values())
+        assert (entry["KAR"], entry["ROAR"], entry["SUM"]) == pytest.approx((kar, -roar, kar - roar))
+    assert "KAR 10 %" in capsys.readouterr().out
+    assert not list((here / "checkpoints" / "small_roar").glob("*.ckpt"))  # of cells, none is kept
+    rows = (out / "cells.jsonl").read_text()
+    assert len(rows.splitlines()) == 1 + 8
+    torn = rows[: rows.rstrip().rfind("\n") + 20]  # killed while the last line was written
+    (out / "cells.jsonl").write_text(torn)
+    again = evaluate(["--config", name])
+    assert again["results"] == content["results"]
+    assert sorted((out / "cells.jsonl").read_text().splitlines()) == sorted(rows.splitlines())
+
+
+def test_cells_of_another_grid_are_refused(here):
+    evaluate(["--config", grid(here, fractions=[0.5], modes=["keep"])])
+    with pytest.raises(InputError, match="cells with another trainer"):
+        evaluate(["--config", grid(here, fractions=[0.5], modes=["keep"]), "--trainer.max_epochs=2"])
+    (here / "fashion_two").symlink_to(here / "fashion")
+    with pytest.raises(InputError, match="ranks of another fingerprint"):
+        evaluate(["--config", grid(here), "--data.init_args.root", "fashion_two"])
+
+
+def test_a_fraction_that_is_none(here):
+    with pytest.raises((InputError, SystemExit)):
+        evaluate(["--config", grid(here, fractions=[1.5])])
+
+
+def test_a_grid_needs_a_classifier_whose_maps_are_judged(here):
+    methods = {"Random": {"class_path": "Random"}}
+    with pytest.raises(InputError, match="explanandum_config"):
+        evaluate(["--config", config(here, "alone", retraining={"methods": methods})])
+
+
+def work(value):
+    """A cell; some fail."""
+    if value == 3:
+        raise InputError("three is no number for this\nsecond line")
+    if value == 4:
+        raise SystemExit(2)
+    return {"score": value / 10}
+
+
+def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    assert read_cells(path, {"a": 1}) == {}
+    cells = [Cell(f"cell{v}", {"value": v}) for v in range(6)]
+    failed = run_cells(cells, work, lambda c: (c.facts["value"],), path, workers=2, logs=tmp_path / "logs")
+    assert failed == {"cell3": "InputError: three is no number for this", "cell4": "SystemExit: 2"}
+    done = read_cells(path, {"a": 1})
+    assert {name: row["score"] for name, row in done.items()} == {f"cell{v}": v / 10 for v in (0, 1, 2, 5)}
+    assert "Traceback" in (tmp_path / "logs" / "cell3.log").read_text()
+    with pytest.raises(InputError, match="cells with another a"):
+        read_cells(path, {"a": 2})
+
+
+def test_failed_cells_are_in_the_table_and_the_status_is_not_0(here, monkeypatch, capsys):
+    def some_fail(cells, work, arguments, path, **options):
+        with path.open("a") as file:
+            for cell in cells[1:]:
+                file.write(json.dumps({"cell": cell.name} | cell.facts | {"score": 0.5}) + "\n")
+        return {cells[0].name: "RuntimeError: no memory"}
+
+    monkeypatch.setattr("explainer.retraining.run_cells", some_fail)
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(["--config", grid(here)])
+    assert stopped.value.code == 1
+    said = capsys.readouterr().out
+    assert "keep-0.1-0: RuntimeError: no memory" in said
+    assert "failed" in (here / "results" / "small_roar" / "table.md").read_text()
+
+
+def test_sums_by_hand():
+    rows = [
+        {"method": "A", "mode": mode, "fraction": fraction, "seed": seed, "score": score}
+        for mode, fraction, seed, score in [
+            ("keep", 0.1, 0, 0.5), ("keep", 0.1, 1, 0.7), ("keep", 0.9, 0, 0.9), ("keep", 0.9, 1, 0.9),
+            ("remove", 0.1, 0, 0.8), ("remove", 0.1, 1, 0.8), ("remove", 0.9, 0, 0.1), ("remove", 0.9, 1, 0.3),
+        ]
+    ]  # fmt: skip
+    got = summarise_cells(rows, {"A": 0.002, "B": 0.1})
+    assert (got["A"]["KAR"], got["A"]["ROAR"], got["A"]["SUM"]) == pytest.approx((1.5, -1.0, 0.5))
+    assert got["A"]["scores"]["keep"]["0.1"] == pytest.approx({"mean": 0.6, "deviation": math.sqrt(0.02), "n": 2})
+    assert got["B"]["SUM"] is None
+    tables, text = retraining_tables(got, ["keep", "remove"], [0.1, 0.9], "title")
+    assert [t.row_count for t in tables] == [2, 2]
+    assert "| A | 1.500 | -1.000 | 0.500 | 2.00 |" in text
+    assert "60.0 ± 14.1" in text
+    assert len(plot(got, ["keep", "remove"], [0.1, 0.9]).axes) == 2
+
+
+def test_a_grid_works_on_several_labels_too(here):
+    shapes = {"class_path": "Shapes", "init_args": {"image_size": 32, "batch_size": 8, "num_workers": 0,
+              "train_images": 16, "val_images": 8, "test_images": 8}}  # fmt: skip
+    assert Shapes.multilabel
+    config(here, "small_classifier", data=shapes)
+    content = evaluate(["--config", config(
+        here, "shapes_roar", explanandum_config="small_classifier.yaml", data=shapes,
+        retraining={"methods": {"Gradient": {"class_path": "Gradient"}}, "fractions": [0.3], "seeds": [0]},
+    )])  # fmt: skip
+    assert 0 <= content["results"]["Gradient"]["KAR"] <= 1
