@@ -20,7 +20,7 @@ from explainer.callbacks import Gallery, Resume, Scores, SMOESaliency, Tracker
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
-from explainer.evaluation.settings import Evaluation, Retraining
+from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining
 from explainer.modules import SaliencyModule
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -109,6 +109,7 @@ class ExplainerCLI(LightningCLI):
         parser.add_lightning_class_args(Resume, "resume")
         parser.add_class_arguments(Evaluation, "evaluation")
         parser.add_class_arguments(Retraining, "retraining")
+        parser.add_class_arguments(LayerRetraining, "layer_retraining")
 
     @property
     def name(self) -> str:
@@ -125,8 +126,10 @@ class ExplainerCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Train the explanandum first, when its checkpoint is missing."""
-        if self.train is None or not self.config.explanandum_config or self.config.retraining.methods:
-            return  # a retraining grid's own network is trained from scratch
+        if self.train is None or not self.config.explanandum_config:
+            return
+        if self.config.retraining.methods or self.config.layer_retraining.statistics:
+            return  # the config is a grid's: evaluate.py trains what its cells need
         name = Path(self.config.explanandum_config).stem
         checkpoint = CHECKPOINTS / f"{name}.ckpt"
         if not checkpoint.is_file():
@@ -145,6 +148,7 @@ class ExplainerCLI(LightningCLI):
                 config.pop(key, None)
             built = self.parser.instantiate_classes(config)
             self.datamodule, self.evaluation, self.retraining = built.data, built.evaluation, built.retraining
+            self.layer_retraining = built.layer_retraining
             return
         try:
             super().instantiate_classes()

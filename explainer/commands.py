@@ -21,6 +21,7 @@ from explainer.evaluation.settings import Evaluation, data_facts
 from explainer.evaluation.store import Store
 from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
+from explainer.layer_retraining import retrain_layers
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
 from explainer.retraining import retrain
@@ -44,6 +45,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     cli = ExplainerCLI(args)
     if cli.retraining.methods:
         return retrain(cli, trusted(cli.config))
+    if cli.layer_retraining.statistics:
+        return retrain_layers(cli, trusted(cli.config))
     settings: Evaluation = cli.evaluation
     data: ImageDataModule = cli.datamodule
     path = Path(cli.config.ckpt_path or CHECKPOINTS / f"{cli.name}.ckpt")

@@ -16,8 +16,8 @@ import torch
 import yaml
 from rich.console import Console
 from rich.progress import Progress
-from torchmetrics.classification import MulticlassAccuracy
 
+from explainer.callbacks.resume import LAST
 from explainer.cli import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config, forwarded
 from explainer.data import ImageDataModule
 from explainer.data.ranks import Ranks
@@ -27,7 +27,6 @@ from explainer.evaluation.ranking import rank_data_set
 from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
 from explainer.evaluation.runner import settings_of
 from explainer.evaluation.settings import Retraining, data_facts
-from explainer.metrics import MeanAveragePrecision
 from explainer.networks import Explanandum
 from explainer.training import train
 from explainer.version import __version__
@@ -140,32 +139,17 @@ def run_cell(config: str, name: str, checkpoints: str, keep: bool) -> dict[str, 
     Returns:
         The score: accuracy, or mAP of a multi-label classifier, in [0, 1].
     """
-    resume = ["--ckpt_path", "last"] if (RUNS / name / "last.ckpt").is_file() else []
-    train(["--config", config, "--name", name, *resume])
+    resume = ["--ckpt_path", "last"] if (RUNS / name / LAST).is_file() else []
+    cli = train(["--config", config, "--name", name, *resume])
     path = Path(checkpoints) / f"{name}.ckpt"
-    value = test_score(path, ExplainerCLI(["--config", config]).datamodule)
+    (scores,) = cli.trainer.test(
+        cli.model, datamodule=cli.datamodule, ckpt_path=str(path), weights_only=True, verbose=False
+    )
     if not keep:
         path.unlink()
         path.with_suffix(".yaml").unlink()
         shutil.rmtree(RUNS / name)
-    return {"score": value}
-
-
-@torch.no_grad()
-def test_score(checkpoint: Path, data: ImageDataModule) -> float:
-    """Accuracy, or mAP of a multi-label classifier, of a checkpoint on the test split."""
-    explanandum = Explanandum(str(checkpoint))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    explanandum.to(device)
-    count = len(explanandum.classes)
-    multilabel = bool(explanandum.multilabel)
-    metric: Any = MeanAveragePrecision(count) if multilabel else MulticlassAccuracy(count, average="micro")
-    metric.to(device)
-    for batch in data.test_dataloader():
-        if batch.id:
-            logits, labels = explanandum(batch.image.to(device)), batch.labels.to(device)
-            metric.update(explanandum.probabilities(logits), labels.long() if multilabel else labels.argmax(1))
-    return float(metric.compute())
+    return {"score": scores["test/score"]}
 
 
 def report(

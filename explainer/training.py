@@ -14,11 +14,14 @@ from explainer.cli import CHECKPOINTS, ExplainerCLI
 from explainer.networks.checkpoint import read_checkpoint
 
 
-def train(args: Sequence[str] | None = None) -> None:
+def train(args: Sequence[str] | None = None) -> ExplainerCLI:
     """Train what the config names; the best checkpoint ends as checkpoints/<name>.ckpt beside its resolved config.
 
     Args:
         args: Command-line arguments; None takes the process's.
+
+    Returns:
+        The command line, with Trainer, module and data as they are after the training.
 
     Raises:
         InputError: Something given cannot be used.
@@ -39,6 +42,7 @@ def train(args: Sequence[str] | None = None) -> None:
             rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
     if not quick and cli.trainer.is_global_zero:
         rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
+    return cli
 
 
 def quieten() -> None:

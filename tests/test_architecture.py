@@ -24,8 +24,9 @@ ALLOWED = {
     "inference": {"networks", "masking"},
     "cli": {"attribution", "callbacks", "data", "evaluation", "infill", "modules", "networks"},
     "training": {"callbacks", "cli", "networks"},
-    "retraining": {"cli", "data", "evaluation", "metrics", "networks", "training"},
-    "commands": {"attribution", "cli", "data", "evaluation", "networks", "retraining", "training"},
+    "retraining": {"callbacks", "cli", "data", "evaluation", "networks", "training"},
+    "layer_retraining": {"cli", "evaluation", "networks", "retraining"},
+    "commands": {"attribution", "cli", "data", "evaluation", "layer_retraining", "networks", "retraining", "training"},
     "__main__": {"inference", "masking", "rendering"},
     "__init__": {"inference"},
 }

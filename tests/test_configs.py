@@ -11,7 +11,7 @@ from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree}
-CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml"))]
+CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml"))]
 NETWORK = "--model.init_args.explanandum.network"
 SMALL = [f"{NETWORK}=explainer.networks.small.small_cnn", "--model.init_args.explanandum.network_args={width: 4}"]
 

@@ -57,6 +57,33 @@ class Retraining:
                 raise InputError(f"retraining.fractions must lie in [0, 1], got {fraction}")
 
 
+class LayerRetraining:
+    """Settings of a ROAR and KAR grid inside the network: statistics × scales × {keep, remove} × seeds.
+
+    Args:
+        statistics: Of the activations at the end of a scale, "random" always joins; None: this is no such grid.
+        scales: Numbers of the classifier's taps, from 1; None takes all.
+        keep: Fraction of the locations that KAR keeps.
+        remove: Fraction of the locations that ROAR removes.
+        roar_removes: The "most" salient locations, the "least" (as the paper's text has it), or both in turn.
+        seeds: Of each cell's training.
+        workers: Cells at once; None takes one a GPU, or one.
+    """
+
+    def __init__(
+        self, statistics: list[str] | None = None, scales: list[int] | None = None, keep: float = 0.025,
+        remove: float = 0.1, roar_removes: list[Literal["most", "least"]] | None = None,
+        seeds: list[int] | None = None, workers: int | None = None,
+    ) -> None:  # fmt: skip
+        self.statistics = [s for s in statistics or [] if s != "random"]
+        self.scales, self.keep, self.remove, self.workers = scales, keep, remove, workers
+        self.roar_removes = roar_removes or ["most"]
+        self.seeds = seeds or [0]
+        for fraction in (keep, remove):
+            if not 0 <= fraction <= 1:
+                raise InputError(f"layer_retraining.keep and remove must lie in [0, 1], got {fraction}")
+
+
 def data_facts(config: dict[str, Any]) -> dict[str, Any]:
     """What of the data's settings decides the results: not how they are loaded.
 

@@ -3,8 +3,10 @@
 from explainer.modules.amortized import AmortizedExplainer
 from explainer.modules.base import NonFiniteLossError, SaliencyModule
 from explainer.modules.classifier import Classifier
+from explainer.modules.layer_masked import LayerMasked
 from explainer.objectives import ExplainerObjective, RTISObjective
 
 __all__ = [
-    "AmortizedExplainer", "Classifier", "ExplainerObjective", "NonFiniteLossError", "RTISObjective", "SaliencyModule",
+    "AmortizedExplainer", "Classifier", "ExplainerObjective", "LayerMasked", "NonFiniteLossError", "RTISObjective",
+    "SaliencyModule",
 ]  # fmt: skip

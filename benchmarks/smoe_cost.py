@@ -1,0 +1,57 @@
+"""What saliency costs: SMOE against the forward pass that it reads, and against methods that go backward.
+
+python benchmarks/smoe_cost.py [--device cuda --batch 16]
+"""
+
+import argparse
+
+import torch
+from timing import compare
+
+from explainer import statistics
+from explainer.attribution import SMOE, Gradient, GuidedBackprop, IntegratedGradients, SmoothGrad
+from explainer.attribution.smoe import scale_weights
+from explainer.networks import Explanandum
+from explainer.networks.taps import read_taps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=30)
+    options = parser.parse_args()
+    network = Explanandum("resnet50", multilabel=False).to(options.device)
+    image = torch.rand(options.batch, 3, 224, 224, device=options.device)
+    target = torch.zeros(options.batch, dtype=torch.long, device=options.device)
+    with torch.no_grad(), read_taps(network.network, network.taps) as seen:
+        network(image)
+    activations = [seen[tap] for tap in network.taps]
+    weights = scale_weights("prior", len(activations))
+
+    def combined() -> torch.Tensor:
+        return statistics.combine([statistics.smoe_scale(a) for a in activations], weights, (224, 224))
+
+    def one_read() -> list[torch.Tensor]:
+        return [a.sum(1) for a in activations]
+
+    @torch.no_grad()
+    def forward() -> torch.Tensor:
+        return network(image)
+
+    for name, work in (("combined SMOE map", combined), ("one read of the activations", one_read)):
+        ours, theirs, ratio = compare(work, forward, options.pairs, options.device)
+        print(f"{name}: {1000 * ours:.2f} ms, forward pass {1000 * theirs:.1f} ms, ratio {ratio:.4f}")
+    smoe = SMOE()
+    noisy = {f"{type(m).__name__}, SmoothGrad² of 15": SmoothGrad(m)
+             for m in (Gradient(), GuidedBackprop(), IntegratedGradients())}  # fmt: skip
+    for name, method in {"Gradient": Gradient(), "GuidedBackprop": GuidedBackprop(),
+                         "IntegratedGradients": IntegratedGradients(), **noisy}.items():  # fmt: skip
+        slow, fast, ratio = compare(
+            lambda m=method: m(network, image, target), lambda: smoe(network, image), 3, options.device
+        )
+        print(f"{name}: {1000 * slow:.0f} ms, SMOE with its forward pass {1000 * fast:.0f} ms, ratio {ratio:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""From cells to the tables of a grid inside the network.
+
+T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (Eq. 7, 8, Tables 1 and 4).
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+Both = tuple[Sequence[float], Sequence[float]]
+"""Scores with locations kept, and with locations removed, one a scale."""
+
+
+def difference_score(
+    kar: Sequence[float], roar: Sequence[float], random: tuple[Sequence[float], Sequence[float]]
+) -> float:
+    r"""How far a statistic is from random masks, summed over scales; higher is better.
+
+    .. math:: D = \sum_p (z_p - \rho_p) + \sum_q (\kappa_q - z_q) \quad (7)
+
+    Args:
+        kar: Scores in [0, 1] with the most salient kept, one a scale.
+        roar: Scores with them removed.
+        random: Scores of random masks, (kept, removed).
+
+    Returns:
+        D.
+
+    Example:
+        >>> round(difference_score([0.6], [0.3], ([0.5], [0.7])), 6)
+        0.5
+    """
+    kept, removed = random
+    return sum(z - r for z, r in zip(removed, roar, strict=True)) + sum(k - z for k, z in zip(kar, kept, strict=True))
+
+
+def information_score(
+    kar: Sequence[float], roar: Sequence[float], random: tuple[Sequence[float], Sequence[float]]
+) -> float:
+    r"""The same as an information gain, in bits; higher is better.
+
+    .. math:: I = -\sum_p \rho_p \log_2 \frac{\rho_p}{z_p} - \sum_q z_q \log_2 \frac{z_q}{\kappa_q} \quad (8)
+
+    Args:
+        kar: As in `difference_score`; none may be 0.
+        roar: Likewise.
+        random: Likewise.
+
+    Returns:
+        I.
+
+    Example:
+        >>> information_score([1.0], [0.25], ([0.5], [0.5]))
+        0.75
+    """
+    kept, removed = random
+    tiny = 1e-9
+    gained = -sum(r * math.log2(max(r, tiny) / max(z, tiny)) for r, z in zip(roar, removed, strict=True))
+    return gained - sum(z * math.log2(max(z, tiny) / max(k, tiny)) for k, z in zip(kar, kept, strict=True))
+
+
+def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], removed: str) -> dict[str, Any]:
+    """Means over seeds, D and I.
+
+    Args:
+        rows: Of finished cells.
+        scales: In the order of the columns.
+        removed: Which ROAR counts: "most" or "least".
+
+    Returns:
+        Statistic → keep and remove (a score a scale, None when missing), D and I (None while something is missing).
+    """
+    results: dict[str, Any] = {}
+    for statistic in dict.fromkeys(row["statistic"] for row in rows):
+        mine = [row for row in rows if row["statistic"] == statistic]
+        entry: dict[str, Any] = {}
+        for mode in ("keep", "remove"):
+            wanted = removed if mode == "remove" and statistic != "random" else "most"
+            found = [
+                [r["score"] for r in mine if (r["scale"], r["mode"], r["removed"]) == (scale, mode, wanted)]
+                for scale in scales
+            ]
+            entry[mode] = [statistics.fmean(values) if values else None for values in found]
+        results[statistic] = entry
+    chance = results.get("random", {"keep": [None], "remove": [None]})
+    for entry in results.values():
+        complete = None not in [*entry["keep"], *entry["remove"], *chance["keep"], *chance["remove"]]
+        scores = (entry["keep"], entry["remove"], (chance["keep"], chance["remove"]))
+        entry["D"] = difference_score(*scores) if complete else None
+        entry["I"] = information_score(*scores) if complete else None
+    return results
+
+
+def layer_tables(results: dict[str, Any], scales: Sequence[int], title: str) -> tuple[list[Table], str]:
+    """The paper's Table 1 (D and I, best first) and Table 4 (every score), for the terminal and in Markdown.
+
+    Args:
+        results: Of `summarise_layers`.
+        scales: The columns.
+        title: Of the tables.
+
+    Returns:
+        The tables, and the Markdown.
+    """
+    order = sorted(results, key=lambda s: -(results[s]["D"] if results[s]["D"] is not None else -1e9))
+    first = [["statistic", "D ↑", "I ↑"]]
+    first += [[s, *("–" if results[s][k] is None else f"{results[s][k]:.3f}" for k in ("D", "I"))] for s in order]
+    second = [["statistic", *(f"KAR L{s}" for s in scales), *(f"ROAR L{s}" for s in scales)]]
+    for s in order:
+        values = [*results[s]["keep"], *results[s]["remove"]]
+        second.append([s, *("failed" if v is None else f"{100 * v:.1f}" for v in values)])
+    tables, parts = [], []
+    for name, (header, *rows) in (("D and I", first), ("scores in %", second)):
+        table = Table(title=f"{title}: {name}")
+        for i, column in enumerate(header):
+            table.add_column(column, justify="right" if i else "left")
+        for row in rows:
+            table.add_row(*row)
+        tables.append(table)
+        lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+        parts.append("\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]))
+    return tables, "\n\n".join(parts) + "\n"

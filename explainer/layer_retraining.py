@@ -1,0 +1,119 @@
+"""ROAR and KAR inside the network: which statistic of the activations tells where the information is.
+
+T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 3.1, Tables 1, 4).
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+
+from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
+from explainer.evaluation.grid import Cell, read_cells, run_cells
+from explainer.evaluation.layers import layer_tables, summarise_layers
+from explainer.evaluation.settings import LayerRetraining, data_facts
+from explainer.networks import Explanandum
+from explainer.retraining import explanandum_checkpoint, run_cell
+from explainer.version import __version__
+
+
+def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
+    """Run a grid of masks inside the network, and print the scores D and I.
+
+    Args:
+        cli: Holds the config: optimizer and Trainer of a cell, the data, and the explanandum's config.
+        allow: Packages whose callables the explanandum's checkpoint may name.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        InputError: Something given cannot be used.
+        SystemExit: Status 1, when cells failed; the others are done and shown.
+    """
+    settings: LayerRetraining = cli.layer_retraining
+    cli.datamodule.prepare_data()
+    checkpoint = explanandum_checkpoint(cli)
+    explanandum = Explanandum(str(checkpoint), allow=allow)
+    explanandum.describe_classes(cli.datamodule.classes, cli.datamodule.multilabel, new_head=False)
+    scales = settings.scales or list(range(1, len(explanandum.taps) + 1))
+    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
+    facts = {
+        "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "data": data_facts(cli.config.data.as_dict()), "version": __version__, "keep": settings.keep,
+        "remove": settings.remove, "taps": list(explanandum.taps), "model": cli.config.model.as_dict(),
+        "trainer": cli.config.trainer.as_dict(),
+    }  # fmt: skip
+    cells = layer_cells(settings, scales)
+    path = out / "cells.jsonl"
+    done = read_cells(path, facts)
+    failed = run_cells(
+        [cell for cell in cells if cell.name not in done], run_cell,
+        lambda cell: cell_arguments(cli, cell, checkpoint, out), path,
+        workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
+    )  # fmt: skip
+    names = {cell.name for cell in cells}
+    rows = [row for row in read_cells(path, facts).values() if row["cell"] in names]
+    content: dict[str, Any] = {"facts": facts, "failed": failed, "results": {}}
+    text = []
+    for removed in settings.roar_removes:
+        results = summarise_layers(rows, scales, removed)
+        content["results"][removed] = results
+        tables, markdown = layer_tables(results, scales, f"{cli.name}, ROAR removes the {removed} salient")
+        text.append(f"ROAR removes the {removed} salient locations.\n\n{markdown}")
+        for table in tables:
+            Console(width=None if sys.stdout.isatty() else 150).print(table)
+    (out / "results.json").write_text(json.dumps(content, indent=2) + "\n")
+    (out / "table.md").write_text("\n".join(text))
+    print(f"written to {out}: results.json, cells.jsonl, table.md")
+    for name, error in failed.items():
+        print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")
+    if failed:
+        sys.exit(1)
+    return content
+
+
+def layer_cells(settings: LayerRetraining, scales: Sequence[int]) -> list[Cell]:
+    """Statistics and random × scales × KAR and ROAR × seeds; random locations are neither most nor least salient."""
+    cells = []
+    for seed in settings.seeds:
+        for statistic in ["random", *settings.statistics]:
+            for scale in scales:
+                kinds = [("keep", settings.keep, "most")]
+                kinds += [
+                    ("remove", settings.remove, removed)
+                    for removed in (["most"] if statistic == "random" else settings.roar_removes)
+                ]
+                for mode, fraction, removed in kinds:
+                    facts = {"statistic": statistic, "scale": scale, "mode": mode, "fraction": fraction,
+                             "removed": removed, "seed": seed}  # fmt: skip
+                    cells.append(Cell(f"{statistic}-{scale}-{mode}-{removed}-{seed}", facts))
+    return cells
+
+
+def cell_arguments(cli: ExplainerCLI, cell: Cell, checkpoint: Path, out: Path) -> tuple[str, str, str, bool]:
+    """Write the config of a cell, which train.py could run as well."""
+    facts, given = cell.facts, cli.config.model.as_dict()["init_args"]
+    network = given["explanandum"].get("init_args", given["explanandum"])
+    arguments = {
+        "explanandum": {"network": str(checkpoint), "allow": list(network.get("allow") or [])},
+        "scale": facts["scale"], "statistic": facts["statistic"], "mode": facts["mode"],
+        "fraction": facts["fraction"], "roar_removes": facts["removed"],
+        **{key: given[key] for key in ("optimizer", "scheduler", "scheduler_interval")},
+    }  # fmt: skip
+    content = {
+        "seed_everything": facts["seed"], "model": {"class_path": "LayerMasked", "init_args": arguments},
+        "data": {key: cli.config.data.as_dict()[key] for key in ("class_path", "init_args")},
+        "trainer": cli.config.trainer.as_dict() | {"logger": False, "enable_progress_bar": False},
+        "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
+    }  # fmt: skip
+    path = out / "configs" / f"{cell.name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS), False
