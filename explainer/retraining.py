@@ -61,8 +61,9 @@ def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     described = settings_of(settings.methods)
     with Progress() as progress:
         for name, method in settings.methods.items():
-            fingerprint = facts | {"name": name, "method": described[name]}
-            rank_data_set(explanandum, method, data, out / "ranks" / slug(name), fingerprint, progress, device)
+            fingerprint = facts | {"name": name, "method": described[name], "target": settings.target}
+            folder = out / "ranks" / slug(name)
+            rank_data_set(explanandum, method, data, folder, fingerprint, progress, device, settings.target)
     cells = grid(settings)
     path = out / "cells.jsonl"
     done = read_cells(path, facts | {"model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict()})

@@ -40,25 +40,27 @@ def smoe_scale(activation: Tensor) -> Tensor:
     return mean * (mean.log2() - mean_log2(positive))
 
 
-def mean_log2(positive: Tensor, group: int = 4) -> Tensor:
-    """Mean of the binary logarithms over channels; a logarithm is taken of products of a few, which is far cheaper.
+def mean_log2(positive: Tensor) -> Tensor:
+    """Mean of the binary logarithms over channels; a logarithm is taken of products of four, which is far cheaper.
+
+    Four values of 1e-6 are far from the smallest float, and four of 1e9 from the largest.
 
     Args:
         positive: (B, C, H, W), at least 1e-6.
-        group: Channels a product; four of 1e-6 are far from the smallest float, and four of 1e9 from the largest.
 
     Returns:
         (B, 1, H, W).
 
     Example:
-        >>> mean_log2(torch.tensor([1.0, 4.0, 16.0]).view(1, 3, 1, 1)).item()
-        2.0
+        >>> mean_log2(torch.tensor([1.0, 4.0, 16.0, 1.0, 1024.0]).view(1, 5, 1, 1)).item()
+        3.200000047683716
     """
     channels = positive.shape[1]
-    whole = channels - channels % group
-    total = positive[:, whole:].log2().sum(1, keepdim=True)
-    if whole:
-        product = positive[:, :whole].unflatten(1, (whole // group, group)).prod(2)
+    quarter = channels // 4
+    total = positive[:, 4 * quarter :].log2().sum(1, keepdim=True)
+    if quarter:
+        product = positive[:, :quarter] * positive[:, quarter : 2 * quarter]
+        product = product * positive[:, 2 * quarter : 3 * quarter] * positive[:, 3 * quarter : 4 * quarter]
         total = total + product.log2().sum(1, keepdim=True)
     return total / channels
 
@@ -238,11 +240,12 @@ def normal_cdf(maps: Tensor) -> Tensor:
         >>> normal_cdf(torch.ones(1, 1, 2, 2)).unique().item()
         0.5
     """
-    centred = maps - maps.mean((2, 3), keepdim=True)
-    count = maps.shape[2] * maps.shape[3]
-    deviation = (centred.square().sum((2, 3), keepdim=True) / max(1, count - 1)).sqrt()
-    rounding = torch.finfo(maps.dtype).eps * maps.abs().amax((2, 3), keepdim=True)
-    return torch.where(deviation > rounding, torch.special.ndtr(centred / deviation.clamp_min(1e-30)), 0.5)
+    if maps[0, 0].numel() < 2:
+        return torch.full_like(maps, 0.5)
+    variance, mean = torch.var_mean(maps, (2, 3), keepdim=True)
+    rounding = (torch.finfo(maps.dtype).eps * mean).square() * 4
+    squashed = torch.special.ndtr((maps - mean) * variance.clamp_min(1e-30).rsqrt())
+    return torch.where(variance > rounding, squashed, 0.5)
 
 
 def combine(maps: Sequence[Tensor], weights: Sequence[float], size: tuple[int, int]) -> Tensor:
@@ -268,8 +271,11 @@ def combine(maps: Sequence[Tensor], weights: Sequence[float], size: tuple[int, i
     total = float(sum(weights))
     if len(weights) != len(maps) or total <= 0 or min(weights) < 0:
         raise ValueError(f"{len(maps)} maps need as many weights, at least 0 and not all 0; got {tuple(weights)}")
-    parts = (w / total * upsample(normal_cdf(m), size) for w, m in zip(weights, maps, strict=True) if w)
-    return torch.stack(list(parts)).sum(0)
+    combined = maps[0].new_zeros(len(maps[0]), 1, *size)
+    for weight, scale in zip(weights, maps, strict=True):
+        if weight:
+            combined += upsample(weight / total * normal_cdf(scale), size)
+    return combined
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:

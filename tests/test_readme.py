@@ -1,11 +1,15 @@
 """What the README says, done."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 import torch
 import trees
+from PIL import Image
 from small_checkpoints import save_explainer
 from tiny_runs import ROOT
 from torchvision import models
@@ -35,7 +39,9 @@ def commands(start):
 
 def test_every_command_is_one_of_those_tested_here():
     for line in COMMANDS:
-        assert line.startswith(("make ", "python train.py", "python evaluate.py", "python -m explainer")), line
+        assert line.startswith(
+            ("make ", "python train.py", "python evaluate.py", "python -m explainer", "python docs/")
+        ), line
 
 
 def test_make_targets_exist():
@@ -100,6 +106,21 @@ def test_my_own_network_from_a_python_function(here, monkeypatch, capsys):
     assert main(photo) == 2
     assert "allow the package 'my_models'" in capsys.readouterr().err
     assert main([*photo, "--allow", "my_models"]) == 0
+
+
+def test_smoe_of_photographs(here):
+    for number, name in enumerate(("one.jpg", "two.jpg")):
+        trees.photo(here / name, number)
+    (line,) = [c for c in COMMANDS if c.startswith("python docs/")]
+    script, *arguments = shlex.split(line)[1:]
+    small = ["--network", "resnet18", "--size", "64"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments, *small],
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0
+    assert Image.open("smoe.png").height > 200
 
 
 @pytest.mark.slow

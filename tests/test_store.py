@@ -4,7 +4,15 @@ import json
 import pytest
 from small_evaluation import FACTS, METHODS, pictures, run, timeless
 
-from explainer.attribution import Attribution, CentredBox, Constant, GradCAM
+from explainer.attribution import (
+    Attribution,
+    CentredBox,
+    Constant,
+    GradCAM,
+    Gradient,
+    GuidedBackprop,
+    SmoothGrad,
+)
 from explainer.errors import InputError
 from explainer.evaluation.runner import settings_of
 from explainer.evaluation.store import FINGERPRINT, ROWS, Store
@@ -119,4 +127,6 @@ def test_a_name_keeps_its_method_and_further_methods_may_join(tmp_path):
     run(tmp_path, pictures(), more, facts=FACTS | {"methods": settings_of(more)})
     with pytest.raises(InputError, match="another method 'Box'"):
         Store(tmp_path, FACTS | {"methods": settings_of(other)})
+    around = [settings_of({"S": SmoothGrad(method)}) for method in (Gradient(), GuidedBackprop())]
+    assert around[0] != around[1]
     assert settings_of({"G": GradCAM(batch_size=2)}) == settings_of({"G": GradCAM(batch_size=8)})

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.progress import Progress
@@ -37,18 +37,19 @@ class Plain(Dataset):
 
 def rank_data_set(
     explanandum: Explanandum, method: Attribution, data: ImageDataModule, folder: Path, fingerprint: dict[str, Any],
-    progress: Progress, device: str = "cpu",
+    progress: Progress, device: str = "cpu", target: Literal["predicted", "label"] = "predicted",
 ) -> None:  # fmt: skip
     """Write the ranks of every split that is not finished.
 
     Args:
         explanandum: The frozen classifier.
-        method: Makes the map of each image, for its labels.
+        method: Makes the map of each image.
         data: Of which images.
         folder: Of the ranks.
         fingerprint: What they depend on; its "name" is shown.
         progress: Gets a task a split.
         device: Where to compute.
+        target: Of which classes: those predicted, or the labels, which a map of a class then gives away.
     """
     explanandum.to(device)
     for split in SPLITS:
@@ -58,7 +59,8 @@ def rank_data_set(
         loader = DataLoader(Plain(dataset, done), data.batch_size, num_workers=data.num_workers)
         for image, labels in loader:
             start = time.perf_counter()
-            maps = method.target_mask(explanandum, image.to(device), labels.to(device))
+            image, labels = image.to(device), labels.to(device)
+            maps = method.target_mask(explanandum, image, labels if target == "label" else said(explanandum, image))
             found = levels(maps.cpu())
             ranks.write(done, found, time.perf_counter() - start)
             done += len(image)
@@ -66,6 +68,14 @@ def rank_data_set(
         if ranks.facts()["colour"] is None:
             ranks.finish(mean_colour(dataset, data.batch_size, data.num_workers) if split == "train" else (0.5,) * 3)
         progress.remove_task(task)
+
+
+@torch.no_grad()
+def said(explanandum: Explanandum, image: Tensor) -> Tensor:
+    """(B, K) of 0 and 1: the most probable class, and all from 0.5 on of a classifier of several labels."""
+    probability = explanandum.probabilities(explanandum(image).float())
+    first = torch.nn.functional.one_hot(probability.argmax(1), probability.shape[1]).bool()
+    return (first | (probability >= 0.5) if explanandum.multilabel else first).float()
 
 
 def mean_colour(dataset: ImageDataset, batch_size: int, num_workers: int) -> list[float]:

@@ -133,12 +133,18 @@ def settings_of(methods: dict[str, Attribution]) -> dict[str, Any]:
         >>> settings_of({"Half": Constant(0.5)})
         {'Half': {'class': 'Constant', 'value': 0.5}}
     """
+    return {name: _settings(method) for name, method in methods.items()}
+
+
+def _settings(method: Attribution) -> dict[str, Any]:
     plain_types = (str, int, float, bool, tuple, list, type(None))
-    return {
-        name: {"class": type(method).__name__}
-        | {k: v for k, v in vars(method).items() if isinstance(v, plain_types) and k != "batch_size"}
-        for name, method in methods.items()
-    }
+    found: dict[str, Any] = {"class": type(method).__name__}
+    for key, value in vars(method).items():
+        if isinstance(value, Attribution):  # such as what SmoothGrad goes around
+            found[key] = _settings(value)
+        elif isinstance(value, plain_types) and key != "batch_size":
+            found[key] = value
+    return found
 
 
 def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, float]:

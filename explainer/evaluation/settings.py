@@ -40,18 +40,19 @@ class Retraining:
         seeds: Of each cell's training; the deviation over them is shown.
         workers: Cells at once; None takes one a GPU, or one.
         keep_checkpoints: Keep the checkpoint of every cell.
+        target: Whose maps are ranked: those of the "predicted" class, or of the "label", which gives the label away.
     """
 
     def __init__(
         self, methods: dict[str, Attribution] | None = None, modes: list[Literal["keep", "remove"]] | None = None,
         fractions: list[float] | None = None, seeds: list[int] | None = None, workers: int | None = None,
-        keep_checkpoints: bool = False,
+        keep_checkpoints: bool = False, target: Literal["predicted", "label"] = "predicted",
     ) -> None:  # fmt: skip
         self.methods: dict[str, Attribution] = methods or {}
         self.modes = modes or ["keep", "remove"]
         self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
         self.seeds = seeds or [0, 1]
-        self.workers, self.keep_checkpoints = workers, keep_checkpoints
+        self.workers, self.keep_checkpoints, self.target = workers, keep_checkpoints, target
         for fraction in self.fractions:
             if not 0 <= fraction <= 1:
                 raise InputError(f"retraining.fractions must lie in [0, 1], got {fraction}")
