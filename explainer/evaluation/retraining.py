@@ -114,9 +114,9 @@ def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[floa
                 style = {"linestyle": ":", "color": "grey"} if method.lower() == "random" else {}
                 marker = markers[number % len(markers)]
                 panel.errorbar(x, y, error, label=method, marker=marker, markersize=5, capsize=2, lw=1.3, **style)
-        better = "higher is better" if mode == "keep" else "lower is better"
-        panel.set_title(f"{NAMES[mode]}: the most salient {'kept' if mode == 'keep' else 'removed'} ({better})")
-        panel.set_xlabel("% of the pixels")
+        better, done = ("higher", "kept") if mode == "keep" else ("lower", "removed")
+        panel.set_title(f"{NAMES[mode]} ({better} is better)")
+        panel.set_xlabel(f"most salient pixels {done}, in %")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy in %")
     panels[-1].legend(fontsize=8)
