@@ -1,6 +1,6 @@
 """What saliency costs: SMOE against the forward pass that it reads, and against methods that go backward.
 
-python benchmarks/smoe_cost.py [--device cuda --batch 16]
+python benchmarks/smoe_cost.py [--compare --device cuda --batch 16]
 """
 
 import argparse
@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--compare", action="store_true", help="also against methods that go backward; takes minutes")
     options = parser.parse_args()
     network = Explanandum("resnet50", multilabel=False).to(options.device)
     image = torch.rand(options.batch, 3, 224, 224, device=options.device)
@@ -42,6 +43,8 @@ def main() -> None:
     for name, work in (("combined SMOE map", combined), ("one read of the activations", one_read)):
         ours, theirs, ratio = compare(work, forward, options.pairs, options.device)
         print(f"{name}: {1000 * ours:.2f} ms, forward pass {1000 * theirs:.1f} ms, ratio {ratio:.4f}")
+    if not options.compare:
+        return
     smoe = SMOE()
     noisy = {f"{type(m).__name__}, SmoothGrad² of 15": SmoothGrad(m)
              for m in (Gradient(), GuidedBackprop(), IntegratedGradients())}  # fmt: skip
