@@ -42,8 +42,8 @@ def information_score(
 ) -> float:
     r"""The same as an information gain, in bits; higher is better.
 
-    The paper prints the binary logarithm, but the values of its Table 1 follow from its Table 4 with the natural one: they
-    are this times ln 2.
+    The paper prints the binary logarithm, but the values of its Table 1 follow from its Table 4 with the natural one:
+    they are this times ln 2.
 
     .. math:: I = -\sum_p \rho_p \log_2 \frac{\rho_p}{z_p} - \sum_q z_q \log_2 \frac{z_q}{\kappa_q} \quad (8)
 
