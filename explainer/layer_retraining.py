@@ -3,7 +3,6 @@
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 3.1, Tables 1, 4).
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -17,10 +16,8 @@ from rich.console import Console
 from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
 from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.layers import layer_tables, summarise_layers
-from explainer.evaluation.settings import LayerRetraining, data_facts
-from explainer.networks import Explanandum
-from explainer.retraining import explanandum_checkpoint, run_cell
-from explainer.version import __version__
+from explainer.evaluation.settings import LayerRetraining
+from explainer.retraining import judged, run_cell
 
 
 def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
@@ -38,17 +35,12 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
         SystemExit: Status 1, when cells failed; the others are done and shown.
     """
     settings: LayerRetraining = cli.layer_retraining
-    cli.datamodule.prepare_data()
-    checkpoint = explanandum_checkpoint(cli)
-    explanandum = Explanandum(str(checkpoint), allow=allow)
-    explanandum.describe_classes(cli.datamodule.classes, cli.datamodule.multilabel, new_head=False)
+    checkpoint, explanandum, facts = judged(cli, allow)
     scales = settings.scales or list(range(1, len(explanandum.taps) + 1))
     out = Path(cli.config.evaluation.out or RESULTS / cli.name)
-    facts = {
-        "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "data": data_facts(cli.config.data.as_dict()), "version": __version__, "keep": settings.keep,
-        "remove": settings.remove, "taps": list(explanandum.taps), "model": cli.config.model.as_dict(),
-        "trainer": cli.config.trainer.as_dict(),
+    facts |= {
+        "keep": settings.keep, "remove": settings.remove, "taps": list(explanandum.taps),
+        "model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict(),
     }  # fmt: skip
     cells = layer_cells(settings, scales)
     path = out / "cells.jsonl"

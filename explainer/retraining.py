@@ -48,16 +48,9 @@ def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     """
     settings: Retraining = cli.retraining
     data: ImageDataModule = cli.datamodule
-    data.prepare_data()
-    checkpoint = explanandum_checkpoint(cli)
-    explanandum = Explanandum(str(checkpoint), allow=allow)
-    explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
+    _, explanandum, facts = judged(cli, allow)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     out = Path(cli.config.evaluation.out or RESULTS / cli.name)
-    facts = {
-        "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "data": data_facts(cli.config.data.as_dict()), "version": __version__,
-    }  # fmt: skip
     described = settings_of(settings.methods)
     with Progress() as progress:
         for name, method in settings.methods.items():
@@ -74,6 +67,17 @@ def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
         logs=out / "logs",
     )  # fmt: skip
     return report(cli, settings, out, facts, cells, failed)
+
+
+def judged(cli: ExplainerCLI, allow: Sequence[str]) -> tuple[Path, Explanandum, dict[str, Any]]:
+    """The classifier that a grid is about: its checkpoint, its network, and what results depend on so far."""
+    cli.datamodule.prepare_data()
+    checkpoint = explanandum_checkpoint(cli)
+    explanandum = Explanandum(str(checkpoint), allow=allow)
+    explanandum.describe_classes(cli.datamodule.classes, cli.datamodule.multilabel, new_head=False)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    facts = {"checkpoint": digest, "data": data_facts(cli.config.data.as_dict()), "version": __version__}
+    return checkpoint, explanandum, facts
 
 
 def explanandum_checkpoint(cli: ExplainerCLI) -> Path:

@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
+from explainer.evaluation.table import two_forms
+
 Both = tuple[Sequence[float], Sequence[float]]
 """Scores with locations kept, and with locations removed, one a scale."""
 
@@ -115,14 +117,5 @@ def layer_tables(results: dict[str, Any], scales: Sequence[int], title: str) -> 
     for s in order:
         values = [*results[s]["keep"], *results[s]["remove"]]
         second.append([s, *("failed" if v is None else f"{100 * v:.1f}" for v in values)])
-    tables, parts = [], []
-    for name, (header, *rows) in (("D and I", first), ("scores in %", second)):
-        table = Table(title=f"{title}: {name}")
-        for i, column in enumerate(header):
-            table.add_column(column, justify="right" if i else "left")
-        for row in rows:
-            table.add_row(*row)
-        tables.append(table)
-        lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
-        parts.append("\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]))
-    return tables, "\n\n".join(parts) + "\n"
+    both = [two_forms(f"{title}: {n}", c[0], c[1:]) for n, c in (("D and I", first), ("scores in %", second))]
+    return [table for table, _ in both], "\n\n".join(text for _, text in both) + "\n"

@@ -10,6 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from explainer.evaluation.table import two_forms
+
 NAMES = {"keep": "KAR", "remove": "ROAR"}
 
 
@@ -78,17 +80,11 @@ def retraining_tables(
         entry = results[method]
         shown = ["–" if entry[k] is None else f"{entry[k]:.3f}" for k in ("KAR", "ROAR", "SUM")]
         sums.append([method, *shown, f"{1000 * entry['seconds']:.2f}"])
-    parts, tables = [], []
-    for name, header, rows in (("sums", sums_header, sums), ("scores in %", detail_header, detail)):
-        table = Table(title=f"{title}: {name}")
-        for i, column in enumerate(header):
-            table.add_column(column, justify="right" if i else "left")
-        for row in rows:
-            table.add_row(*row)
-        tables.append(table)
-        lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
-        parts.append("\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]))
-    return tables, "\n\n".join(parts) + "\n"
+    both = [
+        two_forms(f"{title}: sums", sums_header, sums),
+        two_forms(f"{title}: scores in %", detail_header, detail),
+    ]
+    return [table for table, _ in both], "\n\n".join(text for _, text in both) + "\n"
 
 
 def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[float]) -> Figure:

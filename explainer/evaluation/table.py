@@ -60,6 +60,30 @@ def caption(results: dict[str, Any]) -> str:
     return f"{entry['images']} images, {annotated} with a segmentation; the classifier on the originals: {said}"
 
 
+def two_forms(title: str, header: list[str], rows: list[list[str]]) -> tuple[Table, str]:
+    """The same cells for a terminal and in Markdown; the first column is of words, the others of numbers.
+
+    Args:
+        title: Of the terminal's table.
+        header: A word a column.
+        rows: As many cells each.
+
+    Returns:
+        The table, and the Markdown without a title.
+
+    Example:
+        >>> two_forms("t", ["a", "b"], [["x", "1"]])[1].splitlines()
+        ['| a | b |', '| --- | ---: |', '| x | 1 |']
+    """
+    table = Table(title=title)
+    for i, column in enumerate(header):
+        table.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    return table, "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
 def rich_table(results: dict[str, Any], title: str) -> Table:
     """The table for a terminal."""
     header, cells = rows_of(results)
@@ -73,7 +97,5 @@ def rich_table(results: dict[str, Any], title: str) -> Table:
 
 def markdown(results: dict[str, Any]) -> str:
     """The table for a README."""
-    header, cells = rows_of(results)
-    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
-    lines += ["| " + " | ".join(row) + " |" for row in cells]
-    return "\n".join([*lines, "", caption(results) + ". * best of the column, the ground truth left out."]) + "\n"
+    text = two_forms("", *rows_of(results))[1]
+    return "\n".join([text, "", caption(results) + ". * best of the column, the ground truth left out."]) + "\n"
