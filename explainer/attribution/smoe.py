@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from explainer import statistics
+from explainer import fused, statistics
 from explainer.attribution.base import Attribution
 from explainer.errors import InputError
 from explainer.masking import min_max
@@ -35,29 +35,45 @@ class SMOE(Attribution):
         rectify: Whether negative activations count as 0. None does so only where the taps were found by itself, as the
             blocks of some networks end without a ReLU, and refuses them at taps that were named.
         batch_size: At most so many images at once.
+        fused: On a CPU, SMOE Scale in one read of the activations, by a C++ kernel that is compiled at its first use
+            (`explainer.fused`); the same maps in a third of the time.
+
+    Raises:
+        InputError: `fused` with another statistic.
     """
 
     def __init__(
         self, statistic: Statistic = "smoe_scale", weights: Weights | None = None, rectify: bool | None = None,
-        batch_size: int = 16,
+        batch_size: int = 16, fused: bool = False,
     ) -> None:  # fmt: skip
+        if fused and statistic != "smoe_scale":
+            raise InputError(f"fused is for smoe_scale alone, not {statistic}")
         self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
+        self.fused = fused
 
     def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
         """(B, 1, H, W) in [0, 1]."""
         size = (image.shape[-2], image.shape[-1])
-        return torch.cat([
-            statistics.combine(maps, scale_weights(self.weights, len(maps)), size)
-            for maps in (self.scales(explanandum, some) for some in image.split(self.batch_size))
-        ])  # fmt: skip
+        combined = []
+        for some in image.split(self.batch_size):
+            maps = self.scales(explanandum, some)
+            finite = self._fusible(image) and all(bool(m.isfinite().all()) for m in maps)
+            combine = fused.combine if finite else statistics.combine
+            combined.append(combine(maps, scale_weights(self.weights, len(maps)), size))
+        return torch.cat(combined)
 
     @torch.no_grad()
     def scales(self, explanandum: Explanandum, image: Tensor) -> list[Tensor]:
         """The statistic at each tap, from fine to coarse: (B, 1, h, w) each."""
         with read_taps(explanandum.network, explanandum.taps, self.statistic.startswith("truncated")) as seen:
-            explanandum(image)
+            logits = explanandum(image)
         named = explanandum.taps_were_named
+        if self._fusible(image) and bool(logits.isfinite().all()):  # the kernel is compiled for finite numbers only
+            return [fused_measure(seen[tap], tap, self.rectify, named) for tap in explanandum.taps]
         return [measure(seen[tap], self.statistic, tap, self.rectify, named) for tap in explanandum.taps]
+
+    def _fusible(self, image: Tensor) -> bool:
+        return self.fused and image.device.type == "cpu"
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
         """The map, min-max scaled, whichever the labels; 0 for an image without label."""
@@ -88,12 +104,23 @@ def measure(
     """
     activation = activation.float()
     if statistic not in ANY_SIGN and bool((activation.amin() < 0).item()):
-        if rectify is False or (rectify is None and named):
-            raise InputError(
-                f"tap {tap!r} has negative activations, {statistic} wants none: tap a ReLU, or set rectify"
-            )
+        refuse_negative(tap, statistic, rectify, named)
         activation = activation.relu()
     return getattr(statistics, statistic)(activation)
+
+
+def fused_measure(activation: Tensor, tap: str, rectify: bool | None = None, named: bool = False) -> Tensor:
+    """`measure` of SMOE Scale in one read, on a CPU: (B, C, h, w) → (B, 1, h, w)."""
+    scale, lowest = fused.smoe_scale(activation.float())
+    if lowest < 0:
+        refuse_negative(tap, "smoe_scale", rectify, named)
+    return scale
+
+
+def refuse_negative(tap: str, statistic: Statistic, rectify: bool | None, named: bool) -> None:
+    """Raise unless negative activations may count as 0; the arguments are those of `measure`."""
+    if rectify is False or (rectify is None and named):
+        raise InputError(f"tap {tap!r} has negative activations, {statistic} wants none: tap a ReLU, or set rectify")
 
 
 def scale_weights(weights: Weights | None, count: int) -> Sequence[float]:

@@ -1,0 +1,66 @@
+"""The C++ kernel against PyTorch's own operations."""
+
+import shutil
+
+import pytest
+import torch
+
+from explainer import fused, statistics
+from explainer.attribution import SMOE
+from explainer.errors import InputError
+from explainer.networks import Explanandum
+
+compiled = pytest.mark.skipif(not (shutil.which("c++") and shutil.which("ninja")), reason="no C++ compiler or ninja")
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 70, 5, 7), (3, 200, 50, 60), (1, 2048, 7, 7)])
+def test_the_statistic_in_one_read(shape):
+    activation = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 10
+    activation[activation.abs() < 3] = 0
+    ours, lowest = fused.smoe_scale(activation)
+    torch.testing.assert_close(ours, statistics.smoe_scale(activation.double().relu()).float(), atol=1e-5, rtol=1e-5)
+    assert lowest == pytest.approx(min(0.0, activation.min().item()))
+    assert torch.tensor(1e-40) * 1 > 0  # loading it has not made the processor flush small numbers
+
+
+@compiled
+def test_the_combined_map():
+    draw = torch.Generator().manual_seed(0)
+    maps = [torch.rand(2, 1, *size, generator=draw) for size in ((40, 30), (20, 15), (7, 5), (1, 1))]
+    maps.append(torch.full((2, 1, 3, 3), 0.7))
+    weights = (1, 0, 3, 1, 2)
+    want = statistics.combine(maps, weights, (61, 45))
+    torch.testing.assert_close(fused.combine(maps, weights, (61, 45)), want, atol=1e-6, rtol=1e-5)
+
+
+@compiled
+def test_smoe_is_the_same_map_fused():
+    explanandum = Explanandum("resnet18", multilabel=False)
+    image = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(SMOE(fused=True)(explanandum, image), SMOE()(explanandum, image), atol=2e-5, rtol=1e-4)
+    image[0, 0, 5, 5] = float("nan")
+    assert torch.equal(SMOE(fused=True)(explanandum, image)[0], SMOE()(explanandum, image)[0])  # as undecided as ever
+
+
+@compiled
+def test_fused_refuses_negative_activations_of_a_named_tap():
+    named = Explanandum("resnet18", multilabel=False, taps=["conv1", "layer1"])
+    with pytest.raises(InputError, match="tap 'conv1' has negative activations"):
+        SMOE(fused=True)(named, torch.rand(1, 3, 64, 64))
+
+
+def test_fused_is_for_one_statistic():
+    with pytest.raises(InputError, match="fused is for smoe_scale alone, not mean"):
+        SMOE("mean", fused=True)
+
+
+def test_no_compiler(monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("Ninja is required to load C++ extensions")
+
+    monkeypatch.setattr("torch.utils.cpp_extension.load", fail)
+    fused.kernel.cache_clear()
+    with pytest.raises(InputError, match=r"needs a C\+\+ compiler and ninja, leave it out without them: Ninja is req"):
+        fused.kernel()
+    fused.kernel.cache_clear()
