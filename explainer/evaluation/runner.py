@@ -22,6 +22,8 @@ from explainer.metrics.segmentation import Void
 from explainer.networks import Explanandum
 
 ORIGINAL, TRUTH = "Original image", "Ground truth"
+NO_MATTER = ("batch_size", "fused")
+"""Arguments of methods that change how fast a map comes, and not the map."""
 
 
 def evaluate(
@@ -142,7 +144,7 @@ def _settings(method: Attribution) -> dict[str, Any]:
     for key, value in vars(method).items():
         if isinstance(value, Attribution):  # such as what SmoothGrad goes around
             found[key] = _settings(value)
-        elif isinstance(value, plain_types) and key != "batch_size":
+        elif isinstance(value, plain_types) and key not in NO_MATTER:
             found[key] = value
     return found
 
