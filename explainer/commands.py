@@ -15,6 +15,7 @@ from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
 from explainer.data import ImageDataModule, collate
 from explainer.errors import InputError
 from explainer.evaluation.gallery import method_gallery
+from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.runner import ORIGINAL, TRUTH, settings_of, to_device
 from explainer.evaluation.runner import evaluate as run_evaluation
 from explainer.evaluation.settings import Evaluation, data_facts
@@ -49,35 +50,38 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         return retrain_layers(cli, trusted(cli.config))
     settings: Evaluation = cli.evaluation
     data: ImageDataModule = cli.datamodule
-    path = Path(cli.config.ckpt_path or CHECKPOINTS / f"{cli.name}.ckpt")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
-    spec, _ = read_checkpoint(path)
-    allow = trusted(cli.config)
-    explanandum = Explanandum(str(path), allow=allow).to(device)
-    methods = chosen_methods(settings, path, spec["kind"], allow)
+    explanandum, methods, digest = subject(cli)
+    explanandum.to(device)
     data.prepare_data()
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
-    if data.image_size != spec["image_size"]:
-        raise InputError(f"{path} was trained at {spec['image_size']} pixels, the data is at {data.image_size}")
     dataset = data.split(settings.split)
     count = min(len(dataset), settings.limit or len(dataset))
+    places = [i * len(dataset) // count for i in range(count)]
     facts = {
-        "checkpoint": hashlib.sha256(path.read_bytes()).hexdigest(), "data": data_facts(cli.config.data.as_dict()),
+        "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()),
         "split": settings.split, "images": count, "void": settings.void, "version": __version__,
         "methods": settings_of(methods),
     }  # fmt: skip
+    facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
+    facts |= {"spread": True} if count < len(dataset) else {}
     out = Path(settings.out or RESULTS / cli.name)
     store = Store(out, facts)
-    loader = DataLoader(
-        Subset(dataset, range(count)), data.batch_size, collate_fn=collate, num_workers=data.num_workers
-    )
-    run_evaluation(explanandum, methods, loader, store, total=count, void=settings.void, device=device)
+    loader = DataLoader(Subset(dataset, places), data.batch_size, collate_fn=collate, num_workers=data.num_workers)
+    chosen = to_show(dataset, places, min(settings.gallery, count))
+    kept = KeptMasks(out / "masks", [dataset.ids[i] for i in chosen])
+    run_evaluation(
+        explanandum, methods, loader, store, total=count, void=settings.void, device=device,
+        curve_steps=settings.curve_steps, kept=kept,
+    )  # fmt: skip
     asked = {ORIGINAL, TRUTH, *methods}  # the store may hold methods of earlier calls too
     content = write_results(
         [r for r in store.rows if r["method"] in asked], facts | {"device": device, "torch": torch.__version__}, out
     )
     if settings.gallery:
-        save_gallery(explanandum, methods, dataset, min(settings.gallery, count), out / "gallery.png", device)
+        batch = to_device(collate([dataset[i] for i in chosen]), device)
+        if batch.id:
+            method_gallery(explanandum, methods, batch, kept).save(out / "gallery.png")
     (out / "table.md").write_text(markdown(content["results"]))
     Console(width=None if sys.stdout.isatty() else 140).print(
         rich_table(content["results"], f"{cli.name} on {settings.split}")
@@ -122,15 +126,44 @@ def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[
     return own | (references if settings.methods is None else settings.methods)
 
 
-def save_gallery(
-    explanandum: Explanandum, methods: dict[str, Attribution], dataset: Any, count: int, path: Path, device: str
-) -> None:  # fmt: skip
-    """Save the picture of images × methods, for labelled images evenly spread over the data set."""
-    labelled = [i for i in range(len(dataset)) if dataset.labels(i).any()] or list(range(len(dataset)))
-    chosen = labelled[:: max(1, len(labelled) // count)][:count]
-    batch = to_device(collate([dataset[i] for i in chosen]), device)
-    if batch.id:
-        method_gallery(explanandum, methods, batch).save(path)
+def subject(cli: ExplainerCLI) -> tuple[Explanandum, dict[str, Attribution], str]:
+    """What is evaluated: a checkpoint, or a classifier as its config builds it.
+
+    Args:
+        cli: Holds the config.
+
+    Returns:
+        The classifier, the methods, and a digest of the weights.
+
+    Raises:
+        InputError: The checkpoint is for another image size, or the config has no classifier.
+    """
+    settings: Evaluation = cli.evaluation
+    if settings.as_it_is:
+        explanandum = getattr(cli.model, "explanandum", None)
+        if explanandum is None:
+            raise InputError("evaluation.as_it_is explains the classifier of the config's model, which has none")
+        explanandum.freeze()
+        digest = hashlib.sha256()
+        for name, value in explanandum.state_dict().items():
+            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        return explanandum, chosen_methods(settings, Path(), "classifier"), digest.hexdigest()
+    path = Path(cli.config.ckpt_path or CHECKPOINTS / f"{cli.name}.ckpt")
+    spec, _ = read_checkpoint(path)
+    if cli.datamodule.image_size != spec["image_size"]:
+        wanted, given = spec["image_size"], cli.datamodule.image_size
+        raise InputError(f"{path} was trained at {wanted} pixels, the data is at {given}")
+    allow = trusted(cli.config)
+    methods = chosen_methods(settings, path, spec["kind"], allow)
+    return Explanandum(str(path), allow=allow), methods, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def to_show(dataset: Any, places: list[int], count: int) -> list[int]:
+    """So many of these places of a data set, evenly spread, those of labelled images if there are any."""
+    if not count:
+        return []
+    labelled = [i for i in places if dataset.labels(i).any()] or places
+    return labelled[:: max(1, len(labelled) // count)][:count]
 
 
 def run(command: Callable[[], object]) -> None:

@@ -21,7 +21,7 @@ ALLOWED = {
     "modules": {"networks", "losses", "objectives", "infill", "masking", "metrics", "statistics"},
     "data": set(),
     "callbacks": {"attribution", "statistics", "rendering", "masking", "metrics", "networks"},
-    "evaluation": {"attribution", "metrics", "variation", "data", "rendering", "masking", "networks"},
+    "evaluation": {"attribution", "infill", "metrics", "variation", "data", "rendering", "masking", "networks"},
     "inference": {"networks", "masking"},
     "cli": {"attribution", "callbacks", "data", "evaluation", "infill", "modules", "networks"},
     "training": {"callbacks", "cli", "networks"},

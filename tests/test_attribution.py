@@ -106,7 +106,7 @@ class Fixed(Attribution):
     def __init__(self, maps, batch_size=16):
         self.maps, self.batch_size, self.sizes = maps, batch_size, []
 
-    def __call__(self, explanandum, image, target):
+    def maps(self, explanandum, image, target):
         self.sizes.append(len(image))
         return self.maps[target][:, None] * image[:, :1].mean((1, 2, 3), keepdim=True)
 
@@ -252,7 +252,7 @@ def test_a_map_that_is_not_finite_counts_as_nothing(broken):
 
 def test_many_classes_do_not_need_a_map_each_at_once():
     class Ramp(Attribution):
-        def __call__(self, explanandum, image, target):
+        def maps(self, explanandum, image, target):
             return torch.arange(64.0).view(1, 1, 8, 8).expand(len(image), -1, -1, -1)
 
     labels = torch.zeros(2, 10_000_000)  # (B, K, H, W) would be 5 GB

@@ -1,17 +1,29 @@
 """(explanandum, image, target) → (B, 1, H, W), a method a file. The imports here are the registry."""
 
+from explainer.attribution.adapters import Captum, ForCaptum, explain_func
 from explainer.attribution.base import Attribution, Reference
-from explainer.attribution.centred import CentredBox
+from explainer.attribution.bbmp import BBMP
+from explainer.attribution.centred import CentredBox, CentredGaussian
 from explainer.attribution.constant import Constant
+from explainer.attribution.empirical import EmpiricalMask
+from explainer.attribution.extremal import ExtremalPerturbation
 from explainer.attribution.fast_cam import FastCAM
+from explainer.attribution.fido import FIDO
 from explainer.attribution.grad_cam import GradCAM
-from explainer.attribution.gradient import Gradient, GuidedBackprop, IntegratedGradients
+from explainer.attribution.gradient import Deconvnet, Gradient, GuidedBackprop, InputXGradient, IntegratedGradients
+from explainer.attribution.igos import IGOS
 from explainer.attribution.learned import Explainer
+from explainer.attribution.lime import LIME
+from explainer.attribution.occlusion import Occlusion
+from explainer.attribution.perturbing import Explained
 from explainer.attribution.random import Random
+from explainer.attribution.rise import RISE
 from explainer.attribution.smoe import SMOE
 from explainer.attribution.smooth_grad import SmoothGrad
 
 __all__ = [
-    "SMOE", "Attribution", "CentredBox", "Constant", "Explainer", "FastCAM", "GradCAM", "Gradient", "GuidedBackprop",
-    "IntegratedGradients", "Random", "Reference", "SmoothGrad",
+    "BBMP", "FIDO", "IGOS", "LIME", "RISE", "SMOE", "Attribution", "Captum", "CentredBox", "CentredGaussian",
+    "Constant", "Deconvnet", "EmpiricalMask", "Explained", "Explainer", "ExtremalPerturbation", "FastCAM", "ForCaptum",
+    "GradCAM", "Gradient", "GuidedBackprop", "InputXGradient", "IntegratedGradients", "Occlusion", "Random",
+    "Reference", "SmoothGrad", "explain_func",
 ]  # fmt: skip

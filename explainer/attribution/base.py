@@ -1,10 +1,13 @@
 """The interface of every attribution method."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from explainer.errors import InputError
 from explainer.masking import min_max
 from explainer.networks import Explanandum
 
@@ -17,19 +20,49 @@ class Attribution(ABC):
 
     batch_size: int = 16
     """At most so many images go through the explanandum at once."""
+    needs_target: bool = True
+    """Whether the map depends on a class."""
 
-    @abstractmethod
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
         """Attribute a class score to pixels.
 
         Args:
             explanandum: The frozen classifier.
             image: (B, 3, H, W) in [0, 1].
-            target: (B,) long, one class an image.
+            target: (B,) long, one class an image; or (B, K) bool, any number of classes an image.
 
         Returns:
-            (B, 1, H, W), raw and signed; higher is more important.
+            (B, 1, H, W), raw and signed; higher is more important. With a bool matrix (N, 1, H, W), one map for each
+            True of it, in row order.
+
+        Raises:
+            InputError: Shapes do not fit, the image has a NaN, or its size is too small for the classifier.
+            ValueError: A target is no class of the classifier.
         """
+        check_image(image)
+        if target is None:
+            if self.needs_target:
+                raise InputError(f"{type(self).__name__} needs a target: (B,) long, or a bool matrix (B, K)")
+            target = torch.zeros(len(image), dtype=torch.long, device=image.device)
+        elif target.dtype == torch.bool:
+            return self.maps_of_classes(explanandum, image, checked_matrix(target, image, explanandum.num_classes))
+        else:
+            if target.shape != image.shape[:1]:
+                raise InputError(f"target has shape {tuple(target.shape)} for {len(image)} images; wants (B,) long")
+            check_targets(target, explanandum.num_classes)
+        with size_fits(image):
+            return self.maps(explanandum, image, target)
+
+    @abstractmethod
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """What a method has to do; the arguments are checked, `target` is (B,) long."""
+
+    def maps_of_classes(self, explanandum: Explanandum, image: Tensor, classes: Tensor) -> Tensor:
+        """A map for each True of a bool matrix (B, K), in row order: (N, 1, H, W)."""
+        owner, target = classes.nonzero().unbind(1)
+        if not len(owner):
+            return image.new_zeros(0, 1, *image.shape[-2:])
+        return self(explanandum, image[owner], target)
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
         """One mask for all the classes present: each class's map min-max scaled, then the maximum over them.
@@ -62,7 +95,9 @@ class Reference(Attribution):
     def mask(self, image: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1]."""
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    needs_target = False
+
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """The mask, whatever the target."""
         return self.mask(image)
 
@@ -87,3 +122,71 @@ def check_targets(target: Tensor, classes: int) -> None:
     wrong = target[(target < 0) | (target >= classes)]
     if len(wrong):
         raise ValueError(f"target {int(wrong[0])} is out of range: the classifier has {classes} classes")
+
+
+def check_image(image: Tensor) -> None:
+    """Refuse what is no batch of pictures.
+
+    Args:
+        image: (B, 3, H, W).
+
+    Raises:
+        InputError: Names the shape, or the image and the number of values that are NaN or infinite.
+
+    Example:
+        >>> check_image(torch.rand(2, 3, 8, 8))
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
+        raise InputError(f"images must be float (B, 3, H, W) in [0, 1], got {image.dtype} {tuple(image.shape)}")
+    broken = (~image.isfinite()).flatten(1).sum(1)
+    if bool(broken.any()):
+        first = int(broken.nonzero()[0])
+        raise InputError(f"image {first} of the batch has {int(broken[first])} values that are NaN or infinite")
+
+
+def checked_matrix(classes: Tensor, image: Tensor, count: int) -> Tensor:
+    """A bool matrix of targets, when it has a row an image and a column a class.
+
+    Args:
+        classes: (B, K) bool.
+        image: (B, 3, H, W).
+        count: K of the classifier.
+
+    Returns:
+        The matrix.
+
+    Raises:
+        InputError: It has another shape.
+
+    Example:
+        >>> checked_matrix(torch.eye(2).bool(), torch.rand(2, 3, 4, 4), 2).shape
+        torch.Size([2, 2])
+    """
+    if classes.shape != (len(image), count):
+        raise InputError(
+            f"targets are a bool matrix {tuple(classes.shape)}; wants ({len(image)}, {count}): images, classes"
+        )
+    return classes
+
+
+@contextmanager
+def size_fits(image: Tensor) -> Iterator[None]:
+    """Say in one line that images are too small (or of another size) for the network, whatever layer complains.
+
+    Args:
+        image: (B, 3, H, W).
+
+    Raises:
+        InputError: Instead of the RuntimeError of a convolution, pooling or linear layer.
+
+    Example:
+        >>> with size_fits(torch.rand(1, 3, 8, 8)): pass
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        words = str(error).splitlines()[0]
+        known = ("Output size is too small", "Kernel size can't be greater", "shapes cannot be multiplied", "too small")
+        if not any(phrase in words for phrase in known):
+            raise
+        raise InputError(f"the classifier refuses images of {image.shape[-2]}×{image.shape[-1]}: {words}") from error

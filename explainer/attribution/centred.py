@@ -1,5 +1,6 @@
-"""A box in the middle: what photographers do."""
+"""A box or a blob in the middle: what photographers do."""
 
+import torch
 from torch import Tensor
 
 from explainer.attribution.base import Reference
@@ -26,3 +27,24 @@ class CentredBox(Reference):
         mask = image.new_zeros(len(image), 1, height, width)
         mask[:, :, top : top + tall, left : left + wide] = 1
         return mask
+
+
+class CentredGaussian(Reference):
+    """A Gaussian around the middle, 1 at its top.
+
+    Args:
+        deviation: As a fraction of each side.
+    """
+
+    def __init__(self, deviation: float = 0.25) -> None:
+        if deviation <= 0:
+            raise InputError(f"attribution CentredGaussian: deviation must be positive, got {deviation}")
+        self.deviation = deviation
+
+    def mask(self, image: Tensor) -> Tensor:
+        """(B, 1, H, W)."""
+        axes = [
+            torch.exp(-0.5 * ((torch.arange(side) + 0.5) / side - 0.5).square() / self.deviation**2)
+            for side in image.shape[-2:]
+        ]
+        return torch.outer(*axes).to(image).expand(len(image), 1, -1, -1).clone()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from explainer import statistics
-from explainer.attribution.base import Attribution, check_targets
+from explainer.attribution.base import Attribution
 from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
 from explainer.networks import Explanandum
 from explainer.networks.taps import read_taps
@@ -30,9 +30,8 @@ class FastCAM(Attribution):
     ) -> None:  # fmt: skip
         self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W), at least 0."""
-        check_targets(target, explanandum.num_classes)
         parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
         return torch.cat([self._some(explanandum, *part) for part in parts])
 

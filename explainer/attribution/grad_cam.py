@@ -8,7 +8,7 @@ from captum.attr import LayerGradCam
 from torch import Tensor
 from torch.nn import functional as F
 
-from explainer.attribution.base import Attribution, check_targets
+from explainer.attribution.base import Attribution
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 
@@ -24,9 +24,8 @@ class GradCAM(Attribution):
     def __init__(self, layer: str | None = None, batch_size: int = 16) -> None:
         self.layer, self.batch_size = layer, batch_size
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W), at least 0."""
-        check_targets(target, explanandum.num_classes)
         name = self.layer or explanandum.taps[-1]
         try:
             layer = explanandum.network.get_submodule(name)

@@ -1,7 +1,8 @@
 """Methods that follow the gradient to the input, through captum.
 
 K. Simonyan, A. Vedaldi, A. Zisserman: Deep Inside Convolutional Networks, 2013 (Gradient). J. T. Springenberg et al.:
-Striving for Simplicity, ICLR workshop 2015 (Guided Backprop). M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution
+Striving for Simplicity, ICLR workshop 2015 (Guided Backprop). M. D. Zeiler, R. Fergus: Visualizing and Understanding
+Convolutional Networks, ECCV 2014 (Deconvnet). M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution
 for Deep Networks, ICML 2017 (Integrated Gradients).
 """
 
@@ -11,12 +12,13 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from captum.attr import GradientAttribution, Saliency
+from captum.attr import Deconvolution, GradientAttribution, Saliency
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
+from captum.attr import InputXGradient as CaptumInputXGradient
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import Tensor, nn
 
-from explainer.attribution.base import Attribution, check_targets
+from explainer.attribution.base import Attribution
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 
@@ -43,16 +45,20 @@ class GradientMethod(Attribution):
         """Further arguments of captum's `attribute`."""
         return {}
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def prepared(self, explanandum: Explanandum, image: Tensor) -> Tensor:
+        """What captum is given for an image."""
+        return image
+
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W)."""
-        check_targets(target, explanandum.num_classes)
         parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
-        with torch.inference_mode(False), torch.enable_grad(), relu_out_of_place(explanandum):
+        with torch.inference_mode(False), torch.enable_grad(), simple_relu(explanandum):
             method = self.captum(explanandum)
             return torch.cat([
                 reduce_channels(
                     method.attribute(
-                        some.detach().clone().requires_grad_(), target=its.clone(), **self.arguments(explanandum, some)
+                        self.prepared(explanandum, some.detach().clone()).requires_grad_(), target=its.clone(),
+                        **self.arguments(explanandum, some),
                     ),
                     self.channels,
                 ).to(image.dtype)
@@ -73,24 +79,41 @@ def reduce_channels(attribution: Tensor, channels: Channels) -> Tensor:
     return attribution.abs().sum(1, keepdim=True) if channels == "abs_sum" else attribution.abs().amax(1, keepdim=True)
 
 
+class ClippedReLU(nn.Module):
+    """ReLU6 made of a ReLU, which captum's hooks know, and a clip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """min(max(x, 0), 6)."""
+        return self.relu(features).clamp_max(6)
+
+
 @contextmanager
-def relu_out_of_place(network: nn.Module) -> Iterator[None]:
-    """While open, no ReLU works in place: captum's hooks need what went in.
+def simple_relu(network: nn.Module) -> Iterator[None]:
+    """While open, no activation works in place, and every ReLU6 holds a plain ReLU: captum's hooks need that.
 
     Args:
         network: Left as it was found.
 
     Example:
-        >>> network = nn.ReLU(inplace=True)
-        >>> with relu_out_of_place(network): print(network.inplace)
+        >>> network = nn.Sequential(nn.ReLU(inplace=True))
+        >>> with simple_relu(network): print(network[0].inplace)
         False
     """
     inplace: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
+    clipped = [(m, name, own) for m in network.modules() for name, own in m.named_children() if type(own) is nn.ReLU6]
     for module in inplace:
         module.inplace = False
+    for parent, name, _ in clipped:
+        setattr(parent, name, ClippedReLU())
     try:
         yield
     finally:
+        for parent, name, own in clipped:
+            setattr(parent, name, own)
         for module in inplace:
             module.inplace = True
 
@@ -107,14 +130,49 @@ class Gradient(GradientMethod):
         return {"abs": False}
 
 
+class InputXGradient(GradientMethod):
+    """The gradient times the difference of the image to the mean colour: of the normalised input, input × gradient."""
+
+    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+        """Input × Gradient, of an input that is zero at the mean colour."""
+        return CaptumInputXGradient(lambda shifted: explanandum(shifted + explanandum.mean_colour))
+
+    def prepared(self, explanandum: Explanandum, image: Tensor) -> Tensor:
+        """The difference to the mean colour."""
+        return image - explanandum.mean_colour
+
+
 class GuidedBackprop(GradientMethod):
     """The gradient, with negative parts left out at every ReLU on the way back; needs ReLU modules."""
 
     def captum(self, explanandum: Explanandum) -> GradientAttribution:
         """Guided Backprop, for networks in which it is more than the gradient."""
-        if not any(isinstance(m, nn.ReLU) for m in explanandum.modules()):
-            raise InputError("Guided Backprop changes what ReLU modules pass back; this classifier has none")
+        with_relu(explanandum, "Guided Backprop")
         return CaptumGuidedBackprop(explanandum)
+
+
+class Deconvnet(GradientMethod):
+    """What goes back through every ReLU is itself rectified, whatever was active; needs ReLU modules."""
+
+    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+        """Deconvolution, for networks in which it is more than the gradient."""
+        with_relu(explanandum, "Deconvnet")
+        return Deconvolution(explanandum)
+
+
+def with_relu(explanandum: Explanandum, method: str) -> None:
+    """Refuse networks whose ReLUs are functions: the method would silently be the plain gradient.
+
+    Args:
+        explanandum: The classifier.
+        method: Named in the error.
+
+    Raises:
+        InputError: There is no ReLU module.
+    """
+    if not any(isinstance(m, nn.ReLU) for m in explanandum.modules()):
+        raise InputError(f"{method} changes what ReLU modules pass back; this classifier has none, "
+                         "or calls relu as a function: use Gradient or IntegratedGradients")  # fmt: skip
 
 
 class IntegratedGradients(GradientMethod):

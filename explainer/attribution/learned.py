@@ -36,7 +36,7 @@ class Explainer(Attribution):
         self.masker.to(image.device)
         return torch.cat([self.masker(some).float().sigmoid() for some in image.split(self.batch_size)])
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """The target's mask."""
         check_targets(target, len(self.classes))
         return self.masks(image)[torch.arange(len(image), device=image.device), target][:, None]

@@ -42,6 +42,8 @@ class SMOE(Attribution):
         InputError: `fused` with another statistic.
     """
 
+    needs_target = False
+
     def __init__(
         self, statistic: Statistic = "smoe_scale", weights: Weights | None = None, rectify: bool | None = None,
         batch_size: int = 16, fused: bool = False,
@@ -51,7 +53,7 @@ class SMOE(Attribution):
         self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
         self.fused = fused
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1]."""
         size = (image.shape[-2], image.shape[-1])
         combined = []

@@ -8,8 +8,8 @@ import torch
 from captum.attr import NoiseTunnel
 from torch import Tensor
 
-from explainer.attribution.base import Attribution, check_targets
-from explainer.attribution.gradient import Gradient, GradientMethod, reduce_channels, relu_out_of_place
+from explainer.attribution.base import Attribution
+from explainer.attribution.gradient import Gradient, GradientMethod, reduce_channels, simple_relu
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 
@@ -38,18 +38,18 @@ class SmoothGrad(Attribution):
         self.samples, self.deviation, self.squared = samples, deviation, squared
         self.seed, self.batch_size = seed, batch_size
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W); at least 0 when squared. One image at a time, its copies in a batch."""
-        check_targets(target, explanandum.num_classes)
         devices = [image.device] if image.is_cuda else []
         found = []
         with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad(), \
-                relu_out_of_place(explanandum):  # fmt: skip
+                simple_relu(explanandum):  # fmt: skip
             tunnel = NoiseTunnel(self.method.captum(explanandum))
             for one, its in zip(image.split(1), target.split(1), strict=True):
                 torch.manual_seed(self.seed)
+                inputs = self.method.prepared(explanandum, one.detach().clone()).requires_grad_()
                 values = tunnel.attribute(
-                    one.detach().clone().requires_grad_(), target=its.clone(), stdevs=self.deviation,
+                    inputs, target=its.clone(), stdevs=self.deviation,
                     nt_type="smoothgrad_sq" if self.squared else "smoothgrad", nt_samples=self.samples,
                     nt_samples_batch_size=min(self.samples, self.batch_size), **self.method.arguments(explanandum, one),
                 )  # fmt: skip

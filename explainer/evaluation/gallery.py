@@ -2,28 +2,33 @@
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
+from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.runner import TRUTH, make_mask
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
 
 
-def method_gallery(explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch) -> Image.Image:
+def method_gallery(
+    explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch, kept: KeptMasks | None = None
+) -> Image.Image:
     """Every method's target mask over every image of a batch.
 
     Args:
         explanandum: The frozen classifier, on the batch's device.
         methods: Name → method; constant masks are not worth a picture.
         batch: A few images; the ground truth is a column when they have segmentations.
+        kept: Masks that are there already.
 
     Returns:
         The picture: a row an image, with the labels and the classifier's probabilities under it.
     """
     shown = [name for name, method in methods.items() if not isinstance(method, Constant)]
     names = shown if batch.segmentation is None else [TRUTH, *shown]
-    masks = {name: make_mask(explanandum, methods.get(name), batch) for name in names}
+    masks = {name: found(explanandum, name, methods.get(name), batch, kept) for name in names}
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
     rows = []
@@ -36,3 +41,15 @@ def method_gallery(explanandum: Explanandum, methods: dict[str, Attribution], ba
             row.append(Tile(overlay(batch.image[n], mask), f"area {mask.mean():.2f}"))
         rows.append(row)
     return gallery(rows, header=["image", *names])
+
+
+def found(
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, kept: KeptMasks | None
+) -> Tensor:
+    """The masks that were kept, if all were, else new ones: (B, 1, H, W) in [0, 1]."""
+    if kept is not None:
+        masks = [kept.read(name, image) for image in batch.id]
+        there = [mask for mask in masks if mask is not None]
+        if len(there) == len(masks):
+            return torch.stack(there).to(batch.image)
+    return make_mask(explanandum, method, batch)

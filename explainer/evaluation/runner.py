@@ -15,9 +15,19 @@ from torch import Tensor
 
 from explainer.attribution import Attribution
 from explainer.data import VOID, Batch
+from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.store import Store
+from explainer.infill import Infill, gaussian_blur
 from explainer.masking import composite
-from explainer.metrics import mean_absolute_error, saliency_metric, soft_accuracy, soft_iou, truth_and_weight
+from explainer.metrics import (
+    area_under,
+    mean_absolute_error,
+    removal_curve,
+    saliency_metric,
+    soft_accuracy,
+    soft_iou,
+    truth_and_weight,
+)
 from explainer.metrics.segmentation import Void
 from explainer.networks import Explanandum
 
@@ -28,7 +38,7 @@ NO_MATTER = ("batch_size", "fused")
 
 def evaluate(
     explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
-    total: int, void: Void = "ignore", device: str = "cpu",
+    total: int, void: Void = "ignore", device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -40,6 +50,8 @@ def evaluate(
         total: Number of images, for the progress bar.
         void: As in `truth_and_weight`.
         device: Where to compute.
+        curve_steps: As in `score`.
+        kept: Where masks are kept for pictures.
     """
     explanandum.to(device)
     warm: set[str] = set()
@@ -58,7 +70,7 @@ def evaluate(
                     one_class = torch.eye(len(here.labels[0]), device=device)[:1]
                     methods[name].target_mask(explanandum, here.image[:1], one_class)
                     warm.add(name)
-                store.append(score(explanandum, name, methods.get(name), here, void))
+                store.append(score(explanandum, name, methods.get(name), here, void, curve_steps, kept))
             progress.advance(task, len(batch.id))
 
 
@@ -78,7 +90,13 @@ def annotated(batch: Batch) -> Batch:
 
 
 def score(
-    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, void: Void
+    explanandum: Explanandum,
+    name: str,
+    method: Attribution | None,
+    batch: Batch,
+    void: Void,
+    curve_steps: int = 0,
+    kept_masks: KeptMasks | None = None,
 ) -> list[dict[str, Any]]:
     """The rows of one method for one batch.
 
@@ -88,6 +106,8 @@ def score(
         method: Makes the masks.
         batch: On the explanandum's device.
         void: As in `truth_and_weight`.
+        curve_steps: Of the insertion and deletion curves of images with one label; 0: none.
+        kept_masks: Where masks are kept for pictures.
 
     Returns:
         A row an image, in plain values; None where a score is not defined.
@@ -97,7 +117,11 @@ def score(
             said = predictions(explanandum, explanandum(batch.image), batch.labels)
         return [{"id": i, "method": name, "kept": kept} for i, kept in zip(batch.id, said, strict=True)]
     mask, seconds = timed(lambda: make_mask(explanandum, method, batch, void), batch.image.device)
+    if kept_masks is not None:
+        kept_masks.add(name, batch.id, mask)
     values: dict[str, Tensor] = {"area": mask.mean((1, 2, 3))}
+    if curve_steps:
+        values |= curves(explanandum, mask, batch, curve_steps)
     with torch.no_grad():
         both = [composite(batch.image, m, explanandum.mean_colour) for m in (mask, 1 - mask)]
         kept, removed = (explanandum(images).float() for images in both)
@@ -127,6 +151,35 @@ def make_mask(explanandum: Explanandum, method: Attribution | None, batch: Batch
     return mask.masked_fill(broken[:, None, None, None], 0.0).clamp(0, 1)
 
 
+def curves(explanandum: Explanandum, mask: Tensor, batch: Batch, steps: int) -> dict[str, Tensor]:
+    """Areas under the insertion curve (from a blur of deviation 5) and the deletion curve (to the mean colour).
+
+    Args:
+        explanandum: The frozen classifier.
+        mask: (B, 1, H, W).
+        batch: The images; one with several labels, or none, has no curve.
+        steps: Of each curve.
+
+    Returns:
+        "insertion" and "deletion", (B,) each, NaN where there is none.
+    """
+    single = (batch.labels.sum(1) == 1).nonzero()[:, 0]
+    found = {key: torch.full((len(mask),), torch.nan, device=mask.device) for key in ("insertion", "deletion")}
+    if not len(single):
+        return found
+    image, target = batch.image[single], batch.labels[single].argmax(1)
+
+    def probability(seen: Tensor, owner: Tensor) -> Tensor:
+        return explanandum.probabilities(explanandum(seen).float()).gather(1, target[owner][:, None])[:, 0]
+
+    grey = explanandum.mean_colour.expand_as(image)
+    pairs = {"insertion": (gaussian_blur(image, 5.0), image), "deletion": (image, grey)}
+    for key, (before, after) in pairs.items():
+        curve = removal_curve(mask[single], before, after, probability, min(steps, mask[0].numel()))
+        found[key][single] = area_under(curve).to(found[key].dtype)
+    return found
+
+
 def settings_of(methods: dict[str, Attribution]) -> dict[str, Any]:
     """Name → class and hyperparameters, for the store's fingerprint; the batch size changes no result.
 
@@ -139,11 +192,13 @@ def settings_of(methods: dict[str, Attribution]) -> dict[str, Any]:
 
 
 def _settings(method: Attribution) -> dict[str, Any]:
-    plain_types = (str, int, float, bool, tuple, list, type(None))
+    plain_types = (str, int, float, bool, tuple, list, dict, type(None))
     found: dict[str, Any] = {"class": type(method).__name__}
     for key, value in vars(method).items():
         if isinstance(value, Attribution):  # such as what SmoothGrad goes around
             found[key] = _settings(value)
+        elif isinstance(value, Infill):
+            found[key] = {"class": type(value).__name__} | {k: v for k, v in vars(value).items() if k[0] != "_"}
         elif isinstance(value, plain_types) and key not in NO_MATTER:
             found[key] = value
     return found

@@ -13,19 +13,27 @@ class Evaluation:
         methods: Name → attribution method, besides the Explainer of the checkpoint; None takes the references (constant
             masks 0, 0.5 and 1, a centred box) and Grad-CAM.
         split: Of the data set.
-        limit: At most so many images, the first ones; None takes all.
+        limit: At most so many images, evenly spread over the split; None takes all.
         out: Folder of the results; None is results/<name of the run>.
         void: Whether pixels of the annotation's void border are left out or count as object (as the published
             Explainer code had it).
         gallery: Images in the picture of images × methods.
         device: "auto" takes the GPU when there is one.
+        curve_steps: Steps of the insertion and deletion curves of each image with one label; 0 leaves them out.
+        as_it_is: Explain the classifier as its config builds it, with the weights named there, not a checkpoint.
+
+    Raises:
+        InputError: A negative number of steps.
     """
 
     def __init__(
         self, methods: dict[str, Attribution] | None = None, split: Literal["train", "val", "test"] = "test",
         limit: int | None = None, out: str | None = None, void: Literal["ignore", "object"] = "ignore",
-        gallery: int = 8, device: str = "auto",
+        gallery: int = 8, device: str = "auto", curve_steps: int = 0, as_it_is: bool = False,
     ) -> None:  # fmt: skip
+        if curve_steps < 0:
+            raise InputError(f"evaluation.curve_steps must be at least 0, got {curve_steps}")
+        self.curve_steps, self.as_it_is = curve_steps, as_it_is
         self.methods, self.split, self.limit, self.out = methods, split, limit, out
         self.void, self.gallery, self.device = void, gallery, device
 

@@ -12,7 +12,7 @@ from explainer.errors import InputError
 from explainer.evaluation.runner import ORIGINAL
 from explainer.metrics import MeanAveragePrecision, MeanF1
 
-COLUMNS = {"acc": True, "iou": True, "mae": False, "sal": False}
+COLUMNS = {"acc": True, "iou": True, "mae": False, "sal": False, "insertion": True, "deletion": False}
 """Score → whether higher is better."""
 
 

@@ -7,7 +7,8 @@ from rich.table import Table
 from explainer.evaluation.runner import ORIGINAL, TRUTH
 from explainer.evaluation.summary import COLUMNS
 
-_NAMES = {"acc": "Acc", "iou": "IoU", "mae": "MAE", "sal": "Sal"}
+_NAMES = {"acc": "Acc", "iou": "IoU", "mae": "MAE", "sal": "Sal", "insertion": "Ins", "deletion": "Del"}
+_PERCENT = ("acc", "iou", "mae")
 
 
 def rows_of(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -21,21 +22,22 @@ def rows_of(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """
     methods = [m for m in results if m != ORIGINAL]
     kind = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
-    header = ["method", *(f"{_NAMES[c]} {'↑' if up else '↓'}" for c, up in COLUMNS.items())]
+    shown_columns = {c: up for c, up in COLUMNS.items() if any(results[m].get(c) is not None for m in methods)}
+    header = ["method", *(f"{_NAMES[c]} {'↑' if up else '↓'}" for c, up in shown_columns.items())]
     header += ["area", f"{kind} masked ↑", f"{kind} complement ↓", "ms an image"]
     best = {}
-    for column, up in COLUMNS.items():
+    for column, up in shown_columns.items():
         values = [results[m][column] for m in methods if m != TRUTH and results[m][column] is not None]
         best[column] = (max if up else min)(values, default=None)
     cells = []
     for method in methods:
         entry = results[method]
         row = [method]
-        for column in COLUMNS:
+        for column in shown_columns:
             value = entry[column]
             starred = value is not None and value == best[column] and method != TRUTH
-            digits = 3 if column == "sal" else 2
-            shown = None if value is None else value if column == "sal" else 100 * value
+            digits = 2 if column in _PERCENT else 3
+            shown = None if value is None else 100 * value if column in _PERCENT else value
             row.append("–" if shown is None else f"{shown:.{digits}f}{' *' if starred else ''}")
         row += [number(entry["area"]), number(entry["kept"][kind]), number(entry["removed"][kind])]
         cells.append([*row, number(None if entry["seconds"] is None else 1000 * entry["seconds"], 1)])

@@ -3,6 +3,7 @@
 from explainer.infill.base import Infill
 from explainer.infill.blur import Blur, gaussian_blur
 from explainer.infill.constant import Constant
-from explainer.infill.noise import BlurOrColour
+from explainer.infill.local import Local
+from explainer.infill.noise import BlurOrColour, Noise, RandomColour
 
-__all__ = ["Blur", "BlurOrColour", "Constant", "Infill", "gaussian_blur"]
+__all__ = ["Blur", "BlurOrColour", "Constant", "Infill", "Local", "Noise", "RandomColour", "gaussian_blur"]

@@ -9,6 +9,11 @@ from torch import Tensor
 class Infill(ABC):
     """From an image and a mask to the picture that shows through where the mask is 0."""
 
+    sees_mask: bool = False
+    """Whether the infill depends on the mask."""
+    stochastic: bool = False
+    """Whether two calls differ. A draw is shared by the images of a batch."""
+
     @abstractmethod
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Make the infill.

@@ -1,7 +1,8 @@
 """Random fills.
 
 P. Dabkowski, Y. Gal: Real Time Image Saliency for Black Box Classifiers, NeurIPS 2017. Ranges are of the published
-code; they are taken here in [0, 1] around mid-grey.
+code; they are taken here in [0, 1] around mid-grey. C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining
+Image Classifiers by Counterfactual Generation, ICLR 2019 (a random colour with Gaussian noise).
 """
 
 import torch
@@ -9,6 +10,38 @@ from torch import Tensor
 
 from explainer.infill.base import Infill
 from explainer.infill.blur import gaussian_blur
+
+
+class RandomColour(Infill):
+    """A random colour with Gaussian noise on it, one draw a call, shared by the images of the batch.
+
+    Args:
+        colour: The colour is uniform within ± this around 0.5.
+        noise: Standard deviation of the noise.
+    """
+
+    stochastic = True
+
+    def __init__(self, colour: float = 0.5, noise: float = 0.2) -> None:
+        self.colour, self.noise = colour, noise
+
+    def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """(1, 3, H, W)."""
+        device = image.device if generator is None else generator.device
+        shade = 0.5 + self.colour * (2 * torch.rand(1, 3, 1, 1, generator=generator, device=device) - 1)
+        grain = self.noise * torch.randn(1, *image.shape[1:], generator=generator, device=device)
+        return (shade + grain).clamp(0, 1).to(image)
+
+
+class Noise(RandomColour):
+    """Gaussian noise around mid-grey, one draw a call, shared by the images of the batch.
+
+    Args:
+        noise: Standard deviation.
+    """
+
+    def __init__(self, noise: float = 0.2) -> None:
+        super().__init__(colour=0.0, noise=noise)
 
 
 class BlurOrColour(Infill):
@@ -20,14 +53,15 @@ class BlurOrColour(Infill):
         noise: Standard deviation of the Gaussian noise on the colour.
     """
 
+    stochastic = True
+
     def __init__(self, sigma: float = 10.0, colour: float = 0.33, noise: float = 0.11) -> None:
         self.sigma, self.colour, self.noise = sigma, colour, noise
+        self.shade = RandomColour(colour, noise)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """(B, 3, H, W)."""
         device = image.device if generator is None else generator.device
         if torch.rand((), generator=generator, device=device) < 0.5:
             return gaussian_blur(image, self.sigma)
-        shade = 0.5 + self.colour * (2 * torch.rand(1, 3, 1, 1, generator=generator, device=device) - 1)
-        grain = self.noise * torch.randn(image.shape, generator=generator, device=device)
-        return (shade + grain).clamp(0, 1).to(image)
+        return self.shade(image, mask, generator).expand_as(image)

@@ -1,0 +1,52 @@
+"""Meaningful perturbations: one continuous mask, found by gradient descent.
+
+R. Fong, A. Vedaldi: Interpretable Explanations of Black Boxes by Meaningful Perturbation, ICCV 2017; with the losses
+and settings under which C.-H. Chang et al., ICLR 2019, compare it with FIDO.
+"""
+
+import torch
+from torch import Tensor
+
+from explainer.attribution.region import Region, RegionSearch
+from explainer.infill import Blur, Infill
+
+
+class BBMP(RegionSearch):
+    """The search of FIDO with a point mask instead of a distribution, clipped to [0, 1] after each step.
+
+    Args:
+        region: As in `RegionSearch`, as are the others.
+        infill: Likewise; None is a blur.
+        grid: Likewise.
+        steps: Likewise.
+        sparsity: Likewise.
+        tv: Likewise.
+        learning_rate: Likewise.
+        warm_up: Likewise.
+        seed: Likewise.
+        batch_size: Likewise.
+    """
+
+    def __init__(
+        self, region: Region = "sdr", infill: Infill | None = None, grid: int = 56, steps: int = 300,
+        sparsity: float = 5e-3, tv: float = 0.01, learning_rate: float = 0.05, warm_up: int = 30, seed: int = 0,
+        batch_size: int = 16,
+    ) -> None:  # fmt: skip
+        infill = Blur() if infill is None else infill
+        super().__init__(region, infill, grid, steps, sparsity, tv, learning_rate, warm_up, seed, batch_size)
+
+    def start(self, count: int) -> Tensor:
+        """0.5 everywhere."""
+        return torch.full((count, 1, self.grid, self.grid), 0.5)
+
+    def draw(self, parameter: Tensor, generator: torch.Generator) -> Tensor:
+        """The mask itself."""
+        return parameter[None]
+
+    def expected(self, parameter: Tensor) -> Tensor:
+        """The mask itself."""
+        return parameter
+
+    def project(self, parameter: Tensor) -> None:
+        """Clip."""
+        parameter.clamp_(0, 1)

@@ -1,0 +1,79 @@
+"""LIME on superpixels, through captum.
+
+M. T. Ribeiro, S. Singh, C. Guestrin: "Why Should I Trust You?" Explaining the Predictions of Any Classifier, KDD 2016.
+"""
+
+import importlib.util
+
+import torch
+from captum.attr import KernelShap
+from captum.attr import Lime as CaptumLime
+from torch import Tensor
+
+from explainer.attribution.base import Attribution
+from explainer.attribution.perturbing import Score, positive, score_of
+from explainer.errors import InputError
+from explainer.networks import Explanandum
+
+
+def superpixels(image: Tensor, count: int, compactness: float) -> Tensor:
+    """SLIC segments of a picture: (3, H, W) in [0, 1] → (H, W) long, numbered from 0.
+
+    Raises:
+        InputError: scikit-image is not installed.
+    """
+    try:
+        from skimage.segmentation import slic
+    except ImportError as error:
+        raise InputError("LIME cuts images into superpixels by scikit-image: pip install 'explainer[lime]'") from error
+    pixels = image.detach().permute(1, 2, 0).double().cpu().numpy()
+    labels = slic(pixels, n_segments=count, compactness=compactness, start_label=0)
+    if labels.max() == 0:  # noise: colour joins everything; cut it into squares
+        labels = slic(pixels, n_segments=count, compactness=1e4, start_label=0)
+    return torch.from_numpy(labels).long()
+
+
+class LIME(Attribution):
+    """The weight of each superpixel in a linear model of the class's score, for images with superpixels covered.
+
+    Args:
+        samples: Perturbed images.
+        segments: Superpixels, about.
+        compactness: Of SLIC; higher is more square.
+        kernel: "lime" (lasso, weights by cosine similarity) or "shap" (the weighting of Shapley values).
+        score: Of the class.
+        seed: Of the perturbations.
+        batch_size: At most so many perturbed images at once.
+    """
+
+    def __init__(
+        self, samples: int = 1000, segments: int = 50, compactness: float = 10.0, kernel: str = "lime",
+        score: Score = "probability", seed: int = 0, batch_size: int = 16,
+    ) -> None:  # fmt: skip
+        positive(self, samples=samples, segments=segments, batch_size=batch_size)
+        if kernel not in ("lime", "shap"):
+            raise InputError(f"attribution LIME: kernel must be lime or shap, got {kernel!r}")
+        self.samples, self.segments, self.compactness, self.kernel = samples, segments, compactness, kernel
+        self.score, self.seed, self.batch_size = score, seed, batch_size
+
+    @torch.no_grad()
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 1, H, W), signed; constant within a superpixel."""
+        if importlib.util.find_spec("sklearn") is None:
+            raise InputError("LIME fits its linear model by scikit-learn: pip install 'explainer[lime]'")
+        found = []
+        for one, its in zip(image.split(1), target.split(1), strict=True):
+
+            def scores(seen: Tensor, its: Tensor = its) -> Tensor:
+                return score_of(explanandum(seen).float(), its.expand(len(seen)), explanandum.multilabel, self.score)
+
+            segments = superpixels(one[0], self.segments, self.compactness).to(image.device)
+            with torch.random.fork_rng([image.device] if image.is_cuda else []):
+                torch.manual_seed(self.seed)
+                method = CaptumLime(scores) if self.kernel == "lime" else KernelShap(scores)
+                weights = method.attribute(
+                    one, feature_mask=segments[None, None].expand_as(one), n_samples=self.samples,
+                    baselines=explanandum.mean_colour.expand_as(one), perturbations_per_eval=self.batch_size,
+                )  # fmt: skip
+            found.append(weights[:, :1])
+        return torch.cat(found).to(image.dtype)
