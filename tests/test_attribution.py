@@ -11,14 +11,23 @@ from explainer.attribution import Attribution, CentredBox, Constant, Explainer, 
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 
-METHODS = ["Constant", "CentredBox", "Random", "GradCAM", "Explainer", "SMOE", "FastCAM", "Gradient", "GuidedBackprop",
-           "IntegratedGradients", "SmoothGrad"]  # fmt: skip
+METHODS = {
+    "Constant": {}, "CentredBox": {}, "CentredGaussian": {}, "Random": {}, "GradCAM": {}, "Explainer": {}, "SMOE": {},
+    "FastCAM": {}, "Gradient": {}, "InputXGradient": {}, "GuidedBackprop": {}, "Deconvnet": {},
+    "IntegratedGradients": {}, "SmoothGrad": {}, "Occlusion": {"window": 16, "stride": 8},
+    "LIME": {"samples": 12, "segments": 6}, "RISE": {"masks": 6, "grid": 4, "batch_size": 4},
+    "FIDO": {"samples": 2, "steps": 3, "grid": 8}, "BBMP": {"steps": 3, "grid": 8},
+    "ExtremalPerturbation": {"steps": 3, "areas": [0.1, 0.4]},
+    "IGOS": {"iterations": 2, "integrated": 2, "grid": 8}, "EmpiricalMask": {"iterations": 5, "grid": 6},
+    "Captum": {"method": "IntegratedGradients", "arguments": {"n_steps": 4}, "baseline": True},
+}  # fmt: skip
+"""Every method, with a budget for a small network."""
 
 
-@pytest.fixture
-def explanandum(device):
-    built = Explanandum(**SMALL, num_classes=3, multilabel=True)
-    built.describe_classes(CLASSES, True, new_head=False)
+@pytest.fixture(params=[True, False], ids=["multilabel", "single"])
+def explanandum(device, request):
+    built = Explanandum(**SMALL, num_classes=3, multilabel=request.param)
+    built.describe_classes(CLASSES, request.param, new_head=False)
     return built.to(device)
 
 
@@ -30,7 +39,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def method(request, checkpoint):
     kind = getattr(attribution, request.param)
-    return kind(checkpoint) if kind is Explainer else kind()
+    return kind(checkpoint) if kind is Explainer else kind(**METHODS[request.param])
 
 
 @pytest.fixture
@@ -95,6 +104,31 @@ class TestEveryMethod:
         with torch.no_grad():
             torch.testing.assert_close(method.target_mask(explanandum, image, labels), wanted)
 
+    def test_several_classes_in_one_call(self, method, explanandum, image, labels):
+        found = method(explanandum, image, labels.bool())
+        owner, target = labels.nonzero().unbind(1)
+        torch.testing.assert_close(found, method(explanandum, image[owner], target), atol=1e-5, rtol=1e-4)
+        assert method(explanandum, image, torch.zeros_like(labels).bool()).shape == (0, 1, 32, 32)
+
+    def test_bad_input_is_refused_in_words(self, method, explanandum, image):
+        target = torch.tensor([0, 1, 2], device=image.device)
+        for wrong in (-1, 3):
+            with pytest.raises(ValueError, match=f"target {wrong} is out of range: the classifier has 3 classes"):
+                method(explanandum, image, torch.tensor([0, wrong, 0], device=image.device))
+        broken = image.clone()
+        broken[1, 0, 3, 4] = float("nan")
+        with pytest.raises(InputError, match="image 1 of the batch has 1 values that are NaN or infinite"):
+            method(explanandum, broken, target)
+        with pytest.raises(InputError, match=r"target has shape \(2,\) for 3 images"):
+            method(explanandum, image, target[:2])
+        with pytest.raises(InputError, match=r"bool matrix \(3, 2\); wants \(3, 3\)"):
+            method(explanandum, image, torch.ones(3, 2, dtype=torch.bool, device=image.device))
+        with pytest.raises(InputError, match=r"\(B, 3, H, W\) in \[0, 1\], got torch.float32 \(3, 1, 32, 32\)"):
+            method(explanandum, image[:, :1], target)
+        if method.needs_target:
+            with pytest.raises(InputError, match="needs a target"):
+                method(explanandum, image)
+
     def test_other_proportions_than_a_square(self, method, explanandum):
         image = torch.rand(1, 3, 48, 32, device=explanandum.mean.device)
         assert method(explanandum, image, torch.tensor([1], device=image.device)).shape == (1, 1, 48, 32)
@@ -104,11 +138,11 @@ class Fixed(Attribution):
     """Stored maps, one a class."""
 
     def __init__(self, maps, batch_size=16):
-        self.maps, self.batch_size, self.sizes = maps, batch_size, []
+        self.stored, self.batch_size, self.sizes = maps, batch_size, []
 
     def maps(self, explanandum, image, target):
         self.sizes.append(len(image))
-        return self.maps[target][:, None] * image[:, :1].mean((1, 2, 3), keepdim=True)
+        return self.stored[target][:, None] * image[:, :1].mean((1, 2, 3), keepdim=True)
 
 
 def aggregated(maps, labels):

@@ -76,11 +76,13 @@ class Attribution(ABC):
             (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that is constant, or that has a NaN or
             infinite pixel, counts as 0.
         """
+        check_image(image)
         mask = torch.zeros_like(image[:, :1])
         pairs = labels.nonzero()
         for start in range(0, len(pairs), self.batch_size):  # not split(), which gives one empty part of no pairs
             owner, target = pairs[start : start + self.batch_size].unbind(1)
-            found = self(explanandum, image[owner], target).detach()
+            with size_fits(image):
+                found = self.maps(explanandum, image[owner], target).detach()
             finite = found.isfinite().flatten(1).all(1)[:, None, None, None]
             scaled = min_max(torch.where(finite, found, 0.0)).to(mask.dtype)
             # one map an image, not (B, K, H, W): with 1,000 classes that would not fit
