@@ -82,3 +82,63 @@ def rtis_terms(mask_logits, kept, removed, labels, exponent):
         terms["preservation"].append(kept_loss)
         terms["deletion"].append(left)
     return {name: sum(values) / len(values) for name, values in terms.items()}
+
+
+def region_objective(scores, mask, region, sparsity, tv):  # FIDO, Eq. 4 and 5 as its text means them; one image
+    h, w = mask.shape
+    size = sum(mask[i, j] if region == "ssr" else 1 - mask[i, j] for i in range(h) for j in range(w))
+    rough = 0.0
+    for i in range(h):
+        for j in range(w):
+            rough += (mask[i + 1, j] - mask[i, j]) ** 2 if i + 1 < h else 0.0
+            rough += (mask[i, j + 1] - mask[i, j]) ** 2 if j + 1 < w else 0.0
+    mean = sum(scores) / len(scores)
+    return (-mean if region == "ssr" else mean) + sparsity * size + tv * rough
+
+
+def extremal_area(mask, area):  # Fong 2019: || vecsort(m) - r_a ||^2 / Z
+    values = sorted(mask.flatten().tolist())
+    ones = round(area * len(values))
+    wanted = [0.0] * (len(values) - ones) + [1.0] * ones
+    return sum((v - r) ** 2 for v, r in zip(values, wanted, strict=True)) / len(values)
+
+
+def bilateral_tv(mask, image, power, sigma):  # Khorram 2021, one image (3, h, w)
+    h, w = mask.shape
+    grey = [[sum(image[c, i, j] for c in range(3)) / 3 for j in range(w)] for i in range(h)]
+    total = 0.0
+    for i in range(h):
+        for j in range(w):
+            for k, m in ((i + 1, j), (i, j + 1)):
+                if k < h and m < w:
+                    edge = (grey[k][m] - grey[i][j]) ** 2
+                    total += np.exp(-edge / sigma**2) * abs(mask[k, m] - mask[i, j]) ** power
+    return total / (h * w)
+
+
+def roughness(mask):
+    h, w = mask.shape
+    down = sum((mask[i + 1, j] - mask[i, j]) ** 2 for i in range(h - 1) for j in range(w))
+    return down + sum((mask[i, j + 1] - mask[i, j]) ** 2 for i in range(h) for j in range(w - 1))
+
+
+def empirical_step(mask, on, before, variation, p, stay_keys, come_keys, eta, update):  # Thakur 2020, lines 4-11
+    h, w = mask.shape
+    cells = [(i, j) for i in range(h) for j in range(w)]
+    lit, dark = [c for c in cells if on[c]], [c for c in cells if not on[c]]
+    stay = sorted(lit, key=lambda c: stay_keys[c])[: round(len(lit) * p)]
+    come = sorted(dark, key=lambda c: come_keys[c])[: round(len(dark) * (1 - p))]
+    change = abs(p - before)
+    new, new_on = np.zeros((h, w)), np.zeros((h, w), dtype=bool)
+    for c in [*stay, *come]:
+        new_on[c] = True
+        new[c] = (mask[c] if on[c] else 1.0) * (p if update == "paper" else change)
+    if update == "paper":
+        v = roughness(new)
+        for c in [*stay, *come]:
+            new[c] += eta * (v - variation) * change
+    else:
+        v = roughness(mask)
+        for c in [*stay, *come]:
+            new[c] += eta * v * mask[c]
+    return np.clip(new, 0, 1), new_on, p, v

@@ -5,6 +5,11 @@ and the poster of the same work. The two differ: the paper scales the cells that
 :math:`\eta \Delta V \Delta p`, the poster scales by :math:`\Delta p` and adds :math:`\eta V M`. Neither says how a
 cell that was once zeroed comes back under a multiplicative update: here it starts again at 1. Grid, η and the density
 at the start are not given either.
+
+Read literally, the cells' values are shown to the classifier, so that the image darkens with every step that a cell
+stays, and the last mask is the answer. On photographs that is hardly better than noise (the README has the numbers). By
+default cells are therefore shown as they are, on or off, and the answer is how the classifier's probability goes
+together with each cell over all steps; `dim` and `result` give Algorithm 1 back.
 """
 
 from typing import Literal, NamedTuple
@@ -92,34 +97,36 @@ def advance(state: State, probability: Tensor, keys: tuple[Tensor, Tensor], eta:
 
 
 class EmpiricalMask(Attribution):
-    """The mask that random exchange of cells settles on, without gradients.
+    """Cells that are on when the classifier is sure, by an exchange of cells that its probability drives; no gradients.
 
     Args:
         iterations: N.
         grid: Cells a side.
         eta: η, the weight of the regulariser; it counts with the sum of squared differences over the grid.
         update: Of the "paper" or of the "poster".
-        density: Of the mask at the start.
-        result: "last" mask, as in Algorithm 1; or "mean": how often a cell was on, weighted by the probability that the
-            classifier then gave, which is what the exchange estimates.
+        density: Of the mask at the start; the exchange keeps 0.5 as it is.
+        dim: Show the cells' values, as in Algorithm 1, instead of whole cells; only then do `eta` and `update` matter.
+        result: The "covariance" of a cell with the probability over all steps; the "mean" of the cell, weighted by the
+            probability; or the "last" mask, as in Algorithm 1.
         infill: What covers the rest; None is the explanandum's mean colour.
         seed: Of the exchange, which is the same for every image.
         batch_size: At most so many images at once.
     """
 
     def __init__(
-        self, iterations: int = 1000, grid: int = 14, eta: float = 1e-3, update: Update = "paper", density: float = 0.5,
-        result: Literal["mean", "last"] = "mean", infill: Infill | None = None, seed: int = 0, batch_size: int = 16,
+        self, iterations: int = 1000, grid: int = 8, eta: float = 1e-3, update: Update = "paper", density: float = 0.5,
+        dim: bool = False, result: Literal["covariance", "mean", "last"] = "covariance", infill: Infill | None = None,
+        seed: int = 0, batch_size: int = 16,
     ) -> None:  # fmt: skip
         positive(self, iterations=iterations, grid=grid, batch_size=batch_size)
         if not 0 < density <= 1:
             raise InputError(f"attribution EmpiricalMask: density must lie in (0, 1], got {density}")
         self.iterations, self.grid, self.eta, self.update = iterations, grid, eta, update
-        self.density, self.result, self.infill, self.seed = density, result, infill, seed
-        self.batch_size = batch_size
+        self.density, self.dim, self.result, self.infill = density, dim, result, infill
+        self.seed, self.batch_size = seed, batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), at least 0."""
+        """(B, 1, H, W); at least 0 unless it is a covariance."""
         return self.explain(explanandum, image, target).map
 
     @torch.no_grad()
@@ -135,17 +142,20 @@ class EmpiricalMask(Attribution):
         on = (keys() < self.density).expand(len(image), -1, -1, -1)
         nothing = image.new_zeros(len(image))
         state = State(on.to(image.dtype), on, nothing, squared_differences(on.to(image.dtype)))
-        weighted, total = torch.zeros_like(state.mask), nothing.view(-1, 1, 1, 1)
+        weighted, often, total = torch.zeros_like(state.mask), torch.zeros_like(state.mask), nothing.view(-1, 1, 1, 1)
         history: dict[str, list[Tensor]] = {"probability": [], "change": [], "variation": []}
         for _ in steps(self.iterations, "EmpiricalMask"):
-            probability = scorer(upsampled(state.mask[None], size))[0]
+            shown = state.mask if self.dim else state.on.to(image.dtype)
+            probability = scorer(upsampled(shown[None], size))[0]
             share = probability.view(-1, 1, 1, 1)
-            weighted, total = weighted + share * state.on, total + share
+            weighted, often, total = weighted + share * state.on, often + state.on, total + share
             change = (probability - state.probability).abs()
             state = advance(state, probability, (keys(), keys()), self.eta, self.update)
             for name, value in (("probability", probability), ("change", change), ("variation", state.variation)):
                 history[name].append(value)
-        grid = state.mask if self.result == "last" else weighted / total.clamp_min(1e-12)
-        return Explained(
-            upsampled(grid[None], size)[0], {name: torch.stack(values) for name, values in history.items()}
-        )
+        grids = {
+            "covariance": (weighted - often * total / self.iterations) / self.iterations,
+            "mean": weighted / total.clamp_min(1e-12), "last": state.mask,
+        }  # fmt: skip
+        found = upsampled(grids[self.result][None], size)[0]
+        return Explained(found, {name: torch.stack(values) for name, values in history.items()})

@@ -72,7 +72,7 @@ class IGOS(Attribution):
         iterations: Of the search.
         integrated: Steps of the integrated gradient.
         grid: Side of the masks.
-        l1: λ₁.
+        l1: λ₁; lower makes larger regions, and worse orders of pixels (1 to 10 in the published settings).
         tv: λ₂.
         power: β of the bilateral TV.
         sigma: Of the bilateral TV's edges.
@@ -84,7 +84,7 @@ class IGOS(Attribution):
     """
 
     def __init__(
-        self, search: Search = "line", iterations: int = 15, integrated: int = 20, grid: int = 28, l1: float = 1.0,
+        self, search: Search = "line", iterations: int = 15, integrated: int = 20, grid: int = 28, l1: float = 10.0,
         tv: float = 20.0, power: float = 2.0, sigma: float = 0.01, noise: float = 0.2, step: float = 1000.0,
         infill: Infill | None = None, seed: int = 0, batch_size: int = 16,
     ) -> None:  # fmt: skip
