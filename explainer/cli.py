@@ -144,9 +144,14 @@ class ExplainerCLI(LightningCLI):
         """Build; evaluate.py needs the data and its own settings only."""
         if self.evaluating:
             config = self.config.clone()
-            for key in ("model", "trainer", "gallery", "scores", "saliency", "resume"):
+            unused = ["trainer", "gallery", "scores", "saliency", "resume"]
+            for key in [*unused, *([] if config.evaluation.as_it_is else ["model"])]:
                 config.pop(key, None)
-            built = self.parser.instantiate_classes(config)
+            try:
+                built = self.parser.instantiate_classes(config)
+            except ValueError as error:
+                raise input_error(error) or error from error
+            self.model = built.get("model")
             self.datamodule, self.evaluation, self.retraining = built.data, built.evaluation, built.retraining
             self.layer_retraining = built.layer_retraining
             return
