@@ -1,17 +1,21 @@
 """Every config in configs/: parsed, built and run on a tiny tree in its data set's true layout."""
 
+import inspect
+
 import pytest
 import trees
 import yaml
 from tiny_runs import ROOT
 
+from explainer import attribution
+from explainer.attribution import Attribution
 from explainer.cli import CONFIGS, ExplainerCLI
 from explainer.commands import evaluate
 from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree}
-CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml"))]
+CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
 NETWORK = "--model.init_args.explanandum.network"
 SMALL = [f"{NETWORK}=explainer.networks.small.small_cnn", "--model.init_args.explanandum.network_args={width: 4}"]
 
@@ -97,3 +101,31 @@ def test_a_bare_name_resolves_from_anywhere_and_overrides_follow_it(tmp_path, mo
     assert (cli.config.data.init_args.batch_size, cli.config.data.init_args.year) == (3, "2007")
     assert cli.config.seed_everything == 42
     assert ROOT not in tmp_path.parents
+
+
+def test_every_method_is_in_the_config_that_compares_them():
+    methods = ExplainerCLI(["--config", "imagenet_lite0_methods.yaml"]).evaluation.methods
+    every = {c for c in vars(attribution).values() if inspect.isclass(c) and issubclass(c, Attribution)}
+    abstract = {Attribution, attribution.Reference}
+    elsewhere = {attribution.Explainer, attribution.Captum, attribution.Constant}  # need a checkpoint, or a method
+    assert {type(method) for method in methods.values()} == every - abstract - elsewhere
+
+
+def test_a_classifier_is_evaluated_as_its_config_builds_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "imagenet_lite0_methods.yaml"
+    methods = "{Random: {class_path: Random}, RISE: {class_path: RISE, init_args: {masks: 4, grid: 4}}}"
+    arguments = ["--config", name, *SMALL, "--model.init_args.explanandum.num_classes=1000", *tree(name, tmp_path),
+                 f"--evaluation.methods={methods}", "--evaluation.gallery=1", "--evaluation.limit=2"]  # fmt: skip
+    first = evaluate(arguments)
+    assert set(first["results"]) == {"Original image", "Random", "RISE"}
+    for scores in (first["results"]["Random"], first["results"]["RISE"]):
+        assert 0 <= scores["insertion"] <= 1
+        assert 0 <= scores["deletion"] <= 1
+        assert scores["n"]["insertion"] == 2
+    out = tmp_path / "results" / "imagenet_lite0_methods"
+    assert (out / "gallery.png").is_file()
+    assert len(list((out / "masks" / "RISE").glob("*.png"))) == 1
+    assert "Ins ↑" in (out / "table.md").read_text()
+    assert "insertion" in (out / "per_image.csv").read_text().splitlines()[0]
+    assert evaluate(arguments)["results"] == first["results"]  # everything is on disk

@@ -7,11 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explainer.metrics import (
+    DeletionAUC,
+    InsertionAUC,
     MaskMAE,
     SaliencyMetric,
     SoftAccuracy,
     SoftIoU,
+    area_under,
     mean_absolute_error,
+    removal_curve,
     saliency_metric,
     soft_accuracy,
     soft_iou,
@@ -191,3 +195,67 @@ def test_saliency_metric_leaves_out_images_without_label():
 
 def test_directions():
     assert [m.higher_is_better for m in (SoftAccuracy, SoftIoU, MaskMAE, SaliencyMetric)] == [True, True, False, False]
+
+
+# Insertion and deletion
+
+
+def probability_of(weights):
+    return lambda seen, owner: (seen.mean(1) * weights[owner]).sum((1, 2))
+
+
+def slow_curve(saliency, before, after, weights, steps):
+    order = sorted(range(saliency.size), key=lambda k: -saliency.flatten()[k])
+    found, size = [], saliency.size
+    for step in range(steps + 1):
+        seen = before.copy()
+        for k in order[: round(step * size / steps)]:
+            seen[:, k // saliency.shape[1], k % saliency.shape[1]] = after[
+                :, k // saliency.shape[1], k % saliency.shape[1]
+            ]
+        found.append((seen.mean(0) * weights).sum())
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 100])
+def test_removal_curves_pixel_by_pixel(batch_size):
+    maps, weights = torch.rand(3, 1, 5, 6, dtype=torch.float64), torch.rand(3, 5, 6, dtype=torch.float64)
+    before, after = torch.rand(3, 3, 5, 6, dtype=torch.float64), torch.rand(3, 3, 5, 6, dtype=torch.float64)
+    for steps in (1, 7, 30):
+        got = removal_curve(maps, before, after, probability_of(weights), steps, batch_size)
+        for n in range(3):
+            want = slow_curve(maps[n, 0].numpy(), before[n].numpy(), after[n].numpy(), weights[n].numpy(), steps)
+            torch.testing.assert_close(got[n], torch.tensor(want), atol=1e-9, rtol=1e-9)
+
+
+def test_the_right_order_has_the_largest_insertion_and_the_smallest_deletion():
+    weights = torch.rand(1, 8, 8)
+    grey, white = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    orders = {"right": weights[:, None], "wrong": -weights[:, None], "none": torch.rand(1, 1, 8, 8)}
+    insertion, deletion = {}, {}
+    for name, maps in orders.items():
+        insertion[name] = area_under(removal_curve(maps, grey, white, probability_of(weights), 64)).item()
+        deletion[name] = area_under(removal_curve(maps, white, grey, probability_of(weights), 64)).item()
+    assert insertion["right"] > insertion["none"] > insertion["wrong"]
+    assert deletion["right"] < deletion["none"] < deletion["wrong"]
+    for metric, curves, up in ((InsertionAUC(), insertion, True), (DeletionAUC(), deletion, False)):
+        assert metric.higher_is_better is up
+        metric.update(
+            removal_curve(orders["right"], *((grey, white) if up else (white, grey)), probability_of(weights), 64)
+        )
+        assert metric.compute().item() == pytest.approx(curves["right"], abs=1e-5)
+
+
+def test_a_constant_map_is_an_order_by_chance():
+    from explainer.metrics.insertion import ranks
+
+    places = ranks(torch.zeros(2, 1, 10, 10))
+    assert torch.equal(places[0], places[1])
+    assert sorted(places[0].flatten().tolist()) == list(range(100))
+    assert abs(torch.corrcoef(torch.stack([places[0].flatten().float(), torch.arange(100.0)]))[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("steps", [0, 31])
+def test_steps_that_do_not_fit_the_image(steps):
+    with pytest.raises(ValueError, match="steps must lie between 1 and the number of pixels 30"):
+        removal_curve(torch.rand(1, 1, 5, 6), *torch.rand(2, 1, 3, 5, 6), probability_of(torch.rand(1, 5, 6)), steps)

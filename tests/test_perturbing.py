@@ -284,7 +284,8 @@ def test_rise_asks_once_for_all_classes_of_an_image(explanandum, image):
 
 @pytest.mark.parametrize("method", [
     RISE(400, grid=4), EmpiricalMask(300, grid=4), FIDO(4, steps=60, grid=8, learning_rate=0.2),
-    FIDO(4, region="sdr", steps=60, grid=8, learning_rate=0.2), BBMP("sdr", infill=Constant(), steps=60, grid=8, sparsity=1e-4),
+    FIDO(4, region="sdr", steps=60, grid=8, learning_rate=0.2),
+    BBMP("sdr", infill=Constant(), steps=60, grid=8, sparsity=1e-4),
     BBMP("ssr", infill=Constant(), steps=60, grid=8, sparsity=1e-4),
     IGOS(infill=Constant(), iterations=8, integrated=5, grid=8, l1=2.0, tv=1.0),
     IGOS("nesterov", infill=Constant(), iterations=8, integrated=5, grid=8, l1=2.0, tv=1.0, step=3.0),

@@ -5,7 +5,7 @@ R. R. Selvaraju et al.: Grad-CAM: Visual Explanations from Deep Networks via Gra
 
 import torch
 from captum.attr import LayerGradCam
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explainer.attribution.base import Attribution
@@ -26,6 +26,8 @@ class GradCAM(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W), at least 0."""
+        if self.layer is None and not any(isinstance(m, nn.Conv2d) for m in explanandum.modules()):
+            raise InputError("Grad-CAM weighs feature maps; this classifier has no convolution: choose another method")
         name = self.layer or explanandum.taps[-1]
         try:
             layer = explanandum.network.get_submodule(name)

@@ -1,0 +1,56 @@
+"""Whether empirical masks converge in fewer iterations than RISE (Figure 4 of the paper): insertion against iterations.
+
+python benchmarks/convergence.py --images data/imagenet/val [--count 5 --plot convergence.png]
+"""
+
+import argparse
+
+import matplotlib
+import torch
+from photographs import correlation, load
+
+from explainer.attribution import RISE, EmpiricalMask
+from explainer.data import Batch
+from explainer.evaluation.runner import curves
+
+BUDGETS = (25, 50, 100, 200, 400, 800)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", required=True)
+    parser.add_argument("--count", type=int, default=5)
+    parser.add_argument("--plot", default="convergence.png")
+    options = parser.parse_args()
+    explanandum, image, target = load(options.images, options.count)
+    batch = Batch(image, torch.nn.functional.one_hot(target, explanandum.num_classes).float(), [""] * len(image), None)
+    families = {
+        "RISE, 7×7": lambda n: RISE(n),
+        "RISE, 8×8": lambda n: RISE(n, grid=8),
+        "empirical, cells and covariance": lambda n: EmpiricalMask(n),
+        "empirical, as in the paper": lambda n: EmpiricalMask(n, dim=True, result="last"),
+        "empirical, as on the poster": lambda n: EmpiricalMask(n, dim=True, result="last", update="poster"),
+    }
+    scores: dict[str, list[float]] = {}
+    for name, build in families.items():
+        maps = [build(n)(explanandum, image, target) for n in BUDGETS]
+        scores[name] = [float(curves(explanandum, m, batch, 28)["insertion"].mean()) for m in maps]
+        alike = [float(correlation(m, maps[-1]).mean()) for m in maps]
+        print(f"{name}: insertion " + ", ".join(f"{n}: {s:.3f}" for n, s in zip(BUDGETS, scores[name], strict=True)))
+        print("  rank correlation with the last: " + ", ".join(f"{a:.2f}" for a in alike), flush=True)
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for name, values in scores.items():
+        axes.plot(BUDGETS, values, marker="o", label=name)
+    axes.set(xscale="log", xlabel="iterations (forward passes an image)", ylabel="insertion AUC ↑")
+    axes.set_xticks(BUDGETS, [str(n) for n in BUDGETS])
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
+    figure.savefig(options.plot, dpi=110)
+    print(f"written to {options.plot}")
+
+
+if __name__ == "__main__":
+    main()
