@@ -61,7 +61,9 @@ def test_images_without_segmentation_keep_saliency_and_classification(tmp_path):
     assert (box["acc"], box["iou"], box["mae"]) == (None, None, None)
     assert math.isfinite(box["sal"])
     assert 0 <= box["kept"]["F1"] <= 1
-    assert "–" in markdown(content["results"])
+    header = markdown(content["results"]).splitlines()[0]
+    assert "Sal" in header
+    assert "Acc" not in header  # a column without any value is left out
 
 
 def test_unreadable_images_make_smaller_and_empty_batches(tmp_path):
@@ -142,16 +144,23 @@ def test_written_files(tmp_path):
 def test_the_best_of_each_column_is_marked_without_the_ground_truth():
     entry = {"images": 2, "n": {"acc": 2}, "kept": {"mAP": 0.5}, "removed": {"mAP": 0.1}, "constant": 0}
     numbers = {
-        TRUTH: (1.0, 1.0, 0.0, -3.0), "Good": (0.8, 0.5, 0.2, -1.0), "Bad": (0.7, 0.6, 0.3, 2.0),
-        "None": (None, None, None, None),
+        TRUTH: (1.0, 1.0, 0.0, -3.0, 0.9, 0.1), "Good": (0.8, 0.5, 0.2, -1.0, 0.7, 0.2),
+        "Bad": (0.7, 0.6, 0.3, 2.0, 0.8, 0.3), "None": (None,) * 6,
     }  # fmt: skip
     results = {ORIGINAL: {"images": 2, "kept": {"mAP": 0.9}}}
     for name, values in numbers.items():
         results[name] = entry | dict(zip(summary.COLUMNS, values, strict=True)) | {"area": 0.1, "seconds": None}
     header, cells = rows_of(results)
     starred = {(row[0], name[:3]) for row in cells for name, cell in zip(header, row, strict=True) if "*" in cell}
-    assert starred == {("Good", "Acc"), ("Bad", "IoU"), ("Good", "MAE"), ("Good", "Sal")}
-    assert [name[-1] for name in header[1:5]] == ["↑", "↑", "↓", "↓"]
+    assert starred == {
+        ("Good", "Acc"),
+        ("Bad", "IoU"),
+        ("Good", "MAE"),
+        ("Good", "Sal"),
+        ("Bad", "Ins"),
+        ("Good", "Del"),
+    }
+    assert [name[-1] for name in header[1:7]] == ["↑", "↑", "↓", "↓", "↑", "↓"]
     assert rich_table(results, "title").row_count == 4
     lines = markdown(results).splitlines()
     assert {line.count("|") for line in lines if line.startswith("|")} == {len(header) + 1}

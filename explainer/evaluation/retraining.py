@@ -98,16 +98,19 @@ def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[floa
     Returns:
         The figure.
     """
-    figure = Figure(figsize=(5.2 * len(modes), 4.2))
+    figure = Figure(figsize=(5.2 * len(modes), 4.8), layout="constrained")
     panels = figure.subplots(1, len(modes), sharey=True, squeeze=False)[0]
     markers = "osD^v<>pPX*hd"
+    colours = [f"C{n}" for n in (0, 1, 2, 3, 4, 5, 6, 8, 9)] + ["navy", "black", "darkolivegreen"]  # C7 is grey
     for panel, mode in zip(panels, modes, strict=True):
         for number, (method, entry) in enumerate(results.items()):
             known = [(f, entry["scores"].get(mode, {}).get(f"{f:g}")) for f in fractions]
             points = [(100 * f, 100 * c["mean"], 100 * c["deviation"]) for f, c in known if c is not None]
             if points:
                 x, y, error = zip(*points, strict=True)
-                style = {"linestyle": ":", "color": "grey"} if method.lower() == "random" else {}
+                style = {"color": colours[number % len(colours)]}
+                if method.lower() == "random":
+                    style = {"linestyle": ":", "color": "grey"}
                 marker = markers[number % len(markers)]
                 panel.errorbar(x, y, error, label=method, marker=marker, markersize=5, capsize=2, lw=1.3, **style)
         better, done = ("higher", "kept") if mode == "keep" else ("lower", "removed")
@@ -115,5 +118,5 @@ def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[floa
         panel.set_xlabel(f"most salient pixels {done}, in %")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy in %")
-    panels[-1].legend(fontsize=8)
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     return figure
