@@ -75,7 +75,7 @@ def test_photographs_and_python(here, capsys):
     ]
     assert main(arguments) == 0
     assert (here / "explained" / "another" / "overview.png").is_file()
-    (code,) = (text for kind, text in BLOCKS if kind == "python")
+    code, _ = (text for kind, text in BLOCKS if kind == "python")
     names = {}
     exec(code, names)
     assert names["mask"].shape == (1, 1, 30, 40)
@@ -135,3 +135,17 @@ def test_voc_with_the_real_vgg16_from_nothing(here, monkeypatch):
     assert {p.name for p in (here / "checkpoints").glob("*.ckpt")} == {"voc_vgg16.ckpt", "voc_vgg16_classifier.ckpt"}
     content = evaluate(["--config", "voc_vgg16.yaml", "--data.init_args.batch_size=2"])
     assert content["results"]["Explainer"]["n"]["iou"] == 2
+
+
+def test_the_lines_that_call_a_method():
+    _, code = (text for kind, text in BLOCKS if kind == "python")
+    for written, small in (
+        ('"resnet50", weights="my_weights.pth"', '"explainer.networks.small.small_cnn", num_classes=300'),
+        ("224, 224", "32, 32"), ("steps=300", "steps=2"),
+    ):  # fmt: skip
+        assert written in code
+        code = code.replace(written, small)
+    names = {}
+    exec(code, names)
+    assert names["maps"].shape == names["found"].uncertainty.shape == (2, 1, 32, 32)
+    assert names["theirs"].shape == (2, 3, 32, 32)

@@ -104,9 +104,14 @@ class BlurredScore(MaskedScore):
 
     def look(self, owner: Tensor, mask: Tensor, fill: Tensor | None) -> Tensor:
         """Each pixel is a mixture of the two levels next to its mask value."""
-        levels = torch.arange(self.pyramid.shape[1], device=mask.device, dtype=mask.dtype)
-        share = (1 - (mask * (len(levels) - 1) - levels[:, None, None]).abs()).clamp_min(0)  # (N, L, H, W)
-        seen = (share[:, :, None] * self.pyramid[owner]).sum(1)
+        levels = self.pyramid.shape[1]
+        place = mask * (levels - 1)
+        lower = place.detach().floor().clamp(0, levels - 2)
+        picture = self.image[0].numel()
+        pixel = torch.arange(picture, device=mask.device).view(1, *self.image.shape[1:])
+        index = (owner.view(-1, 1, 1, 1) * levels + lower.long()) * picture + pixel
+        below, above = self.pyramid.take(index), self.pyramid.take(index + picture)
+        seen = below + (place - lower) * (above - below)
         return seen.flip(-1) if self.mirrored else seen
 
 
