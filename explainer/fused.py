@@ -4,6 +4,8 @@ Saliency that is read from a forward pass should not be felt beside it. PyTorch'
 times; this reads them once. It is compiled at its first use, once a machine, which takes half a minute.
 """
 
+import os
+import sysconfig
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -27,12 +29,21 @@ def kernel() -> ModuleType:
     from torch.utils.cpp_extension import load
 
     flags = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = search_path()
     try:
         return load("explainer_fused", [str(SOURCE)], extra_cflags=flags, extra_ldflags=["-fopenmp"])
     except (RuntimeError, OSError, ImportError) as error:
         lines = str(error).strip().splitlines()
         reason = next((line for line in lines if "error" in line and "Error building" not in line), lines[0])
         raise InputError(f"fused needs a C++ compiler and ninja, leave it out without them: {reason}") from error
+    finally:
+        os.environ["PATH"] = before
+
+
+def search_path() -> str:
+    """Where programs are looked for: first beside the Python that runs, where pip puts ninja."""
+    return os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
 
 
 def smoe_scale(activation: Tensor) -> tuple[Tensor, float]:

@@ -10,7 +10,8 @@ from explainer.attribution import SMOE
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 
-compiled = pytest.mark.skipif(not (shutil.which("c++") and shutil.which("ninja")), reason="no C++ compiler or ninja")
+found = [shutil.which(program, path=fused.search_path()) for program in ("c++", "ninja")]
+compiled = pytest.mark.skipif(not all(found), reason="no C++ compiler or ninja")
 
 
 @compiled
