@@ -5,7 +5,8 @@ which others it was computed with.
 """
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from explainer.networks import Explanandum
 Score = Literal["log_odds", "probability", "log_probability", "logit"]
 SHOW_FROM = 20
 """Loops of at least so many steps have a progress bar."""
+BARS: ContextVar[bool] = ContextVar("BARS", default=True)
+"""Whether methods show progress bars of their own."""
 
 
 class Explained(NamedTuple):
@@ -181,8 +184,23 @@ def steps(count: int, title: str) -> Iterator[int]:
         [0, 1, 2]
     """
     console = Console(stderr=True)
-    hidden = count < SHOW_FROM or not console.is_terminal
+    hidden = count < SHOW_FROM or not console.is_terminal or not BARS.get()
     return iter(track(range(count), title, console=console, transient=True, disable=hidden))
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """While open, methods show no progress bars: the harness shows its own.
+
+    Example:
+        >>> with no_bars(): BARS.get()
+        False
+    """
+    token = BARS.set(False)
+    try:
+        yield
+    finally:
+        BARS.reset(token)
 
 
 def positive(method: object, **values: float) -> None:

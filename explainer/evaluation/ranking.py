@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from explainer.attribution import Attribution
+from explainer.attribution.perturbing import no_bars
 from explainer.data import ImageDataModule, ImageDataset
 from explainer.data.base import Split
 from explainer.data.ranks import Ranks, levels
@@ -60,7 +61,8 @@ def rank_data_set(
         for image, labels in loader:
             start = time.perf_counter()
             image, labels = image.to(device), labels.to(device)
-            maps = method.target_mask(explanandum, image, labels if target == "label" else said(explanandum, image))
+            with no_bars():
+                maps = method.target_mask(explanandum, image, labels if target == "label" else said(explanandum, image))
             found = levels(maps.cpu())
             ranks.write(done, found, time.perf_counter() - start)
             done += len(image)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from explainer.attribution import Attribution
+from explainer.attribution.perturbing import no_bars
 from explainer.data import VOID, Batch
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.store import Store
@@ -56,7 +57,7 @@ def evaluate(
     explanandum.to(device)
     warm: set[str] = set()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    with Progress(*columns) as progress, no_bars():
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
             known = annotated(batch)
