@@ -11,6 +11,9 @@ from explainer.evaluation.runner import TRUTH, make_mask
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
 
+WIDEST = 9
+"""Pictures beside one another."""
+
 
 def method_gallery(
     explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch, kept: KeptMasks | None = None
@@ -24,13 +27,15 @@ def method_gallery(
         kept: Masks that are there already.
 
     Returns:
-        The picture: a row an image, with the labels and the classifier's probabilities under it.
+        The picture: a row an image, with the labels and the classifier's probabilities under it; several rows an image
+        when there are many methods.
     """
     shown = [name for name, method in methods.items() if not isinstance(method, Constant)]
     names = shown if batch.segmentation is None else [TRUTH, *shown]
     masks = {name: found(explanandum, name, methods.get(name), batch, kept) for name in names}
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
+    many = len(names) > WIDEST
     rows = []
     for n in range(len(batch.id)):
         present = batch.labels[n].nonzero().flatten().tolist()[:3]
@@ -38,9 +43,9 @@ def method_gallery(
         row = [Tile(to_pil(batch.image[n]), said or "no label")]
         for name in names:
             mask = masks[name][n]
-            row.append(Tile(overlay(batch.image[n], mask), f"area {mask.mean():.2f}"))
-        rows.append(row)
-    return gallery(rows, header=["image", *names])
+            row.append(Tile(overlay(batch.image[n], mask), name if many else f"area {mask.mean():.2f}"))
+        rows += [row[start : start + WIDEST] for start in range(0, len(row), WIDEST)] if many else [row]
+    return gallery(rows, header=() if many else ["image", *names])
 
 
 def found(
