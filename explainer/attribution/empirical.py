@@ -7,9 +7,10 @@ cell that was once zeroed comes back under a multiplicative update: here it star
 at the start are not given either.
 
 Read literally, the cells' values are shown to the classifier, so that the image darkens with every step that a cell
-stays, and the last mask is the answer. On photographs that lies between a random map and a centred box on insertion, and
-below both on deletion (the README has the numbers). By default cells are therefore shown as they are, on or off, and the answer is how the classifier's probability goes
-together with each cell over all steps; `dim` and `result` give Algorithm 1 back.
+stays, and the last mask is the answer. On photographs that lies between a random map and a centred box on insertion,
+and below both on deletion (the README has the numbers). By default cells are therefore shown as they are, on or off,
+and the answer is how the classifier's probability goes together with each cell over all steps; `dim` and `result` give
+Algorithm 1 back.
 """
 
 from typing import Literal, NamedTuple
