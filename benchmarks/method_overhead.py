@@ -16,13 +16,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", default="explainer.networks.lite.efficientnet_lite0")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=16, help="composites at once")
     parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=40, help="of a search; blurring is done once")
+    parser.add_argument("--part", choices=("overhead", "batches", "both"), default="both")
     options = parser.parse_args()
     explanandum = Explanandum(options.network, multilabel=False).to(options.device)
-    image = torch.rand(options.images, 3, 224, 224, device=options.device)
-    target = torch.zeros(options.images, dtype=torch.long, device=options.device)
+    image = torch.rand(max(options.images, options.batch), 3, 224, 224, device=options.device)
+    target = torch.zeros(len(image), dtype=torch.long, device=options.device)
     composites = torch.rand(options.batch, 3, 224, 224, device=options.device)
 
     @torch.no_grad()
@@ -36,27 +38,27 @@ def main() -> None:
             torch.autograd.grad(explanandum(leaf)[:, 0].sum(), leaf)
 
     size = {"batch_size": options.batch}
-    masks, steps = 4 * options.batch, 4
-    samples = max(1, options.batch // 2)
+    steps = options.steps
+    half, eight = max(1, options.batch // 2), min(8, options.batch)
     cases = {
-        "RISE": (RISE(masks, **size), 1, lambda: forward(4)),
-        "FIDO": (FIDO(samples, steps=steps, **size), 2, lambda: both(steps)),
-        "BBMP": (BBMP(steps=steps, **size), 8, lambda: both(steps, 8)),
-        "extremal perturbations": (ExtremalPerturbation((0.05, 0.1), steps=steps, **size), 8, lambda: both(steps)),
+        "RISE": (RISE(steps * options.batch, **size), 1, lambda: forward(steps)),
+        "FIDO": (FIDO(half, steps=steps, **size), 2, lambda: both(steps)),
+        "BBMP": (BBMP(steps=steps, **size), eight, lambda: both(steps, eight)),
+        "extremal perturbations": (ExtremalPerturbation((0.05, 0.1), steps=steps, **size), half, lambda: both(steps)),
     }
-    for name, (method, count, bare) in cases.items():
-        count = min(count, options.images)
+    for name, (method, count, bare) in cases.items() if options.part != "batches" else ():
         ours, theirs, ratio = compare(
             lambda m=method, n=count: m(explanandum, image[:n], target[:n]), bare, options.pairs, options.device
         )
         print(f"{name}: {ours:.3f} s, bare passes {theirs:.3f} s, ratio {ratio:.3f}")
+    image, target = image[: options.images], target[: options.images]
     searches = {
         "FIDO": FIDO(4, steps=3, **size), "BBMP": BBMP(steps=3, **size),
         "iGOS++": IGOS(iterations=1, integrated=4, **size),
         "extremal perturbations": ExtremalPerturbation((0.05, 0.1), steps=3, **size),
         "empirical masks": EmpiricalMask(8, **size),
     }  # fmt: skip
-    for name, method in searches.items():
+    for name, method in searches.items() if options.part != "overhead" else ():
         ours, theirs, ratio = compare(
             lambda m=method: m(explanandum, image, target),
             lambda m=method: [m(explanandum, image[n : n + 1], target[n : n + 1]) for n in range(len(image))],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
@@ -65,15 +65,17 @@ class ExplainerCLI(LightningCLI):
 
     Args:
         args: Command-line arguments; None takes the process's.
-        train: How to train the explanandum when its checkpoint is missing; None leaves out model and Trainer, of which
-            an evaluation has no need.
+        train: How to train what the config needs and is missing: the explanandum, or a method's Explainer.
+            With None what is missing is an error.
+        evaluating: Leave out model and Trainer, of which an evaluation has no need.
     """
 
     def __init__(
-        self, args: Sequence[str] | None = None, train: Callable[[Sequence[str]], object] | None = None
+        self, args: Sequence[str] | None = None, train: Callable[[Sequence[str]], object] | None = None,
+        evaluating: bool = False,
     ) -> None:  # fmt: skip
         self.arguments = list(sys.argv[1:] if args is None else args)
-        self.train, self.evaluating = train, train is None
+        self.train, self.evaluating = train, evaluating
         super().__init__(
             SaliencyModule, ImageDataModule, run=False, args=self.arguments, subclass_mode_model=True,
             subclass_mode_data=True, auto_configure_optimizers=False, save_config_callback=None,
@@ -125,20 +127,22 @@ class ExplainerCLI(LightningCLI):
         return RUNS / self.name
 
     def before_instantiate_classes(self) -> None:
-        """Train the explanandum first, when its checkpoint is missing."""
-        if self.train is None or not self.config.explanandum_config:
-            return
-        if self.config.retraining.methods or self.config.layer_retraining.statistics:
-            return  # the config is a grid's: evaluate.py trains what its cells need
-        name = Path(self.config.explanandum_config).stem
-        checkpoint = CHECKPOINTS / f"{name}.ckpt"
-        if not checkpoint.is_file():
-            config = find_config(self.config.explanandum_config)
-            rank_zero_info(f"{checkpoint} is missing: training the explanandum first ({name})")
-            self.train(["--config", config, *forwarded(self.arguments, name)])
+        """Train first what is missing: the explanandum, or in an evaluation the Explainers among its methods."""
+        config = self.config
+        if self.evaluating:
+            for path in explainers(config.evaluation.methods, config.retraining.methods):
+                if not path.is_file() and (CONFIGS / f"{path.stem}.yaml").is_file():
+                    self._train_first(path, f"{path.stem}.yaml", "a method")
+        elif config.explanandum_config and not (config.retraining.methods or config.layer_retraining.statistics):
+            self._train_first(CHECKPOINTS / f"{Path(config.explanandum_config).stem}.ckpt", config.explanandum_config)
+
+    def _train_first(self, checkpoint: Path, config: str, what: str = "the explanandum") -> None:
+        if self.train and not checkpoint.is_file():
+            rank_zero_info(f"{checkpoint} is missing: training {what} first ({checkpoint.stem})")
+            self.train(["--config", find_config(config), *forwarded(self.arguments, checkpoint.stem)])
             self._set_seed()
         if not checkpoint.is_file():
-            raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train it with --config {name}.yaml")
+            raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train {checkpoint.stem}.yaml first")
 
     def instantiate_classes(self) -> None:
         """Build; evaluate.py needs the data and its own settings only."""
@@ -155,10 +159,15 @@ class ExplainerCLI(LightningCLI):
             self.datamodule, self.evaluation, self.retraining = built.data, built.evaluation, built.retraining
             self.layer_retraining = built.layer_retraining
             return
+        whole, self.config = self.config, self.config.clone()
+        for key in ("evaluation", "retraining"):  # their methods may need checkpoints that a training does not
+            self.config.pop(key, None)
         try:
             super().instantiate_classes()
         except ValueError as error:  # jsonargparse's own words around what a constructor said
             raise input_error(error) or error from error
+        finally:
+            self.config = whole
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The Trainer, with the run's folder, logger, progress bar and checkpoints."""
@@ -175,6 +184,21 @@ class ExplainerCLI(LightningCLI):
         bar = [] if self.config.trainer.enable_progress_bar is False else [RichProgressBar(leave=True)]
         self.trainer_defaults = {"callbacks": bar + ([] if quick else [best])}
         return super().instantiate_trainer(**settings, **kwargs)
+
+
+def explainers(*groups: dict[str, Namespace] | None) -> list[Path]:
+    """The checkpoints of the Explainers among some methods, as a config names them.
+
+    Args:
+        groups: Name → class_path and init_args, or None.
+
+    Example:
+        >>> method = Namespace(class_path="a.Explainer", init_args=Namespace(checkpoint="checkpoints/b.ckpt"))
+        >>> explainers(None, {"Ours": method})
+        [PosixPath('checkpoints/b.ckpt')]
+    """
+    named = [method for group in groups for method in (group or {}).values() if method.get("init_args")]
+    return [Path(m.init_args.checkpoint) for m in named if m.class_path.split(".")[-1] == "Explainer"]
 
 
 def input_error(error: BaseException | None) -> InputError | None:

@@ -26,7 +26,7 @@ from explainer.layer_retraining import retrain_layers
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
 from explainer.retraining import retrain
-from explainer.training import quieten
+from explainer.training import quieten, train
 from explainer.version import __version__
 
 
@@ -43,7 +43,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         InputError: Something given cannot be used.
     """
     quieten()
-    cli = ExplainerCLI(args)
+    cli = ExplainerCLI(args, train, evaluating=True)
     if cli.retraining.methods:
         return retrain(cli, trusted(cli.config))
     if cli.layer_retraining.statistics:
@@ -57,14 +57,14 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
     dataset = data.split(settings.split)
     count = min(len(dataset), settings.limit or len(dataset))
-    places = [i * len(dataset) // count for i in range(count)]
+    places = [(2 * i + 1) * len(dataset) // (2 * count) for i in range(count)]  # the middle of each stretch
     facts = {
         "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()),
         "split": settings.split, "images": count, "void": settings.void, "version": __version__,
         "methods": settings_of(methods),
     }  # fmt: skip
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
-    facts |= {"spread": True} if count < len(dataset) else {}
+    facts |= {"spread": "middles"} if count < len(dataset) else {}
     out = Path(settings.out or RESULTS / cli.name)
     store = Store(out, facts)
     loader = DataLoader(Subset(dataset, places), data.batch_size, collate_fn=collate, num_workers=data.num_workers)

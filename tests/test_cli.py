@@ -85,7 +85,7 @@ def test_what_goes_on_to_the_explanandums_run():
 
 def test_quick_run_without_the_classifier_says_so():
     classifier_config()
-    with pytest.raises(InputError, match="fast_dev_run leaves none; train it with --config tiny_classifier"):
+    with pytest.raises(InputError, match="fast_dev_run leaves none; train tiny_classifier.yaml first"):
         train(["--config", explainer_config(), "--trainer.fast_dev_run=true"])
 
 
@@ -164,7 +164,7 @@ def test_methods_from_the_command_line():
 
 
 def test_the_name_of_a_run():
-    assert ExplainerCLI(["--config", classifier_config(), "--name", "mine"]).folder.name == "mine"
+    assert ExplainerCLI(["--config", classifier_config(), "--name", "mine"], evaluating=True).folder.name == "mine"
 
 
 def test_own_images_without_classes_of_the_checkpoint(tmp_path):

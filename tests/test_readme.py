@@ -53,7 +53,7 @@ def test_make_targets_exist():
 @pytest.mark.parametrize("arguments", commands("python train.py") + commands("python evaluate.py"), ids=" ".join)
 def test_commands_are_understood(here, arguments):
     if "--help" not in arguments:
-        assert ExplainerCLI(arguments).config.model.class_path.startswith("explainer.modules.")
+        assert ExplainerCLI(arguments, evaluating=True).config.model.class_path.startswith("explainer.modules.")
 
 
 def test_files_and_configs_exist():

@@ -7,11 +7,13 @@ import pytest
 import trees
 import yaml
 
+from explainer.cli import ExplainerCLI
 from explainer.commands import evaluate
 from explainer.data import Shapes
 from explainer.errors import InputError
 from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
+from explainer.training import train
 
 NETWORK = {"network": "explainer.networks.small.small_cnn", "network_args": {"width": 4}}
 ADAM = {"class_path": "torch.optim.Adam", "init_args": {"lr": 3e-3}}
@@ -41,6 +43,30 @@ def grid(folder, **options):
     methods = {"SMOE": {"class_path": "SMOE"}, "Random": {"class_path": "Random"}}
     settings = {"methods": methods, "fractions": [0.1, 0.5], "seeds": [0], "modes": ["keep", "remove"]}
     return config(folder, "small_roar", explanandum_config="small_classifier.yaml", retraining=settings | options)
+
+
+def test_an_explainer_among_the_methods_is_trained_first(here):
+    """The published grid of Fashion-MNIST: its Explainer has a config, so a missing checkpoint is no error."""
+    asked = []
+    arguments = ["--config", "fashion_mnist_small_roar.yaml", "--data.init_args.root", str(here / "fashion")]
+    with pytest.raises(InputError, match=r"no checkpoints/fashion_mnist_small\.ckpt"):  # nothing was trained here
+        ExplainerCLI(arguments, asked.append, evaluating=True)
+    (training,) = asked
+    assert training[1].endswith("configs/fashion_mnist_small.yaml")
+    assert training[2:] == arguments[2:]
+
+
+def test_an_explainer_without_a_config_must_be_there(here):
+    lost = {"class_path": "Explainer", "init_args": {"checkpoint": "checkpoints/lost.ckpt"}}
+    name = grid(here, methods={"Lost": lost})
+    with pytest.raises(InputError, match=r"checkpoints/lost\.ckpt"):
+        evaluate(["--config", name])
+
+
+def test_a_training_does_not_need_the_methods_of_the_grid(here):
+    lost = {"class_path": "Explainer", "init_args": {"checkpoint": "checkpoints/lost.ckpt"}}
+    cli = train(["--config", grid(here, methods={"Lost": lost}), "--trainer.fast_dev_run=true"])
+    assert cli.config.retraining.methods["Lost"].init_args.checkpoint == "checkpoints/lost.ckpt"
 
 
 def test_a_grid_is_run_shown_and_not_run_twice(here, capsys):

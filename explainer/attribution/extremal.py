@@ -100,18 +100,18 @@ class BlurredScore(MaskedScore):
         self, pyramid: Tensor, explanandum: Explanandum, image: Tensor, target: Tensor, kind: Score, batch_size: int
     ) -> None:
         super().__init__(explanandum, image, target, None, kind, batch_size)
-        self.pyramid, self.mirrored = pyramid, False
+        self.levels, self.mirrored = pyramid.shape[1], False
+        below, step = pyramid[:, :-1], pyramid.diff(dim=1)
+        self.table = torch.cat([below, step], 2).permute(0, 1, 3, 4, 2).flatten(0, 3)  # a row: a pixel at a level
 
     def look(self, owner: Tensor, mask: Tensor, fill: Tensor | None) -> Tensor:
         """Each pixel is a mixture of the two levels next to its mask value."""
-        levels = self.pyramid.shape[1]
-        place = mask * (levels - 1)
-        lower = place.detach().floor().clamp(0, levels - 2)
-        picture = self.image[0].numel()
-        pixel = torch.arange(picture, device=mask.device).view(1, *self.image.shape[1:])
-        index = (owner.view(-1, 1, 1, 1) * levels + lower.long()) * picture + pixel
-        below, above = self.pyramid.take(index), self.pyramid.take(index + picture)
-        seen = below + (place - lower) * (above - below)
+        place = mask * (self.levels - 1)
+        lower = place.detach().floor().clamp(0, self.levels - 2)
+        pixel = torch.arange(mask[0].numel(), device=mask.device).view_as(mask[0])
+        level = owner.view(-1, 1, 1, 1) * (self.levels - 1) + lower.long()
+        rows = F.embedding((level * mask[0].numel() + pixel)[:, 0], self.table).permute(0, 3, 1, 2).contiguous()
+        seen = torch.addcmul(rows[:, :3], rows[:, 3:], place - lower)
         return seen.flip(-1) if self.mirrored else seen
 
 

@@ -36,6 +36,9 @@ ORIGINAL, TRUTH = "Original image", "Ground truth"
 NO_MATTER = ("batch_size", "fused")
 """Arguments of methods that change how fast a map comes, and not the map."""
 
+SET_UP = 5.0
+"""Seconds: of a first call that takes longer, set-up is a small part."""
+
 
 def evaluate(
     explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
@@ -67,11 +70,9 @@ def evaluate(
                     continue
                 here = to_device(some, device)
                 progress.update(task, description=name)
-                if name in methods and name not in warm:  # the first call pays for set-up that no image needs
-                    one_class = torch.eye(len(here.labels[0]), device=device)[:1]
-                    methods[name].target_mask(explanandum, here.image[:1], one_class)
-                    warm.add(name)
-                store.append(score(explanandum, name, methods.get(name), here, void, curve_steps, kept))
+                cold = name not in warm
+                warm.add(name)
+                store.append(score(explanandum, name, methods.get(name), here, void, curve_steps, kept, cold))
             progress.advance(task, len(batch.id))
 
 
@@ -98,6 +99,7 @@ def score(
     void: Void,
     curve_steps: int = 0,
     kept_masks: KeptMasks | None = None,
+    cold: bool = False,
 ) -> list[dict[str, Any]]:
     """The rows of one method for one batch.
 
@@ -109,6 +111,7 @@ def score(
         void: As in `truth_and_weight`.
         curve_steps: Of the insertion and deletion curves of images with one label; 0: none.
         kept_masks: Where masks are kept for pictures.
+        cold: The method was not called before: where set-up could count, it is called again and that is timed.
 
     Returns:
         A row an image, in plain values; None where a score is not defined.
@@ -118,6 +121,8 @@ def score(
             said = predictions(explanandum, explanandum(batch.image), batch.labels)
         return [{"id": i, "method": name, "kept": kept} for i, kept in zip(batch.id, said, strict=True)]
     mask, seconds = timed(lambda: make_mask(explanandum, method, batch, void), batch.image.device)
+    if cold and seconds < SET_UP:
+        mask, seconds = timed(lambda: make_mask(explanandum, method, batch, void), batch.image.device)
     if kept_masks is not None:
         kept_masks.add(name, batch.id, mask)
     values: dict[str, Tensor] = {"area": mask.mean((1, 2, 3))}
