@@ -57,14 +57,15 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
     dataset = data.split(settings.split)
     count = min(len(dataset), settings.limit or len(dataset))
-    places = [(2 * i + 1) * len(dataset) // (2 * count) for i in range(count)]  # the middle of each stretch
+    places = [(i * len(dataset) // count + settings.offset) % len(dataset) for i in range(count)]
     facts = {
         "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()),
         "split": settings.split, "images": count, "void": settings.void, "version": __version__,
         "methods": settings_of(methods),
     }  # fmt: skip
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
-    facts |= {"spread": "middles"} if count < len(dataset) else {}
+    facts |= {"spread": True} if count < len(dataset) else {}
+    facts |= {"offset": settings.offset} if settings.offset else {}
     out = Path(settings.out or RESULTS / cli.name)
     store = Store(out, facts)
     loader = DataLoader(Subset(dataset, places), data.batch_size, collate_fn=collate, num_workers=data.num_workers)

@@ -14,6 +14,7 @@ class Evaluation:
             masks 0, 0.5 and 1, a centred box) and Grad-CAM.
         split: Of the data set.
         limit: At most so many images, evenly spread over the split; None takes all.
+        offset: Take the images that come so many places later: others than without.
         out: Folder of the results; None is results/<name of the run>.
         void: Whether pixels of the annotation's void border are left out or count as object (as the published
             Explainer code had it).
@@ -29,13 +30,13 @@ class Evaluation:
     def __init__(
         self, methods: dict[str, Attribution] | None = None, split: Literal["train", "val", "test"] = "test",
         limit: int | None = None, out: str | None = None, void: Literal["ignore", "object"] = "ignore",
-        gallery: int = 8, device: str = "auto", curve_steps: int = 0, as_it_is: bool = False,
+        gallery: int = 8, device: str = "auto", curve_steps: int = 0, as_it_is: bool = False, offset: int = 0,
     ) -> None:  # fmt: skip
         if curve_steps < 0:
             raise InputError(f"evaluation.curve_steps must be at least 0, got {curve_steps}")
         self.curve_steps, self.as_it_is = curve_steps, as_it_is
         self.methods, self.split, self.limit, self.out = methods, split, limit, out
-        self.void, self.gallery, self.device = void, gallery, device
+        self.void, self.gallery, self.device, self.offset = void, gallery, device, offset
 
 
 class Retraining:
