@@ -1,5 +1,6 @@
 """What a person meets on the command line when something given cannot be used: one line that says what to do."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -161,6 +162,19 @@ def test_methods_from_the_command_line():
     content = evaluate(["--config", explainer_config(), "--ckpt_path", path, "--evaluation.limit=2",
                         "--evaluation.methods", methods, "--evaluation.gallery=0"])  # fmt: skip
     assert set(content["results"]) == {"Original image", "Ground truth", "Explainer", "Half"}
+
+
+def test_an_offset_takes_other_images(tmp_path):
+    path = checkpoint("e", save_explainer, image_size=32)
+    seen = []
+    for offset in (0, 1):
+        out = tmp_path / str(offset)
+        evaluate(["--config", explainer_config(), "--ckpt_path", path, "--evaluation.limit=2", "--evaluation.methods={}",
+                  "--evaluation.gallery=0", f"--evaluation.offset={offset}", f"--evaluation.out={out}"])  # fmt: skip
+        rows = (out / "rows.jsonl").read_text().splitlines()[1:]
+        seen.append({json.loads(row)["id"] for row in rows})
+    assert len(seen[0]) == len(seen[1]) == 2
+    assert not seen[0] & seen[1]
 
 
 def test_the_name_of_a_run():
