@@ -86,7 +86,7 @@ def test_what_goes_on_to_the_explanandums_run():
 
 def test_quick_run_without_the_classifier_says_so():
     classifier_config()
-    with pytest.raises(InputError, match="fast_dev_run leaves none; train tiny_classifier.yaml first"):
+    with pytest.raises(InputError, match=r"fast_dev_run leaves none; train tiny_classifier\.yaml first"):
         train(["--config", explainer_config(), "--trainer.fast_dev_run=true"])
 
 
@@ -169,8 +169,8 @@ def test_an_offset_takes_other_images(tmp_path):
     seen = []
     for offset in (0, 1):
         out = tmp_path / str(offset)
-        evaluate(["--config", explainer_config(), "--ckpt_path", path, "--evaluation.limit=2", "--evaluation.methods={}",
-                  "--evaluation.gallery=0", f"--evaluation.offset={offset}", f"--evaluation.out={out}"])  # fmt: skip
+        evaluate(["--config", explainer_config(), "--ckpt_path", path, "--evaluation.limit=2",
+                  "--evaluation.methods={}", "--evaluation.gallery=0", f"--evaluation.offset={offset}", f"--evaluation.out={out}"])  # fmt: skip
         rows = (out / "rows.jsonl").read_text().splitlines()[1:]
         seen.append({json.loads(row)["id"] for row in rows})
     assert len(seen[0]) == len(seen[1]) == 2
