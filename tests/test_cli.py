@@ -166,11 +166,12 @@ def test_methods_from_the_command_line():
 
 def test_an_offset_takes_other_images(tmp_path):
     path = checkpoint("e", save_explainer, image_size=32)
+    quick = ["--evaluation.limit=2", "--evaluation.methods={}", "--evaluation.gallery=0"]
     seen = []
     for offset in (0, 1):
         out = tmp_path / str(offset)
-        evaluate(["--config", explainer_config(), "--ckpt_path", path, "--evaluation.limit=2",
-                  "--evaluation.methods={}", "--evaluation.gallery=0", f"--evaluation.offset={offset}", f"--evaluation.out={out}"])  # fmt: skip
+        more = [f"--evaluation.offset={offset}", f"--evaluation.out={out}"]
+        evaluate(["--config", explainer_config(), "--ckpt_path", path, *quick, *more])
         rows = (out / "rows.jsonl").read_text().splitlines()[1:]
         seen.append({json.loads(row)["id"] for row in rows})
     assert len(seen[0]) == len(seen[1]) == 2
