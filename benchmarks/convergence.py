@@ -13,7 +13,7 @@ from explainer.attribution import RISE, EmpiricalMask
 from explainer.data import Batch
 from explainer.evaluation.runner import curves
 
-BUDGETS = (25, 50, 100, 200, 400, 800)
+BUDGETS = (25, 50, 100, 200, 400)
 
 
 def main() -> None:
@@ -25,8 +25,7 @@ def main() -> None:
     explanandum, image, target = load(options.images, options.count)
     batch = Batch(image, torch.nn.functional.one_hot(target, explanandum.num_classes).float(), [""] * len(image), None)
     families = {
-        "RISE, 7×7": lambda n: RISE(n),
-        "RISE, 8×8": lambda n: RISE(n, grid=8),
+        "RISE": lambda n: RISE(n),
         "empirical, cells and covariance": lambda n: EmpiricalMask(n),
         "empirical, as in the paper": lambda n: EmpiricalMask(n, dim=True, result="last"),
         "empirical, as on the poster": lambda n: EmpiricalMask(n, dim=True, result="last", update="poster"),
