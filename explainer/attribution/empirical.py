@@ -101,7 +101,7 @@ class EmpiricalMask(Attribution):
     """Cells that are on when the classifier is sure, by an exchange of cells that its probability drives; no gradients.
 
     Args:
-        iterations: N.
+        iterations: N, of all chains together.
         grid: Cells a side.
         eta: η, the weight of the regulariser; it counts with the sum of squared differences over the grid.
         update: Of the "paper" or of the "poster".
@@ -110,6 +110,7 @@ class EmpiricalMask(Attribution):
         result: The "covariance" of a cell with the probability over all steps; the "mean" of the cell, weighted by the
             probability; or the "last" mask, as in Algorithm 1.
         infill: What covers the rest; None is the explanandum's mean colour.
+        chains: Searches from different starts, all in one batch, whose steps count together; 1 in the paper.
         seed: Of the exchange, which is the same for every image.
         batch_size: At most so many images at once.
     """
@@ -117,14 +118,14 @@ class EmpiricalMask(Attribution):
     def __init__(
         self, iterations: int = 1000, grid: int = 8, eta: float = 1e-3, update: Update = "paper", density: float = 0.5,
         dim: bool = False, result: Literal["covariance", "mean", "last"] = "covariance", infill: Infill | None = None,
-        seed: int = 0, batch_size: int = 16,
+        chains: int = 1, seed: int = 0, batch_size: int = 16,
     ) -> None:  # fmt: skip
-        positive(self, iterations=iterations, grid=grid, batch_size=batch_size)
+        positive(self, iterations=iterations, grid=grid, chains=chains, batch_size=batch_size)
         if not 0 < density <= 1:
             raise InputError(f"attribution EmpiricalMask: density must lie in (0, 1], got {density}")
         self.iterations, self.grid, self.eta, self.update = iterations, grid, eta, update
         self.density, self.dim, self.result, self.infill = density, dim, result, infill
-        self.seed, self.batch_size = seed, batch_size
+        self.chains, self.seed, self.batch_size = chains, seed, batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W); at least 0 unless it is a covariance."""
@@ -132,31 +133,36 @@ class EmpiricalMask(Attribution):
 
     @torch.no_grad()
     def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
-        """The map, with the history of "probability", its "change", and the mask's "variation"."""
-        size, shape = (image.shape[-2], image.shape[-1]), (1, 1, self.grid, self.grid)
+        """The map, with the history of "probability", its "change", and the mask's "variation", means over chains."""
+        size, chains, count = (image.shape[-2], image.shape[-1]), self.chains, len(image)
         generator = torch.Generator(image.device).manual_seed(self.seed)
         scorer = MaskedScore(explanandum, image, target, self.infill, "probability", self.batch_size, generator)
 
-        def keys() -> Tensor:
-            return torch.rand(shape, generator=generator, device=image.device)
+        def keys() -> Tensor:  # the same for every image
+            drawn = torch.rand(chains, 1, 1, self.grid, self.grid, generator=generator, device=image.device)
+            return drawn.expand(-1, count, -1, -1, -1).flatten(0, 1)
 
-        on = (keys() < self.density).expand(len(image), -1, -1, -1)
-        nothing = image.new_zeros(len(image))
+        on = keys() < self.density
+        nothing = image.new_zeros(len(on))
         state = State(on.to(image.dtype), on, nothing, squared_differences(on.to(image.dtype)))
         weighted, often, total = torch.zeros_like(state.mask), torch.zeros_like(state.mask), nothing.view(-1, 1, 1, 1)
         history: dict[str, list[Tensor]] = {"probability": [], "change": [], "variation": []}
-        for _ in steps(self.iterations, "EmpiricalMask"):
+        rounds = -(-self.iterations // chains)
+        for _ in steps(rounds, "EmpiricalMask"):
             shown = state.mask if self.dim else state.on.to(image.dtype)
-            probability = scorer(upsampled(shown[None], size))[0]
+            probability = scorer(upsampled(shown.view(chains, count, *shown.shape[1:]), size)).flatten()
             share = probability.view(-1, 1, 1, 1)
             weighted, often, total = weighted + share * state.on, often + state.on, total + share
             change = (probability - state.probability).abs()
             state = advance(state, probability, (keys(), keys()), self.eta, self.update)
             for name, value in (("probability", probability), ("change", change), ("variation", state.variation)):
-                history[name].append(value)
+                history[name].append(value.view(chains, count).mean(0))
+        weighted, often, total, last = (
+            part.view(chains, count, *part.shape[1:]).mean(0) for part in (weighted, often, total, state.mask)
+        )
         grids = {
-            "covariance": (weighted - often * total / self.iterations) / self.iterations,
-            "mean": weighted / total.clamp_min(1e-12), "last": state.mask,
+            "covariance": (weighted - often * total / rounds) / rounds, "mean": weighted / total.clamp_min(1e-12),
+            "last": last,
         }  # fmt: skip
         found = upsampled(grids[self.result][None], size)[0]
         return Explained(found, {name: torch.stack(values) for name, values in history.items()})
