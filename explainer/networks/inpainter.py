@@ -49,7 +49,7 @@ def visible(image: Tensor, known: Tensor) -> Tensor:
         known: (N, 1, H, W) of 0 and 1.
 
     Returns:
-        (N, 5, H, W): colours in [-1, 1] with zeros in the hole, ones (which tell the border from the padding), the hole.
+        (N, 5, H, W): colours in [-1, 1] with zeros in the hole; ones, which tell the border from padding; the hole.
 
     Example:
         >>> visible(torch.ones(1, 3, 1, 1), torch.zeros(1, 1, 1, 1)).flatten().tolist()
