@@ -11,6 +11,6 @@ from explainer.data.small_images import SmallImages
 from explainer.data.voc import VOC
 
 __all__ = [
-    "COCO", "VOC", "VOID", "Batch", "Degraded", "Folder", "ImageDataModule", "ImageDataset", "ImageNet", "ImageNetCrops",
-    "Sample", "Shapes", "SmallImages", "collate",
+    "COCO", "VOC", "VOID", "Batch", "Degraded", "Folder", "ImageDataModule", "ImageDataset", "ImageNet",
+    "ImageNetCrops", "Sample", "Shapes", "SmallImages", "collate",
 ]  # fmt: skip

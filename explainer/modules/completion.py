@@ -5,7 +5,7 @@ D. P. Kingma, M. Welling: Auto-Encoding Variational Bayes, ICLR 2014.
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
-from torch import Tensor, nn
+from torch import Tensor
 
 from explainer.adversarial import gaussian_surprise, kl_divergence
 from explainer.errors import InputError
@@ -38,15 +38,6 @@ class Completion(FillingModule):
         if deviation <= 0:
             raise InputError(f"Completion: deviation must be above 0, got {deviation}")
         self.deviation = deviation
-
-    @property
-    def watched(self) -> nn.Module:
-        """Encoder and decoder."""
-        return self.network
-
-    def watched_input(self, image: Tensor) -> Tensor:
-        """Images as they are, without a hole."""
-        return image
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
-from torch import Tensor, nn
+from torch import Tensor
 
 from explainer.adversarial import (
     Adversarial,
@@ -63,15 +63,6 @@ class Generation(GenerativeModule):
         if size is not None and size != network.image_size:
             raise InputError(f"the DCGAN makes images of {network.image_size}×{network.image_size}, the data's {size}")
         network.classes = classes if network.num_classes else ()
-
-    @property
-    def watched(self) -> nn.Module:
-        """The critic."""
-        return self.network.critic
-
-    def watched_input(self, image: Tensor) -> Tensor:
-        """Colours in [-1, 1]."""
-        return 2 * image - 1
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The generator's and the critic's."""

@@ -50,6 +50,14 @@ class GenerativeModule(SaliencyModule):
         """Classes of the data set, and the network's hyperparameters."""
         return {"classes": list(self.classes), "multilabel": self.multilabel, "network": self.network.spec}
 
+    @property
+    def watched(self) -> None:
+        """Nothing: activation statistics are of classifiers and of what looks at the same images."""
+
+    def watched_input(self, image: Tensor) -> Tensor:
+        """Not asked for."""
+        return image
+
     def draws(self, stage: str, index: int) -> torch.Generator:
         """The random numbers of one batch: the same after a resume, and the same for every validation."""
         epoch = self.current_epoch if stage == "train" else 0

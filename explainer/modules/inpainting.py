@@ -65,15 +65,6 @@ class Inpainting(FillingModule):
             "local": Critic(width=critic_width, stages=3, spectral=spectral),
         })  # fmt: skip
 
-    @property
-    def watched(self) -> nn.Module:
-        """The critic of whole images."""
-        return self.critics["global"]
-
-    def watched_input(self, image: Tensor) -> Tensor:
-        """Colours in [-1, 1]."""
-        return 2 * image - 1
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The generator's and the critics'."""
         return [self.optimizer(trainable([self.network])), self.critic_optimizer(trainable([self.critics]))]

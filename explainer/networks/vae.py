@@ -63,14 +63,12 @@ class CompletionVAE(Inpainter):
         )  # fmt: skip
         self.decoder = nn.Sequential(convolution(latent, wide), growing(wide, wide), decoder(wide, width))
 
-    def forward(
-        self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Completion:
+    def forward(self, image: Tensor, mask: Tensor, generator: torch.Generator | None = None) -> Completion:
         """Encode, draw, decode.
 
         Args:
             image: (N, 3, H, W) in [0, 1], H and W multiples of 8.
-            mask: (N, 1, H, W), 1 = keep; rounded. None keeps all.
+            mask: (N, 1, H, W), 1 = keep; rounded.
             generator: Of the code's noise, one draw an image; None decodes the mean.
 
         Returns:
@@ -79,7 +77,6 @@ class CompletionVAE(Inpainter):
         Raises:
             InputError: As `complete`.
         """
-        mask = torch.ones_like(image[:, :1]) if mask is None else mask
         self.check(image, mask)
         known = (mask > 0.5).to(image.dtype)
         mean, log_variance = self.encode(image, known)
