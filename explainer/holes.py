@@ -144,7 +144,7 @@ class Holes:
             >>> Holes().draw(4, (32, 32), torch.Generator().manual_seed(0)).unique().tolist()
             [0.0, 1.0]
         """
-        weights = torch.tensor(astuple(self))
+        weights = torch.tensor(astuple(self), dtype=torch.float32)
         kind = torch.multinomial(weights, count, replacement=True, generator=generator) if count else torch.zeros(0)
         masks = torch.ones(count, 1, *size)
         for number, make in enumerate((boxes, strokes, blotches)):

@@ -24,6 +24,7 @@ def convolution(inside: int, outside: int, kernel: int = 3, stride: int = 1, dil
         torch.Size([1, 8, 4, 4])
     """
     layer = nn.Conv2d(inside, outside, kernel, stride, padding=dilation * (kernel // 2), dilation=dilation)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # the default fades over so many layers
     return nn.Sequential(layer, nn.ELU())
 
 
@@ -59,7 +60,7 @@ def visible(image: Tensor, known: Tensor, guess: Tensor | None = None) -> Tensor
     # where(), not a product: whatever stands in the hole, a NaN too, has no influence
     colours = 2 * torch.where(known > 0, image, 0.5 if guess is None else guess) - 1
     seen = torch.cat([colours, torch.ones_like(known), 1 - known], 1)
-    return seen.contiguous(memory_format=torch.channels_last)  # a quarter less time on a CPU; goes on through all layers
+    return seen.contiguous(memory_format=torch.channels_last)  # saves a CPU a tenth of its time
 
 
 class Inpainter(nn.Module, ABC):
