@@ -142,3 +142,27 @@ def empirical_step(mask, on, before, variation, p, stay_keys, come_keys, eta, up
         for c in [*stay, *come]:
             new[c] += eta * v * mask[c]
     return np.clip(new, 0, 1), new_on, p, v
+
+
+def critic_loss(real, made, kind):  # hinge, or the Wasserstein distance
+    if kind == "hinge":
+        return np.mean([max(0.0, 1 - s) for s in real]) + np.mean([max(0.0, 1 + s) for s in made])
+    return np.mean(made) - np.mean(real)
+
+
+def hole_depth(mask):  # city-block distance to the nearest known pixel, one mask
+    known = np.argwhere(mask > 0.5)
+    far = sum(mask.shape)
+    out = np.zeros(mask.shape)
+    for i, j in np.ndindex(*mask.shape):
+        out[i, j] = min((abs(i - y) + abs(j - x) for y, x in known), default=far)
+    return out
+
+
+def discounted_reconstruction(made, image, mask, discount):
+    total = 0.0
+    for n in range(len(made)):
+        depth = hole_depth(mask[n, 0])
+        for c in range(made.shape[1]):
+            total += (discount**depth * np.abs(made[n, c] - image[n, c])).sum()
+    return total / made.size

@@ -2,7 +2,8 @@
 
 import torch
 
-from explainer.networks import Explanandum, Masker
+from explainer.networks import DCGAN, CompletionVAE, ContextualAttention, Explanandum, Masker
+from explainer.networks.averaging import Average
 
 CLASSES = ("cat", "dog", "cow")
 SMALL = {"network": "explainer.networks.small.small_cnn", "network_args": {"width": 4}}
@@ -29,6 +30,24 @@ def save_classifier(path, classes=CLASSES, multilabel=True, image_size=32):
     spec = {
         "version": "0", "kind": "classifier", "image_size": image_size, "classes": list(classes),
         "multilabel": multilabel, "explanandum": explanandum.spec,
+    }  # fmt: skip
+    torch.save({"explainer": spec, "state_dict": state}, path)
+    return str(path)
+
+
+def save_generative(path, kind="inpainter", classes=CLASSES, image_size=32, network=None):
+    """Of an "inpainter", a "vae" or a "generator"; the average differs from the network."""
+    if network is None and kind == "generator":
+        network = DCGAN(image_size, latent=8, width=4)
+    made = network or (CompletionVAE if kind == "vae" else ContextualAttention)(width=4, dilations=(1,))
+    average = Average(made.generator if kind == "generator" else made)
+    with torch.no_grad():
+        next(made.parameters()).add_(1.0)
+    state = {f"network.{k}": v for k, v in made.state_dict().items()}
+    state |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    spec = {
+        "version": "0", "kind": kind, "image_size": image_size, "classes": list(classes), "multilabel": True,
+        "network": made.spec,
     }  # fmt: skip
     torch.save({"explainer": spec, "state_dict": state}, path)
     return str(path)

@@ -16,6 +16,7 @@ from explainer.training import train
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree}
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
+GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
 NETWORK = "--model.init_args.explanandum.network"
 SMALL = [f"{NETWORK}=explainer.networks.small.small_cnn", "--model.init_args.explanandum.network_args={width: 4}"]
 
@@ -45,7 +46,7 @@ def test_classifiers_run(name, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS + GENERATIVE])
 def test_explainers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
@@ -62,6 +63,22 @@ def test_explainers_run(name, tmp_path, monkeypatch):
     before = {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")}
     train(["--config", name, *quick])
     assert {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")} == before  # a quick run leaves nothing
+
+
+@pytest.mark.parametrize("name", GENERATIVE)
+def test_generative_networks_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
+    if "explanandum_config" in config:
+        train(["--config", config["explanandum_config"], *SMALL, *small, "--trainer.max_epochs=1"])
+    small += ["--model.init_args.network.width=4", "--trainer.fast_dev_run=true", "--pictures.images=2"]
+    if "_vae" not in name:
+        small += ["--model.init_args.critic_steps=1"]
+    if "dcgan" in name:
+        small += ["--model.init_args.network.image_size=32"]
+    cli = train(["--config", name, *small])
+    assert cli.trainer.global_step == 1
+    assert not (tmp_path / "checkpoints" / name.replace(".yaml", ".ckpt")).exists()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,161 @@
+"""Losses of generative networks against oracles and closed forms; random holes."""
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from explainer import adversarial, holes
+from explainer.errors import InputError
+
+
+def test_hinge_and_wasserstein():
+    real, made = torch.randn(5, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
+    for kind in ("hinge", "wgan_gp"):
+        got = float(adversarial.critic_loss(real, made, kind))
+        assert got == pytest.approx(oracles.critic_loss(real.numpy(), made.numpy(), kind))
+    assert adversarial.critic_loss(torch.tensor([3.0]), torch.tensor([-3.0]), "hinge") == 0
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_penalty_of_a_linear_critic(masked):
+    """Its slope is its weight, wherever on the way; with a mask only what the weight has in the hole."""
+    weight = torch.randn(3, 4, 4, dtype=torch.float64, requires_grad=True)
+    real, made = torch.rand(2, 2, 3, 4, 4, dtype=torch.float64).unbind()
+    mask = torch.ones(2, 1, 4, 4, dtype=torch.float64)
+    mask[..., :2] = 0
+    seen = weight[..., :2] if masked else weight
+    got = adversarial.gradient_penalty(
+        lambda x: (x * weight).sum((1, 2, 3)), real, made, torch.rand(2).double(), mask if masked else None
+    )
+    expected = (seen.norm() - 1) ** 2
+    assert got.item() == pytest.approx(expected.item(), rel=1e-5)
+    (slope,) = torch.autograd.grad(got, weight)
+    (closed,) = torch.autograd.grad(expected, weight)
+    torch.testing.assert_close(slope, closed, rtol=1e-5, atol=1e-6)
+
+
+def test_penalty_is_taken_on_the_way():
+    real, made = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
+    square = lambda x: x.square().sum((1, 2, 3))  # noqa: E731  slope 2x
+    assert float(adversarial.gradient_penalty(square, real, made, torch.tensor([0.75]))) == pytest.approx(0.25)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_depth_of_a_hole(seed):
+    mask = (torch.rand(2, 1, 7, 9, generator=torch.Generator().manual_seed(seed)) < 0.15).float()
+    for got, one in zip(adversarial.hole_depth(mask), mask, strict=True):
+        np.testing.assert_allclose(got[0].numpy(), oracles.hole_depth(one[0].numpy()))
+
+
+def test_depth_of_a_box_is_the_distance_to_its_edge():
+    mask = torch.ones(1, 1, 9, 9)
+    mask[..., 2:7, 2:7] = 0
+    assert adversarial.hole_depth(mask)[0, 0, 4].tolist() == [0, 0, 1, 2, 3, 2, 1, 0, 0]
+    assert adversarial.hole_depth(torch.zeros(1, 1, 2, 3)).unique().tolist() == [5]
+
+
+def test_discounted_reconstruction():
+    made, image = torch.rand(2, 2, 3, 8, 8, dtype=torch.float64).unbind()
+    mask = holes.boxes(2, (8, 8), torch.Generator().manual_seed(0)).double()
+    got = float(adversarial.discounted_reconstruction(made, image, mask, 0.9))
+    assert got == pytest.approx(oracles.discounted_reconstruction(made.numpy(), image.numpy(), mask.numpy(), 0.9))
+    plain = float(adversarial.discounted_reconstruction(made, image, mask, 1.0))
+    assert plain == pytest.approx(float((made - image).abs().mean()))
+
+
+def test_error_in_the_hole():
+    image = torch.zeros(2, 3, 4, 4)
+    mask = torch.ones(2, 1, 4, 4)
+    mask[0, :, 0] = 0
+    made = torch.where(mask > 0, 0.9, 0.25).expand_as(image)
+    torch.testing.assert_close(adversarial.hole_error(made, image, mask), torch.tensor([0.25, 0.0]))
+
+
+def test_elbo_parts_against_torch_distributions():
+    mean, log_variance = torch.randn(2, 3, 4, dtype=torch.float64), torch.randn(2, 3, 4, dtype=torch.float64)
+    code = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    normal = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
+    expected = torch.distributions.kl_divergence(code, normal).sum((1, 2))
+    torch.testing.assert_close(adversarial.kl_divergence(mean, log_variance), expected)
+    made, image = torch.rand(2, 2, 3, 4, 4, dtype=torch.float64).unbind()
+    picture = torch.distributions.Normal(made, 0.1)
+    constant = picture.log_prob(made).sum((1, 2, 3))
+    expected = constant - picture.log_prob(image).sum((1, 2, 3))
+    torch.testing.assert_close(adversarial.gaussian_surprise(made, image, 0.1), expected)
+
+
+def test_losses_have_the_gradients_they_should():
+    def image():
+        return torch.rand(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    mask = holes.boxes(1, (4, 4), torch.Generator().manual_seed(0)).double()
+    above = torch.full((1, 3, 4, 4), 2.0, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda made: adversarial.discounted_reconstruction(made, above, mask, 0.9), (image(),)
+    )
+    assert torch.autograd.gradcheck(adversarial.kl_divergence, (image(), image()))
+
+
+def test_distance_and_diversity_of_sets():
+    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    shifted = adversarial.sliced_wasserstein(images, images + 0.5)
+    assert shifted > 5 * adversarial.sliced_wasserstein(images, images + 0.05) > 0
+    assert adversarial.sliced_wasserstein(images, images.flip(0)) == pytest.approx(0, abs=1e-6)  # sets have no order
+    one = images[:1].expand(8, -1, -1, -1)
+    assert adversarial.diversity(one) == 0
+    assert adversarial.diversity(images) == pytest.approx(1 / 3, abs=0.02)
+
+
+KINDS = {"boxes": holes.boxes, "strokes": holes.strokes, "blotches": holes.blotches}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_holes_are_masks_that_follow_their_seed(name):
+    make = KINDS[name]
+    state = torch.get_rng_state()
+    first, again, other = (make(16, (32, 40), torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == (16, 1, 32, 40)
+    assert set(first.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(state, torch.get_rng_state())
+    assert make(0, (32, 40), torch.Generator()).shape == (0, 1, 32, 40)
+
+
+def test_boxes_are_boxes_anywhere():
+    masks = holes.boxes(400, (40, 40), torch.Generator().manual_seed(0))[:, 0] == 0
+    for mask in masks[:40]:
+        rows, columns = mask.any(1), mask.any(0)
+        assert int(mask.sum()) == int(rows.sum()) * int(columns.sum())
+        assert 8 <= int(rows.sum()) <= 24
+    assert masks.any(0).all()
+
+
+def test_holes_are_drawn_as_often_as_their_weights_say():
+    only = holes.Holes(boxes=0, strokes=0, blotches=1).draw(8, (32, 32), torch.Generator().manual_seed(0))
+    boxed = sum(
+        int(m.sum()) == int(m.any(1).sum()) * int(m.any(0).sum())
+        for m in holes.Holes(1, 0, 1).draw(300, (32, 32), torch.Generator().manual_seed(0))[:, 0] == 0
+    )
+    assert ((only == 0).flatten(1).any(1) & (only == 1).flatten(1).any(1)).all()
+    assert 110 < boxed < 190
+
+
+@pytest.mark.parametrize("weights", [(0, 0, 0), (1, -1, 1)])
+def test_holes_of_no_weight(weights):
+    with pytest.raises(InputError, match="weights must not be negative, and one must be positive"):
+        holes.Holes(*weights)
+
+
+def test_the_window_holds_the_hole():
+    for seed in range(20):
+        mask = holes.boxes(1, (32, 32), torch.Generator().manual_seed(seed))
+        corner = holes.window(mask, (20, 20))
+        inside = holes.crop(mask, corner, (20, 20))
+        assert inside.shape == (1, 1, 20, 20)
+        assert int((inside == 0).sum()) == int((mask == 0).sum())
+    assert holes.window(torch.ones(1, 1, 8, 8), (4, 4)).tolist() == [[0, 0]]  # no hole
