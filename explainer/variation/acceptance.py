@@ -1,9 +1,9 @@
 r"""Which variations are alternate explanations, and how they differ from the image and from one another.
 
 S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020 (sections
-III-B and IV-F, Figures 5 to 8). The paper accepts those "for which the model prediction remains unaltered": of a softmax
-the most probable class; of sigmoids here the class that the box was made for, present from a probability of 0.5 on, or,
-stricter, all the classes present.
+III-B and IV-F, Figures 5 to 8). The paper accepts those "for which the model prediction remains unaltered": of a
+softmax the most probable class; of sigmoids here the class that the box was made for, present from a probability of 0.5
+on, or, stricter, all the classes present.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -78,8 +78,8 @@ def t_score(before: Tensor, after: Tensor) -> Tensor:
         (N,), at least 0, higher: they differ more; infinite between two different constants.
 
     Example:
-        >>> t_score(torch.tensor([0.0, 1.0]), torch.tensor([[0.0, 1.0], [1.0, 2.0]])).round(decimals=3).tolist()
-        [0.0, 1.414]
+        >>> t_score(torch.tensor([0.0, 1.0]), torch.tensor([[0.0, 1.0], [1.0, 2.0]])).square().round().tolist()
+        [0.0, 2.0]
     """
     a, b = before.double(), after.double()
     gap = (b.mean(1) - a.mean()).abs()

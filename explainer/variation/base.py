@@ -52,7 +52,7 @@ class Variation(ABC):
         """How often `tick` is called for one image: its share of a progress bar."""
         return 1
 
-    def check(self, classes: Sequence[str]) -> None:
+    def check(self, classes: Sequence[str]) -> None:  # noqa: B027  (most sources know no classes)
         """Refuse, before any work, a classifier with other classes than the source knows.
 
         Args:

@@ -152,4 +152,4 @@ def check_boxes(boxes: Tensor, size: tuple[int, int]) -> None:
         if x0 < 0 or y0 < 0 or x1 > size[1] or y1 > size[0]:
             raise InputError(f"{box} reaches out of the image of {size[0]}×{size[1]}")
         if (x1 - x0, y1 - y0) == (size[1], size[0]):
-            raise InputError(f"{box} covers the whole image, nothing around is known: raise the threshold, or shrink it")
+            raise InputError(f"{box} covers the whole image, nothing around is known: raise the threshold, or shrink")

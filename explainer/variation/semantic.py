@@ -2,8 +2,8 @@ r"""Semantic in-painting: codes of a generator whose images agree with what is k
 
 S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020 (section
 III-B, Eq. 1 to 3), after R. A. Yeh, C. Chen, T. Y. Lim, A. G. Schwing, M. Hasegawa-Johnson, M. N. Do: Semantic Image
-Inpainting with Deep Generative Models, CVPR 2017, whose settings stand in where the paper gives none (λ, steps, learning
-rate, codes clipped to [−1, 1]).
+Inpainting with Deep Generative Models, CVPR 2017, whose settings stand in where the paper gives none (λ, steps,
+learning rate, codes clipped to [−1, 1]).
 
 Departures. Eq. 1 weighs by 1 − R with R the complement of the box, convolved; taken literally that weighs the missing
 pixels most. Its factor is applied to the known pixels alone, as Yeh et al. do. The weighted errors are averaged, not
@@ -138,6 +138,7 @@ def search(
         >>> search(network, torch.zeros(2, 4), image, image[:, :1], steps=1).images.shape
         torch.Size([2, 3, 8, 8])
     """
+
     def objective(codes: Tensor) -> tuple[Tensor, Tensor]:
         images = network.generate(codes, labels)
         judged = discriminative_loss(network.realism(images, labels))
@@ -159,14 +160,14 @@ def search(
 class LatentSearch(Variation):
     """Images of a DCGAN that agree with what is around the box, from k random codes, all in one batch.
 
-    The generator makes images of one size S. It is shown the whole image, resized to S×S as in the paper, or with `zoom`
-    a square around the box: what it makes is resized back. Known are those of the S×S pixels into which no pixel of the
-    box went. The reconstruction mask is made at S×S. A generator of classes is asked for the target.
+    The generator makes images of one size S. It is shown the whole image, resized to S×S as in the paper, or with
+    `zoom` a square around the box: what it makes is resized back. Known are those of the S×S pixels into which no
+    pixel of the box went. The reconstruction mask is made at S×S. A generator of classes is asked for the target.
 
     Args:
         checkpoint: Of a DCGAN, as train.py wrote it.
         count: k, as are the others of `Variation`.
-        steps: Of Adam; 0 gives samples of the generator as they are, which only a conditional one confines to the class.
+        steps: Of Adam; 0 gives samples of the generator as they are, which only one of classes confines to the class.
         learning_rate: Of Adam.
         realism: λ, the weight of the discriminative loss.
         context: As in `context_loss`.
@@ -191,7 +192,7 @@ class LatentSearch(Variation):
         if steps < 0 or learning_rate <= 0 or realism < 0 or (clip is not None and clip <= 0):
             raise InputError("variation LatentSearch: steps and realism are at least 0, learning_rate and clip above 0")
         if zoom is not None and zoom <= 0:
-            raise InputError(f"variation LatentSearch: zoom must be positive, got {zoom}: something around must be seen")
+            raise InputError(f"variation LatentSearch: zoom must be positive, got {zoom}; null shows the whole image")
         reconstruction_mask(torch.ones(1, 1, 1, 1), window)
         self.network = load_generator(checkpoint)
         self.checkpoint, self.digest = checkpoint, hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()

@@ -1,0 +1,293 @@
+"""Alternate explanations: images × sources × sizes of the salient box; resumable, with tables.
+
+S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020 (section
+IV-F).
+"""
+
+import csv
+import json
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+
+from explainer.attribution import Attribution
+from explainer.attribution.perturbing import no_bars
+from explainer.data import ImageDataset
+from explainer.errors import InputError
+from explainer.evaluation.kept import file_name
+from explainer.evaluation.settings import Variations
+from explainer.evaluation.store import Store
+from explainer.evaluation.table import two_forms
+from explainer.evaluation.variation_pictures import Varied, pixel_histograms, size_curves, variation_picture
+from explainer.networks import Explanandum
+from explainer.variation import Variation, saliency_boxes, shrink
+from explainer.variation.acceptance import accepted, explained_class, look, summarise
+
+DONE, NO_BOX, FULL_BOX, NO_CLASS = "done", "no box", "full box", "no class"
+REASONS = {
+    NO_BOX: "the saliency map is constant, there is no box",
+    FULL_BOX: "the box covers the whole image, nothing around is known",
+    NO_CLASS: "the classifier finds no class present, there is no decision to keep",
+}
+COLUMNS = (
+    "accuracy", "accepted", "variations", "score", "deviation", "score_of_all", "best", "t_score", "diversity",
+    "pixel_diversity", "loss", "area", "seconds",
+)  # fmt: skip
+
+
+class Case(NamedTuple):
+    """One image, what the classifier decides, and where the evidence is.
+
+    Attributes:
+        id: Name.
+        image: (1, 3, H, W).
+        probabilities: (K,).
+        target: The class explained, or None.
+        saliency: (1, 1, H, W), raw; None without a class.
+        box: (1, 4) long; all 0 without one.
+    """
+
+    id: str
+    image: Tensor
+    probabilities: Tensor
+    target: int | None
+    saliency: Tensor | None
+    box: Tensor
+
+    def status(self, box: Tensor) -> str:
+        """Whether this box can be varied: `DONE`, or why not."""
+        x0, y0, x1, y1 = box[0].tolist()
+        if self.target is None:
+            return NO_CLASS
+        if x1 <= x0:
+            return NO_BOX
+        return FULL_BOX if (y1 - y0, x1 - x0) == tuple(self.image.shape[-2:]) else DONE
+
+
+def explain(explanandum: Explanandum, method: Attribution, name: str, image: Tensor, settings: Variations) -> Case:
+    """The classifier's decision on an image (3, H, W), its saliency, and the box around it."""
+    whole = image[None]
+    probabilities = look(explanandum, whole).probabilities[0]
+    target = explained_class(probabilities, explanandum.multilabel)
+    if target is None:
+        return Case(name, whole, probabilities, None, None, torch.zeros(1, 4, dtype=torch.long))
+    saliency = method(explanandum, whole, torch.tensor([target], device=image.device)).detach()
+    return Case(
+        name, whole, probabilities, target, saliency,
+        saliency_boxes(saliency, settings.threshold, settings.threshold_of),
+    )  # fmt: skip
+
+
+def vary_images(
+    explanandum: Explanandum, method: Attribution, settings: Variations, dataset: ImageDataset, places: Sequence[int],
+    store: Store, folder: Path, device: str = "cpu",
+) -> None:  # fmt: skip
+    """Vary every image by every source at every size of the box; pictures and rows are on disk as they come.
+
+    Args:
+        explanandum: The frozen classifier, with its classes, on the device.
+        method: Whose saliency is boxed.
+        settings: Sources, sizes, what counts as unchanged.
+        dataset: The images.
+        places: Of those that are varied.
+        store: Rows that it has already are not computed again.
+        folder: Of the pictures, a folder an image.
+        device: Where to compute.
+
+    Raises:
+        InputError: A source does not fit the classifier.
+    """
+    for source in settings.sources.values():
+        source.check(explanandum.classes)
+    share = sum(source.steps for source in settings.sources.values()) * len(settings.alphas)
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as progress, no_bars():
+        task = progress.add_task("varying", total=share * len(places))
+        for number, place in enumerate(places):
+            name = dataset.ids[place]
+            todo = [c for c in cells(settings) if not store.has(row_name(c[0], c[2]), [name])]
+            sample = dataset[place] if todo else None
+            if sample is not None:
+                case = explain(explanandum, method, name, sample.image.to(device), settings)
+                for source_name, source, alpha in todo:
+                    progress.update(task, description=f"{number + 1}/{len(places)} {source_name} α {alpha:g}")
+                    row = vary_one(explanandum, case, source_name, source, alpha, settings, folder,
+                                   lambda: progress.advance(task))  # fmt: skip
+                    store.append([row])
+            progress.update(task, completed=share * (number + 1))
+
+
+def cells(settings: Variations) -> Iterator[tuple[str, Variation, float]]:
+    """Sources × sizes."""
+    for name, source in settings.sources.items():
+        for alpha in settings.alphas:
+            yield name, source, alpha
+
+
+def row_name(source: str, alpha: float) -> str:
+    """What a row is stored under.
+
+    Example:
+        >>> row_name("Latent search", 0.5)
+        'Latent search, α 0.5'
+    """
+    return f"{source}, α {alpha:g}"
+
+
+def vary_one(
+    explanandum: Explanandum, case: Case, name: str, source: Variation, alpha: float, settings: Variations,
+    folder: Path, tick: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """One image, source and size: its pictures are saved, its row is returned."""
+    box = shrink(case.box, alpha)
+    row: dict[str, Any] = {
+        "id": case.id, "method": row_name(name, alpha), "source": name, "alpha": alpha, "status": case.status(box),
+        "box": box[0].tolist(),
+    }  # fmt: skip
+    if row["status"] != DONE:
+        return row
+    assert case.target is not None
+    assert case.saliency is not None
+    target = torch.tensor([case.target], device=case.image.device)
+    start = time.perf_counter()
+    made = source(case.image, box, target, around=case.box, tick=tick)
+    seen = look(explanandum, made.images[0], settings.batch_size)
+    accept = accepted(case.probabilities, seen.probabilities, case.target, explanandum.multilabel, settings.same)
+    x0, y0, x1, y1 = row["box"]
+    row |= {
+        "class": explanandum.classes[case.target], "before": float(case.probabilities[case.target]),
+        "area": (x1 - x0) * (y1 - y0) / case.image[0, 0].numel(), "seconds": time.perf_counter() - start,
+    }  # fmt: skip
+    corners = (x0, y0, x1, y1)
+    row |= summarise(case.image[0], made.images[0], corners, seen, case.target, accept, made.loss[0])
+    varied = Varied(case.image[0], case.saliency[0], made.weight[0], made.images[0], corners,
+                    seen.probabilities[:, case.target], accept)  # fmt: skip
+    place = folder / file_name(case.id)
+    place.mkdir(parents=True, exist_ok=True)
+    stem = f"{file_name(name)}_{alpha:g}"
+    variation_picture(varied, row, settings.shown).save(place / f"{stem}.png")
+    pixel_histograms(varied, row).savefig(place / f"{stem}_pixels.png", dpi=110)
+    return row
+
+
+def summarise_rows(rows: Sequence[dict[str, Any]], settings: Variations) -> dict[str, Any]:
+    """Means over images.
+
+    Args:
+        rows: Of a `Store`.
+        settings: Sources and sizes that were asked for.
+
+    Returns:
+        Source → size → how many images came to which end (`images`), how many of the varied ones have no accepted
+        variation (`without`), and for each score its mean over the images where it is defined, and their number (`n`).
+    """
+    results: dict[str, Any] = {}
+    for name, _, alpha in cells(settings):
+        mine = [row for row in rows if row["method"] == row_name(name, alpha)]
+        done = [row for row in mine if row["status"] == DONE]
+        entry: dict[str, Any] = {
+            "images": {status: sum(row["status"] == status for row in mine) for status in (DONE, *REASONS)},
+            "without": sum(not row["accepted"] for row in done), "n": {},
+        }  # fmt: skip
+        for key in COLUMNS:
+            values = [row[key] for row in done if row[key] is not None]
+            entry[key], entry["n"][key] = (statistics.fmean(values) if values else None), len(values)
+        results.setdefault(name, {})[f"{alpha:g}"] = entry
+    return results
+
+
+def write_variations(
+    rows: Sequence[dict[str, Any]], settings: Variations, facts: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Write results.json, per_image.csv and the curves over sizes of the box, of each image and of all together.
+
+    Args:
+        rows: Of a `Store`.
+        settings: Sources and sizes that were asked for.
+        facts: What the results depend on.
+        folder: Exists.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        InputError: There are no rows.
+    """
+    asked = {row_name(name, alpha) for name, _, alpha in cells(settings)}
+    mine = [row for row in rows if row["method"] in asked]
+    if not mine:
+        raise InputError(f"nothing to write to {folder}: none of the images could be read")
+    content = {"facts": facts, "results": summarise_rows(mine, settings)}
+    (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n")
+    with (folder / "per_image.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "source", "alpha", "status", "class", "before", *COLUMNS],
+                                extrasaction="ignore")  # fmt: skip
+        writer.writeheader()
+        writer.writerows(mine)
+    size_curves(content["results"], "mean over images").savefig(folder / "sizes.png", dpi=130)
+    for name in dict.fromkeys(row["id"] for row in mine if row["status"] == DONE):
+        own = [row for row in mine if row["id"] == name]
+        size_curves(summarise_rows(own, settings), name).savefig(folder / file_name(name) / "sizes.png", dpi=110)
+    return content
+
+
+def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
+    """A row a source and size, for the terminal and in Markdown.
+
+    Args:
+        results: Of `summarise_rows`.
+        title: Of the terminal's table.
+
+    Returns:
+        The table, and the Markdown.
+    """
+    header = ["source", "α", "images", "accepted %", "without any", "score ↑", "± within", "best", "t-score",
+              "feature diversity ↑", "pixel diversity ↑", "loss ↓"]  # fmt: skip
+    lines = []
+    for name, sizes in results.items():
+        for alpha, entry in sizes.items():
+            share = None if entry["accuracy"] is None else 100 * entry["accuracy"]
+            numbers = [(share, 1), *((entry[k], 3) for k in ("score", "deviation", "best"))]
+            numbers += [(entry["t_score"], 1), *((entry[k], 3) for k in ("diversity", "pixel_diversity", "loss"))]
+            shown = ["–" if value is None else f"{value:.{digits}f}" for value, digits in numbers]
+            lines.append([name, alpha, str(entry["images"][DONE]), shown[0], str(entry["without"]), *shown[1:]])
+    table, text = two_forms(title, header, lines)
+    caption = (
+        "Means over images. Score, its deviation, t-score and diversity are those of the accepted variations; images "
+        "without any do not count there. Best and loss are over all variations."
+    )
+    table.caption = caption
+    return table, f"{text}\n\n{caption}\n"
+
+
+def not_varied(rows: Sequence[dict[str, Any]], settings: Variations) -> list[str]:
+    """A line for each image and source that has no accepted variation, with the best, or no variation at all, and why.
+
+    Args:
+        rows: Of a `Store`.
+        settings: Sources and sizes that were asked for.
+
+    Returns:
+        The lines.
+    """
+    lines = []
+    for name in settings.sources:
+        mine = [row for row in rows if row["source"] == name and row["alpha"] in settings.alphas]
+        for image in dict.fromkeys(row["id"] for row in mine):
+            own = [row for row in mine if row["id"] == image]
+            done = [row for row in own if row["status"] == DONE]
+            if not done:
+                lines.append(f"{image}, {name}: {REASONS[own[0]['status']]}")
+            elif not any(row["accepted"] for row in done):
+                best = max(done, key=lambda row: row["best"])
+                lines.append(
+                    f"{image}, {name}: no accepted variation of {best['class']} {best['before']:.2f}; the best has "
+                    f"{best['best']:.2f}, at α {best['alpha']:g}"
+                )
+    return lines
