@@ -134,18 +134,21 @@ def pixel_histograms(varied: Varied, row: dict[str, Any]) -> Figure:
     after = varied.variations[..., y0:y1, x0:x1].flatten(1)
     scores = t_score(before, after)
     chosen = varied.order(HISTOGRAMS)
-    figure = Figure(figsize=(11, 5.2 if len(chosen) > 4 else 3), layout="constrained")
-    panels = figure.subplots(2 if len(chosen) > 4 else 1, 4, sharex=True, squeeze=False).flatten()
+    lines = -(-len(chosen) // 4)
+    figure = Figure(figsize=(11, 0.7 + 2.2 * lines))
+    height = figure.get_figheight()  # margins by hand: to search for them costs as much as to draw
+    figure.subplots_adjust(0.02, 0.35 / height, 0.98, 1 - 0.6 / height, 0.06, 0.35)
     edges = np.linspace(0, 1, BINS + 1)
-    for panel in panels[len(chosen) :]:
-        panel.set_visible(False)
-    for panel, n in zip(panels, chosen, strict=False):
+    for place, n in enumerate(chosen):
+        panel = figure.add_subplot(lines, 4, place + 1)
         for values, colour, label in ((before, "grey", "original"), (after[n], "C0", "variation")):
-            panel.hist(values.cpu().numpy(), edges, density=True, color=colour, alpha=0.55, label=label)
+            heights = np.histogram(values.cpu().numpy(), edges, density=True)[0]
+            panel.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=label)
         words = f"{row['before']:.2f} / {varied.scores[n]:.2f}, t = {scores[n]:.1f}"
         panel.set_title(words, fontsize=9, color=ACCEPTED if varied.accept[n] else REJECTED)
         panel.set_yticks([])
-    panels[0].legend(fontsize=8)
+        panel.set_xticks([0, 0.5, 1])
+    figure.axes[0].legend(fontsize=8)
     title = f"{row['class']}, before / after; pixel values in the box; {row['source']}, α = {row['alpha']:g}"
     figure.suptitle(title, fontsize=10)
     return figure
@@ -165,7 +168,8 @@ def size_curves(results: dict[str, Any], title: str) -> Figure:
         "accuracy": "accepted, part of all variations", "score": "probability of the class, accepted",
         "loss": "loss of the search", "t_score": "t-score of pixel values, accepted",
     }  # fmt: skip
-    figure = Figure(figsize=(15, 3.8), layout="constrained")
+    figure = Figure(figsize=(15, 3.8))
+    figure.subplots_adjust(0.04, 0.24, 0.985, 0.84, 0.2)
     panels = figure.subplots(1, len(panels_of))
     for panel, (key, words) in zip(panels, panels_of.items(), strict=True):
         for number, (name, sizes) in enumerate(results.items()):
@@ -181,6 +185,6 @@ def size_curves(results: dict[str, Any], title: str) -> Figure:
     panels[0].set_ylim(-0.03, 1.03)
     handles, labels = panels[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=9)
+        figure.legend(handles, labels, loc="lower center", ncols=5, fontsize=9)
     figure.suptitle(title, fontsize=11)
     return figure

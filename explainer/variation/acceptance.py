@@ -83,7 +83,8 @@ def t_score(before: Tensor, after: Tensor) -> Tensor:
     """
     a, b = before.double(), after.double()
     gap = (b.mean(1) - a.mean()).abs()
-    error = ((a.var() + b.var(1)) / len(a)).sqrt()
+    variance = (b - b.mean(1, keepdim=True)).square().sum(1) / (len(a) - 1)  # var() warns of no variations
+    error = ((a.var() + variance) / len(a)).sqrt()
     return torch.where(gap > 0, gap / error, 0.0).to(after.dtype)
 
 
