@@ -120,7 +120,15 @@ def vary_images(
                     row = vary_one(explanandum, case, source_name, source, alpha, settings, folder,
                                    lambda: progress.advance(task))  # fmt: skip
                     store.append([row])
+                draw_sizes(store.rows, name, settings, folder)
             progress.update(task, completed=share * (number + 1))
+
+
+def draw_sizes(rows: Sequence[dict[str, Any]], name: str, settings: Variations, folder: Path) -> None:
+    """Save the curves over sizes of the box of one image, if any of its boxes was varied."""
+    own = [row for row in rows if row["id"] == name]
+    if any(row["status"] == DONE for row in own):
+        size_curves(summarise_rows(own, settings), name).savefig(folder / file_name(name) / "sizes.png", dpi=110)
 
 
 def cells(settings: Variations) -> Iterator[tuple[str, Variation, float]]:
@@ -205,7 +213,7 @@ def summarise_rows(rows: Sequence[dict[str, Any]], settings: Variations) -> dict
 def write_variations(
     rows: Sequence[dict[str, Any]], settings: Variations, facts: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
-    """Write results.json, per_image.csv and the curves over sizes of the box, of each image and of all together.
+    """Write results.json, per_image.csv and the curves over sizes of the box.
 
     Args:
         rows: Of a `Store`.
@@ -231,9 +239,6 @@ def write_variations(
         writer.writeheader()
         writer.writerows(mine)
     size_curves(content["results"], "mean over images").savefig(folder / "sizes.png", dpi=130)
-    for name in dict.fromkeys(row["id"] for row in mine if row["status"] == DONE):
-        own = [row for row in mine if row["id"] == name]
-        size_curves(summarise_rows(own, settings), name).savefig(folder / file_name(name) / "sizes.png", dpi=110)
     return content
 
 
