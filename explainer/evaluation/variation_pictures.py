@@ -168,6 +168,7 @@ def size_curves(results: dict[str, Any], title: str) -> Figure:
         "accuracy": "accepted, part of all variations", "score": "probability of the class, accepted",
         "loss": "loss of the search", "t_score": "t-score of pixel values, accepted",
     }  # fmt: skip
+    sizes_of = [float(alpha) for sizes in results.values() for alpha in sizes]
     figure = Figure(figsize=(15, 3.8))
     figure.subplots_adjust(0.04, 0.24, 0.985, 0.84, 0.2)
     panels = figure.subplots(1, len(panels_of))
@@ -180,7 +181,7 @@ def size_curves(results: dict[str, Any], title: str) -> Figure:
                 panel.errorbar(x, y, error, label=name, marker="os^Dv"[number % 5], capsize=2, color=f"C{number % 10}")
         panel.set_title(words, fontsize=10)
         panel.set_xlabel("side of the box, α")
-        panel.invert_xaxis()
+        panel.set_xlim(max(sizes_of) + 0.05, min(sizes_of) - 0.05)
         panel.grid(alpha=0.3)
     panels[0].set_ylim(-0.03, 1.03)
     handles, labels = panels[0].get_legend_handles_labels()
