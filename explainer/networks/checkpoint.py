@@ -17,6 +17,7 @@ from explainer.networks.build import TRUSTED, load_state, read_tensors
 if TYPE_CHECKING:
     from explainer.networks.dcgan import DCGAN
     from explainer.networks.explanandum import Explanandum
+    from explainer.networks.inpainter import Inpainter
     from explainer.networks.masker import Masker
 
 KEY = "explainer"
@@ -164,3 +165,31 @@ def load_generator(
     load_state(network, state, str(path))
     network.classes = tuple(spec["classes"]) if network.num_classes else ()
     return network.requires_grad_(False).eval().to(map_location)
+
+
+def load_inpainter(
+    path: str | Path, kind: str = "inpainter", map_location: str | torch.device = "cpu", image_size: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple["Inpainter", dict[str, Any]]:  # fmt: skip
+    """A trained network that fills holes, frozen and in evaluation mode.
+
+    Args:
+        path: A file that train.py wrote for it.
+        kind: "inpainter" (contextual attention) or "vae".
+        map_location: Device to put it on.
+        image_size: As in `read_generative`.
+        classes: Likewise.
+
+    Returns:
+        The network, and the checkpoint's description.
+
+    Raises:
+        InputError: As `read_generative`, or the weights do not fit.
+    """
+    from explainer.networks.contextual_attention import ContextualAttention
+    from explainer.networks.vae import CompletionVAE
+
+    spec, state = read_generative(path, kind, image_size, classes)
+    network: Inpainter = (CompletionVAE if kind == "vae" else ContextualAttention)(**spec["network"])
+    load_state(network, state, str(path))
+    return network.requires_grad_(False).eval().to(map_location), spec

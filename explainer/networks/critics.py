@@ -4,7 +4,6 @@ T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida: Spectral Normalization for Generat
 T. Miyato, M. Koyama: cGANs with Projection Discriminator, ICLR 2018.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -23,6 +22,7 @@ def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
         InputError: Labels for an unconditional network, of another length, or out of range.
 
     Example:
+        >>> import torch
         >>> check_labels(torch.tensor([0, 2]), 3, 2)
     """
     if labels is None:
@@ -46,6 +46,7 @@ class Critic(nn.Module):
         spectral: Divide every weight by its largest singular value (for the hinge loss); off for a gradient penalty.
 
     Example:
+        >>> import torch
         >>> Critic(width=4)(torch.rand(2, 3, 64, 64)).shape
         torch.Size([2])
     """

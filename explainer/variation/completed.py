@@ -1,6 +1,6 @@
 """Variations by whatever fills holes in: a contextual-attention network, random colours, a blur."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,10 @@ class CompletedVariations(Variation):
         super().__init__(count, blend, seed, batch_size)
         self.infill = infill
         self.count = count if infill.stochastic else 1
+
+    def check(self, classes: Sequence[str]) -> None:
+        """An in-fill may have been trained on another data set."""
+        self.infill.check_classes(classes)
 
     @torch.no_grad()
     def patches(
