@@ -6,7 +6,7 @@ import pytest
 import trees
 import yaml
 from small_checkpoints import save_explainer
-from small_generators import save_generator
+from small_generators import save_generator, save_inpainter
 from tiny_runs import ROOT
 
 from explainer import attribution
@@ -142,9 +142,11 @@ def test_variations_run(name, tmp_path, monkeypatch):
     content = yaml.safe_load((CONFIGS / name).read_text())
     (tmp_path / "checkpoints").mkdir()
     save_explainer(tmp_path / "checkpoints" / "shapes_small.ckpt", CLASSES, image_size=64)
+    save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", 64, CLASSES)
     for source in content["variations"]["sources"].values():
-        if "checkpoint" in source["init_args"]:
-            save_generator(tmp_path / source["init_args"]["checkpoint"], 64)
+        if source["class_path"] == "LatentSearch":
+            checkpoint = source["init_args"]["checkpoint"]
+            save_generator(tmp_path / checkpoint, 64, CLASSES if "cdcgan" in checkpoint else ())
             source["init_args"] |= {"steps": 1}
         source["init_args"]["count"] = 2
     network = [f"{NETWORK}=explainer.networks.small.small_cnn", SMALL[1].replace("4", "4, num_classes: 1000")]

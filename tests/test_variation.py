@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_checkpoints import save_classifier
-from small_generators import FlatColours, save_generator
+from small_generators import FlatColours, save_generator, save_inpainter
 
 from explainer.errors import InputError
-from explainer.infill import Constant, Local, RandomColour
+from explainer.infill import CAInfill, Constant, Local, RandomColour
 from explainer.variation import CompletedVariations, LatentSearch, outside, saliency_boxes, shrink
 from explainer.variation.box import surroundings
 from explainer.variation.pasting import seamless
@@ -259,3 +259,15 @@ def test_checkpoints_and_numbers_that_will_not_do(tmp_path, files):
             LatentSearch(files["plain"], **wrong)
     with pytest.raises(InputError, match="count"):
         CompletedVariations(RandomColour(), 0)
+
+
+def test_a_network_that_completes_is_for_the_classes_it_was_trained_on(tmp_path):
+    made = CompletedVariations(CAInfill(save_inpainter(tmp_path / "inpainter.ckpt", 16, CLASSES)), 5)
+    image = pictures(2, 16, 16)
+    found = made(image, BOXES).images
+    assert found.shape == (2, 1, 3, 16, 16)  # it knows but one way
+    keep = outside(BOXES, (16, 16))
+    assert torch.equal(found[:, 0], made.infill(image, keep))
+    made.check(CLASSES)
+    with pytest.raises(InputError, match="trained on a data set of 3 classes"):
+        made.check(("cat", "dog"))
