@@ -22,7 +22,8 @@ from explainer.evaluation.settings import Evaluation, Variations, data_facts
 from explainer.evaluation.store import Store
 from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
-from explainer.evaluation.variations import not_varied, variation_tables, vary_images, write_variations
+from explainer.evaluation.variation_results import not_varied, variation_tables, write_variations
+from explainer.evaluation.variations import vary_images
 from explainer.layer_retraining import retrain_layers
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
@@ -32,7 +33,7 @@ from explainer.version import __version__
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
-    """Evaluate a checkpoint on a split: table, results.json, per_image.csv, gallery.png; or run a retraining grid.
+    """Evaluate a checkpoint on a split: table, results.json, per_image.csv, gallery.png; or run a grid, or variations.
 
     Args:
         args: Command-line arguments; None takes the process's. `--ckpt_path` is checkpoints/<name>.ckpt by default.

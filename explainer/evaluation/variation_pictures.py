@@ -49,18 +49,19 @@ def variation_picture(varied: Varied, row: dict[str, Any], shown: int) -> Image.
 
     Args:
         varied: What to show.
-        row: Of the same: class, before, source, alpha, accepted, variations, score, deviation, best.
+        row: Of the same: class, before, source, alpha, accepted, variations, score, deviation, best, loss.
         shown: At most so many variations.
 
     Returns:
         The picture.
     """
     weight = varied.weight / varied.weight.amax().clamp_min(1e-12)
+    known = "known pixels" if row["loss"] is None else "reconstruction mask"
     first = [
         Tile(to_pil(varied.image), f"{row['class']} {row['before']:.2f}"),
         Tile(overlay(varied.image, min_max(varied.saliency)), "saliency"),
         Tile(with_box(to_pil(varied.image), varied.box), f"box, α = {row['alpha']:g}"),
-        Tile(mask_image(weight), "reconstruction mask"),
+        Tile(ImageOps.expand(mask_image(weight), 1, 128), known),
     ]
     tiles = []
     for n in varied.order(shown):
