@@ -15,12 +15,13 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 import explainer.attribution
 import explainer.data
 import explainer.infill
-import explainer.modules  # noqa: F401  (imports are the registry: short class names resolve among them)
+import explainer.modules
+import explainer.variation  # noqa: F401  (imports are the registry: short class names resolve among them)
 from explainer.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency, Tracker
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
-from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining
+from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining, Variations
 from explainer.modules import SaliencyModule
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -113,6 +114,7 @@ class ExplainerCLI(LightningCLI):
         parser.add_class_arguments(Evaluation, "evaluation")
         parser.add_class_arguments(Retraining, "retraining")
         parser.add_class_arguments(LayerRetraining, "layer_retraining")
+        parser.add_class_arguments(Variations, "variations")
 
     @property
     def name(self) -> str:
@@ -130,6 +132,8 @@ class ExplainerCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Train first what is missing: the explanandum, or in an evaluation the Explainers among its methods."""
         config = self.config
+        if config.variations.sources and not self.evaluating:
+            raise InputError(f"{self.name} makes variations, there is nothing to train: evaluate.py takes this config")
         if self.evaluating:
             for path in explainers(config.evaluation.methods, config.retraining.methods):
                 if not path.is_file() and (CONFIGS / f"{path.stem}.yaml").is_file():
@@ -158,10 +162,10 @@ class ExplainerCLI(LightningCLI):
                 raise input_error(error) or error from error
             self.model = built.get("model")
             self.datamodule, self.evaluation, self.retraining = built.data, built.evaluation, built.retraining
-            self.layer_retraining = built.layer_retraining
+            self.layer_retraining, self.variations = built.layer_retraining, built.variations
             return
         whole, self.config = self.config, self.config.clone()
-        for key in ("evaluation", "retraining"):  # their methods may need checkpoints that a training does not
+        for key in ("evaluation", "retraining", "variations"):  # their methods may need checkpoints that a training does not
             self.config.pop(key, None)
         try:
             super().instantiate_classes()

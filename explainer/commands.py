@@ -4,7 +4,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -12,16 +12,18 @@ from torch.utils.data import DataLoader, Subset
 
 from explainer.attribution import Attribution, CentredBox, Constant, Explainer, GradCAM
 from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
-from explainer.data import ImageDataModule, collate
+from explainer.data import ImageDataModule, ImageDataset, collate
 from explainer.errors import InputError
 from explainer.evaluation.gallery import method_gallery
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.runner import ORIGINAL, TRUTH, settings_of, to_device
 from explainer.evaluation.runner import evaluate as run_evaluation
-from explainer.evaluation.settings import Evaluation, data_facts
+from explainer.evaluation.settings import Evaluation, Variations, data_facts
 from explainer.evaluation.store import Store
 from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
+from explainer.evaluation.variation_results import not_varied, variation_tables, write_variations
+from explainer.evaluation.variations import vary_images
 from explainer.layer_retraining import retrain_layers
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
@@ -31,7 +33,7 @@ from explainer.version import __version__
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
-    """Evaluate a checkpoint on a split: table, results.json, per_image.csv, gallery.png; or run a retraining grid.
+    """Evaluate a checkpoint on a split: table, results.json, per_image.csv, gallery.png; or run a grid, or variations.
 
     Args:
         args: Command-line arguments; None takes the process's. `--ckpt_path` is checkpoints/<name>.ckpt by default.
@@ -48,24 +50,14 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         return retrain(cli, trusted(cli.config))
     if cli.layer_retraining.statistics:
         return retrain_layers(cli, trusted(cli.config))
+    if cli.variations.sources:
+        return vary(cli)
     settings: Evaluation = cli.evaluation
     data: ImageDataModule = cli.datamodule
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
-    explanandum, methods, digest = subject(cli)
-    explanandum.to(device)
-    data.prepare_data()
-    explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
-    dataset = data.split(settings.split)
-    count = min(len(dataset), settings.limit or len(dataset))
-    places = [(i * len(dataset) // count + settings.offset) % len(dataset) for i in range(count)]
-    facts = {
-        "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()),
-        "split": settings.split, "images": count, "void": settings.void, "version": __version__,
-        "methods": settings_of(methods),
-    }  # fmt: skip
+    explanandum, methods, dataset, places, device, facts = prepared(cli)
+    count = len(places)
+    facts |= {"void": settings.void, "methods": settings_of(methods)}
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
-    facts |= {"spread": True} if count < len(dataset) else {}
-    facts |= {"offset": settings.offset} if settings.offset else {}
     out = Path(settings.out or RESULTS / cli.name)
     store = Store(out, facts)
     loader = DataLoader(Subset(dataset, places), data.batch_size, collate_fn=collate, num_workers=data.num_workers)
@@ -90,6 +82,84 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     for name in dataset.unreadable:
         print(f"skipped the unreadable image {name}")
     print(f"written to {out}: results.json, per_image.csv, table.md, gallery.png")
+    return content
+
+
+class Prepared(NamedTuple):
+    """What every evaluation starts from.
+
+    Attributes:
+        explanandum: On the device, with the data set's classes.
+        methods: Name → method.
+        dataset: The split.
+        places: Of the images that are looked at.
+        device: Where to compute.
+        facts: What results depend on so far.
+    """
+
+    explanandum: Explanandum
+    methods: dict[str, Attribution]
+    dataset: ImageDataset
+    places: list[int]
+    device: str
+    facts: dict[str, Any]
+
+
+def prepared(cli: ExplainerCLI) -> Prepared:
+    """The classifier and the images of an evaluation.
+
+    Raises:
+        InputError: As `subject`, or the classifier's and the data set's classes differ.
+    """
+    settings, data = cli.evaluation, cli.datamodule
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
+    explanandum, methods, digest = subject(cli)
+    explanandum.to(device)
+    data.prepare_data()
+    explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
+    dataset = data.split(settings.split)
+    count = min(len(dataset), settings.limit or len(dataset))
+    places = [(i * len(dataset) // count + settings.offset) % len(dataset) for i in range(count)]
+    facts = {
+        "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()), "split": settings.split, "images": count,
+        "version": __version__,
+    }  # fmt: skip
+    facts |= {"spread": True} if count < len(dataset) else {}
+    facts |= {"offset": settings.offset} if settings.offset else {}
+    return Prepared(explanandum, methods, dataset, places, device, facts)
+
+
+def vary(cli: ExplainerCLI) -> dict[str, Any]:
+    """Make alternate explanations: table, results.json, per_image.csv, and pictures of each image.
+
+    Args:
+        cli: Holds the config.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        InputError: Something given cannot be used.
+    """
+    settings: Variations = cli.variations
+    here = prepared(cli)
+    method = settings.method or here.methods.get("Explainer") or GradCAM()
+    facts = here.facts | {
+        "saliency": settings_of({"": method})[""], "threshold": [settings.threshold, settings.threshold_of],
+        "same": settings.same, "methods": settings_of(settings.sources),
+    }  # fmt: skip
+    out = Path(cli.evaluation.out or RESULTS / cli.name)
+    store = Store(out, facts)
+    vary_images(here.explanandum, method, settings, here.dataset, here.places, store, out, here.device)
+    content = write_variations(store.rows, settings, facts | {"device": here.device, "torch": torch.__version__}, out)
+    tables, lines = variation_tables(content["results"], f"{cli.name} on {cli.evaluation.split}")
+    (out / "table.md").write_text(lines)
+    Console(width=None if sys.stdout.isatty() else 160).print(tables)
+    for line in not_varied(store.rows, settings):
+        print(line)
+    for name in here.dataset.unreadable:
+        print(f"skipped the unreadable image {name}")
+    print(f"written to {out}: results.json, per_image.csv, table.md, sizes.png, and a folder of pictures an image")
     return content
 
 

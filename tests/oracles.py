@@ -166,3 +166,68 @@ def discounted_reconstruction(made, image, mask, discount):
         for c in range(made.shape[1]):
             total += (discount**depth * np.abs(made[n, c] - image[n, c])).sum()
     return total / made.size
+
+
+def saliency_box(saliency, threshold, quantile=False):  # variations; one map
+    h, w = saliency.shape
+    saliency, least = (saliency - saliency.min()) / (saliency.max() - saliency.min()), threshold
+    if quantile:
+        ordered = np.sort(saliency.ravel())
+        place = threshold * (len(ordered) - 1)
+        low = int(np.floor(place))
+        high = min(low + 1, len(ordered) - 1)
+        least = ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    rows = [i for i in range(h) for j in range(w) if saliency[i, j] >= least]
+    columns = [j for i in range(h) for j in range(w) if saliency[i, j] >= least]
+    return [min(columns), min(rows), max(columns) + 1, max(rows) + 1]
+
+
+def reconstruction_mask(keep, window):  # variations; one mask
+    h, w = keep.shape
+    reach = window // 2
+    offsets = [(i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)]
+    kernel = {(i, j): 1 / max(1.0, np.sqrt(i * i + j * j)) for i, j in offsets}
+    total = sum(kernel.values())
+    out = np.zeros((h, w))
+    for y in range(h):
+        for x in range(w):
+            for i, j in offsets:
+                if keep[y, x] == 1 and 0 <= y + i < h and 0 <= x + j < w:
+                    out[y, x] += kernel[i, j] / total * (1 - keep[y + i, x + j])
+    return out
+
+
+def poisson(image, patch, box):  # one channel: neighbours' differences of the patch, the image's values around
+    x0, y0, x1, y1 = box
+    cells = [(y, x) for y in range(y0, y1) for x in range(x0, x1)]
+    place = {c: n for n, c in enumerate(cells)}
+    matrix, right = np.zeros((len(cells), len(cells))), np.zeros(len(cells))
+    for (y, x), n in place.items():
+        for other in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if not (0 <= other[0] < image.shape[0] and 0 <= other[1] < image.shape[1]):
+                continue
+            matrix[n, n] += 1
+            right[n] += patch[y, x] - patch[other]
+            if other in place:
+                matrix[n, place[other]] -= 1
+            else:
+                right[n] += image[other]
+    out = patch.copy()
+    for (y, x), value in zip(cells, np.linalg.solve(matrix, right), strict=True):
+        out[y, x] = value
+    return out
+
+
+def welch_t(a, b):
+    va = sum((v - np.mean(a)) ** 2 for v in a) / (len(a) - 1)
+    vb = sum((v - np.mean(b)) ** 2 for v in b) / (len(b) - 1)
+    return abs(np.mean(a) - np.mean(b)) / np.sqrt(va / len(a) + vb / len(b))
+
+
+def mean_over_pairs(rows, distance):
+    found = [distance(rows[i], rows[j]) for i in range(len(rows)) for j in range(i)]
+    return sum(found) / len(found)
+
+
+def cosine_distance(a, b):
+    return 1 - np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b))

@@ -5,16 +5,20 @@ import inspect
 import pytest
 import trees
 import yaml
+from small_checkpoints import save_explainer
+from small_generators import save_generator, save_inpainter
 from tiny_runs import ROOT
 
 from explainer import attribution
 from explainer.attribution import Attribution
 from explainer.cli import CONFIGS, ExplainerCLI
 from explainer.commands import evaluate
+from explainer.data.shapes import CLASSES
 from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree}
+VARIATIONS = [n for n in NAMES if n.endswith("_variations.yaml")]
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
 GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
 NETWORK = "--model.init_args.explanandum.network"
@@ -46,7 +50,7 @@ def test_classifiers_run(name, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS + GENERATIVE])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS + GENERATIVE + VARIATIONS])
 def test_explainers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
@@ -148,3 +152,29 @@ def test_a_classifier_is_evaluated_as_its_config_builds_it(tmp_path, monkeypatch
     assert "Ins ↑" in (out / "table.md").read_text()
     assert "insertion" in (out / "per_image.csv").read_text().splitlines()[0]
     assert evaluate(arguments)["results"] == first["results"]  # everything is on disk
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_variations_run(name, tmp_path, monkeypatch):
+    """At the image size of the config, with the generator and the classifier that it names, untrained."""
+    monkeypatch.chdir(tmp_path)
+    content = yaml.safe_load((CONFIGS / name).read_text())
+    (tmp_path / "checkpoints").mkdir()
+    save_explainer(tmp_path / "checkpoints" / "shapes_small.ckpt", CLASSES, image_size=64)
+    save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", 64, CLASSES)
+    for source in content["variations"]["sources"].values():
+        if source["class_path"] == "LatentSearch":
+            checkpoint = source["init_args"]["checkpoint"]
+            save_generator(tmp_path / checkpoint, 64, CLASSES if "cdcgan" in checkpoint else ())
+            source["init_args"] |= {"steps": 1}
+        source["init_args"]["count"] = 2
+    network = [f"{NETWORK}=explainer.networks.small.small_cnn", SMALL[1].replace("4", "4, num_classes: 1000")]
+    small = [a for a in tree(name, tmp_path) if "image_size" not in a] + (
+        network if name.startswith("imagenet") else []
+    )
+    (tmp_path / name).write_text(yaml.safe_dump(content))
+    arguments = ["--config", str(tmp_path / name), *small, "--evaluation.limit=1", "--variations.alphas=[0.6]"]
+    monkeypatch.setattr("explainer.evaluation.variations.explained_class", lambda p, _: int(p.argmax()))
+    results = evaluate([*arguments, "--evaluation.device=cpu"])["results"]
+    assert set(results) == set(content["variations"]["sources"])
+    assert all(sizes["0.6"]["images"]["done"] == 1 for sizes in results.values())

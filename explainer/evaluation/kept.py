@@ -9,6 +9,16 @@ from PIL import Image
 from torch import Tensor
 
 
+def file_name(name: str) -> str:
+    """A name as a file's, without what a file system minds.
+
+    Example:
+        >>> file_name("n01440764/one image.JPEG")
+        'n01440764_one_image.JPEG'
+    """
+    return "".join(c if c.isalnum() or c in "-." else "_" for c in name)
+
+
 class KeptMasks:
     """Grey PNGs in a folder a method, for some of the images.
 
@@ -22,8 +32,7 @@ class KeptMasks:
 
     def path(self, method: str, image: str) -> Path:
         """Where a mask is."""
-        safe = ["".join(c if c.isalnum() or c in "-." else "_" for c in name) for name in (method, image)]
-        return self.folder / safe[0] / f"{safe[1]}.png"
+        return self.folder / file_name(method) / f"{file_name(image)}.png"
 
     def add(self, method: str, ids: list[str], masks: Tensor) -> None:
         """Keep those of the chosen images.

@@ -6,7 +6,7 @@ masked and the complement image, and seconds an image.
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from explainer.metrics import (
 )
 from explainer.metrics.segmentation import Void
 from explainer.networks import Explanandum
+from explainer.variation import Variation
 
 ORIGINAL, TRUTH = "Original image", "Ground truth"
 NO_MATTER = ("batch_size", "fused")
@@ -186,7 +187,7 @@ def curves(explanandum: Explanandum, mask: Tensor, batch: Batch, steps: int) -> 
     return found
 
 
-def settings_of(methods: dict[str, Attribution]) -> dict[str, Any]:
+def settings_of(methods: Mapping[str, Attribution | Variation]) -> dict[str, Any]:
     """Name → class and hyperparameters, for the store's fingerprint; the batch size changes no result.
 
     Example:
@@ -197,14 +198,15 @@ def settings_of(methods: dict[str, Attribution]) -> dict[str, Any]:
     return {name: _settings(method) for name, method in methods.items()}
 
 
-def _settings(method: Attribution) -> dict[str, Any]:
+def _settings(method: Attribution | Variation) -> dict[str, Any]:
     plain_types = (str, int, float, bool, tuple, list, dict, type(None))
     found: dict[str, Any] = {"class": type(method).__name__}
     for key, value in vars(method).items():
         if isinstance(value, Attribution):  # such as what SmoothGrad goes around
             found[key] = _settings(value)
         elif isinstance(value, Infill):
-            found[key] = {"class": type(value).__name__} | {k: v for k, v in vars(value).items() if k[0] != "_"}
+            own = {k: v for k, v in vars(value).items() if k[0] != "_" and isinstance(v, plain_types)}
+            found[key] = {"class": type(value).__name__} | own
         elif isinstance(value, plain_types) and key not in NO_MATTER:
             found[key] = value
     return found

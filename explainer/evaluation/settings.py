@@ -4,6 +4,9 @@ from typing import Any, Literal
 
 from explainer.attribution import Attribution
 from explainer.errors import InputError
+from explainer.variation import Variation
+from explainer.variation.acceptance import Unchanged
+from explainer.variation.box import Threshold
 
 
 class Evaluation:
@@ -92,6 +95,39 @@ class LayerRetraining:
         for fraction in (keep, remove):
             if not 0 <= fraction <= 1:
                 raise InputError(f"layer_retraining.keep and remove must lie in [0, 1], got {fraction}")
+
+
+class Variations:
+    """Settings of alternate explanations: images × sources of variations × sizes of the salient box.
+
+    Args:
+        sources: Name → what makes variations; None: this is no such run.
+        method: Whose saliency the box is drawn around; None takes the checkpoint's Explainer, else Grad-CAM.
+        alphas: Sides of the box as parts of those around what is salient, in (0, 1].
+        threshold: Of the saliency, in (0, 1].
+        threshold_of: Whether that is a "fraction" of the map's range or a "quantile" of its pixels.
+        same: What must stay of a multi-label decision: the "class" explained, or all "labels".
+        shown: Variations in an image's picture.
+        batch_size: Variations that the classifier looks at together.
+
+    Raises:
+        InputError: A number is out of range.
+    """
+
+    def __init__(
+        self, sources: dict[str, Variation] | None = None, method: Attribution | None = None,
+        alphas: list[float] | None = None, threshold: float = 0.5, threshold_of: Threshold = "fraction",
+        same: Unchanged = "class", shown: int = 24, batch_size: int = 64,
+    ) -> None:  # fmt: skip
+        self.sources: dict[str, Variation] = sources or {}
+        self.method, self.alphas = method, alphas or [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
+        self.threshold, self.threshold_of, self.same = threshold, threshold_of, same
+        self.shown, self.batch_size = shown, batch_size
+        for value in (threshold, *self.alphas):
+            if not 0 < value <= 1:
+                raise InputError(f"variations.threshold and alphas must lie in (0, 1], got {value}")
+        if shown < 1 or batch_size < 1:
+            raise InputError(f"variations.shown and batch_size must be positive, got {shown} and {batch_size}")
 
 
 def data_facts(config: dict[str, Any]) -> dict[str, Any]:
