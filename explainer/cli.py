@@ -165,7 +165,7 @@ class ExplainerCLI(LightningCLI):
             self.layer_retraining, self.variations = built.layer_retraining, built.variations
             return
         whole, self.config = self.config, self.config.clone()
-        for key in ("evaluation", "retraining", "variations"):  # their methods may need checkpoints that a training does not
+        for key in ("evaluation", "retraining", "variations"):  # what they name may not be there
             self.config.pop(key, None)
         try:
             super().instantiate_classes()
