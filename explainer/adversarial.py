@@ -70,8 +70,8 @@ def gradient_penalty(
 
     Example:
         >>> images = torch.rand(2, 3, 4, 4)
-        >>> gradient_penalty(lambda x: x.sum((1, 2, 3)), images, images, torch.rand(2)).item() == (48**0.5 - 1) ** 2
-        True
+        >>> round(gradient_penalty(lambda x: x.sum((1, 2, 3)), images, images, torch.rand(2)).item(), 3)
+        35.144
     """
     part = share.view(-1, 1, 1, 1)
     between = (part * real + (1 - part) * made).detach().requires_grad_()
