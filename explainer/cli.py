@@ -15,12 +15,13 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 import explainer.attribution
 import explainer.data
 import explainer.infill
+import explainer.metrics
 import explainer.modules  # noqa: F401  (imports are the registry: short class names resolve among them)
 from explainer.callbacks import Gallery, Resume, Scores, SMOESaliency, Tracker
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
-from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining
+from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining
 from explainer.modules import SaliencyModule
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -110,6 +111,7 @@ class ExplainerCLI(LightningCLI):
         parser.add_class_arguments(Evaluation, "evaluation")
         parser.add_class_arguments(Retraining, "retraining")
         parser.add_class_arguments(LayerRetraining, "layer_retraining")
+        parser.add_class_arguments(InfillComparison, "infills")
 
     @property
     def name(self) -> str:
@@ -153,7 +155,7 @@ class ExplainerCLI(LightningCLI):
                 raise input_error(error) or error from error
             self.model = built.get("model")
             self.datamodule, self.evaluation, self.retraining = built.data, built.evaluation, built.retraining
-            self.layer_retraining = built.layer_retraining
+            self.layer_retraining, self.infills = built.layer_retraining, built.infills
             return
         try:
             super().instantiate_classes()

@@ -16,7 +16,8 @@ from explainer.data import ImageDataModule, collate
 from explainer.errors import InputError
 from explainer.evaluation.gallery import method_gallery
 from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.runner import ORIGINAL, TRUTH, settings_of, to_device
+from explainer.evaluation.fingerprint import settings_of
+from explainer.evaluation.runner import ORIGINAL, TRUTH, to_device
 from explainer.evaluation.runner import evaluate as run_evaluation
 from explainer.evaluation.settings import Evaluation, data_facts
 from explainer.evaluation.store import Store

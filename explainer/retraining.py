@@ -25,7 +25,7 @@ from explainer.errors import InputError
 from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.ranking import rank_data_set
 from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
-from explainer.evaluation.runner import settings_of
+from explainer.evaluation.fingerprint import settings_of
 from explainer.evaluation.settings import Retraining, data_facts
 from explainer.networks import Explanandum
 from explainer.training import train
