@@ -93,6 +93,8 @@ class MaskedScore:
         with torch.inference_mode(False):
             self.image, self.target = image.detach().clone(), target.clone()
         self.infill = infill or Constant(explanandum.mean_colour.flatten().tolist())
+        if explanandum.classes:
+            self.infill.check_classes(explanandum.classes)
         self.kind, self.batch_size, self.generator, self.noise = kind, batch_size, generator, noise
         moving = self.infill.sees_mask or self.infill.stochastic
         self.fixed = None if moving else self.infill(self.image).detach()

@@ -100,6 +100,8 @@ class RISE(Attribution):
         """Masks (n, 1, H, W), and what stands behind them: (1, 3, 1, 1) or (B, n or 1, 3, H, W)."""
         generator = torch.Generator(image.device).manual_seed(self.seed)
         infill = self.infill or Constant(explanandum.mean_colour.flatten().tolist())
+        if explanandum.classes:
+            infill.check_classes(explanandum.classes)
         fixed = None if infill.sees_mask or infill.stochastic else infill(image)
         for turn in steps(math.ceil(self.masks / self.batch_size), "RISE"):
             count = min(self.batch_size, self.masks - turn * self.batch_size)

@@ -3,7 +3,11 @@
 from explainer.infill.base import Infill
 from explainer.infill.blur import Blur, gaussian_blur
 from explainer.infill.constant import Constant
+from explainer.infill.learned import CAInfill, LearnedInfill, VAEInfill
 from explainer.infill.local import Local
 from explainer.infill.noise import BlurOrColour, Noise, RandomColour
 
-__all__ = ["Blur", "BlurOrColour", "Constant", "Infill", "Local", "Noise", "RandomColour", "gaussian_blur"]
+__all__ = [
+    "Blur", "BlurOrColour", "CAInfill", "Constant", "Infill", "LearnedInfill", "Local", "Noise", "RandomColour",
+    "VAEInfill", "gaussian_blur",
+]  # fmt: skip

@@ -1,6 +1,7 @@
 """What stands where the mask is 0: the interface."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -25,4 +26,14 @@ class Infill(ABC):
 
         Returns:
             In [0, 1], of a shape that broadcasts to `image`.
+        """
+
+    def check_classes(self, classes: Sequence[str]) -> None:  # noqa: B027  (most suit every classifier)
+        """Refuse a classifier with which the infill makes no sense.
+
+        Args:
+            classes: Names of the classifier's classes, as far as it knows them.
+
+        Raises:
+            InputError: The infill was trained on another data set.
         """

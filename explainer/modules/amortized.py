@@ -48,6 +48,8 @@ class AmortizedExplainer(SaliencyModule):
         """One mask a class of the classifier, which must be the data set's."""
         self.explanandum.describe_classes(classes, multilabel, new_head=False)
         self.masker.build(len(classes))
+        if self.infill is not None:
+            self.infill.check_classes(classes)
 
     @property
     def watched(self) -> nn.Module:

@@ -15,7 +15,9 @@ from explainer.errors import InputError
 from explainer.networks.build import TRUSTED, load_state, read_tensors
 
 if TYPE_CHECKING:
+    from explainer.networks.dcgan import DCGAN
     from explainer.networks.explanandum import Explanandum
+    from explainer.networks.inpainter import Inpainter
     from explainer.networks.masker import Masker
 
 KEY = "explainer"
@@ -108,3 +110,86 @@ def load_explainer(
     load_state(masker, part(state, "masker"), str(path))
     masker.requires_grad_(False)
     return explanandum.to(map_location), masker.eval().to(map_location), spec
+
+
+def read_generative(
+    path: str | Path, kind: str, image_size: int | None = None, classes: Sequence[str] | None = None, averaged: str = ""
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description of a generative network's checkpoint, and its weights with the averaged ones in their place.
+
+    Args:
+        path: A file that train.py wrote.
+        kind: "generator", "inpainter" or "vae".
+        image_size: Of the images that it is for; None takes any.
+        classes: Of the data set that it is for; None takes any.
+        averaged: Prefix, with its dot, of that part of the network of which an average was kept; all by default.
+
+    Returns:
+        The description, and name → tensor of the network.
+
+    Raises:
+        InputError: As `read_checkpoint`, or it was trained on images of another size, or on another data set.
+    """
+    spec, state = read_checkpoint(path, kind)
+    if image_size is not None and spec["image_size"] != image_size:
+        raise InputError(f"{path} was trained on images of {spec['image_size']} pixels a side, not {image_size}")
+    if classes is not None and tuple(classes) != tuple(spec["classes"]):
+        own, other = (f"{len(c)} classes ({', '.join(list(c)[:3])} …)" for c in (spec["classes"], classes))
+        raise InputError(f"{path} was trained on a data set of {own}; here there are {other}")
+    average = {f"{averaged}{name}": tensor for name, tensor in part(state, "average.network").items()}
+    return spec, part(state, "network") | average
+
+
+def load_generator(
+    path: str | Path, map_location: str | torch.device = "cpu", image_size: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> "DCGAN":  # fmt: skip
+    """A trained generator with its critic, frozen and in evaluation mode.
+
+    Args:
+        path: A file that train.py wrote for a DCGAN.
+        map_location: Device to put it on.
+        image_size: As in `read_generative`.
+        classes: Likewise.
+
+    Returns:
+        The network; its `classes` are the data set's when it is conditional.
+
+    Raises:
+        InputError: As `read_generative`, or the weights do not fit.
+    """
+    from explainer.networks.dcgan import DCGAN
+
+    spec, state = read_generative(path, "generator", image_size, classes, "generator.")
+    network = DCGAN(**spec["network"])
+    load_state(network, state, str(path))
+    network.classes = tuple(spec["classes"]) if network.num_classes else ()
+    return network.requires_grad_(False).eval().to(map_location)
+
+
+def load_inpainter(
+    path: str | Path, kind: str = "inpainter", map_location: str | torch.device = "cpu", image_size: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> tuple["Inpainter", dict[str, Any]]:  # fmt: skip
+    """A trained network that fills holes, frozen and in evaluation mode.
+
+    Args:
+        path: A file that train.py wrote for it.
+        kind: "inpainter" (contextual attention) or "vae".
+        map_location: Device to put it on.
+        image_size: As in `read_generative`.
+        classes: Likewise.
+
+    Returns:
+        The network, and the checkpoint's description.
+
+    Raises:
+        InputError: As `read_generative`, or the weights do not fit.
+    """
+    from explainer.networks.contextual_attention import ContextualAttention
+    from explainer.networks.vae import CompletionVAE
+
+    spec, state = read_generative(path, kind, image_size, classes)
+    network: Inpainter = (CompletionVAE if kind == "vae" else ContextualAttention)(**spec["network"])
+    load_state(network, state, str(path))
+    return network.requires_grad_(False).eval().to(map_location), spec

@@ -1,0 +1,84 @@
+"""The critic of every adversarial training here: strided convolutions, then one number an image.
+
+T. Miyato, T. Kataoka, M. Koyama, Y. Yoshida: Spectral Normalization for Generative Adversarial Networks, ICLR 2018.
+T. Miyato, M. Koyama: cGANs with Projection Discriminator, ICLR 2018.
+"""
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from explainer.errors import InputError
+
+
+def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
+    """Refuse labels that a network of so many classes cannot take.
+
+    Args:
+        labels: (N,) long, or None.
+        num_classes: K; 0 for an unconditional network, which takes no labels.
+        count: N.
+
+    Raises:
+        InputError: Labels for an unconditional network, of another length, or out of range.
+
+    Example:
+        >>> import torch
+        >>> check_labels(torch.tensor([0, 2]), 3, 2)
+    """
+    if labels is None:
+        return
+    if not num_classes:
+        raise InputError("an unconditional network takes no labels: leave them out, or train one with num_classes")
+    if labels.shape != (count,):
+        raise InputError(f"labels have shape {tuple(labels.shape)} for {count} images; wants ({count},) long")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise InputError(f"labels from {int(labels.min())} to {int(labels.max())}: there are {num_classes} classes")
+
+
+class Critic(nn.Module):
+    """Scores how real images look; nothing in it mixes the images of a batch.
+
+    Args:
+        channels: Of the input.
+        width: Channels after the first convolution; doubled in each later one, up to eight times.
+        stages: Convolutions, each of which halves the side.
+        num_classes: K; above 0, the score also says how well an image fits its label (projection).
+        spectral: Divide every weight by its largest singular value (for the hinge loss); off for a gradient penalty.
+
+    Example:
+        >>> import torch
+        >>> Critic(width=4)(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2])
+    """
+
+    def __init__(
+        self, channels: int = 3, width: int = 64, stages: int = 4, num_classes: int = 0, spectral: bool = True
+    ) -> None:
+        super().__init__()
+        normed = spectral_norm if spectral else lambda layer: layer
+        layers: list[nn.Module] = []
+        for index in range(stages):
+            wider = width * min(2**index, 8)
+            layers += [normed(nn.Conv2d(channels, wider, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+            channels = wider
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        self.head = normed(nn.Linear(16 * channels, 1))
+        self.num_classes = num_classes
+        self.projection = normed(nn.Embedding(num_classes, 16 * channels)) if num_classes else None
+
+    def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Score images.
+
+        Args:
+            image: (N, C, H, W).
+            labels: (N,) long; None leaves the classes out of the score.
+
+        Returns:
+            (N,) logits, higher = more real.
+        """
+        check_labels(labels, self.num_classes, len(image))
+        features = self.features(image)
+        score = self.head(features)[:, 0]
+        if labels is None or self.projection is None:
+            return score
+        return score + (self.projection(labels) * features).sum(1)

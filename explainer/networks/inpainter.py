@@ -1,0 +1,110 @@
+"""What every network that fills holes shares: what it is shown, and that known pixels come back as they were."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from explainer.errors import InputError
+
+
+def convolution(inside: int, outside: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """A convolution that keeps the size (but for its stride), and an ELU.
+
+    Args:
+        inside: Channels of the input.
+        outside: Channels of the output.
+        kernel: Side, odd.
+        stride: As for `nn.Conv2d`.
+        dilation: Likewise.
+
+    Example:
+        >>> convolution(3, 8, stride=2)(torch.rand(1, 3, 8, 8)).shape
+        torch.Size([1, 8, 4, 4])
+    """
+    layer = nn.Conv2d(inside, outside, kernel, stride, padding=dilation * (kernel // 2), dilation=dilation)
+    return nn.Sequential(layer, nn.ELU())
+
+
+def growing(inside: int, outside: int) -> nn.Sequential:
+    """Twice the side by repeating pixels, then a convolution.
+
+    Args:
+        inside: Channels of the input.
+        outside: Channels of the output.
+
+    Example:
+        >>> growing(8, 4)(torch.rand(1, 8, 4, 4)).shape
+        torch.Size([1, 4, 8, 8])
+    """
+    return nn.Sequential(nn.Upsample(scale_factor=2), convolution(inside, outside))
+
+
+def visible(image: Tensor, known: Tensor) -> Tensor:
+    """What a network sees of an image with a hole.
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        known: (N, 1, H, W) of 0 and 1.
+
+    Returns:
+        (N, 5, H, W): colours in [-1, 1] with zeros in the hole, ones (which tell the border from the padding), the hole.
+
+    Example:
+        >>> visible(torch.ones(1, 3, 1, 1), torch.zeros(1, 1, 1, 1)).flatten().tolist()
+        [0.0, 0.0, 0.0, 1.0, 1.0]
+    """
+    # where(), not a product: whatever stands in the hole, a NaN too, has no influence
+    colours = torch.where(known > 0, 2 * image - 1, 0.0)
+    return torch.cat([colours, torch.ones_like(known), 1 - known], 1)
+
+
+class Inpainter(nn.Module, ABC):
+    """Fills holes. Constructors take hyperparameters; `spec` holds them for the checkpoint."""
+
+    spec: dict[str, Any]
+    multiple: int = 8
+    """Sides of the images must be multiples of this."""
+
+    @abstractmethod
+    def filled(self, image: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The network's picture, everywhere: checked (N, 3, H, W) and (N, 1, H, W) of 0 and 1 → (N, 3, H, W)."""
+
+    def complete(self, image: Tensor, mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Images with their holes filled.
+
+        Args:
+            image: (N, 3, H, W) in [0, 1]; what stands in the hole has no influence.
+            mask: (N, 1, H, W), 1 = keep; it is rounded (0.5 to 0). It may be all ones, or all zeros: then nothing is
+                known and the picture is what the network expects at all.
+            generator: Of networks that draw samples; None takes the most likely picture.
+
+        Returns:
+            (N, 3, H, W) in [0, 1]; where the mask is 1, the image to the bit.
+
+        Raises:
+            InputError: Shapes do not fit together, or a side is no multiple of `multiple`.
+        """
+        self.check(image, mask)
+        known = (mask > 0.5).to(image.dtype)
+        return torch.where(known > 0, image, self.filled(image, known, generator).to(image.dtype))
+
+    def check(self, image: Tensor, mask: Tensor) -> None:
+        """Refuse images and masks that the network cannot take.
+
+        Args:
+            image: Should be (N, 3, H, W).
+            mask: Should be (N, 1, H, W).
+
+        Raises:
+            InputError: Names the shape, and what is wanted.
+        """
+        height, width = image.shape[-2:]
+        if image.ndim != 4 or image.shape[1] != 3 or height % self.multiple or width % self.multiple:
+            name, side = type(self).__name__, self.multiple
+            raise InputError(
+                f"{name} takes images (N, 3, H, W) whose sides are multiples of {side}, got {tuple(image.shape)}"
+            )
+        if mask.shape != (len(image), 1, height, width):
+            raise InputError(f"mask has shape {tuple(mask.shape)}; wants ({len(image)}, 1, {height}, {width})")
