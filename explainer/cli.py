@@ -15,7 +15,6 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 import explainer.attribution
 import explainer.data
 import explainer.infill
-import explainer.metrics
 import explainer.modules  # noqa: F401  (imports are the registry: short class names resolve among them)
 from explainer.callbacks import Gallery, Resume, Scores, SMOESaliency, Tracker
 from explainer.callbacks.resume import LAST

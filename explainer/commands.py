@@ -6,29 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from rich.console import Console
-from torch.utils.data import DataLoader, Subset
-
 from explainer.attribution import Attribution, CentredBox, Constant, Explainer, GradCAM
-from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
-from explainer.data import ImageDataModule, collate
+from explainer.cli import CHECKPOINTS, ExplainerCLI
 from explainer.errors import InputError
-from explainer.evaluation.gallery import method_gallery
-from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.fingerprint import settings_of
-from explainer.evaluation.runner import ORIGINAL, TRUTH, to_device
-from explainer.evaluation.runner import evaluate as run_evaluation
-from explainer.evaluation.settings import Evaluation, data_facts
-from explainer.evaluation.store import Store
-from explainer.evaluation.summary import write_results
-from explainer.evaluation.table import markdown, rich_table
+from explainer.evaluation.settings import Evaluation
+from explainer.infilling import compare_infills
 from explainer.layer_retraining import retrain_layers
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
 from explainer.retraining import retrain
+from explainer.scoring import score_methods
 from explainer.training import quieten
-from explainer.version import __version__
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
@@ -49,48 +37,10 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         return retrain(cli, trusted(cli.config))
     if cli.layer_retraining.statistics:
         return retrain_layers(cli, trusted(cli.config))
-    settings: Evaluation = cli.evaluation
-    data: ImageDataModule = cli.datamodule
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
     explanandum, methods, digest = subject(cli)
-    explanandum.to(device)
-    data.prepare_data()
-    explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
-    dataset = data.split(settings.split)
-    count = min(len(dataset), settings.limit or len(dataset))
-    places = [i * len(dataset) // count for i in range(count)]
-    facts = {
-        "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()),
-        "split": settings.split, "images": count, "void": settings.void, "version": __version__,
-        "methods": settings_of(methods),
-    }  # fmt: skip
-    facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
-    facts |= {"spread": True} if count < len(dataset) else {}
-    out = Path(settings.out or RESULTS / cli.name)
-    store = Store(out, facts)
-    loader = DataLoader(Subset(dataset, places), data.batch_size, collate_fn=collate, num_workers=data.num_workers)
-    chosen = to_show(dataset, places, min(settings.gallery, count))
-    kept = KeptMasks(out / "masks", [dataset.ids[i] for i in chosen])
-    run_evaluation(
-        explanandum, methods, loader, store, total=count, void=settings.void, device=device,
-        curve_steps=settings.curve_steps, kept=kept,
-    )  # fmt: skip
-    asked = {ORIGINAL, TRUTH, *methods}  # the store may hold methods of earlier calls too
-    content = write_results(
-        [r for r in store.rows if r["method"] in asked], facts | {"device": device, "torch": torch.__version__}, out
-    )
-    if settings.gallery:
-        batch = to_device(collate([dataset[i] for i in chosen]), device)
-        if batch.id:
-            method_gallery(explanandum, methods, batch, kept).save(out / "gallery.png")
-    (out / "table.md").write_text(markdown(content["results"]))
-    Console(width=None if sys.stdout.isatty() else 140).print(
-        rich_table(content["results"], f"{cli.name} on {settings.split}")
-    )
-    for name in dataset.unreadable:
-        print(f"skipped the unreadable image {name}")
-    print(f"written to {out}: results.json, per_image.csv, table.md, gallery.png")
-    return content
+    if cli.infills.fills:
+        return compare_infills(cli, explanandum, digest)
+    return score_methods(cli, explanandum, methods, digest)
 
 
 def trusted(config: Any) -> list[str]:
@@ -157,14 +107,6 @@ def subject(cli: ExplainerCLI) -> tuple[Explanandum, dict[str, Attribution], str
     allow = trusted(cli.config)
     methods = chosen_methods(settings, path, spec["kind"], allow)
     return Explanandum(str(path), allow=allow), methods, hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def to_show(dataset: Any, places: list[int], count: int) -> list[int]:
-    """So many of these places of a data set, evenly spread, those of labelled images if there are any."""
-    if not count:
-        return []
-    labelled = [i for i in places if dataset.labels(i).any()] or places
-    return labelled[:: max(1, len(labelled) // count)][:count]
 
 
 def run(command: Callable[[], object]) -> None:

@@ -20,7 +20,7 @@ from explainer.evaluation.infills import (
     plot_fills,
     summarise_fills,
 )
-from explainer.evaluation.places import check_infills, evaluated_places
+from explainer.evaluation.places import candidates, check_infills, spread
 from explainer.evaluation.settings import Evaluation, InfillComparison, data_facts
 from explainer.evaluation.store import Store
 from explainer.networks import Explanandum
@@ -49,7 +49,7 @@ def compare_infills(cli: ExplainerCLI, explanandum: Explanandum, digest: str) ->
     data.prepare_data()
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
     dataset = data.split(evaluation.split)
-    places = evaluated_places(dataset, evaluation)
+    places = spread(candidates(dataset, evaluation.one_label), evaluation.limit)
     check_infills(settings.fills, dataset[places[0]], explanandum)
     found = [image_and_hole(dataset, place, settings) for place in places]
     cases = [case for case in found if case is not None]

@@ -27,7 +27,10 @@ ALLOWED = {
     "training": {"callbacks", "cli", "networks"},
     "retraining": {"callbacks", "cli", "data", "evaluation", "networks", "training"},
     "layer_retraining": {"cli", "evaluation", "networks", "retraining"},
-    "commands": {"attribution", "cli", "data", "evaluation", "layer_retraining", "networks", "retraining", "training"},
+    "infilling": {"cli", "data", "evaluation", "networks"},
+    "scoring": {"attribution", "cli", "data", "evaluation", "infill", "metrics", "networks"},
+    "commands": {"attribution", "cli", "evaluation", "infilling", "layer_retraining", "networks", "retraining",
+                 "scoring", "training"},
     "__main__": {"inference", "masking", "rendering"},
     "__init__": {"inference"},
 }

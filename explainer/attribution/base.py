@@ -23,7 +23,7 @@ class Attribution(ABC):
     needs_target: bool = True
     """Whether the map depends on a class."""
     is_mask: bool = False
-    """Whether maps are masks or probabilities in [0, 1], to be read as they are; else only their order means something."""
+    """Whether maps are masks or probabilities in [0, 1]; of other maps only the order means something."""
 
     def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
         """Attribute a class score to pixels.
@@ -76,8 +76,8 @@ class Attribution(ABC):
             scaled: Also scale maps that are masks already (`is_mask`).
 
         Returns:
-            (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that has a NaN or infinite pixel, or that is
-            constant where it is scaled, counts as 0.
+            (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that has a NaN or infinite pixel, or
+            that is constant where it is scaled, counts as 0.
         """
         check_image(image)
         mask = torch.zeros_like(image[:, :1])

@@ -1,7 +1,7 @@
 """What the classifier would say had the rest, or the evidence, looked otherwise.
 
-C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifiers by Counterfactual Generation, ICLR 2019
-(Figures 2, 4 and 11).
+C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifiers by Counterfactual Generation, ICLR
+2019 (Figures 2, 4 and 11).
 """
 
 from typing import Any

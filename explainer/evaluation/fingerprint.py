@@ -44,3 +44,13 @@ def infill_settings(infill: Infill) -> dict[str, Any]:
     """
     known = {k: v for k, v in vars(infill).items() if k[0] != "_" and k not in NO_MATTER and isinstance(v, PLAIN)}
     return {"class": type(infill).__name__} | known
+
+
+def slug(name: str) -> str:
+    """A method's name as a file's.
+
+    Example:
+        >>> slug("Gradient, SmoothGrad²")
+        'Gradient__SmoothGrad_'
+    """
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)

@@ -11,6 +11,7 @@ from explainer.attribution.perturbing import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.judging import true_boxes
+from explainer.evaluation.places import spread
 from explainer.evaluation.runner import make_mask, to_device
 from explainer.evaluation.store import Store
 from explainer.metrics import alpha_errors, best_alpha
@@ -18,8 +19,9 @@ from explainer.networks import Explanandum
 
 
 def search_alphas(
-    explanandum: Explanandum, methods: dict[str, Attribution], batches: Sequence[Batch], store: Store, device: str
-) -> dict[str, dict[str, Any]]:
+    explanandum: Explanandum, methods: dict[str, Attribution], batches: Sequence[Batch], store: Store, device: str,
+    scaled: bool = True,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     """The α of each method under which the box around what is salient is wrong least often.
 
     Args:
@@ -28,6 +30,7 @@ def search_alphas(
         batches: Held-out images.
         store: Errors that it has already are not computed again.
         device: Where to compute.
+        scaled: As in `make_mask`.
 
     Returns:
         Method → α, its error rate there, and on how many images.
@@ -45,7 +48,7 @@ def search_alphas(
             for batch in batches:
                 if not store.has(name, batch.id):
                     here = to_device(batch, device)
-                    errors = alpha_errors(make_mask(explanandum, method, here), true_boxes(here))
+                    errors = alpha_errors(make_mask(explanandum, method, here, scaled=scaled), true_boxes(here))
                     store.append([
                         {"id": i, "method": name, "wrong": None if e.isnan().any() else e.int().tolist()}
                         for i, e in zip(batch.id, errors, strict=True)
@@ -60,11 +63,11 @@ def _chosen(rows: list[list[int] | None]) -> dict[str, Any]:
     return {"alpha": alpha, "error": error, "images": len(known)}
 
 
-def held_out_places(count: int, wanted: int, taken: Sequence[int]) -> list[int]:
-    """Images of a split that are not evaluated, evenly spread.
+def held_out_places(available: Sequence[int], wanted: int, taken: Sequence[int]) -> list[int]:
+    """Images that are not evaluated, evenly spread.
 
     Args:
-        count: Of the split.
+        available: Indices of a split.
         wanted: So many, or as many as there are.
         taken: Those that are evaluated, when it is the same split.
 
@@ -75,11 +78,12 @@ def held_out_places(count: int, wanted: int, taken: Sequence[int]) -> list[int]:
         InputError: None is left.
 
     Example:
-        >>> held_out_places(6, 2, [0, 2, 4])
+        >>> held_out_places(range(6), 2, [0, 2, 4])
         [1, 3]
     """
-    free = sorted(set(range(count)) - set(taken))
+    free = sorted(set(available) - set(taken))
     if not free:
-        raise InputError("evaluation.held_out: the split has no image that is not evaluated; lower evaluation.limit")
-    wanted = min(wanted, len(free))
-    return [free[i * len(free) // wanted] for i in range(wanted)]
+        raise InputError(
+            "evaluation.held_out: every image of that split is evaluated; lower evaluation.limit, or set alpha"
+        )
+    return spread(free, wanted)

@@ -1,7 +1,7 @@
 """In-fills compared on held-out holes that have nothing to do with the labelled objects.
 
-C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifiers by Counterfactual Generation, ICLR 2019
-(appendix A.5, Figures 3 and 16): an in-fill that looks like the data leaves the classifier's probability where it was.
+C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifiers by Counterfactual Generation, ICLR
+2019 (appendix A.5, Figures 3 and 16): an in-fill that looks like the data leaves the probability as it was.
 """
 
 import statistics
@@ -71,8 +71,8 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillComparison
         settings: Where holes may be, and how large.
 
     Returns:
-        A batch of one and a mask (1, 1, H, W), 0 in the hole; None for an image that cannot be read, has no label, has no
-        ground truth where that is needed, or has no room.
+        A batch of one and a mask (1, 1, H, W), 0 in the hole; None for an image that cannot be read, has no label, has
+        no ground truth where that is needed, or has no room.
     """
     batch = collate([dataset[index]])
     if not batch.id or not batch.labels.any():

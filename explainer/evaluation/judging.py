@@ -1,4 +1,4 @@
-"""The metrics that a config names, for one method's masks of one batch: levels, boxes, and the classifier as callables."""
+"""The metrics that a config names, on one method's masks of one batch."""
 
 from typing import Any
 

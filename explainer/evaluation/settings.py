@@ -33,8 +33,8 @@ class Evaluation:
         metrics: Column → further metric.
         infill: Of those metrics that replace pixels; None is the classifier's mean colour.
         level: Pixels of masks and of probabilities (of FIDO, say) are salient above it; None treats them as other maps.
-        alpha: Pixels of other maps are salient above so many times the map's mean; None searches it for each method over
-            0, 0.2 … 5 on held-out images.
+        alpha: Pixels of other maps are salient above so many times the map's mean; None searches it for each method
+            over 0, 0.2 … 5 on held-out images.
         held_out: Images of that search.
         held_out_split: Where they are from; of the evaluated split itself, other images are taken.
         one_label: Only images with exactly one label, as in papers on ImageNet.
@@ -115,7 +115,9 @@ class InfillComparison:
         smallest: float = 0.2, largest: float = 0.5, seed: int = 0, examples: int = 6,
     ) -> None:  # fmt: skip
         if not 0 < smallest <= largest <= 1:
-            raise InputError(f"infills.smallest and largest must be 0 < smallest <= largest <= 1, got {smallest}, {largest}")
+            raise InputError(
+                f"infills.smallest and largest must be 0 < smallest <= largest <= 1, got {smallest}, {largest}"
+            )
         self.fills: dict[str, Infill] = fills or {}
         self.where, self.smallest, self.largest, self.seed, self.examples = where, smallest, largest, seed, examples
 

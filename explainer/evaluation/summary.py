@@ -29,7 +29,8 @@ def summarise(
 
     Returns:
         Method → its mean scores, on how many images each is defined (`n`), how many masks were constant (and, with
-        further metrics, had nothing salient: `no_region`), seconds an image, and the classification of the masked (`kept`) and the complement (`removed`) images.
+        further metrics, had nothing salient: `no_region`), seconds an image, and the classification of the
+        masked (`kept`) and the complement (`removed`) images.
     """
     results: dict[str, Any] = {}
     for method in dict.fromkeys(row["method"] for row in rows):

@@ -1,4 +1,4 @@
-"""What metrics share: a mean over images that leaves out, and counts, those without a value; what a mask is judged by."""
+"""What metrics share: a mean over the images that have a value, and what a mask can be judged by."""
 
 import inspect
 from abc import abstractmethod
@@ -103,7 +103,7 @@ class Measured(NamedTuple):
 
 
 class ImageMetric(MeanOverImages):
-    """A metric that an evaluation's config can name: hyperparameters in the constructor, everything else comes along."""
+    """A metric that an evaluation's config can name: hyperparameters in the constructor, the rest when it is used."""
 
     higher_is_better = False
 
@@ -133,8 +133,9 @@ def of_one_label(judged: Judged, measure: Callable[[Judged], Measured]) -> Measu
         Values of all images; a curve when `measure` gives one.
 
     Example:
-        >>> none = Judged(torch.ones(1, 1, 2, 2), torch.ones(1), torch.ones(1, 3, 2, 2), torch.ones(1, 2), [], *[None] * 4)
-        >>> of_one_label(none, lambda judged: Measured(judged.level)).value.isnan().tolist()
+        >>> one = torch.ones(1)
+        >>> two = Judged(one, one, one, torch.ones(1, 2), [], None, max, max, max)  # labels
+        >>> of_one_label(two, lambda judged: Measured(judged.level)).value.isnan().tolist()
         [True]
     """
     index = (judged.labels.sum(1) == 1).nonzero()[:, 0]

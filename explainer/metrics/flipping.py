@@ -1,7 +1,7 @@
 """The flipping curve: how many of the most salient pixels have to be replaced by an in-fill before the class goes.
 
-C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifiers by Counterfactual Generation, ICLR 2019
-(section 4.5, Figure 10). The in-fill is asked again at every step, with what is still visible.
+C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifiers by Counterfactual Generation, ICLR
+2019 (section 4.5, Figure 10). The in-fill is asked again at every step, with what is still visible.
 """
 
 import torch

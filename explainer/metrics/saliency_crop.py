@@ -1,7 +1,7 @@
 """The saliency metric on a crop (P. Dabkowski, Y. Gal, NeurIPS 2017; C.-H. Chang et al., ICLR 2019, Table 1).
 
-`SaliencyMetric` of `saliency.py` is the Explainer paper's metric of the same name: it masks the image and takes the mask's
-mean as its area, where this one crops the box around what is salient and enlarges it.
+`SaliencyMetric` of `saliency.py` is the Explainer paper's metric of the same name: it masks the image and takes the
+mask's mean as its area, where this one crops the box around what is salient and enlarges it.
 """
 
 import torch
@@ -60,8 +60,8 @@ def saliency_crop(box: Tensor, probability: Tensor, size: tuple[int, int]) -> Te
 class SaliencyCrop(ImageMetric):
     """Mean of `saliency_crop` over the images with one label, with the box around what is salient.
 
-    The probability is the classifier's own: a sigmoid's for a multi-label one. A map with nothing salient has no box, and
-    counts as if everything were, so that finding nothing never pays.
+    The probability is the classifier's own: a sigmoid's for a multi-label one. A map with nothing salient has no box,
+    and counts as if everything were, so that finding nothing never pays.
     """
 
     def measure(self, judged: Judged) -> Measured:
