@@ -5,17 +5,22 @@ import inspect
 import pytest
 import trees
 import yaml
+from small_checkpoints import save_classifier
+from small_infills import save_inpainter
 from tiny_runs import ROOT
 
 from explainer import attribution
 from explainer.attribution import Attribution
 from explainer.cli import CONFIGS, ExplainerCLI
 from explainer.commands import evaluate
+from explainer.data import imagenet, shapes
 from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree}
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
+FILLED = [n for n in NAMES if n.endswith(("_fido.yaml", "_infills.yaml"))]
+"""Evaluations with learned in-fills."""
 NETWORK = "--model.init_args.explanandum.network"
 SMALL = [f"{NETWORK}=explainer.networks.small.small_cnn", "--model.init_args.explanandum.network_args={width: 4}"]
 
@@ -45,7 +50,7 @@ def test_classifiers_run(name, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS + FILLED])
 def test_explainers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
@@ -129,3 +134,33 @@ def test_a_classifier_is_evaluated_as_its_config_builds_it(tmp_path, monkeypatch
     assert "Ins ↑" in (out / "table.md").read_text()
     assert "insertion" in (out / "per_image.csv").read_text().splitlines()[0]
     assert evaluate(arguments)["results"] == first["results"]  # everything is on disk
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
+    """With every method the config names, each with fewer steps."""
+    monkeypatch.chdir(tmp_path)
+    kind = name.split("_")[0]
+    classes = {"shapes": shapes.CLASSES, "imagenet": imagenet.CLASSES}[kind]
+    for network, file in (("inpainter", "inpainting"), ("vae", "vae")):
+        save_inpainter(tmp_path / "checkpoints" / f"{kind}_{file}.ckpt", network, classes=classes)
+    arguments = ["--config", name, *(a for a in tree(name, tmp_path) if a.startswith("--data"))]
+    arguments += ["--evaluation.gallery=0", "--evaluation.held_out=4"]
+    arguments += [f"--evaluation.limit={4 if name.endswith('_infills.yaml') else 1}"]
+    if kind == "shapes":
+        save_classifier(tmp_path / "checkpoints" / "shapes_small_classifier.ckpt", classes)
+    else:
+        arguments += [*SMALL, "--model.init_args.explanandum.num_classes=1000", "--evaluation.held_out_split=test"]
+    if name.endswith("_fido.yaml"):
+        config = yaml.safe_load((CONFIGS / name).read_text())["evaluation"]["methods"]
+        for method in config.values():
+            if method["class_path"] in ("FIDO", "BBMP"):
+                method["init_args"] |= {"steps": 1, "grid": 4}
+        arguments += ["--evaluation.methods", yaml.safe_dump(config)]
+        arguments += [f"--evaluation.counterfactuals={int(kind == 'imagenet')}"]
+    content = evaluate(arguments)
+    if name.endswith("_fido.yaml"):
+        assert content["results"]["FIDO-CA, SSR"]["n"]["WSL"] >= 1
+        assert {m for m, e in content["results"].items() if e.get("level")} == {"Grad-CAM", "Gradient"}
+    else:
+        assert content["results"]["CA"]["images"] >= 1

@@ -23,8 +23,8 @@ def rows_of(results: dict[str, Any], metrics: dict[str, bool] | None = None) -> 
     """
     methods = [m for m in results if m != ORIGINAL]
     kind = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
-    columns = COLUMNS | (metrics or {})
-    shown = {c: up for c, up in columns.items() if any(results[m].get(c) is not None for m in methods)}
+    shown = {c: up for c, up in COLUMNS.items() if any(results[m].get(c) is not None for m in methods)}
+    shown |= metrics or {}  # what was asked for is there even if it is defined for no image
     levels = any(results[m].get("level") for m in methods)
     header = ["method", *(f"{_NAMES.get(c, c)} {'↑' if up else '↓'}" for c, up in shown.items())]
     header += ["area", f"{kind} masked ↑", f"{kind} complement ↓", *(["α"] if levels else []), "ms an image"]
