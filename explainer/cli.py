@@ -16,7 +16,7 @@ import explainer.attribution
 import explainer.data
 import explainer.infill
 import explainer.modules  # noqa: F401  (imports are the registry: short class names resolve among them)
-from explainer.callbacks import Gallery, Resume, Scores, SMOESaliency, Tracker
+from explainer.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency, Tracker
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
@@ -104,6 +104,7 @@ class ExplainerCLI(LightningCLI):
             help="Config that trains the explanandum; run first when checkpoints/<its name>.ckpt is missing.",
         )  # fmt: skip
         parser.add_lightning_class_args(Gallery, "gallery")
+        parser.add_lightning_class_args(Pictures, "pictures")
         parser.add_lightning_class_args(Scores, "scores")
         parser.add_lightning_class_args(SMOESaliency, "saliency")
         parser.add_lightning_class_args(Resume, "resume")
@@ -145,7 +146,7 @@ class ExplainerCLI(LightningCLI):
         """Build; evaluate.py needs the data and its own settings only."""
         if self.evaluating:
             config = self.config.clone()
-            unused = ["trainer", "gallery", "scores", "saliency", "resume"]
+            unused = ["trainer", "gallery", "pictures", "scores", "saliency", "resume"]
             for key in [*unused, *([] if config.evaluation.as_it_is else ["model"])]:
                 config.pop(key, None)
             try:

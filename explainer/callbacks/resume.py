@@ -26,7 +26,7 @@ class Resume(Checkpoint):
 
     def __init__(self, every_n_steps: int = 200) -> None:
         self.every_n_steps = every_n_steps
-        self._interrupted = False
+        self._interrupted, self._saved = False, 0
         self._random: dict[str, Any] | None = None
         self._previous: Any = None
 
@@ -75,7 +75,8 @@ class Resume(Checkpoint):
         epoch_loop = trainer.fit_loop.epoch_loop
         if epoch_loop.batch_progress.is_last_batch or epoch_loop._should_accumulate():
             return
-        if self._interrupted or trainer.global_step % self.every_n_steps == 0:
+        due = trainer.global_step % self.every_n_steps == 0 and trainer.global_step != self._saved
+        if self._interrupted or due:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -87,6 +88,7 @@ class Resume(Checkpoint):
             return
         path = Path(trainer.default_root_dir) / LAST
         trainer.save_checkpoint(path)
+        self._saved = trainer.global_step
         if self._interrupted:
             rank_zero_info(f"saved {path} at step {trainer.global_step}; go on with --ckpt_path last")
             raise KeyboardInterrupt

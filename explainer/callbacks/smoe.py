@@ -57,7 +57,7 @@ class SMOESaliency(pl.Callback):
     ) -> None:
         """Start to listen, when it is time."""
         module: Any = pl_module
-        if not self._due(trainer) or not batch.id:
+        if not self._due(trainer) or not batch.id or module.watched is None:
             return
         network = plain(module.watched)
         if not self._found(network, batch.image.shape[-1]):
@@ -96,6 +96,8 @@ class SMOESaliency(pl.Callback):
         """Add the fixed image's map to the strip."""
         module: Any = pl_module
         if not self.every_n_steps or not trainer.is_global_zero or trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if module.watched is None:
             return
         dataset = trainer.datamodule.split("val")  # type: ignore[attr-defined]
         sample = next((s for s in (dataset[i] for i in range(min(20, len(dataset)))) if s is not None), None)

@@ -64,6 +64,27 @@ class ImageNetDataset(ImageDataset):
         return None
 
 
+def list_images(folder: Path) -> list[str]:
+    """Images below wnid folders.
+
+    Args:
+        folder: "train" or "val" of an ImageNet tree.
+
+    Returns:
+        "<wnid>/<file>", sorted.
+
+    Raises:
+        InputError: There is no such folder, or one in it is none of the 1,000 wnids.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no {folder}: ImageNet's {folder.name} images, a folder for each wnid, belong there")
+    wnids = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    unknown = next((w for w in wnids if w not in set(WNIDS)), None)
+    if unknown is not None:
+        raise InputError(f"folder {folder / unknown} is none of ImageNet's 1,000 wnids; use Folder for other classes")
+    return [f"{w}/{p.name}" for w in wnids for p in sorted((folder / w).iterdir()) if p.suffix.lower() in _IMAGES]
+
+
 class ImageNet(ImageDataModule):
     """ImageNet in the layout root/{train,val}/<wnid>/*.JPEG.
 
@@ -96,15 +117,7 @@ class ImageNet(ImageDataModule):
         """Images of a split, sorted by wnid and file name."""
         part = "val" if split == "test" else "train"
         folder = self.root / part
-        if not folder.is_dir():
-            raise InputError(f"no {folder}: ImageNet's {part} images, a folder for each wnid, belong there")
-        wnids = sorted(p.name for p in folder.iterdir() if p.is_dir())
-        unknown = next((w for w in wnids if w not in set(WNIDS)), None)
-        if unknown is not None:
-            raise InputError(
-                f"folder {folder / unknown} is none of ImageNet's 1,000 wnids; use Folder for other classes"
-            )
-        ids = [f"{w}/{p.name}" for w in wnids for p in sorted((folder / w).iterdir()) if p.suffix.lower() in _IMAGES]
+        ids = list_images(folder)
         if split != "test":
             ids = divide(ids, 1 - self.val_fraction, self.seed)[split == "val"]
         xml = [self.root / name / part for name in ("Annotations/CLS-LOC", "Annotations", "bbox")]

@@ -68,8 +68,8 @@ class SaliencyModule(pl.LightningModule, ABC):
 
     @property
     @abstractmethod
-    def watched(self) -> nn.Module:
-        """The network in training whose activations are worth watching."""
+    def watched(self) -> nn.Module | None:
+        """The network in training whose activations are worth watching, if there is one."""
 
     @abstractmethod
     def watched_input(self, image: Tensor) -> Tensor:

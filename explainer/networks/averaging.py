@@ -1,6 +1,7 @@
 """An exponential moving average of a network: what a generator is judged and used by."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,7 @@ class Average(nn.Module):
         True
     """
 
+    network: Any
     updates: Tensor
 
     def __init__(self, network: nn.Module, decay: float = 0.999) -> None:

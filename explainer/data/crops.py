@@ -1,0 +1,76 @@
+"""Square crops of ImageNet's images: many small pictures from few large ones, for generators of small images.
+
+A crop has the label of its image, whether or not the object is seen in it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explainer.data.annotations import divide
+from explainer.data.base import Split, open_rgb, pixels
+from explainer.data.imagenet import ImageNet, ImageNetDataset, list_images
+from explainer.errors import InputError
+
+
+class CropDataset(ImageNetDataset):
+    """Crops below folders that are named by wnid.
+
+    Args:
+        folder: Holds the wnid folders.
+        ids: "<wnid>/<file>#<number of the crop>".
+        smallest: Side of a crop as a part of the image's shorter side, at least; 1 at most.
+        moving: Other crops in every epoch (training), instead of the same ones.
+        options: Of `ImageDataset`.
+    """
+
+    def __init__(self, folder: Path, ids: list[str], smallest: float, moving: bool, **options: object) -> None:
+        super().__init__(folder, ids, [], **options)
+        self.smallest, self.moving = smallest, moving
+
+    def image(self, index: int) -> Tensor:
+        """(3, S, S) in [0, 1]."""
+        epoch = int(self.epoch) if self.moving else 0
+        generator = torch.Generator().manual_seed(hash((self.seed, epoch, index, 1)) % 2**63)
+        extent, across, down = torch.rand(3, generator=generator).tolist()
+        photo = open_rgb(self.folder / self.ids[index].rpartition("#")[0])
+        side = max(1, round(min(photo.size) * (self.smallest + (1 - self.smallest) * extent)))
+        left, top = round(across * (photo.width - side)), round(down * (photo.height - side))
+        return pixels(photo.crop((left, top, left + side, top + side)), self.image_size)
+
+    def boxes(self, index: int) -> None:
+        """None: a crop need not contain them."""
+        return
+
+
+class ImageNetCrops(ImageNet):
+    """Crops of ImageNet, root/{train,val}/<wnid>/*.JPEG; without train, its val part is divided into all three splits.
+
+    Args:
+        crops: Of each image, in an epoch.
+        smallest: Side of a crop as a part of the image's shorter side, at least; they reach up to all of it.
+        val_fraction: Part of the images (not of the crops) that is the validation split.
+        kwargs: Of `ImageDataModule`.
+    """
+
+    def __init__(self, crops: int = 1, smallest: float = 0.5, val_fraction: float = 0.02, **kwargs: Any) -> None:
+        super().__init__(val_fraction=val_fraction, **kwargs)
+        if crops < 1 or not 0 < smallest <= 1:
+            raise InputError(f"ImageNetCrops: crops must be at least 1, smallest in (0, 1], got {crops}, {smallest}")
+        self.crops, self.smallest = crops, smallest
+
+    def build(self, split: Split) -> CropDataset:
+        """Crops of a split's images, sorted by wnid and file name; one of each image but in training."""
+        trained = (self.root / "train").is_dir()
+        folder = self.root / ("val" if split == "test" or not trained else "train")
+        ids = list_images(folder)
+        if split == "test" and not trained:
+            ids = divide(ids, 1 - self.val_fraction, self.seed)[1]
+        elif split != "test":
+            ids = divide(ids, 1 - self.val_fraction, self.seed)[split == "val"]
+        count = self.crops if split == "train" else 1
+        numbered = [f"{name}#{number}" for name in ids for number in range(count)]
+        options = self.options(split) | {"annotations": False}
+        return CropDataset(folder, numbered, self.smallest, split == "train", **options)
