@@ -20,7 +20,7 @@ from explainer.networks.contextual_attention import ContextualAttention
 
 
 def untrained(folder: Path, side: int) -> str:
-    network = ContextualAttention()
+    network = ContextualAttention(width=16, dilations=(1, 2, 4), rate=1)  # as in shapes_inpainting.yaml
     spec = {"version": "0", "kind": "inpainter", "image_size": side, "classes": list(CLASSES), "multilabel": True,
             "network": network.spec}  # fmt: skip
     path = folder / "untrained.ckpt"
