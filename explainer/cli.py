@@ -21,7 +21,7 @@ from explainer.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency,
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
-from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining, Variations
+from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining, Variations
 from explainer.modules import SaliencyModule
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -115,6 +115,7 @@ class ExplainerCLI(LightningCLI):
         parser.add_class_arguments(Retraining, "retraining")
         parser.add_class_arguments(LayerRetraining, "layer_retraining")
         parser.add_class_arguments(Variations, "variations")
+        parser.add_class_arguments(InfillComparison, "infills")
 
     @property
     def name(self) -> str:
@@ -163,9 +164,10 @@ class ExplainerCLI(LightningCLI):
             self.model = built.get("model")
             self.datamodule, self.evaluation, self.retraining = built.data, built.evaluation, built.retraining
             self.layer_retraining, self.variations = built.layer_retraining, built.variations
+            self.infills = built.infills
             return
         whole, self.config = self.config, self.config.clone()
-        for key in ("evaluation", "retraining", "variations"):  # what they name may not be there
+        for key in ("evaluation", "retraining", "variations", "infills"):  # what they name may not be there
             self.config.pop(key, None)
         try:
             super().instantiate_classes()

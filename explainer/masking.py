@@ -86,3 +86,27 @@ def min_max(maps: Tensor) -> Tensor:
     """
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return torch.where(high > low, (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
+
+
+def smallest_box(region: Tensor) -> Tensor:
+    """The smallest box around all of a region.
+
+    Args:
+        region: (B, 1, H, W) bool.
+
+    Returns:
+        (B, 4) float: x0, y0, x1, y1 in pixels, x1 and y1 just outside the region; all 0 for an empty region.
+
+    Example:
+        >>> region = torch.zeros(1, 1, 4, 6, dtype=torch.bool)
+        >>> region[0, 0, 1:3, 2:5] = True
+        >>> smallest_box(region).tolist()
+        [[2.0, 1.0, 5.0, 3.0]]
+    """
+    sides = []
+    for dim in (2, 3):  # which columns, then which rows, hold something
+        line = region[:, 0].any(dim - 1).float()
+        last = line.shape[1] - line.flip(1).argmax(1)
+        sides.append((line.argmax(1), torch.where(line.any(1), last, 0)))
+    (x0, x1), (y0, y1) = sides
+    return torch.stack([x0, y0, x1, y1], 1).float()

@@ -22,10 +22,10 @@ from explainer.cli import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config,
 from explainer.data import ImageDataModule
 from explainer.data.ranks import Ranks
 from explainer.errors import InputError
+from explainer.evaluation.fingerprint import settings_of, slug
 from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.ranking import rank_data_set
 from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
-from explainer.evaluation.runner import settings_of
 from explainer.evaluation.settings import Retraining, data_facts
 from explainer.networks import Explanandum
 from explainer.training import train
@@ -92,16 +92,6 @@ def explanandum_checkpoint(cli: ExplainerCLI) -> Path:
         print(f"{path} is missing: training the explanandum first ({name})")
         train(["--config", find_config(cli.config.explanandum_config), *forwarded(cli.arguments, name)])
     return path
-
-
-def slug(name: str) -> str:
-    """A method's name as a file's.
-
-    Example:
-        >>> slug("Gradient, SmoothGrad²")
-        'Gradient__SmoothGrad_'
-    """
-    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
 def grid(settings: Retraining) -> list[Cell]:

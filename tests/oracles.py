@@ -231,3 +231,65 @@ def mean_over_pairs(rows, distance):
 
 def cosine_distance(a, b):
     return 1 - np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b))
+
+
+def bounding_box(region):  # x0, y0, x1, y1 around every True of (h, w)
+    found = [(i, j) for i in range(region.shape[0]) for j in range(region.shape[1]) if region[i, j]]
+    if not found:
+        return (0, 0, 0, 0)
+    rows, columns = [i for i, _ in found], [j for _, j in found]
+    return (min(columns), min(rows), max(columns) + 1, max(rows) + 1)
+
+
+def overlap_of_boxes(a, b):
+    wide = max(0, min(a[2], b[2]) - max(a[0], b[0]))
+    tall = max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
+    return wide * tall / (areas[0] + areas[1] - wide * tall)
+
+
+def misses(box, truths, overlap=0.5):  # weakly supervised localisation, one image
+    if not truths:
+        return np.nan
+    return 0.0 if any(overlap_of_boxes(box, t) > overlap for t in truths) else 1.0
+
+
+def share_outside(mask, inside):  # FIDO, Figure 8, one image
+    cells = [(i, j) for i in range(mask.shape[0]) for j in range(mask.shape[1])]
+    if not inside.any():
+        return np.nan
+    total = sum(mask[c] for c in cells)
+    if total == 0:
+        return sum(not inside[c] for c in cells) / len(cells)
+    return sum(mask[c] for c in cells if not inside[c]) / total
+
+
+def enlarged(image, box):  # bilinear, pixel centres on pixel centres' grid; (3, h, w)
+    x0, y0, x1, y1 = box
+    part = image[:, y0:y1, x0:x1]
+    _, height, width = image.shape
+    out = np.zeros_like(image)
+    for i in range(height):
+        for j in range(width):
+            y = min(max((i + 0.5) * part.shape[1] / height - 0.5, 0), part.shape[1] - 1)
+            x = min(max((j + 0.5) * part.shape[2] / width - 0.5, 0), part.shape[2] - 1)
+            top, left = int(y), int(x)
+            low, right = min(top + 1, part.shape[1] - 1), min(left + 1, part.shape[2] - 1)
+            for weight, a, b in (
+                ((1 - y + top) * (1 - x + left), top, left), ((1 - y + top) * (x - left), top, right),
+                ((y - top) * (1 - x + left), low, left), ((y - top) * (x - left), low, right),
+            ):  # fmt: skip
+                out[:, i, j] += weight * part[:, a, b]
+    return out
+
+
+def flipping(saliency, image, fill, score, steps):  # FIDO, Figure 10, one image: normalised log-odds
+    h, w = saliency.shape
+    order = sorted(range(h * w), key=lambda k: -saliency[k // w, k % w])
+    scores = []
+    for step in range(steps + 1):
+        mask = np.ones((h, w))
+        for k in order[: round(step * h * w / steps)]:
+            mask[k // w, k % w] = 0
+        scores.append(score(mask * image + (1 - mask) * fill(image, mask)))
+    return [(s - scores[-1]) / (scores[0] - scores[-1]) for s in scores]

@@ -5,15 +5,16 @@ import inspect
 import pytest
 import trees
 import yaml
-from small_checkpoints import save_explainer
+from small_checkpoints import save_classifier, save_explainer
 from small_generators import save_generator, save_inpainter
+from small_infills import save_inpainter as save_infill
 from tiny_runs import ROOT
 
 from explainer import attribution
 from explainer.attribution import Attribution
 from explainer.cli import CONFIGS, ExplainerCLI
 from explainer.commands import evaluate
-from explainer.data.shapes import CLASSES
+from explainer.data import imagenet, shapes
 from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
@@ -21,6 +22,8 @@ TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.image
 VARIATIONS = [n for n in NAMES if n.endswith("_variations.yaml")]
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
 GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
+FILLED = [n for n in NAMES if n.endswith(("_fido.yaml", "_infills.yaml"))]
+"""Evaluations with learned in-fills."""
 NETWORK = "--model.init_args.explanandum.network"
 SMALL = [f"{NETWORK}=explainer.networks.small.small_cnn", "--model.init_args.explanandum.network_args={width: 4}"]
 
@@ -50,7 +53,7 @@ def test_classifiers_run(name, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS + GENERATIVE + VARIATIONS])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS + GENERATIVE + VARIATIONS + FILLED])
 def test_explainers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
@@ -160,12 +163,12 @@ def test_variations_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content = yaml.safe_load((CONFIGS / name).read_text())
     (tmp_path / "checkpoints").mkdir()
-    save_explainer(tmp_path / "checkpoints" / "shapes_small.ckpt", CLASSES, image_size=64)
-    save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", 64, CLASSES)
+    save_explainer(tmp_path / "checkpoints" / "shapes_small.ckpt", shapes.CLASSES, image_size=64)
+    save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", 64, shapes.CLASSES)
     for source in content["variations"]["sources"].values():
         if source["class_path"] == "LatentSearch":
             checkpoint = source["init_args"]["checkpoint"]
-            save_generator(tmp_path / checkpoint, 64, CLASSES if "cdcgan" in checkpoint else ())
+            save_generator(tmp_path / checkpoint, 64, shapes.CLASSES if "cdcgan" in checkpoint else ())
             source["init_args"] |= {"steps": 1}
         source["init_args"]["count"] = 2
     network = [f"{NETWORK}=explainer.networks.small.small_cnn", SMALL[1].replace("4", "4, num_classes: 1000")]
@@ -178,3 +181,33 @@ def test_variations_run(name, tmp_path, monkeypatch):
     results = evaluate([*arguments, "--evaluation.device=cpu"])["results"]
     assert set(results) == set(content["variations"]["sources"])
     assert all(sizes["0.6"]["images"]["done"] == 1 for sizes in results.values())
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
+    """With every method the config names, each with fewer steps."""
+    monkeypatch.chdir(tmp_path)
+    kind = name.split("_")[0]
+    classes = {"shapes": shapes.CLASSES, "imagenet": imagenet.CLASSES}[kind]
+    for network, file in (("inpainter", "inpainting"), ("vae", "vae")):
+        save_infill(tmp_path / "checkpoints" / f"{kind}_{file}.ckpt", network, classes=classes)
+    arguments = ["--config", name, *(a for a in tree(name, tmp_path) if a.startswith("--data"))]
+    arguments += ["--evaluation.gallery=0", "--evaluation.held_out=4"]
+    arguments += [f"--evaluation.limit={4 if name.endswith('_infills.yaml') else 1}"]
+    if kind == "shapes":
+        save_classifier(tmp_path / "checkpoints" / "shapes_small_classifier.ckpt", classes)
+    else:
+        arguments += [*SMALL, "--model.init_args.explanandum.num_classes=1000", "--evaluation.held_out_split=test"]
+    if name.endswith("_fido.yaml"):
+        config = yaml.safe_load((CONFIGS / name).read_text())["evaluation"]["methods"]
+        for method in config.values():
+            if method["class_path"] in ("FIDO", "BBMP"):
+                method["init_args"] |= {"steps": 1, "grid": 4}
+        arguments += ["--evaluation.methods", yaml.safe_dump(config)]
+        arguments += [f"--evaluation.counterfactuals={int(kind == 'imagenet')}"]
+    content = evaluate(arguments)
+    if name.endswith("_fido.yaml"):
+        assert content["results"]["FIDO-CA, SSR"]["n"]["WSL"] >= 1
+        assert {m for m, e in content["results"].items() if e.get("level")} == {"Grad-CAM", "Gradient"}
+    else:
+        assert content["results"]["CA"]["images"] >= 1

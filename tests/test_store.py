@@ -14,7 +14,7 @@ from explainer.attribution import (
     SmoothGrad,
 )
 from explainer.errors import InputError
-from explainer.evaluation.runner import settings_of
+from explainer.evaluation.fingerprint import settings_of
 from explainer.evaluation.store import FINGERPRINT, ROWS, Store
 from explainer.evaluation.summary import write_results
 

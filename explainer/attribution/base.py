@@ -22,6 +22,8 @@ class Attribution(ABC):
     """At most so many images go through the explanandum at once."""
     needs_target: bool = True
     """Whether the map depends on a class."""
+    is_mask: bool = False
+    """Whether maps are masks or probabilities in [0, 1]; of other maps only the order means something."""
 
     def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
         """Attribute a class score to pixels.
@@ -64,17 +66,18 @@ class Attribution(ABC):
             return image.new_zeros(0, 1, *image.shape[-2:])
         return self(explanandum, image[owner], target)
 
-    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
+    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
         """One mask for all the classes present: each class's map min-max scaled, then the maximum over them.
 
         Args:
             explanandum: The frozen classifier.
             image: (B, 3, H, W) in [0, 1].
             labels: (B, K) multi-hot.
+            scaled: Also scale maps that are masks already (`is_mask`).
 
         Returns:
-            (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that is constant, or that has a NaN or
-            infinite pixel, counts as 0.
+            (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that has a NaN or infinite pixel, or
+            that is constant where it is scaled, counts as 0.
         """
         check_image(image)
         mask = torch.zeros_like(image[:, :1])
@@ -84,9 +87,11 @@ class Attribution(ABC):
             with size_fits(image):
                 found = self.maps(explanandum, image[owner], target).detach()
             finite = found.isfinite().flatten(1).all(1)[:, None, None, None]
-            scaled = min_max(torch.where(finite, found, 0.0)).to(mask.dtype)
+            found = torch.where(finite, found, 0.0)
+            own = found.clamp(0, 1) if self.is_mask and not scaled else min_max(found)
+            own = own.to(mask.dtype)
             # one map an image, not (B, K, H, W): with 1,000 classes that would not fit
-            mask = mask.scatter_reduce(0, owner[:, None, None, None].expand_as(scaled), scaled, "amax")
+            mask = mask.scatter_reduce(0, owner[:, None, None, None].expand_as(own), own, "amax")
         return mask
 
 
@@ -97,14 +102,14 @@ class Reference(Attribution):
     def mask(self, image: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1]."""
 
-    needs_target = False
+    needs_target, is_mask = False, True
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """The mask, whatever the target."""
         return self.mask(image)
 
-    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
-        """The mask as it is, not scaled."""
+    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
+        """The mask as it is, never scaled."""
         return self.mask(image)
 
 

@@ -30,6 +30,8 @@ class Explainer(Attribution):
         _, self.masker, spec = load_explainer(checkpoint, allow=allow)
         self.classes = tuple(spec["classes"])
 
+    is_mask = True
+
     @torch.no_grad()
     def masks(self, image: Tensor) -> Tensor:
         """(B, K, H, W) in [0, 1]."""
@@ -41,8 +43,8 @@ class Explainer(Attribution):
         check_targets(target, len(self.classes))
         return self.masks(image)[torch.arange(len(image), device=image.device), target][:, None]
 
-    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
-        """Maximum over the masks of the classes present, as trained: not scaled."""
+    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
+        """Maximum over the masks of the classes present, as trained: never scaled."""
         if explanandum.classes and tuple(explanandum.classes) != self.classes:
             raise InputError(
                 f"{self.checkpoint} explains other classes than the classifier has: evaluate it with its own"

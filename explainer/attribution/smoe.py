@@ -77,7 +77,7 @@ class SMOE(Attribution):
     def _fusible(self, image: Tensor) -> bool:
         return self.fused and image.device.type == "cpu"
 
-    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
+    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
         """The map, min-max scaled, whichever the labels; 0 for an image without label."""
         return min_max(self(explanandum, image)) * labels.any(1)[:, None, None, None]
 

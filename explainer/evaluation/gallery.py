@@ -16,8 +16,9 @@ WIDEST = 9
 
 
 def method_gallery(
-    explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch, kept: KeptMasks | None = None
-) -> Image.Image:
+    explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch, kept: KeptMasks | None = None,
+    scaled: bool = True,
+) -> Image.Image:  # fmt: skip
     """Every method's target mask over every image of a batch.
 
     Args:
@@ -25,6 +26,7 @@ def method_gallery(
         methods: Name → method; constant masks are not worth a picture.
         batch: A few images; the ground truth is a column when they have segmentations.
         kept: Masks that are there already.
+        scaled: As in `make_mask`.
 
     Returns:
         The picture: a row an image, with the labels and the classifier's probabilities under it; several rows an image
@@ -32,7 +34,7 @@ def method_gallery(
     """
     shown = [name for name, method in methods.items() if not isinstance(method, Constant)]
     names = shown if batch.segmentation is None else [TRUTH, *shown]
-    masks = {name: found(explanandum, name, methods.get(name), batch, kept) for name in names}
+    masks = {name: found(explanandum, name, methods.get(name), batch, kept, scaled) for name in names}
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
     many = len(names) > WIDEST
@@ -49,12 +51,13 @@ def method_gallery(
 
 
 def found(
-    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, kept: KeptMasks | None
-) -> Tensor:
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, kept: KeptMasks | None,
+    scaled: bool = True,
+) -> Tensor:  # fmt: skip
     """The masks that were kept, if all were, else new ones: (B, 1, H, W) in [0, 1]."""
     if kept is not None:
         masks = [kept.read(name, image) for image in batch.id]
         there = [mask for mask in masks if mask is not None]
         if len(there) == len(masks):
             return torch.stack(there).to(batch.image)
-    return make_mask(explanandum, method, batch)
+    return make_mask(explanandum, method, batch, scaled=scaled)

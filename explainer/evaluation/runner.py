@@ -6,7 +6,7 @@ masked and the complement image, and seconds an image.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor
 from explainer.attribution import Attribution
 from explainer.attribution.perturbing import no_bars
 from explainer.data import VOID, Batch
+from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.store import Store
-from explainer.infill import Infill, gaussian_blur
+from explainer.infill import gaussian_blur
 from explainer.masking import composite
 from explainer.metrics import (
     area_under,
@@ -31,11 +32,8 @@ from explainer.metrics import (
 )
 from explainer.metrics.segmentation import Void
 from explainer.networks import Explanandum
-from explainer.variation import Variation
 
 ORIGINAL, TRUTH = "Original image", "Ground truth"
-NO_MATTER = ("batch_size", "fused")
-"""Arguments of methods that change how fast a map comes, and not the map."""
 
 SET_UP = 5.0
 """Seconds: of a first call that takes longer, set-up is a small part."""
@@ -44,6 +42,7 @@ SET_UP = 5.0
 def evaluate(
     explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
     total: int, void: Void = "ignore", device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
+    judge: Judge | None = None, scaled: bool = True,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -57,6 +56,8 @@ def evaluate(
         device: Where to compute.
         curve_steps: As in `score`.
         kept: Where masks are kept for pictures.
+        judge: Further metrics.
+        scaled: As in `make_mask`.
     """
     explanandum.to(device)
     warm: set[str] = set()
@@ -73,35 +74,34 @@ def evaluate(
                 progress.update(task, description=name)
                 cold = name not in warm
                 warm.add(name)
-                store.append(score(explanandum, name, methods.get(name), here, void, curve_steps, kept, cold))
+                store.append(
+                    score(explanandum, name, methods.get(name), here, void, curve_steps, kept, judge, scaled, cold)
+                )
             progress.advance(task, len(batch.id))
 
 
 def to_device(batch: Batch, device: str) -> Batch:
     """Move what is computed with."""
     segmentation = None if batch.segmentation is None else batch.segmentation.to(device)
-    return batch._replace(image=batch.image.to(device), labels=batch.labels.to(device), segmentation=segmentation)
+    boxes = None if batch.boxes is None else [some.to(device) for some in batch.boxes]
+    return Batch(batch.image.to(device), batch.labels.to(device), batch.id, segmentation, boxes)
 
 
 def annotated(batch: Batch) -> Batch:
     """Those images that have a segmentation: the others have no ground truth to score."""
     if batch.segmentation is None:
-        return batch._replace(image=batch.image[:0], labels=batch.labels[:0], id=[])
+        return batch._replace(image=batch.image[:0], labels=batch.labels[:0], id=[], boxes=None)
     have = (batch.segmentation != VOID).flatten(1).any(1)
     names = [name for name, has in zip(batch.id, have.tolist(), strict=True) if has]
-    return Batch(batch.image[have], batch.labels[have], names, batch.segmentation[have])
+    boxes = None if batch.boxes is None else [some for some, has in zip(batch.boxes, have.tolist(), strict=True) if has]
+    return Batch(batch.image[have], batch.labels[have], names, batch.segmentation[have], boxes)
 
 
 def score(
-    explanandum: Explanandum,
-    name: str,
-    method: Attribution | None,
-    batch: Batch,
-    void: Void,
-    curve_steps: int = 0,
-    kept_masks: KeptMasks | None = None,
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, void: Void, curve_steps: int = 0,
+    kept_masks: KeptMasks | None = None, judge: Judge | None = None, scaled: bool = True,
     cold: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]]:  # fmt: skip
     """The rows of one method for one batch.
 
     Args:
@@ -112,6 +112,8 @@ def score(
         void: As in `truth_and_weight`.
         curve_steps: Of the insertion and deletion curves of images with one label; 0: none.
         kept_masks: Where masks are kept for pictures.
+        judge: Further metrics.
+        scaled: As in `make_mask`.
         cold: The method was not called before: where set-up could count, it is called again and that is timed.
 
     Returns:
@@ -121,9 +123,9 @@ def score(
         with torch.no_grad():
             said = predictions(explanandum, explanandum(batch.image), batch.labels)
         return [{"id": i, "method": name, "kept": kept} for i, kept in zip(batch.id, said, strict=True)]
-    mask, seconds = timed(lambda: make_mask(explanandum, method, batch, void), batch.image.device)
+    mask, seconds = timed(lambda: make_mask(explanandum, method, batch, void, scaled), batch.image.device)
     if cold and seconds < SET_UP:
-        mask, seconds = timed(lambda: make_mask(explanandum, method, batch, void), batch.image.device)
+        mask, seconds = timed(lambda: make_mask(explanandum, method, batch, void, scaled), batch.image.device)
     if kept_masks is not None:
         kept_masks.add(name, batch.id, mask)
     values: dict[str, Tensor] = {"area": mask.mean((1, 2, 3))}
@@ -138,22 +140,37 @@ def score(
             values[key] = function(mask, truth, weight)
     values["sal"] = saliency_metric(mask, kept, batch.labels)
     constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
+    judged = [{} for _ in batch.id] if judge is None else judge(explanandum, name, mask, batch)
     said_kept, said_removed = (predictions(explanandum, z, batch.labels) for z in (kept, removed))
     rows = []
     for n, name_of_image in enumerate(batch.id):
         numbers = {key: plain(float(value[n])) for key, value in values.items()}
         extra = {"seconds": seconds / len(batch.id), "constant": constant[n]}
         spoken = {"kept": said_kept[n], "removed": said_removed[n]}
-        rows.append({"id": name_of_image, "method": name} | numbers | extra | spoken)
+        rows.append({"id": name_of_image, "method": name} | numbers | extra | judged[n] | spoken)
     return rows
 
 
-def make_mask(explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore") -> Tensor:
-    """(B, 1, H, W) in [0, 1]; without a method the ground truth. A NaN pixel makes a mask 0, so constant."""
+def make_mask(
+    explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore", scaled: bool = True
+) -> Tensor:
+    """The mask of all classes present.
+
+    Args:
+        explanandum: The frozen classifier.
+        method: Makes it; without one it is the ground truth.
+        batch: The images.
+        void: As in `truth_and_weight`.
+        scaled: Whether maps that are masks already are scaled too.
+
+    Returns:
+        (B, 1, H, W) in [0, 1]. A NaN pixel makes a mask 0, so constant.
+    """
     if method is None:
         assert batch.segmentation is not None
         return truth_and_weight(batch.segmentation, batch.labels, void)[0]
-    mask = method.target_mask(explanandum, batch.image, batch.labels).detach()
+    plain_masks = {"scaled": False} if method.is_mask and not scaled else {}
+    mask = method.target_mask(explanandum, batch.image, batch.labels, **plain_masks).detach()
     broken = mask.isnan().flatten(1).any(1)
     return mask.masked_fill(broken[:, None, None, None], 0.0).clamp(0, 1)
 
@@ -184,31 +201,6 @@ def curves(explanandum: Explanandum, mask: Tensor, batch: Batch, steps: int) -> 
     for key, (before, after) in pairs.items():
         curve = removal_curve(mask[single], before, after, probability, min(steps, mask[0].numel()))
         found[key][single] = area_under(curve).to(found[key].dtype)
-    return found
-
-
-def settings_of(methods: Mapping[str, Attribution | Variation]) -> dict[str, Any]:
-    """Name → class and hyperparameters, for the store's fingerprint; the batch size changes no result.
-
-    Example:
-        >>> from explainer.attribution import Constant
-        >>> settings_of({"Half": Constant(0.5)})
-        {'Half': {'class': 'Constant', 'value': 0.5}}
-    """
-    return {name: _settings(method) for name, method in methods.items()}
-
-
-def _settings(method: Attribution | Variation) -> dict[str, Any]:
-    plain_types = (str, int, float, bool, tuple, list, dict, type(None))
-    found: dict[str, Any] = {"class": type(method).__name__}
-    for key, value in vars(method).items():
-        if isinstance(value, Attribution):  # such as what SmoothGrad goes around
-            found[key] = _settings(value)
-        elif isinstance(value, Infill):
-            own = {k: v for k, v in vars(value).items() if k[0] != "_" and isinstance(v, plain_types)}
-            found[key] = {"class": type(value).__name__} | own
-        elif isinstance(value, plain_types) and key not in NO_MATTER:
-            found[key] = value
     return found
 
 

@@ -4,9 +4,18 @@ from typing import Any, Literal
 
 from explainer.attribution import Attribution
 from explainer.errors import InputError
+from explainer.infill import Infill
+from explainer.metrics import ImageMetric
+from explainer.metrics.localisation import ALPHAS
 from explainer.variation import Variation
 from explainer.variation.acceptance import Unchanged
 from explainer.variation.box import Threshold
+
+TAKEN = {
+    "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
+    "curves", "acc", "iou", "mae", "sal", "insertion", "deletion",
+}  # fmt: skip
+"""Keys of results, which no metric of a config may be called."""
 
 
 class Evaluation:
@@ -25,21 +34,96 @@ class Evaluation:
         device: "auto" takes the GPU when there is one.
         curve_steps: Steps of the insertion and deletion curves of each image with one label; 0 leaves them out.
         as_it_is: Explain the classifier as its config builds it, with the weights named there, not a checkpoint.
+        metrics: Column → further metric.
+        infill: Of those metrics that replace pixels; None is the classifier's mean colour.
+        level: Pixels of masks and of probabilities (of FIDO, say) are salient above it; None treats them as other maps.
+        alpha: Pixels of other maps are salient above so many times the map's mean; None searches it for each method
+            over 0, 0.2 … 5 on held-out images.
+        held_out: Images of that search.
+        held_out_split: Where they are from; of the evaluated split itself, other images are taken.
+        one_label: Only images with exactly one label, as in papers on ImageNet.
+        scaled: Scale also maps that are masks already, such as those of FIDO and BBMP, to the range from 0 to 1.
+        counterfactuals: Images of which it is shown, for each method, what the classifier says when all but the salient
+            region is filled in, or the region itself.
+        infills: Name → in-fill, for those pictures; None takes `infill`.
 
     Raises:
-        InputError: A negative number of steps.
+        InputError: A number is out of its range, or a metric has the name of another column.
     """
 
     def __init__(
         self, methods: dict[str, Attribution] | None = None, split: Literal["train", "val", "test"] = "test",
         limit: int | None = None, out: str | None = None, void: Literal["ignore", "object"] = "ignore",
         gallery: int = 8, device: str = "auto", curve_steps: int = 0, as_it_is: bool = False, offset: int = 0,
+        metrics: dict[str, ImageMetric] | None = None, infill: Infill | None = None, level: float | None = 0.5,
+        alpha: float | None = None, held_out: int = 50, held_out_split: Literal["train", "val", "test"] = "val",
+        one_label: bool = False, scaled: bool = True, counterfactuals: int = 0,
+        infills: dict[str, Infill] | None = None,
     ) -> None:  # fmt: skip
-        if curve_steps < 0:
-            raise InputError(f"evaluation.curve_steps must be at least 0, got {curve_steps}")
+        for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):
+            if count < 0:
+                raise InputError(f"evaluation.{name} must be at least 0, got {count}")
+        check_levels(level, alpha, held_out)
+        self.metrics: dict[str, ImageMetric] = metrics or {}
+        for name in self.metrics:
+            if name in TAKEN:
+                raise InputError(f"evaluation.metrics: {name!r} is the name of another column; choose another one")
         self.curve_steps, self.as_it_is = curve_steps, as_it_is
         self.methods, self.split, self.limit, self.out = methods, split, limit, out
         self.void, self.gallery, self.device, self.offset = void, gallery, device, offset
+        self.infill, self.level, self.alpha, self.held_out = infill, level, alpha, held_out
+        self.held_out_split, self.one_label, self.scaled = held_out_split, one_label, scaled
+        self.counterfactuals = counterfactuals
+        self.infills: dict[str, Infill | None] = {**infills} if infills else {"in-fill": infill}
+
+
+def check_levels(level: float | None, alpha: float | None, held_out: int) -> None:
+    """Refuse levels under which everything or nothing would be salient.
+
+    Args:
+        level: In [0, 1), or None.
+        alpha: In [0, 5], or None.
+        held_out: At least 1.
+
+    Raises:
+        InputError: Names the key.
+
+    Example:
+        >>> check_levels(0.5, None, 50)
+    """
+    if level is not None and not 0 <= level < 1:
+        raise InputError(f"evaluation.level must lie in [0, 1), got {level}")
+    if alpha is not None and not 0 <= alpha <= ALPHAS[-1]:
+        raise InputError(f"evaluation.alpha must lie in [0, {ALPHAS[-1]:g}], got {alpha}")
+    if held_out < 1:
+        raise InputError(f"evaluation.held_out must be positive, got {held_out}")
+
+
+class InfillComparison:
+    """Settings of a comparison of in-fills: what they put into a hole, and what the classifier makes of it.
+
+    Args:
+        fills: Name → in-fill; None means that this is no such comparison.
+        where: "unrelated": boxes that touch no labelled object, in images that have room for one; "anywhere": any.
+        smallest: Sides of the boxes are at least this fraction of the image's.
+        largest: And at most this.
+        seed: Of boxes and stochastic in-fills.
+        examples: Images in the picture of images × in-fills.
+
+    Raises:
+        InputError: The fractions are not in order in (0, 1].
+    """
+
+    def __init__(
+        self, fills: dict[str, Infill] | None = None, where: Literal["unrelated", "anywhere"] = "unrelated",
+        smallest: float = 0.2, largest: float = 0.5, seed: int = 0, examples: int = 6,
+    ) -> None:  # fmt: skip
+        if not 0 < smallest <= largest <= 1:
+            raise InputError(
+                f"infills.smallest and largest must be 0 < smallest <= largest <= 1, got {smallest}, {largest}"
+            )
+        self.fills: dict[str, Infill] = fills or {}
+        self.where, self.smallest, self.largest, self.seed, self.examples = where, smallest, largest, seed, examples
 
 
 class Retraining:

@@ -3,6 +3,7 @@
 import csv
 import json
 import statistics
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,35 @@ COLUMNS = {"acc": True, "iou": True, "mae": False, "sal": False, "insertion": Tr
 """Score → whether higher is better."""
 
 
-def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summarise(
+    rows: list[dict[str, Any]], metrics: Collection[str] = (), alphas: dict[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Results of every method.
 
     Args:
         rows: Of a `Store`.
+        metrics: Further columns of the rows.
+        alphas: Method → what `search_alphas` found.
 
     Returns:
-        Method → its mean scores, on how many images each is defined (`n`), how many masks were constant, seconds an
-        image, and the classification of the masked (`kept`) and the complement (`removed`) images.
+        Method → its mean scores, on how many images each is defined (`n`), how many masks were constant (and, with
+        further metrics, had nothing salient: `no_region`), seconds an image, and the classification of the
+        masked (`kept`) and the complement (`removed`) images.
     """
     results: dict[str, Any] = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
         entry: dict[str, Any] = {"images": len(mine)}
         if method != ORIGINAL:
-            for key in (*COLUMNS, "area", "seconds"):
+            for key in (*COLUMNS, *metrics, "area", "seconds"):
                 values = [row[key] for row in mine if row.get(key) is not None]
                 entry[key] = statistics.fmean(values) if values else None
                 entry.setdefault("n", {})[key] = len(values)
             entry["constant"] = sum(row["constant"] for row in mine)
             entry["removed"] = classification([row["removed"] for row in mine])
+            if metrics:
+                entry["no_region"] = sum(row["no_region"] for row in mine)
+                entry["level"] = (alphas or {}).get(method)
         entry["kept"] = classification([row["kept"] for row in mine])
         results[method] = entry
     return results
@@ -68,13 +77,16 @@ def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
     return {"mAP": float(precision), "F1": float(f1), "probability": float(scores[labels > 0].mean())}
 
 
-def write_results(rows: list[dict[str, Any]], facts: dict[str, Any], folder: Path) -> dict[str, Any]:
+def write_results(
+    rows: list[dict[str, Any]], facts: dict[str, Any], folder: Path, alphas: dict[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Write results.json and per_image.csv.
 
     Args:
         rows: Of a `Store`.
-        facts: What the results depend on.
+        facts: What the results depend on; under "metrics", name → settings of further columns.
         folder: Exists.
+        alphas: As in `summarise`.
 
     Returns:
         The content of results.json.
@@ -84,9 +96,10 @@ def write_results(rows: list[dict[str, Any]], facts: dict[str, Any], folder: Pat
     """
     if not rows:
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
-    content = {"facts": facts, "results": summarise(rows)}
+    metrics = facts.get("metrics", {})
+    content = {"facts": facts, "results": summarise(rows, metrics, alphas)}
     (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n")
-    fields = ["id", "method", *COLUMNS, "area", "seconds", "constant"]
+    fields = ["id", "method", *COLUMNS, *metrics, "area", "seconds", "constant"]
     with (folder / "per_image.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fields, extrasaction="ignore")
         writer.writeheader()

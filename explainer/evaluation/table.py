@@ -11,37 +11,50 @@ _NAMES = {"acc": "Acc", "iou": "IoU", "mae": "MAE", "sal": "Sal", "insertion": "
 _PERCENT = ("acc", "iou", "mae")
 
 
-def rows_of(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def rows_of(results: dict[str, Any], metrics: dict[str, bool] | None = None) -> tuple[list[str], list[list[str]]]:
     """Header and cells; the best value of each score, the ground truth left out, has a star.
 
     Args:
         results: Of `summarise`.
+        metrics: Further columns, and whether higher is better.
 
     Returns:
         Header with the direction of each column, and a list a method.
     """
     methods = [m for m in results if m != ORIGINAL]
     kind = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
-    shown_columns = {c: up for c, up in COLUMNS.items() if any(results[m].get(c) is not None for m in methods)}
-    header = ["method", *(f"{_NAMES[c]} {'↑' if up else '↓'}" for c, up in shown_columns.items())]
-    header += ["area", f"{kind} masked ↑", f"{kind} complement ↓", "ms an image"]
+    shown = {c: up for c, up in COLUMNS.items() if any(results[m].get(c) is not None for m in methods)}
+    shown |= metrics or {}  # what was asked for is there even if it is defined for no image
+    levels = any(results[m].get("level") for m in methods)
+    header = ["method", *(f"{_NAMES.get(c, c)} {'↑' if up else '↓'}" for c, up in shown.items())]
+    header += ["area", f"{kind} masked ↑", f"{kind} complement ↓", *(["α"] if levels else []), "ms an image"]
     best = {}
-    for column, up in shown_columns.items():
+    for column, up in shown.items():
         values = [results[m][column] for m in methods if m != TRUTH and results[m][column] is not None]
         best[column] = (max if up else min)(values, default=None)
     cells = []
     for method in methods:
         entry = results[method]
         row = [method]
-        for column in shown_columns:
-            value = entry[column]
-            starred = value is not None and value == best[column] and method != TRUTH
-            digits = 2 if column in _PERCENT else 3
-            shown = None if value is None else 100 * value if column in _PERCENT else value
-            row.append("–" if shown is None else f"{shown:.{digits}f}{' *' if starred else ''}")
+        for column in shown:
+            starred = method != TRUTH and entry[column] is not None and entry[column] == best[column]
+            row.append(score_cell(column, entry[column]) + (" *" if starred else ""))
         row += [number(entry["area"]), number(entry["kept"][kind]), number(entry["removed"][kind])]
+        row += [number((entry["level"] or {}).get("alpha"), 1)] if levels else []
         cells.append([*row, number(None if entry["seconds"] is None else 1000 * entry["seconds"], 1)])
     return header, cells
+
+
+def score_cell(column: str, value: float | None) -> str:
+    """A score as the table shows it: some in percent.
+
+    Example:
+        >>> score_cell("acc", 0.5), score_cell("sal", 0.5)
+        ('50.00', '0.500')
+    """
+    if value is not None and column in _PERCENT:
+        return number(100 * value, 2)
+    return number(value)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -86,9 +99,9 @@ def two_forms(title: str, header: list[str], rows: list[list[str]]) -> tuple[Tab
     return table, "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def rich_table(results: dict[str, Any], title: str) -> Table:
+def rich_table(results: dict[str, Any], title: str, metrics: dict[str, bool] | None = None) -> Table:
     """The table for a terminal."""
-    header, cells = rows_of(results)
+    header, cells = rows_of(results, metrics)
     table = Table(title=title, caption=caption(results))
     for i, name in enumerate(header):
         table.add_column(name, justify="right" if i else "left")
@@ -97,7 +110,7 @@ def rich_table(results: dict[str, Any], title: str) -> Table:
     return table
 
 
-def markdown(results: dict[str, Any]) -> str:
+def markdown(results: dict[str, Any], metrics: dict[str, bool] | None = None) -> str:
     """The table for a README."""
-    text = two_forms("", *rows_of(results))[1]
+    text = two_forms("", *rows_of(results, metrics))[1]
     return "\n".join([text, "", caption(results) + ". * best of the column, the ground truth left out."]) + "\n"

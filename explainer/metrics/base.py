@@ -1,8 +1,18 @@
-"""A mean over images that leaves out, and counts, those for which a value is not defined."""
+"""What metrics share: a mean over the images that have a value, and what a mask can be judged by."""
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+Score = Callable[[Tensor, Tensor], Tensor]
+"""Images (N, 3, H, W) and which of the batch each is (N,) → the score of that image's one label (N,)."""
+Fill = Callable[[Tensor, Tensor], Tensor]
+"""Images (N, 3, H, W) and masks (N, 1, H, W), 1 = keep → what stands where the mask is 0; broadcasts to the images."""
 
 
 class MeanOverImages(Metric):
@@ -37,3 +47,105 @@ class MeanOverImages(Metric):
     def compute(self) -> Tensor:
         """The mean over the images that had a value."""
         return (self.total / self.count).float()
+
+
+class Judged(NamedTuple):
+    """The masks of some images, and all that they can be judged by.
+
+    Attributes:
+        mask: (B, 1, H, W) in [0, 1].
+        level: (B,), a pixel above it is salient.
+        image: (B, 3, H, W) in [0, 1].
+        labels: (B, K) multi-hot.
+        boxes: B tensors (N, 4), x0, y0, x1, y1 in pixels, of the labelled objects; none where they are not known.
+        segmentation: (B, K, H, W) uint8 of 0, 1 and 255 (void), or None.
+        probability: In [0, 1]; defined for images with one label.
+        log_odds: Likewise.
+        fill: An in-fill.
+    """
+
+    mask: Tensor
+    level: Tensor
+    image: Tensor
+    labels: Tensor
+    boxes: list[Tensor]
+    segmentation: Tensor | None
+    probability: Score
+    log_odds: Score
+    fill: Fill
+
+    @property
+    def region(self) -> Tensor:
+        """(B, 1, H, W) bool: what is salient."""
+        return self.mask > self.level[:, None, None, None]
+
+    def of(self, index: Tensor) -> "Judged":
+        """Some of the images: (N,) indices; the scores' owners count among these."""
+        chosen = index.tolist()
+        return Judged(
+            self.mask[index], self.level[index], self.image[index], self.labels[index],
+            [self.boxes[n] for n in chosen], None if self.segmentation is None else self.segmentation[index],
+            lambda seen, owner: self.probability(seen, index[owner]),
+            lambda seen, owner: self.log_odds(seen, index[owner]), self.fill,
+        )  # fmt: skip
+
+
+class Measured(NamedTuple):
+    """What a metric says of some images.
+
+    Attributes:
+        value: (B,), NaN where it is not defined.
+        curve: (B, S + 1) of which the value is the area, for a figure; NaN where it is not defined; or None.
+    """
+
+    value: Tensor
+    curve: Tensor | None = None
+
+
+class ImageMetric(MeanOverImages):
+    """A metric that an evaluation's config can name: hyperparameters in the constructor, the rest when it is used."""
+
+    higher_is_better = False
+
+    @abstractmethod
+    def measure(self, judged: Judged) -> Measured:
+        """A value for each image."""
+
+    def update(self, judged: Judged) -> None:
+        """Take the values of some images."""
+        self.add(self.measure(judged).value)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Hyperparameters that decide the values, which the batch size does not."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name not in ("self", "batch_size")}
+
+
+def of_one_label(judged: Judged, measure: Callable[[Judged], Measured]) -> Measured:
+    """Measure the images with exactly one label; NaN for the others.
+
+    Args:
+        judged: Any images.
+        measure: Called with those that have one label, if there are any.
+
+    Returns:
+        Values of all images; a curve when `measure` gives one.
+
+    Example:
+        >>> one = torch.ones(1)
+        >>> two = Judged(one, one, one, torch.ones(1, 2), [], None, max, max, max)  # labels
+        >>> of_one_label(two, lambda judged: Measured(judged.level)).value.isnan().tolist()
+        [True]
+    """
+    index = (judged.labels.sum(1) == 1).nonzero()[:, 0]
+    value = judged.mask.new_full((len(judged.mask),), torch.nan)
+    if not len(index):
+        return Measured(value)
+    found = measure(judged.of(index))
+    value[index] = found.value.to(value)
+    if found.curve is None:
+        return Measured(value)
+    curve = value.new_full((len(value), found.curve.shape[1]), torch.nan)
+    curve[index] = found.curve.to(curve)
+    return Measured(value, curve)

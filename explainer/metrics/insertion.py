@@ -3,15 +3,10 @@
 V. Petsiuk, A. Das, K. Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from explainer.metrics.base import MeanOverImages
-
-Probability = Callable[[Tensor, Tensor], Tensor]
-"""Images (N, 3, H, W) and which of the batch each is (N,) → the class's probability (N,)."""
+from explainer.metrics.base import Fill, MeanOverImages, Score
 
 
 def ranks(maps: Tensor) -> Tensor:
@@ -36,15 +31,16 @@ def ranks(maps: Tensor) -> Tensor:
 
 @torch.no_grad()
 def removal_curve(
-    maps: Tensor, before: Tensor, after: Tensor, probability: Probability, steps: int = 224, batch_size: int = 16
+    maps: Tensor, before: Tensor, after: Tensor | Fill, probability: Score, steps: int = 224, batch_size: int = 16
 ) -> Tensor:
     """The class's probability while pixels of one picture are exchanged for another's, the most important first.
 
     Args:
         maps: (B, 1, H, W), higher is more important.
         before: (B, 3, H, W), what is seen at first: the image (deletion), or an infill (insertion).
-        after: (B, 3, H, W), what is seen at last.
-        probability: Of the class.
+        after: (B, 3, H, W), what is seen at last; or an in-fill, which is asked at every step for what it puts where
+            pixels are gone.
+        probability: Of the class, or another score.
         steps: S, of as many pixels each as fit; HW / S pixels a step.
         batch_size: At most so many pictures at once.
 
@@ -64,7 +60,9 @@ def removal_curve(
         index = torch.arange(start, min(start + batch_size, count * (steps + 1)), device=maps.device)
         owner, step = index // (steps + 1), index % (steps + 1)
         changed = place[owner] < cuts[step].view(-1, 1, 1, 1)
-        found.append(probability(torch.where(changed, after[owner], before[owner]), owner))
+        old = before[owner]
+        new = after[owner] if isinstance(after, Tensor) else after(old, (~changed).to(old))
+        found.append(probability(torch.where(changed, new, old), owner))
     return torch.cat(found).view(count, steps + 1)
 
 

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
+
+from explainer.masking import smallest_box
 
 Void = Literal["ignore", "object"]
 _VOID = 255
@@ -32,3 +35,25 @@ def truth_and_weight(segmentation: Tensor, labels: Tensor, void: Void = "ignore"
         annotated = ~hidden.all(-1, keepdim=True).all(-2, keepdim=True)
         return (inside | hidden).float(), annotated.expand_as(inside).float()
     return (inside & ~hidden).float(), (~hidden).float()
+
+
+def truth_boxes(segmentation: Tensor, labels: Tensor) -> list[Tensor]:
+    """The smallest box around each class present.
+
+    Args:
+        segmentation: (B, K, H, W) uint8 of 0, 1 and 255 (void), which is left out.
+        labels: (B, K) multi-hot.
+
+    Returns:
+        B tensors (N, 4): x0, y0, x1, y1 in pixels; of classes of which nothing is segmented there is none.
+
+    Example:
+        >>> truth_boxes(torch.ones(1, 1, 2, 3, dtype=torch.uint8), torch.ones(1, 1))[0].tolist()
+        [[0.0, 0.0, 3.0, 2.0]]
+    """
+    boxes = []
+    for own, present in zip(segmentation, labels, strict=True):
+        regions = (own[present > 0] == 1)[:, None]
+        found = smallest_box(regions) if len(regions) else regions.new_zeros(0, 4, dtype=torch.float32)
+        boxes.append(found[found[:, 2] > found[:, 0]])
+    return boxes

@@ -1,0 +1,42 @@
+"""The curves that metrics are areas of, as a figure (C.-H. Chang et al., ICLR 2019, Figure 10)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from explainer.metrics import pixels_needed
+
+REDUCTIONS = torch.linspace(0, 1, 21)
+
+
+def plot_flipping(rows: Sequence[dict[str, Any]], methods: Sequence[str], column: str) -> Figure:
+    """Pixels that have to be replaced against the reduction of the log-odds, means over images; lower is better.
+
+    Args:
+        rows: Of a `Store`.
+        methods: A line each, those without a curve left out.
+        column: Of the metric.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(7.6, 4.8), layout="constrained")
+    panel = figure.subplots()
+    styles = ("-", "--", ":")
+    number = 0
+    for method in methods:
+        found = [row["curves"][column] for row in rows if row["method"] == method and column in row.get("curves", {})]
+        if found:
+            needed = pixels_needed(torch.tensor(found), REDUCTIONS).mean(0)
+            label = f"{method} ({len(found)})"
+            style = styles[number // 10 % len(styles)]
+            panel.plot(100 * REDUCTIONS, 100 * needed, style, color=f"C{number % 10}", lw=1.4, label=label)
+            number += 1
+    panel.set_xlabel("reduction of the log-odds, in % of what filling in everything takes")
+    panel.set_ylabel("most salient pixels replaced, in % (lower is better)")
+    panel.grid(alpha=0.3)
+    if number:
+        figure.legend(loc="outside right upper", fontsize=7, title="method (images)", title_fontsize=7)
+    return figure

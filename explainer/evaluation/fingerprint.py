@@ -1,0 +1,58 @@
+"""Methods and in-fills as plain values: what a store of results is about."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from explainer.attribution import Attribution
+from explainer.infill import Infill
+from explainer.variation import Variation
+
+NO_MATTER = ("batch_size", "fused")
+"""Arguments of methods that change how fast a map comes, and not the map."""
+PLAIN = (str, int, float, bool, tuple, list, dict, type(None))
+"""What a fingerprint can hold."""
+
+
+def settings_of(methods: Mapping[str, Attribution | Variation]) -> dict[str, Any]:
+    """Name → class and hyperparameters, for the store's fingerprint; the batch size changes no result.
+
+    Example:
+        >>> from explainer.attribution import Constant
+        >>> settings_of({"Half": Constant(0.5)})
+        {'Half': {'class': 'Constant', 'value': 0.5}}
+    """
+    return {name: _settings(method) for name, method in methods.items()}
+
+
+def _settings(method: Attribution | Variation) -> dict[str, Any]:
+    found: dict[str, Any] = {"class": type(method).__name__}
+    for key, value in vars(method).items():
+        if isinstance(value, Attribution):  # such as what SmoothGrad goes around
+            found[key] = _settings(value)
+        elif isinstance(value, Infill):
+            found[key] = infill_settings(value)
+        elif isinstance(value, PLAIN) and key not in NO_MATTER:
+            found[key] = value
+    return found
+
+
+def infill_settings(infill: Infill) -> dict[str, Any]:
+    """Class and hyperparameters of an in-fill; one from a checkpoint says itself what the file holds.
+
+    Example:
+        >>> from explainer.infill import Blur
+        >>> infill_settings(Blur(3.0))
+        {'class': 'Blur', 'sigma': 3.0}
+    """
+    known = {k: v for k, v in vars(infill).items() if k[0] != "_" and k not in NO_MATTER and isinstance(v, PLAIN)}
+    return {"class": type(infill).__name__} | known
+
+
+def slug(name: str) -> str:
+    """A method's name as a file's.
+
+    Example:
+        >>> slug("Gradient, SmoothGrad²")
+        'Gradient__SmoothGrad_'
+    """
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)

@@ -1,0 +1,83 @@
+"""The flipping curve: how many of the most salient pixels have to be replaced by an in-fill before the class goes.
+
+C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifiers by Counterfactual Generation, ICLR
+2019 (section 4.5, Figure 10). The in-fill is asked again at every step, with what is still visible.
+"""
+
+import torch
+from torch import Tensor
+
+from explainer.errors import InputError
+from explainer.metrics.base import ImageMetric, Judged, Measured, of_one_label
+from explainer.metrics.insertion import area_under, removal_curve
+
+
+def remaining(curve: Tensor, least: float = 1.0) -> Tensor:
+    r"""What is left of the log-odds, as a share of what filling in everything takes.
+
+    .. math:: r_k = \frac{s_k - s_S}{s_0 - s_S}
+
+    Args:
+        curve: (B, S + 1), log-odds from the whole image to the one that is filled in everywhere.
+        least: Log-odds that filling in everything has to take; below that the share is not defined.
+
+    Returns:
+        (B, S + 1), from 1 to 0, not confined between them; NaN where filling in everything takes too little.
+
+    Example:
+        >>> remaining(torch.tensor([[4.0, 1.0, -2.0], [1.0, 1.0, 1.0]])).tolist()
+        [[1.0, 0.5, 0.0], [nan, nan, nan]]
+    """
+    taken = curve[:, :1] - curve[:, -1:]
+    return ((curve - curve[:, -1:]) / taken).masked_fill(taken < least, torch.nan)
+
+
+def pixels_needed(share: Tensor, reduction: Tensor) -> Tensor:
+    """Fraction of the pixels after which the log-odds are reduced by so much for the first time (Figure 10).
+
+    Args:
+        share: (B, S + 1) of `remaining`.
+        reduction: (R,) in [0, 1].
+
+    Returns:
+        (B, R) in [0, 1]; lower is better; NaN where the share is not defined.
+
+    Example:
+        >>> pixels_needed(torch.tensor([[1.0, 0.4, 0.2, 0.0, 0.0]]), torch.tensor([0.5, 0.9])).tolist()
+        [[0.25, 0.75]]
+    """
+    reached = 1 - share[:, None] >= reduction[:, None] - 1e-6
+    found = reached.float().argmax(-1) / (share.shape[1] - 1)
+    return found.masked_fill(share.isnan().any(1, keepdim=True), torch.nan)
+
+
+class Flipping(ImageMetric):
+    """Mean area under the curve of `remaining` log-odds, over the images with one label; lower is better.
+
+    Args:
+        steps: Of the curve, of as many pixels each.
+        batch_size: At most so many pictures at once.
+        least: As in `remaining`.
+
+    Raises:
+        InputError: Fewer than one step or picture, or `least` is not positive.
+    """
+
+    def __init__(self, steps: int = 16, batch_size: int = 32, least: float = 1.0) -> None:
+        super().__init__()
+        if steps < 1 or batch_size < 1:
+            raise InputError(f"metric Flipping: steps and batch_size must be positive, got {steps} and {batch_size}")
+        if not least > 0:
+            raise InputError(f"metric Flipping: least must be positive, got {least}")
+        self.steps, self.batch_size, self.least = steps, batch_size, least
+
+    def measure(self, judged: Judged) -> Measured:
+        """NaN for images with several labels or none, and where the in-fill of everything leaves the class."""
+        return of_one_label(judged, self._measure)
+
+    def _measure(self, judged: Judged) -> Measured:
+        """Fill in, the most salient first; the curve beside the area."""
+        steps = min(self.steps, judged.mask[0].numel())
+        curve = removal_curve(judged.mask, judged.image, judged.fill, judged.log_odds, steps, self.batch_size)
+        share = remaining(curve, self.least)
+        return Measured(area_under(share), share)

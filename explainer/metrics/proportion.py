@@ -1,0 +1,91 @@
+"""How much of a map lies outside the object (C.-H. Chang et al., ICLR 2019, section 4.3, Figure 8).
+
+The paper binarises the map at 0.5; the soft form is one minus the energy-based pointing game.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from explainer.errors import InputError
+from explainer.metrics.base import ImageMetric, Judged, Measured
+from explainer.metrics.segmentation import truth_and_weight
+
+
+def proportion_outside(mask: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
+    r"""Share of a map's sum that lies outside the object.
+
+    .. math:: \frac{\sum_u m_u (1 - g_u)}{\sum_u m_u}
+
+    A map without anything in it says as much of every pixel as a constant one does, and counts as such.
+
+    Args:
+        mask: (B, 1, H, W) in [0, 1], or of 0 and 1.
+        truth: (B, 1, H, W) of 0 and 1.
+        weight: (B, 1, H, W), 0 where a pixel does not count; None counts all.
+
+    Returns:
+        (B,) in [0, 1]; lower is better; NaN for an image without object.
+
+    Example:
+        >>> proportion_outside(torch.tensor([[[[0.5, 1.0, 0.5]]]]), torch.tensor([[[[0.0, 1.0, 1.0]]]])).item()
+        0.25
+    """
+    weight = torch.ones_like(truth) if weight is None else weight
+    total = (mask * weight).sum((1, 2, 3), keepdim=True)
+    shown = torch.where(total > 0, mask, 1.0) * weight
+    outside = (shown * (1 - truth)).sum((1, 2, 3)) / shown.sum((1, 2, 3)).clamp_min(1e-12)
+    return outside.masked_fill((truth * weight).sum((1, 2, 3)) == 0, torch.nan)
+
+
+def inside_boxes(boxes: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """Which pixels' centres lie in any of an image's boxes.
+
+    Args:
+        boxes: B tensors (N, 4): x0, y0, x1, y1 in pixels.
+        size: H and W.
+
+    Returns:
+        (B, 1, H, W) of 0 and 1.
+
+    Example:
+        >>> inside_boxes([torch.tensor([[0.0, 0.0, 2.0, 1.0]])], (2, 3)).flatten().tolist()
+        [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    masks = []
+    for some in boxes:
+        rows, columns = (torch.arange(side, device=some.device) + 0.5 for side in size)
+        x0, y0, x1, y1 = some[:, :, None].unbind(1)
+        tall, wide = (rows >= y0) & (rows < y1), (columns >= x0) & (columns < x1)
+        masks.append((tall[:, :, None] & wide[:, None]).any(0, keepdim=True).float())
+    return torch.stack(masks)
+
+
+class ProportionOutside(ImageMetric):
+    """Mean of `proportion_outside` over images.
+
+    Args:
+        truth: "boxes", as in the paper, or the exact "segmentation".
+        binary: Count pixels above the map's level, as in the paper, or the map's values.
+
+    Raises:
+        InputError: Another truth.
+    """
+
+    def __init__(self, truth: Literal["boxes", "segmentation"] = "boxes", binary: bool = True) -> None:
+        super().__init__()
+        if truth not in ("boxes", "segmentation"):
+            raise InputError(f"metric ProportionOutside: truth is 'boxes' or 'segmentation', got {truth!r}")
+        self.truth, self.binary = truth, binary
+
+    def measure(self, judged: Judged) -> Measured:
+        """NaN for an image without ground truth."""
+        mask = judged.region.to(judged.mask) if self.binary else judged.mask
+        if self.truth == "boxes":
+            size = (mask.shape[-2], mask.shape[-1])
+            return Measured(proportion_outside(mask, inside_boxes(judged.boxes, size).to(mask)))
+        if judged.segmentation is None:
+            return Measured(mask.new_full((len(mask),), torch.nan))
+        truth, weight = truth_and_weight(judged.segmentation, judged.labels)
+        return Measured(proportion_outside(mask, truth.to(mask), weight.to(mask)))

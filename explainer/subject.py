@@ -1,0 +1,128 @@
+"""What evaluate.py looks at: a classifier, methods, and the images of a split."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from explainer.attribution import Attribution, CentredBox, Constant, Explainer, GradCAM
+from explainer.cli import CHECKPOINTS, ExplainerCLI
+from explainer.data import ImageDataset
+from explainer.errors import InputError
+from explainer.evaluation.places import candidates, spread
+from explainer.evaluation.settings import Evaluation, data_facts
+from explainer.networks import Explanandum
+from explainer.networks.checkpoint import read_checkpoint
+from explainer.version import __version__
+
+
+class Prepared(NamedTuple):
+    """What every evaluation starts from.
+
+    Attributes:
+        explanandum: On the device, with the data set's classes.
+        methods: Name → method.
+        dataset: The split.
+        places: Of the images that are looked at.
+        device: Where to compute.
+        facts: What results depend on so far.
+    """
+
+    explanandum: Explanandum
+    methods: dict[str, Attribution]
+    dataset: ImageDataset
+    places: list[int]
+    device: str
+    facts: dict[str, Any]
+
+
+def prepared(cli: ExplainerCLI) -> Prepared:
+    """The classifier and the images of an evaluation.
+
+    Raises:
+        InputError: As `subject`, or the classifier's and the data set's classes differ.
+    """
+    settings, data = cli.evaluation, cli.datamodule
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
+    explanandum, methods, digest = subject(cli)
+    explanandum.to(device)
+    data.prepare_data()
+    explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
+    dataset = data.split(settings.split)
+    places = spread(candidates(dataset, settings.one_label), settings.limit, settings.offset)
+    facts = {
+        "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()), "split": settings.split,
+        "version": __version__, "images": len(places),
+    }  # fmt: skip
+    facts |= {"spread": True} if len(places) < len(dataset) else {}
+    facts |= {"one_label": True} if settings.one_label else {}
+    facts |= {"offset": settings.offset} if settings.offset else {}
+    return Prepared(explanandum, methods, dataset, places, device, facts)
+
+
+def subject(cli: ExplainerCLI) -> tuple[Explanandum, dict[str, Attribution], str]:
+    """What is evaluated: a checkpoint, or a classifier as its config builds it.
+
+    Args:
+        cli: Holds the config.
+
+    Returns:
+        The classifier, the methods, and a digest of the weights.
+
+    Raises:
+        InputError: The checkpoint is for another image size, or the config has no classifier.
+    """
+    settings: Evaluation = cli.evaluation
+    if settings.as_it_is:
+        explanandum = getattr(cli.model, "explanandum", None)
+        if explanandum is None:
+            raise InputError("evaluation.as_it_is explains the classifier of the config's model, which has none")
+        explanandum.freeze()
+        digest = hashlib.sha256()
+        for name, value in explanandum.state_dict().items():
+            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        return explanandum, chosen_methods(settings, Path(), "classifier"), digest.hexdigest()
+    path = Path(cli.config.ckpt_path or CHECKPOINTS / f"{cli.name}.ckpt")
+    spec, _ = read_checkpoint(path)
+    if cli.datamodule.image_size != spec["image_size"]:
+        wanted, given = spec["image_size"], cli.datamodule.image_size
+        raise InputError(f"{path} was trained at {wanted} pixels, the data is at {given}")
+    allow = trusted(cli.config)
+    methods = chosen_methods(settings, path, spec["kind"], allow)
+    return Explanandum(str(path), allow=allow), methods, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[str] = ()) -> dict[str, Attribution]:
+    """The checkpoint's Explainer, if it is one, and the methods asked for.
+
+    Args:
+        settings: Of the evaluation.
+        path: The checkpoint.
+        kind: What it holds.
+        allow: Packages whose callables the checkpoint may name.
+
+    Returns:
+        Name → method.
+    """
+    references: dict[str, Attribution] = {
+        "Grad-CAM": GradCAM(), "Constant 0": Constant(0.0), "Constant 0.5": Constant(0.5), "Constant 1": Constant(1.0),
+        "Centred box": CentredBox(),
+    }  # fmt: skip
+    own: dict[str, Attribution] = {"Explainer": Explainer(str(path), allow=allow)} if kind == "explainer" else {}
+    return own | (references if settings.methods is None else settings.methods)
+
+
+def trusted(config: Any) -> list[str]:
+    """Packages that a config vouches for: those it allows, and the one its own explanandum comes from.
+
+    Args:
+        config: Of a run; without a model it vouches for none.
+
+    Returns:
+        Names for `allow`.
+    """
+    explanandum = config.get("model.init_args.explanandum")
+    settings = {} if explanandum is None else explanandum.get("init_args", explanandum)
+    return [*(settings.get("allow") or []), str(settings.get("network", "")).split(".")[0]]
