@@ -26,9 +26,10 @@ def main() -> None:
     batch = Batch(image, torch.nn.functional.one_hot(target, explanandum.num_classes).float(), [""] * len(image), None)
     families = {
         "RISE": lambda n: RISE(n),
-        "empirical, cells and covariance": lambda n: EmpiricalMask(n),
-        "empirical, as in the paper": lambda n: EmpiricalMask(n, dim=True, result="last"),
-        "empirical, as on the poster": lambda n: EmpiricalMask(n, dim=True, result="last", update="poster"),
+        "empirical, our default": lambda n: EmpiricalMask(n),
+        "empirical, one chain": lambda n: EmpiricalMask(n, chains=1),
+        "empirical, as in the paper": lambda n: EmpiricalMask(n, dim=True, result="last", chains=1),
+        "empirical, as on the poster": lambda n: EmpiricalMask(n, dim=True, result="last", chains=1, update="poster"),
     }
     scores: dict[str, list[float]] = {}
     for name, build in families.items():

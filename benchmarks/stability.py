@@ -23,7 +23,7 @@ def main() -> None:
         "LIME (300 samples)": lambda s: LIME(300, seed=s),
         "RISE (500 masks)": lambda s: RISE(500, seed=s),
         "empirical masks (500 iterations)": lambda s: EmpiricalMask(500, seed=s),
-        "empirical masks as published (500)": lambda s: EmpiricalMask(500, dim=True, result="last", seed=s),
+        "empirical masks as published (500)": lambda s: EmpiricalMask(500, dim=True, result="last", chains=1, seed=s),
         "FIDO, SSR (4 samples, 60 steps)": lambda s: FIDO(4, steps=60, learning_rate=0.2, seed=s),
         "FIDO, SDR (4 samples, 60 steps)": lambda s: FIDO(4, region="sdr", steps=60, learning_rate=0.2, seed=s),
         "iGOS++ (5 iterations of 5)": lambda s: IGOS(iterations=5, integrated=5, seed=s),

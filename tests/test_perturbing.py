@@ -236,12 +236,32 @@ def test_the_empirical_update_step_by_step(update):
 
 
 def test_the_empirical_search_keeps_its_history(explanandum, image, target):
-    found = EmpiricalMask(7, grid=6).explain(explanandum, image, target)
+    found = EmpiricalMask(7, grid=6, chains=1).explain(explanandum, image, target)
     assert {name: value.shape for name, value in found.history.items()} == dict.fromkeys(
         ("probability", "change", "variation"), (7, 3)
     )
     first = found.history["probability"]
     torch.testing.assert_close(found.history["change"][1:], first.diff(dim=0).abs())
+
+
+@pytest.mark.parametrize(("iterations", "chains", "passes"), [(12, 4, 12), (3, 10, 3)])
+def test_the_empirical_map_is_the_covariance_over_all_chains(explanandum, image, target, iterations, chains, passes):
+    """With a white image on black, what the classifier sees is the mask."""
+    seen = []
+    handle = explanandum.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    white = torch.ones_like(image[:1])
+    try:
+        method = EmpiricalMask(iterations, grid=4, infill=Constant((0, 0, 0)), chains=chains)
+        got = method(explanandum, white, target[:1])[0, 0]
+    finally:
+        handle.remove()
+    masks = torch.cat(seen)[:, 0].flatten(1).double()
+    assert len(masks) == passes
+    with torch.no_grad():
+        logits = explanandum(torch.cat(seen)).double()
+    probability = score_of(logits, target[:1].expand(passes), explanandum.multilabel, "probability")
+    covariance = (masks * probability[:, None]).mean(0) - masks.mean(0) * probability.mean()
+    torch.testing.assert_close(got.flatten().double(), covariance, atol=1e-6, rtol=1e-3)
 
 
 # RISE

@@ -7,10 +7,11 @@ cell that was once zeroed comes back under a multiplicative update: here it star
 at the start are not given either.
 
 Read literally, the cells' values are shown to the classifier, so that the image darkens with every step that a cell
-stays, and the last mask is the answer. On photographs that lies between a random map and a centred box on insertion,
-and below both on deletion (the README has the numbers). By default cells are therefore shown as they are, on or off,
-and the answer is how the classifier's probability goes together with each cell over all steps; `dim` and `result` give
-Algorithm 1 back.
+stays, and the last mask is the answer. And the exchange hardly explores: at a probability near 1 all cells stay as they
+are, near 0 the mask turns into its complement and back. On photographs the map lies between a random one and a centred
+box on insertion, and below both on deletion (the README has the numbers). By default cells are therefore shown as they
+are, on or off, several exchanges start from masks of their own, and the answer is how the classifier's probability goes
+together with each cell over all steps of all of them; `dim`, `result` and `chains` give Algorithm 1 back.
 """
 
 from typing import Literal, NamedTuple
@@ -118,7 +119,7 @@ class EmpiricalMask(Attribution):
     def __init__(
         self, iterations: int = 1000, grid: int = 8, eta: float = 1e-3, update: Update = "paper", density: float = 0.5,
         dim: bool = False, result: Literal["covariance", "mean", "last"] = "covariance", infill: Infill | None = None,
-        chains: int = 1, seed: int = 0, batch_size: int = 16,
+        chains: int = 10, seed: int = 0, batch_size: int = 16,
     ) -> None:  # fmt: skip
         positive(self, iterations=iterations, grid=grid, chains=chains, batch_size=batch_size)
         if not 0 < density <= 1:
@@ -134,7 +135,8 @@ class EmpiricalMask(Attribution):
     @torch.no_grad()
     def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
         """The map, with the history of "probability", its "change", and the mask's "variation", means over chains."""
-        size, chains, count = (image.shape[-2], image.shape[-1]), self.chains, len(image)
+        size, count = (image.shape[-2], image.shape[-1]), len(image)
+        chains = min(self.chains, self.iterations)
         generator = torch.Generator(image.device).manual_seed(self.seed)
         scorer = MaskedScore(explanandum, image, target, self.infill, "probability", self.batch_size, generator)
 
