@@ -104,18 +104,19 @@ def hole_depth(mask: Tensor) -> Tensor:
     return depth.clamp_max(far)
 
 
-def discounted_reconstruction(made: Tensor, image: Tensor, mask: Tensor, discount: float) -> Tensor:
+def discounted_reconstruction(made: Tensor, image: Tensor, mask: Tensor, discount: float, known: float = 1.0) -> Tensor:
     r"""Absolute error, counted less the deeper a pixel lies in the hole, where many pictures are right.
 
     .. math:: \overline{\gamma^{l(p)} \lvert \hat x_p - x_p \rvert}
 
-    with l the distance to the nearest known pixel; known pixels count fully.
+    with l the distance to the nearest known pixel.
 
     Args:
         made: (N, 3, H, W) in [0, 1].
         image: The same shape.
         mask: (N, 1, H, W) of 0 and 1, 1 = keep.
         discount: γ, in (0, 1]; 0.99 in the paper.
+        known: What known pixels count, whose place the image itself takes in the end.
 
     Returns:
         A scalar, the mean over pixels; lower is better.
@@ -125,7 +126,8 @@ def discounted_reconstruction(made: Tensor, image: Tensor, mask: Tensor, discoun
         >>> discounted_reconstruction(torch.ones(1, 3, 1, 2), torch.zeros(1, 3, 1, 2), hole, 0.5).item()
         0.75
     """
-    return (discount ** hole_depth(mask) * (made - image).abs()).mean()
+    weight = torch.where(mask > 0, known, discount ** hole_depth(mask))
+    return (weight * (made - image).abs()).mean()
 
 
 def hole_error(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:

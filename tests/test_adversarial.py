@@ -63,6 +63,8 @@ def test_discounted_reconstruction():
     mask = holes.boxes(2, (8, 8), torch.Generator().manual_seed(0)).double()
     got = float(adversarial.discounted_reconstruction(made, image, mask, 0.9))
     assert got == pytest.approx(oracles.discounted_reconstruction(made.numpy(), image.numpy(), mask.numpy(), 0.9))
+    hole = float(adversarial.discounted_reconstruction(made, image, mask, 1.0, known=0.0))
+    assert hole == pytest.approx(float(((made - image).abs() * (1 - mask)).mean()))
     plain = float(adversarial.discounted_reconstruction(made, image, mask, 1.0))
     assert plain == pytest.approx(float((made - image).abs().mean()))
 

@@ -36,6 +36,7 @@ class Inpainting(FillingModule):
         adversarial: Weight of each critic in the generator's loss.
         penalty: Weight of the gradient penalty.
         discount: γ of the reconstruction for each pixel of depth in the hole.
+        known: What known pixels count in the reconstruction.
         critic_steps: Batches for each step of the generator; the critics take a step on every one.
         holes: What is drawn in training; None takes boxes, strokes and blotches alike.
         decay: Of the average of the network's weights, which is what is validated and used.
@@ -49,7 +50,7 @@ class Inpainting(FillingModule):
         self, network: ContextualAttention, generator_optimizer: OptimizerCallable = torch.optim.Adam,
         critic_optimizer: OptimizerCallable = torch.optim.Adam, loss: Adversarial = "wgan_gp", critic_width: int = 64,
         reconstruction: float = 1.0, adversarial: float = 0.001, penalty: float = 10.0, discount: float = 0.99,
-        critic_steps: int = 1, holes: Holes | None = None, decay: float = 0.999, seed: int = 42,
+        known: float = 1.0, critic_steps: int = 1, holes: Holes | None = None, decay: float = 0.999, seed: int = 42,
         explanandum: Explanandum | None = None,
     ) -> None:  # fmt: skip
         super().__init__(network, generator_optimizer, holes, decay, seed, explanandum)
@@ -59,6 +60,7 @@ class Inpainting(FillingModule):
             critic_optimizer, loss, critic_steps, discount,
         )  # fmt: skip
         self.weights = {"reconstruction": reconstruction, "adversarial": adversarial, "penalty": penalty}
+        self.known = known
         spectral = loss == "hinge"
         self.critics = nn.ModuleDict({
             "global": Critic(width=critic_width, spectral=spectral),
@@ -87,7 +89,7 @@ class Inpainting(FillingModule):
         self.critics.requires_grad_(False)
         views = self.views(made, mask)
         fooled = torch.stack([generator_loss(self.critics[name](view)) for name, view in views.items()]).sum()
-        errors = [discounted_reconstruction(i, image, mask, self.discount) for i in (coarse, refined)]
+        errors = [discounted_reconstruction(i, image, mask, self.discount, self.known) for i in (coarse, refined)]
         error = torch.stack(errors).sum()
         loss = self.weights["reconstruction"] * error + self.weights["adversarial"] * fooled
         self.descend(0, loss)
