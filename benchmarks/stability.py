@@ -6,6 +6,7 @@ python benchmarks/stability.py --images data/imagenet/val [--count 3 --seeds 4]
 import argparse
 from itertools import combinations
 
+import torch
 from photographs import correlation, load
 
 from explainer.attribution import FIDO, IGOS, LIME, RISE, EmpiricalMask, SmoothGrad
@@ -16,6 +17,7 @@ def main() -> None:
     parser.add_argument("--images", required=True)
     parser.add_argument("--count", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--only", default="", help="methods whose name begins so")
     options = parser.parse_args()
     explanandum, image, target = load(options.images, options.count)
     families = {
@@ -29,9 +31,12 @@ def main() -> None:
         "iGOS++ (5 iterations of 5)": lambda s: IGOS(iterations=5, integrated=5, seed=s),
     }
     for name, build in families.items():
-        maps = [build(seed)(explanandum, image, target) for seed in range(options.seeds)]
-        alike = [float(correlation(a, b).mean()) for a, b in combinations(maps, 2)]
-        print(f"{name}: {sum(alike) / len(alike):.3f} ({min(alike):.3f} to {max(alike):.3f})", flush=True)
+        if name.startswith(options.only):
+            maps = [build(seed)(explanandum, image, target) for seed in range(options.seeds)]
+            alike = torch.stack([correlation(a, b) for a, b in combinations(maps, 2)])
+            known = alike[alike.isfinite()]  # a constant map has no ranks
+            print(f"{name}: {known.mean():.3f} ({known.min():.3f} to {known.max():.3f}), "
+                  f"{alike.numel() - len(known)} of {alike.numel()} undefined", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

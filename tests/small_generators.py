@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from explainer.networks.contextual_attention import ContextualAttention
 from explainer.networks.dcgan import DCGAN
 
 
@@ -32,19 +31,6 @@ def save_generator(path, image_size=8, classes=(), latent=6, width=2, kind="gene
             module.running_var.fill_(0.05)
     spec = {
         "version": "0", "kind": kind, "image_size": image_size, "classes": list(classes), "network": network.spec,
-    }  # fmt: skip
-    state = {f"network.{key}": value for key, value in network.state_dict().items()}
-    torch.save({"explainer": spec, "state_dict": state}, path)
-    return str(path)
-
-
-def save_inpainter(path, image_size=32, classes=()):
-    """Likewise, a network with contextual attention."""
-    torch.manual_seed(1)
-    arguments = {"width": 4, "dilations": [1], "rate": 1}
-    network = ContextualAttention(**arguments)
-    spec = {
-        "version": "0", "kind": "inpainter", "image_size": image_size, "classes": list(classes), "network": arguments,
     }  # fmt: skip
     state = {f"network.{key}": value for key, value in network.state_dict().items()}
     torch.save({"explainer": spec, "state_dict": state}, path)

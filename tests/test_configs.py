@@ -6,8 +6,8 @@ import pytest
 import trees
 import yaml
 from small_checkpoints import save_classifier, save_explainer
-from small_generators import save_generator, save_inpainter
-from small_infills import save_inpainter as save_infill
+from small_generators import save_generator
+from small_infills import save_inpainter
 from tiny_runs import ROOT
 
 from explainer import attribution
@@ -164,7 +164,7 @@ def test_variations_run(name, tmp_path, monkeypatch):
     content = yaml.safe_load((CONFIGS / name).read_text())
     (tmp_path / "checkpoints").mkdir()
     save_explainer(tmp_path / "checkpoints" / "shapes_small.ckpt", shapes.CLASSES, image_size=64)
-    save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", 64, shapes.CLASSES)
+    save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", image_size=64)
     for source in content["variations"]["sources"].values():
         if source["class_path"] == "LatentSearch":
             checkpoint = source["init_args"]["checkpoint"]
@@ -190,7 +190,7 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
     kind = name.split("_")[0]
     classes = {"shapes": shapes.CLASSES, "imagenet": imagenet.CLASSES}[kind]
     for network, file in (("inpainter", "inpainting"), ("vae", "vae")):
-        save_infill(tmp_path / "checkpoints" / f"{kind}_{file}.ckpt", network, classes=classes)
+        save_inpainter(tmp_path / "checkpoints" / f"{kind}_{file}.ckpt", network, classes=classes)
     arguments = ["--config", name, *(a for a in tree(name, tmp_path) if a.startswith("--data"))]
     arguments += ["--evaluation.gallery=0", "--evaluation.held_out=4"]
     arguments += [f"--evaluation.limit={4 if name.endswith('_infills.yaml') else 1}"]

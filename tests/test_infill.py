@@ -10,7 +10,7 @@ from small_checkpoints import CLASSES, SMALL, save_classifier, save_generative
 from explainer.attribution import BBMP, FIDO, IGOS, RISE, EmpiricalMask
 from explainer.data.degraded import degrade
 from explainer.errors import InputError
-from explainer.evaluation.runner import settings_of
+from explainer.evaluation.fingerprint import settings_of
 from explainer.infill import Blur, BlurOrColour, CAInfill, Constant, Local, Noise, RandomColour, VAEInfill
 from explainer.metrics.insertion import removal_curve
 from explainer.modules import AmortizedExplainer, ExplainerObjective

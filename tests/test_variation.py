@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_checkpoints import save_classifier
-from small_generators import FlatColours, save_generator, save_inpainter
+from small_generators import FlatColours, save_generator
+from small_infills import save_inpainter
 
 from explainer.errors import InputError
 from explainer.infill import CAInfill, Constant, Local, RandomColour
@@ -262,7 +263,7 @@ def test_checkpoints_and_numbers_that_will_not_do(tmp_path, files):
 
 
 def test_a_network_that_completes_is_for_the_classes_it_was_trained_on(tmp_path):
-    made = CompletedVariations(CAInfill(save_inpainter(tmp_path / "inpainter.ckpt", 16, CLASSES)), 5)
+    made = CompletedVariations(CAInfill(save_inpainter(tmp_path / "inpainter.ckpt", image_size=16, classes=CLASSES)), 5)
     image = pictures(2, 16, 16)
     found = made(image, BOXES).images
     assert found.shape == (2, 1, 3, 16, 16)  # it knows but one way
