@@ -297,7 +297,7 @@ def test_no_image_with_one_label(here):
 # Counterfactuals
 
 
-@pytest.mark.parametrize("infill", [None, Blur(2.0), Local(3), RandomColour()], ids=str)
+@pytest.mark.parametrize("infill", [None, Blur(2.0), Local(3), RandomColour()], ids=lambda i: type(i).__name__)
 def test_what_remains_and_what_replaces_it(infill):
     explanandum, image = classifier(), torch.rand(2, 3, 16, 16)
     region = (torch.rand(2, 1, 16, 16) > 0.5).float()
