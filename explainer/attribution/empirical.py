@@ -147,13 +147,14 @@ class EmpiricalMask(Attribution):
         on = keys() < self.density
         nothing = image.new_zeros(len(on))
         state = State(on.to(image.dtype), on, nothing, squared_differences(on.to(image.dtype)))
-        weighted, often, total = torch.zeros_like(state.mask), torch.zeros_like(state.mask), nothing.view(-1, 1, 1, 1)
+        weighted = often = torch.zeros_like(state.mask, dtype=torch.float64)  # probabilities may hardly differ
+        total = nothing.double().view(-1, 1, 1, 1)
         history: dict[str, list[Tensor]] = {"probability": [], "change": [], "variation": []}
         rounds = -(-self.iterations // chains)
         for _ in steps(rounds, "EmpiricalMask"):
             shown = state.mask if self.dim else state.on.to(image.dtype)
             probability = scorer(upsampled(shown.view(chains, count, *shown.shape[1:]), size)).flatten()
-            share = probability.view(-1, 1, 1, 1)
+            share = probability.double().view(-1, 1, 1, 1)
             weighted, often, total = weighted + share * state.on, often + state.on, total + share
             change = (probability - state.probability).abs()
             state = advance(state, probability, (keys(), keys()), self.eta, self.update)
@@ -166,5 +167,5 @@ class EmpiricalMask(Attribution):
             "covariance": (weighted - often * total / rounds) / rounds, "mean": weighted / total.clamp_min(1e-12),
             "last": last,
         }  # fmt: skip
-        found = upsampled(grids[self.result][None], size)[0]
+        found = upsampled(grids[self.result].to(image.dtype)[None], size)[0]
         return Explained(found, {name: torch.stack(values) for name, values in history.items()})
