@@ -8,6 +8,7 @@ captum is there anyway; pytorch-grad-cam (`pip install grad-cam`) and TorchRay (
 import argparse
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 
 import captum.attr
 import torch
@@ -20,11 +21,8 @@ from explainer.attribution.lime import superpixels
 from explainer.networks import Explanandum
 
 
-ONLY = ""
-
-
 def report(name: str, ours: Callable[[], Tensor], theirs: Callable[[], Tensor], pairs: int) -> None:
-    if not name.startswith(ONLY):
+    if not name.startswith(options().only):
         return
     seconds, others, ratio = compare(ours, theirs, pairs, "cpu")
     alike = correlation(ours(), theirs())
@@ -37,14 +35,17 @@ def one_by_one(image: Tensor, work: Callable[[int], Tensor]) -> Tensor:
     return torch.cat([work(n) for n in range(len(image))])
 
 
-def main() -> None:
+@cache
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", required=True)
     parser.add_argument("--count", type=int, default=4)
     parser.add_argument("--only", default="", help="comparisons whose name begins so")
-    options = parser.parse_args()
-    globals()["ONLY"] = options.only
-    explanandum, image, target = load(options.images, options.count)
+    return parser.parse_args()
+
+
+def main() -> None:
+    explanandum, image, target = load(options().images, options().count)
     with_captum(explanandum, image, target)
     if importlib.util.find_spec("pytorch_grad_cam"):
         with_grad_cam(explanandum, image, target)
