@@ -22,7 +22,7 @@ from explainer.cli import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config,
 from explainer.data import ImageDataModule
 from explainer.data.ranks import Ranks
 from explainer.errors import InputError
-from explainer.evaluation.fingerprint import settings_of, slug
+from explainer.evaluation.fingerprint import infill_settings, settings_of, slug
 from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.ranking import rank_data_set
 from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
@@ -59,6 +59,9 @@ def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
             rank_data_set(explanandum, method, data, folder, fingerprint, progress, device, settings.target)
     cells = grid(settings)
     path = out / "cells.jsonl"
+    if settings.infill is not None:
+        settings.infill.check_classes(data.classes)
+        facts |= {"infill": infill_settings(settings.infill)}
     done = read_cells(path, facts | {"model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict()})
     todo = [cell for cell in cells if cell.name not in done]
     workers = settings.workers or max(1, torch.cuda.device_count())
@@ -111,6 +114,8 @@ def arguments(cli: ExplainerCLI, cell: Cell, out: Path, keep: bool) -> tuple[str
         "data": config.data.as_dict(), "ranks": str(out / "ranks" / slug(facts["method"])), "mode": facts["mode"],
         "fraction": facts["fraction"], "method": facts["method"],
     }}  # fmt: skip
+    if config.retraining.infill:
+        data["init_args"]["infill"] = config.retraining.infill.as_dict()
     content = {
         "seed_everything": facts["seed"], "model": config.model.as_dict(), "data": data,
         "trainer": config.trainer.as_dict() | {"logger": False, "enable_progress_bar": False},

@@ -32,7 +32,7 @@ ALLOWED = {
         "metrics",
         "statistics",
     },
-    "data": set(),
+    "data": {"infill"},
     "callbacks": {"attribution", "statistics", "rendering", "masking", "metrics", "networks"},
     "evaluation": {"attribution", "infill", "metrics", "variation", "data", "rendering", "masking", "networks"},
     "inference": {"networks", "masking"},

@@ -5,11 +5,13 @@ import torch
 import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_infills import save_inpainter
 
 from explainer.data import Degraded, Shapes, SmallImages
-from explainer.data.degraded import degrade
+from explainer.data.degraded import degrade, kept
 from explainer.data.ranks import LEVELS, Ranks, levels
 from explainer.errors import InputError
+from explainer.infill import CAInfill, Local, Noise
 
 SMALL = {"image_size": 16, "batch_size": 4, "num_workers": 0, "train_images": 6, "val_images": 3, "test_images": 3}
 
@@ -88,6 +90,32 @@ def test_flips_come_after_the_degradation(tmp_path):
     data = Shapes(**SMALL, flip=1.0)
     degraded = Degraded(data, ranked(tmp_path, data), "keep", 0.3)
     assert torch.equal(degraded.split("train")[2].image, degraded.split("train").image(2).flip(-1))
+
+
+@pytest.mark.parametrize("infill", [Local(5), Noise()])
+def test_another_infill_in_place_of_the_colour(tmp_path, infill):
+    data = Shapes(**SMALL)
+    ranks = ranked(tmp_path, data)
+    for mode in ("keep", "remove"):
+        part = Degraded(data, ranks, mode, 0.25, infill=infill).split("train")
+        whole, found = data.split("train").image(3), part.image(3)
+        stays = kept(part.ranks[3], mode, 0.25)
+        assert torch.equal(found[:, stays], whole[:, stays])
+        fill = infill(whole[None], stays.float()[None, None], torch.Generator().manual_seed(3))[0].expand_as(whole)
+        assert torch.equal(found[:, ~stays], fill[:, ~stays])
+        assert torch.equal(part.image(3), found)  # one data set, however often it is read
+        assert found[:, ~stays].unique().numel() > 3  # no single colour
+
+
+def test_a_learned_infill_of_another_data_set_is_refused(tmp_path):
+    data = Shapes(**SMALL)
+    folder = ranked(tmp_path / "ranks", data)
+    infill = CAInfill(save_inpainter(tmp_path / "ca.ckpt", image_size=16, classes=("cat", "dog", "cow", "hen")))
+    with pytest.raises(InputError, match=r"trained on a data set of 4 classes \(cat, dog, cow …\)"):
+        Degraded(data, folder, infill=infill).split("train")
+    own = CAInfill(save_inpainter(tmp_path / "own.ckpt", image_size=16, classes=data.classes))
+    image = Degraded(data, folder, fraction=0.5, infill=own).split("train").image(0)
+    assert ((image == data.split("train").image(0)).all(0)).float().mean() == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5])

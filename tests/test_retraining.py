@@ -99,6 +99,15 @@ def test_cells_of_another_grid_are_refused(here):
         evaluate(["--config", grid(here), "--data.init_args.root", "fashion_two"])
 
 
+def test_the_infill_of_a_grid_reaches_its_cells_and_its_fingerprint(here):
+    local = {"class_path": "Local", "init_args": {"window": 5}}
+    evaluate(["--config", grid(here, fractions=[0.5], modes=["keep"], infill=local)])
+    for path in (here / "results/small_roar/configs").glob("*.yaml"):
+        assert yaml.safe_load(path.read_text())["data"]["init_args"]["infill"]["class_path"].endswith("Local")
+    with pytest.raises(InputError, match="cells with another infill"):
+        evaluate(["--config", grid(here, fractions=[0.5], modes=["keep"])])
+
+
 def test_a_fraction_that_is_none(here):
     with pytest.raises((InputError, SystemExit)):
         evaluate(["--config", grid(here, fractions=[1.5])])

@@ -13,19 +13,20 @@ from torch import Tensor
 from explainer.data.base import ImageDataModule, ImageDataset, Split
 from explainer.data.ranks import LEVELS, Ranks
 from explainer.errors import InputError
+from explainer.infill import Infill
 
 Mode = Literal["keep", "remove"]
 
 
-def degrade(image: Tensor, rank: Tensor, mode: Mode, fraction: float, colour: Tensor) -> Tensor:
-    """Replace pixels by a colour.
+def degrade(image: Tensor, rank: Tensor, mode: Mode, fraction: float, fill: Tensor) -> Tensor:
+    """Replace pixels.
 
     Args:
         image: (3, H, W) in [0, 1].
         rank: (H, W), as `levels` gives it.
         mode: "keep" leaves the most salient fraction (KAR), "remove" takes it away (ROAR).
         fraction: Of the image, in [0, 1].
-        colour: (3, 1, 1) in [0, 1].
+        fill: What takes their place: a colour (3, 1, 1), or a picture (3, H, W), in [0, 1].
 
     Returns:
         (3, H, W).
@@ -35,22 +36,33 @@ def degrade(image: Tensor, rank: Tensor, mode: Mode, fraction: float, colour: Te
         >>> degrade(torch.ones(3, 1, 2), rank, "remove", 0.5, torch.zeros(3, 1, 1))[0].tolist()
         [[0.0, 1.0]]
     """
+    return torch.where(kept(rank, mode, fraction), image, fill)
+
+
+def kept(rank: Tensor, mode: Mode, fraction: float) -> Tensor:
+    """Where the image stays: bool, (H, W)."""
     salient = rank < round(fraction * LEVELS)
-    return torch.where(salient if mode == "keep" else ~salient, image, colour)
+    return salient if mode == "keep" else ~salient
 
 
 class DegradedDataset(ImageDataset):
     """A split of a data set, degraded; augmentation comes after."""
 
     def __init__(
-        self, base: ImageDataset, ranks: Ranks, mode: Mode, fraction: float, colour: Tensor, **options: Any
+        self, base: ImageDataset, ranks: Ranks, mode: Mode, fraction: float, fill: Tensor | Infill, **options: Any
     ) -> None:
         super().__init__(base.ids, base.classes, **options)
-        self.base, self.ranks, self.mode, self.fraction, self.colour = base, ranks, mode, fraction, colour
+        self.base, self.ranks, self.mode, self.fraction, self.fill = base, ranks, mode, fraction, fill
 
     def image(self, index: int) -> Tensor:
         """(3, S, S) in [0, 1]."""
-        return degrade(self.base.image(index), self.ranks[index], self.mode, self.fraction, self.colour)
+        image, rank = self.base.image(index), self.ranks[index]
+        if isinstance(self.fill, Tensor):
+            return degrade(image, rank, self.mode, self.fraction, self.fill)
+        mask = kept(rank, self.mode, self.fraction).to(image)[None, None]
+        # the same picture in every epoch and every process: what retraining sees is one data set
+        fill = self.fill(image[None], mask, torch.Generator().manual_seed(index))
+        return degrade(image, rank, self.mode, self.fraction, fill[0])
 
     def labels(self, index: int) -> Tensor:
         """Those of the data set."""
@@ -74,11 +86,14 @@ class Degraded(ImageDataModule):
         mode: "keep" the most salient fraction (KAR), or "remove" it (ROAR).
         fraction: Of the image, in [0, 1], to half a percent.
         method: Name of the method that the ranks must be of; None takes any.
+        infill: What stands in place of the pixels; None takes the training images' mean colour, as ROAR does. A
+            learned one is asked for every image that is read: `num_workers` shares that out.
     """
 
     def __init__(
-        self, data: ImageDataModule, ranks: str, mode: Mode = "remove", fraction: float = 0.5, method: str | None = None
-    ) -> None:
+        self, data: ImageDataModule, ranks: str, mode: Mode = "remove", fraction: float = 0.5,
+        method: str | None = None, infill: Infill | None = None,
+    ) -> None:  # fmt: skip
         if not 0 <= fraction <= 1:
             raise InputError(f"Degraded: fraction must lie in [0, 1], got {fraction}")
         super().__init__(
@@ -87,6 +102,7 @@ class Degraded(ImageDataModule):
         )  # fmt: skip
         self.data, self.ranks, self.mode, self.fraction, self.method = data, Path(ranks), mode, fraction, method
         self.multilabel = data.multilabel
+        self.infill = infill
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,5 +118,9 @@ class Degraded(ImageDataModule):
         base = self.data.split(split)
         ranks = Ranks(self.ranks, split)
         ranks.open(base.ids, self.image_size, self.method)
-        colour = torch.tensor(Ranks(self.ranks, "train").facts()["colour"]).view(3, 1, 1)
-        return DegradedDataset(base, ranks, self.mode, self.fraction, colour, **self.options(split))
+        if self.infill is None:
+            fill: Tensor | Infill = torch.tensor(Ranks(self.ranks, "train").facts()["colour"]).view(3, 1, 1)
+        else:
+            self.infill.check_classes(self.classes)
+            fill = self.infill
+        return DegradedDataset(base, ranks, self.mode, self.fraction, fill, **self.options(split))

@@ -49,7 +49,8 @@ def read_cells(path: Path, fingerprint: dict[str, Any]) -> dict[str, dict[str, A
     if len(whole) < len(content):
         path.write_bytes(whole)
     first, *rows = (json.loads(line) for line in whole.splitlines())
-    changed = [key for key, value in now.items() if first.get("fingerprint", {}).get(key) != value]
+    then = first.get("fingerprint", {})
+    changed = [key for key in {**now, **then} if now.get(key) != then.get(key)]
     if changed:
         raise InputError(f"{path} holds cells with another {', '.join(changed)}: delete the folder, or name another")
     return {row["cell"]: row for row in rows}

@@ -137,13 +137,16 @@ class Retraining:
         workers: Cells at once; None takes one a GPU, or one.
         keep_checkpoints: Keep the checkpoint of every cell.
         target: Whose maps are ranked: those of the "predicted" class, or of the "label", which gives the label away.
+        infill: What stands in place of the pixels; None takes the training images' mean colour.
     """
 
     def __init__(
         self, methods: dict[str, Attribution] | None = None, modes: list[Literal["keep", "remove"]] | None = None,
         fractions: list[float] | None = None, seeds: list[int] | None = None, workers: int | None = None,
         keep_checkpoints: bool = False, target: Literal["predicted", "label"] = "predicted",
+        infill: Infill | None = None,
     ) -> None:  # fmt: skip
+        self.infill = infill
         self.methods: dict[str, Attribution] = methods or {}
         self.modes = modes or ["keep", "remove"]
         self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
