@@ -103,12 +103,21 @@ def test_random_infills_are_drawn_for_each_sample_and_shared_by_the_images(expla
     assert not torch.equal(drawn[0], drawn[1])
 
 
-def test_infills_see_the_rounded_mask(explanandum, image, target):
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.7])
+def test_infills_see_what_is_above_the_threshold(explanandum, image, target, threshold):
     masks = torch.full((1, 3, 1, 32, 32), 0.4)
     masks[..., :16] = 0.6
-    scorer = MaskedScore(explanandum, image, target, Local(5), "logit", 2)
+    scorer = MaskedScore(explanandum, image, target, Local(5), "logit", 2, threshold=threshold)
     fills = torch.cat([fill for _, _, fill, _ in scorer._parts(masks)])
-    torch.testing.assert_close(fills, Local(5)(image, masks[0].round()))
+    torch.testing.assert_close(fills, Local(5)(image, (masks[0] > threshold).float()))
+
+
+def test_the_threshold_of_bbmp_decides_what_its_infill_sees(explanandum, image, target):
+    """BBMP-CA of FIDO's Table 2; a threshold of 0 hides only what the search has already given up."""
+    maps = [BBMP(infill=Local(5), grid=4, steps=3, threshold=t)(explanandum, image, target) for t in (0.0, 0.5, 1.0)]
+    assert not torch.equal(maps[0], maps[1])
+    assert not torch.equal(maps[1], maps[2])
+    assert torch.equal(maps[1], BBMP(infill=Local(5), grid=4, steps=3)(explanandum, image, target))
 
 
 # FIDO and BBMP
@@ -337,6 +346,7 @@ def test_extremal_perturbations_find_the_evidence():
 @pytest.mark.parametrize(("build", "words"), [
     (lambda: FIDO(steps=0), "attribution FIDO: steps must be positive, got 0"),
     (lambda: BBMP(steps=0), "attribution BBMP: steps must be positive, got 0"),
+    (lambda: BBMP(threshold=1.5), r"threshold must lie in \[0, 1\], got 1.5"),
     (lambda: FIDO(samples=0), "samples must be positive"),
     (lambda: RISE(masks=0), "attribution RISE: masks must be positive, got 0"),
     (lambda: EmpiricalMask(iterations=0), "iterations must be positive"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from explainer.attribution.region import Region, RegionSearch
+from explainer.errors import InputError
 from explainer.infill import Blur, Infill
 
 
@@ -25,15 +26,23 @@ class BBMP(RegionSearch):
         warm_up: Likewise.
         seed: Likewise.
         batch_size: Likewise.
+        threshold: τ in [0, 1]: in-fills that look at the mask, such as `CAInfill` (BBMP-CA in FIDO's Table 2), see the
+            pixels whose mask is above it; FIDO's masks are all but binary and need none.
+
+    Raises:
+        InputError: τ is out of its range.
     """
 
     def __init__(
         self, region: Region = "sdr", infill: Infill | None = None, grid: int = 56, steps: int = 300,
         sparsity: float = 5e-3, tv: float = 0.01, learning_rate: float = 0.05, warm_up: int = 30, seed: int = 0,
-        batch_size: int = 16,
+        batch_size: int = 16, threshold: float = 0.5,
     ) -> None:  # fmt: skip
+        if not 0 <= threshold <= 1:
+            raise InputError(f"BBMP: threshold must lie in [0, 1], got {threshold}")
         infill = Blur() if infill is None else infill
         super().__init__(region, infill, grid, steps, sparsity, tv, learning_rate, warm_up, seed, batch_size)
+        self.threshold = threshold
 
     def start(self, count: int) -> Tensor:
         """0.5 everywhere."""

@@ -77,19 +77,21 @@ class MaskedScore:
         explanandum: The frozen classifier.
         image: (B, 3, H, W).
         target: (B,) long.
-        infill: What stands where a mask is 0; it sees the rounded mask and is not differentiated. None is the
+        infill: What stands where a mask is 0; it sees the binary mask and is not differentiated. None is the
             explanandum's mean colour.
         kind: Of score.
         batch_size: At most so many composites at once.
         generator: Of stochastic in-fills and of the noise.
         noise: Standard deviation of Gaussian noise on what the classifier sees.
+        threshold: The in-fill sees the pixels whose mask is above it.
     """
 
     def __init__(
         self, explanandum: Explanandum, image: Tensor, target: Tensor, infill: Infill | None, kind: Score,
         batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0,
+        threshold: float = 0.5,
     ) -> None:  # fmt: skip
-        self.explanandum = explanandum
+        self.explanandum, self.threshold = explanandum, threshold
         with torch.inference_mode(False):
             self.image, self.target = image.detach().clone(), target.clone()
         self.infill = infill or Constant(explanandum.mean_colour.flatten().tolist())
@@ -134,16 +136,19 @@ class MaskedScore:
     def _fill(self, owner: Tensor, mask: Tensor) -> Tensor:
         if self.fixed is not None:
             return self.fixed if len(self.fixed) == 1 else self.fixed[owner]
-        return self.infill(self.image[owner], mask.detach().round(), self.generator).detach()
+        return self.infill(self.image[owner], self._binary(mask), self.generator).detach()
 
     def _drawn(self, masks: Tensor) -> Tensor | None:
         """Of a stochastic in-fill a draw for each sample, the same for all images: (S · B, 3, H, W)."""
         if not self.infill.stochastic:
             return None
-        rounded = masks.detach().round()
+        binary = self._binary(masks)
         return torch.cat(
-            [self.infill(self.image, own, self.generator).detach().expand_as(self.image) for own in rounded]
+            [self.infill(self.image, own, self.generator).detach().expand_as(self.image) for own in binary]
         )
+
+    def _binary(self, masks: Tensor) -> Tensor:
+        return (masks.detach() > self.threshold).to(masks)
 
     def _score(self, owner: Tensor, mask: Tensor, fill: Tensor | None, grain: Tensor | None) -> Tensor:
         with torch.autocast("cuda", torch.bfloat16) if self.half else nullcontext():

@@ -67,6 +67,8 @@ class RegionSearch(Attribution):
 
     samples = 1
     is_mask = True
+    threshold = 0.5
+    """The in-fill sees the pixels whose mask is above it."""
 
     def __init__(
         self, region: Region = "ssr", infill: Infill | None = None, grid: int = 56, steps: int = 300,
@@ -107,7 +109,9 @@ class RegionSearch(Attribution):
         """
         size = (image.shape[-2], image.shape[-1])
         generator = torch.Generator(image.device).manual_seed(self.seed)
-        scorer = MaskedScore(explanandum, image, target, self.infill, "log_odds", self.batch_size, generator)
+        scorer = MaskedScore(
+            explanandum, image, target, self.infill, "log_odds", self.batch_size, generator, threshold=self.threshold
+        )
         history: dict[str, list[Tensor]] = {"score": [], "loss": [], "area": []}
         with torch.inference_mode(False), torch.enable_grad():
             parameter = self.start(len(image)).to(scorer.image).requires_grad_()
