@@ -61,6 +61,23 @@ def test_holes_touch_no_labelled_object():
     assert not (torch.equal(anywhere[0], anywhere[1]) and torch.equal(anywhere[0], anywhere[2]))
 
 
+def test_single_pixels_are_hidden_wherever_they_are():
+    dataset = Shapes(image_size=32, test_images=6, num_workers=0).split("test")
+    for share in (0.2, 0.7):
+        masks = [image_and_hole(dataset, n, InfillComparison(where="pixels", share=share))[1] for n in range(3)]
+        assert all(set(mask.unique().tolist()) == {0, 1} for mask in masks)
+        assert float(1 - torch.cat(masks).mean()) == pytest.approx(share, abs=0.03)
+        assert not torch.equal(masks[0], masks[1])
+        again = image_and_hole(dataset, 0, InfillComparison(where="pixels", share=share))[1]
+        assert torch.equal(again, masks[0])
+
+
+@pytest.mark.parametrize("share", [0, 1.0, -1])
+def test_a_share_of_nothing_or_everything_is_refused(share):
+    with pytest.raises(InputError, match="share must lie between 0 and 1"):
+        InfillComparison(share=share)
+
+
 def test_an_image_without_room_has_no_hole():
     assert draw_hole(torch.ones(8, 8, dtype=torch.bool), 0.2, 0.4, torch.Generator()) is None
     whole = draw_hole(torch.zeros(4, 6, dtype=torch.bool), 1.0, 1.0, torch.Generator())

@@ -1,4 +1,4 @@
-"""In-fills compared on held-out holes that have nothing to do with the labelled objects.
+"""In-fills compared on held-out holes that leave the labelled objects to be recognised.
 
 C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifiers by Counterfactual Generation, ICLR
 2019 (appendix A.5, Figures 3 and 16): an in-fill that looks like the data leaves the probability as it was.
@@ -78,13 +78,15 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillComparison
     if not batch.id or not batch.labels.any():
         return None
     size = (batch.image.shape[-2], batch.image.shape[-1])
+    generator = torch.Generator().manual_seed(hash((settings.seed, index)) % 2**63)
+    if settings.where == "pixels":
+        return batch, (torch.rand(1, 1, *size, generator=generator) >= settings.share).float()
     occupied = torch.zeros(size, dtype=torch.bool)
     if settings.where == "unrelated":
         boxes = true_boxes(batch)
         if not len(boxes[0]):
             return None
         occupied = inside_boxes(boxes, size)[0, 0] > 0
-    generator = torch.Generator().manual_seed(hash((settings.seed, index)) % 2**63)
     hole = draw_hole(occupied, settings.smallest, settings.largest, generator)
     return None if hole is None else (batch, (~hole).float()[None, None])
 

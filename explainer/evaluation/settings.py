@@ -104,26 +104,31 @@ class InfillComparison:
 
     Args:
         fills: Name → in-fill; None means that this is no such comparison.
-        where: "unrelated": boxes that touch no labelled object, in images that have room for one; "anywhere": any.
+        where: "unrelated": boxes that touch no labelled object, in images that have room for one; "anywhere": any boxes;
+            "pixels": single pixels, as in FIDO's Figure 16.
         smallest: Sides of the boxes are at least this fraction of the image's.
         largest: And at most this.
+        share: Of the pixels that is hidden, where they are single ones.
         seed: Of boxes and stochastic in-fills.
         examples: Images in the picture of images × in-fills.
 
     Raises:
-        InputError: The fractions are not in order in (0, 1].
+        InputError: The fractions are not in order in (0, 1], or the share is not between 0 and 1.
     """
 
     def __init__(
-        self, fills: dict[str, Infill] | None = None, where: Literal["unrelated", "anywhere"] = "unrelated",
-        smallest: float = 0.2, largest: float = 0.5, seed: int = 0, examples: int = 6,
+        self, fills: dict[str, Infill] | None = None, where: Literal["unrelated", "anywhere", "pixels"] = "unrelated",
+        smallest: float = 0.2, largest: float = 0.5, share: float = 0.5, seed: int = 0, examples: int = 6,
     ) -> None:  # fmt: skip
         if not 0 < smallest <= largest <= 1:
             raise InputError(
                 f"infills.smallest and largest must be 0 < smallest <= largest <= 1, got {smallest}, {largest}"
             )
         self.fills: dict[str, Infill] = fills or {}
+        if not 0 < share < 1:
+            raise InputError(f"infills.share must lie between 0 and 1, got {share}")
         self.where, self.smallest, self.largest, self.seed, self.examples = where, smallest, largest, seed, examples
+        self.share = share
 
 
 class Retraining:
