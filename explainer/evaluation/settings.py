@@ -104,8 +104,8 @@ class InfillComparison:
 
     Args:
         fills: Name → in-fill; None means that this is no such comparison.
-        where: "unrelated": boxes that touch no labelled object, in images that have room for one; "anywhere": any boxes;
-            "pixels": single pixels, as in FIDO's Figure 16.
+        where: "unrelated": boxes that touch no labelled object, in images that have room for one; "anywhere": any
+            boxes; "pixels": single pixels, as in FIDO's Figure 16.
         smallest: Sides of the boxes are at least this fraction of the image's.
         largest: And at most this.
         share: Of the pixels that is hidden, where they are single ones.
