@@ -110,7 +110,7 @@ def grid(settings: Retraining) -> list[Cell]:
 def arguments(cli: ExplainerCLI, cell: Cell, out: Path, keep: bool) -> tuple[str, str, str, bool]:
     """Write the config of a cell, which train.py could run as well."""
     config, facts = cli.config, cell.facts
-    data = {"class_path": "Degraded", "init_args": {
+    data: dict[str, Any] = {"class_path": "Degraded", "init_args": {
         "data": config.data.as_dict(), "ranks": str(out / "ranks" / slug(facts["method"])), "mode": facts["mode"],
         "fraction": facts["fraction"], "method": facts["method"],
     }}  # fmt: skip
