@@ -11,7 +11,7 @@ from photographs import correlation, load
 
 from explainer.attribution import RISE, EmpiricalMask
 from explainer.data import Batch
-from explainer.evaluation.runner import curves
+from explainer.evaluation.scores import curves
 
 BUDGETS = (25, 50, 100, 200)
 

@@ -12,7 +12,8 @@ from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.judging import true_boxes
 from explainer.evaluation.places import spread
-from explainer.evaluation.runner import make_mask, to_device
+from explainer.evaluation.batches import to_device
+from explainer.evaluation.making import make_mask
 from explainer.evaluation.store import Store
 from explainer.metrics import alpha_errors, best_alpha
 from explainer.networks import Explanandum

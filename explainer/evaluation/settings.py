@@ -13,7 +13,7 @@ from explainer.variation.box import Threshold
 
 TAKEN = {
     "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
-    "curves", "acc", "iou", "mae", "sal", "insertion", "deletion",
+    "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou", "mae", "sal", "insertion", "deletion",
 }  # fmt: skip
 """Keys of results, which no metric of a config may be called."""
 
@@ -46,6 +46,10 @@ class Evaluation:
         counterfactuals: Images of which it is shown, for each method, what the classifier says when all but the salient
             region is filled in, or the region itself.
         infills: Name → in-fill, for those pictures; None takes `infill`.
+        cache: Folder of the methods' maps, of which several evaluations can share one; None is maps/ in `out`, "none"
+            keeps only those of the pictures.
+        processes: So many evaluate together, each on a GPU of its own or all on the CPU.
+        intervals: Show 95 % intervals in the tables.
 
     Raises:
         InputError: A number is out of its range, or a metric has the name of another column.
@@ -58,8 +62,11 @@ class Evaluation:
         metrics: dict[str, ImageMetric] | None = None, infill: Infill | None = None, level: float | None = 0.5,
         alpha: float | None = None, held_out: int = 50, held_out_split: Literal["train", "val", "test"] = "val",
         one_label: bool = False, scaled: bool = True, counterfactuals: int = 0,
-        infills: dict[str, Infill] | None = None,
+        infills: dict[str, Infill] | None = None, cache: str | None = None, processes: int = 1,
+        intervals: bool = True,
     ) -> None:  # fmt: skip
+        if processes < 1:
+            raise InputError(f"evaluation.processes must be positive, got {processes}")
         for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):
             if count < 0:
                 raise InputError(f"evaluation.{name} must be at least 0, got {count}")
@@ -73,7 +80,8 @@ class Evaluation:
         self.void, self.gallery, self.device, self.offset = void, gallery, device, offset
         self.infill, self.level, self.alpha, self.held_out = infill, level, alpha, held_out
         self.held_out_split, self.one_label, self.scaled = held_out_split, one_label, scaled
-        self.counterfactuals = counterfactuals
+        self.counterfactuals, self.cache, self.processes = counterfactuals, cache, processes
+        self.intervals = intervals
         self.infills: dict[str, Infill | None] = {**infills} if infills else {"in-fill": infill}
 
 
