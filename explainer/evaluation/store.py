@@ -55,7 +55,7 @@ class Store:
         if changed:
             raise InputError(
                 f"{folder} holds results with another {', '.join(changed)}: "
-                "delete the folder, or choose another one with --evaluation.out"
+                f"delete the folder (or only its {ROWS}: maps stay), or choose another one with --evaluation.out"
             )
 
     def _parts(self) -> list[Path]:
