@@ -44,13 +44,15 @@ def f1(scores, truth):
 def mean_over_classes(measure, scores, truth, often):
     """Of the classes that a resample has, every image repeated as often as it was drawn."""
     repeated = np.repeat(np.arange(len(scores)), often.astype(int))
-    found = [measure(scores[repeated, c], truth[repeated, c]) for c in range(scores.shape[1]) if truth[repeated, c].any()]
+    scores, truth = scores[repeated], truth[repeated]
+    found = [measure(scores[:, c], truth[:, c]) for c in range(scores.shape[1]) if truth[:, c].any()]
     return sum(found) / len(found) if found else np.nan
 
 
 def sign_flip_p(differences):
     """Part of all 2ⁿ sign patterns whose sum is as far from 0."""
-    far = [abs(sum(s * d for s, d in zip(signs, differences))) for signs in itertools.product((-1, 1), repeat=len(differences))]
+    patterns = itertools.product((-1, 1), repeat=len(differences))
+    far = [abs(sum(s * d for s, d in zip(signs, differences))) for signs in patterns]
     return sum(f >= abs(sum(differences)) - 1e-9 for f in far) / len(far)
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from small_evaluation import METHODS, pictures, run, timeless
 from small_checkpoints import save_classifier
+from small_evaluation import METHODS, pictures, run, timeless
 from tiny_runs import classifier_config
 
 from explainer.attribution import Attribution
@@ -79,7 +79,7 @@ def test_a_method_that_refuses_every_image_is_a_wrong_set_up(tmp_path):
         def maps(self, explanandum, image, target):
             raise InputError("no layer 'x' to tap; " + 300 * "y")
 
-    with pytest.raises(InputError, match="no layer 'x' to tap; y{300}"):
+    with pytest.raises(InputError, match=r"no layer 'x' to tap; y{300}"):
         run(tmp_path, pictures(), {"Never": Never()})
     assert "error" not in (tmp_path / ROWS).read_text()
 
@@ -140,4 +140,5 @@ def test_the_command_says_what_failed_and_ends_with_status_1(tmp_path, monkeypat
     assert set(failed.values()) == {"RuntimeError: too bright"}
     said = capsys.readouterr().out
     assert all(f"failed: Thirds on {image}: RuntimeError: too bright" in said for image in failed)
-    assert f"images failed: {len(failed)} of Thirds" in (tmp_path / "results" / "tiny_classifier" / "table.md").read_text()
+    table = (tmp_path / "results" / "tiny_classifier" / "table.md").read_text()
+    assert f"images failed: {len(failed)} of Thirds" in table

@@ -125,7 +125,8 @@ def test_only_batches_that_miss_a_row_are_loaded(tmp_path):
         return unfinished(dataset, range(7), 3, methods, store)
 
     assert left() == [[0, 1, 2], [3, 4, 5], [6]]
-    store.append([{"id": i, "method": m} for i in dataset.ids for m in (ORIGINAL, "A") if (i, m) != (dataset.ids[4], "A")])
+    done = [{"id": i, "method": m} for i in dataset.ids for m in (ORIGINAL, "A")]
+    store.append([row for row in done if row != {"id": dataset.ids[4], "method": "A"}])
     assert left() == [[3, 4, 5]]
     store.fail("Ground truth", dataset.ids[6], "RuntimeError: no")
     assert left() == [[3, 4, 5], [6]]
@@ -135,9 +136,9 @@ def test_only_batches_that_miss_a_row_are_loaded(tmp_path):
 def test_wrong_numbers_of_processes(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     check_processes(1, "cuda")
-    with pytest.raises(InputError, match="evaluation.processes is 2, and there are 1 GPUs"):
+    with pytest.raises(InputError, match=r"evaluation.processes is 2, and there are 1 GPUs"):
         check_processes(2, "cuda:0")
-    with pytest.raises(InputError, match="evaluation.processes must be positive, got 0"):
+    with pytest.raises(InputError, match=r"evaluation.processes must be positive, got 0"):
         Evaluation(processes=0)
 
 

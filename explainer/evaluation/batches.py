@@ -31,8 +31,9 @@ def part(batch: Batch, places: Sequence[int]) -> Batch:
     def some(values: Tensor | None) -> Tensor | None:
         return None if values is None else values[index]
 
+    names = [batch.id[n] for n in places]
     boxes = None if batch.boxes is None else [batch.boxes[n] for n in places]
-    return Batch(batch.image[index], batch.labels[index], [batch.id[n] for n in places], some(batch.segmentation), boxes)
+    return Batch(batch.image[index], batch.labels[index], names, some(batch.segmentation), boxes)
 
 
 def annotated(batch: Batch) -> Batch:

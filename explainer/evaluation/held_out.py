@@ -10,10 +10,10 @@ from explainer.attribution import Attribution
 from explainer.attribution.perturbing import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError
-from explainer.evaluation.judging import true_boxes
-from explainer.evaluation.places import spread
 from explainer.evaluation.batches import to_device
+from explainer.evaluation.judging import true_boxes
 from explainer.evaluation.making import make_mask
+from explainer.evaluation.places import spread
 from explainer.evaluation.store import Store
 from explainer.metrics import alpha_errors, best_alpha
 from explainer.networks import Explanandum

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from explainer.attribution.perturbing import score_of
 from explainer.data import Batch, ImageDataset, collate
-from explainer.evaluation.judging import true_boxes
 from explainer.evaluation.batches import to_device
+from explainer.evaluation.judging import true_boxes
 from explainer.evaluation.runner import ORIGINAL
 from explainer.evaluation.settings import InfillComparison
 from explainer.evaluation.store import Store

@@ -85,7 +85,7 @@ def mean_intervals(values: Tensor, resamples: int = RESAMPLES, level: float = LE
 
 
 def mean_average_precision(scores: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """mAP of images that count several times, as `metrics.MeanAveragePrecision` has it, for many countings at once.
+    """MAP of images that count several times, as `metrics.MeanAveragePrecision` has it, for many countings at once.
 
     Args:
         scores: (n, K).
@@ -188,7 +188,7 @@ def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> float
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values corrected for there being several of them.
+    """P values corrected for there being several of them.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
@@ -211,8 +211,8 @@ def against_best(values: Mapping[str, Tensor], higher_is_better: bool) -> dict[s
         higher_is_better: Of the column.
 
     Returns:
-        Method → "against" (the best one), "difference" (of the means, its own less the best's), "interval" (bootstrap of
-        the paired differences) and "p" (sign flips, Holm's correction over the methods); the best itself has none.
+        Method → "against" (the best one), "difference" (of the means, its own less the best's), "interval" (bootstrap
+        of the paired differences) and "p" (sign flips, Holm's correction over the methods); the best itself has none.
 
     Example:
         >>> found = against_best({"a": torch.ones(9), "b": torch.zeros(9)}, True)

@@ -142,9 +142,7 @@ class KeptMasks:
                 continue
             now = json.loads(json.dumps(self.about[method], default=str))
             changed = min((sorted(k for k in {**o, **now} if o.get(k) != now.get(k)) for o in others), key=len)
-            lines.append(
-                f"maps of {method} in {place.parent} are of another {', '.join(changed)}: not used, made anew"
-            )
+            lines.append(f"maps of {method} in {place.parent} are of another {', '.join(changed)}: not used, made anew")
         return lines
 
     def missing_bytes(self, images: int, side: int) -> int:

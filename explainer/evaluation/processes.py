@@ -1,8 +1,8 @@
 """An evaluation by several processes, each with whole batches of its own; the results are those of one process.
 
 Lightning's Fabric starts the processes and gives each its device. They have nothing to say to one another: each appends
-to a file of its own, and when all have ended the rows are gathered, in whatever number of processes the run goes on later.
-Batches are those of a single process, so that every image is computed beside the same others.
+to a file of its own, and when all have ended the rows are gathered, whatever number of processes goes on later. Batches
+are those of a single process, so that every image is computed beside the same others.
 """
 
 import os
@@ -147,10 +147,10 @@ def _share(
 
 
 def refusal(error: Exception) -> InputError | None:
-    """The input error that a process ended with, read from its traceback, if it was one.
+    r"""The input error that a process ended with, read from its traceback, if it was one.
 
     Example:
-        >>> refusal(RuntimeError("Traceback …\\nexplainer.errors.InputError: no such layer"))
+        >>> refusal(RuntimeError("Traceback …\nexplainer.errors.InputError: no such layer"))
         InputError('no such layer')
     """
     found = re.search(r"^explainer\.errors\.InputError: (.*)$", str(error), re.MULTILINE)

@@ -45,8 +45,8 @@ def run_facts(clock: Clock, config: Any, device: str, processes: int = 1) -> dic
         "commit" (None outside a repository), "config", "versions", "device", "processes", "seconds", "started".
     """
     return {
-        "commit": commit(Path(__file__).parent), "config": config, "versions": versions(), "device": device_name(device),
-        "processes": processes, "seconds": clock.seconds, "started": clock.started,
+        "commit": commit(Path(__file__).parent), "config": config, "versions": versions(),
+        "device": device_name(device), "processes": processes, "seconds": clock.seconds, "started": clock.started,
     }  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from explainer.variation.box import Threshold
 
 TAKEN = {
     "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
-    "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou", "mae", "sal", "insertion", "deletion",
+    "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou",
+    "mae", "sal", "insertion", "deletion",
 }  # fmt: skip
 """Keys of results, which no metric of a config may be called."""
 

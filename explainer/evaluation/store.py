@@ -45,8 +45,8 @@ class Store:
             methods = earlier.get("methods", {})
             keys = sorted({*earlier, *now} - {"methods"})
             changed = [key for key in keys if differ(earlier.get(key), now.get(key))]
-            joined = {name: (methods.get(name, settings), settings) for name, settings in now.get("methods", {}).items()}
-            changed += [f"method {name!r}" for name, pair in joined.items() if differ(*pair)]
+            for name, settings in now.get("methods", {}).items():
+                changed += [f"method {name!r}"] if differ(methods.get(name, settings), settings) else []
             self._refuse(path.parent, changed)
         now["methods"] = methods | now.get("methods", {})  # further methods may join
         replace(path, json.dumps(now, indent=2, sort_keys=True) + "\n")
@@ -188,10 +188,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
-    """A row, or None of what is not a whole one.
+    r"""A row, or None of what is not a whole one.
 
     Example:
-        >>> parsed(b'{"id": "a", "method": "b"}'), parsed(b'{"id": "\\xc3')
+        >>> parsed(b'{"id": "a", "method": "b"}'), parsed(b'{"id": "\xc3')
         ({'id': 'a', 'method': 'b'}, None)
     """
     try:

@@ -186,7 +186,8 @@ def write_results(
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
     metrics, columns, failed = facts.get("metrics", {}), columns or FIXED, failed or {}
     results = summarise(rows, metrics, alphas, failed)
-    shown = {c: about for c, about in columns.items() if c in metrics or any(e.get(c) is not None for e in results.values())}
+    valued = {c for entry in results.values() for c, value in entry.items() if value is not None}
+    shown = {c: about for c, about in columns.items() if c in metrics or c in valued}
     content = {
         "facts": facts, "results": results, "columns": shown, "pairs": pairs(rows, shown), "failed": failed,
         "published": None, "matrix": None, "run": run or {},

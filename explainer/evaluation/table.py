@@ -168,4 +168,5 @@ def markdown(
 ) -> str:
     """The table for a README; of an interval both ends are shown."""
     ends: Ends = "[]" if intervals else ""
-    return "\n".join([two_forms("", *rows_of(results, columns, pairs, ends))[1], "", footnote(results, pairs, ends)]) + "\n"
+    text = two_forms("", *rows_of(results, columns, pairs, ends))[1]
+    return f"{text}\n\n{footnote(results, pairs, ends)}\n"
