@@ -5,13 +5,14 @@ import json
 import pytest
 import torch
 from small_checkpoints import save_classifier
-from small_evaluation import METHODS, pictures, run, timeless
+from small_evaluation import METHODS, classifier, pictures, run, timeless
 from tiny_runs import classifier_config
 
 from explainer.attribution import Attribution
 from explainer.commands import evaluate
 from explainer.commands import run as run_command
 from explainer.errors import InputError
+from explainer.evaluation.held_out import search_alphas
 from explainer.evaluation.runner import ORIGINAL
 from explainer.evaluation.store import ROWS, Store
 from explainer.evaluation.summary import summarise, write_results
@@ -96,6 +97,20 @@ def test_a_method_that_fails_on_every_image_has_an_empty_entry(tmp_path):
     only = {name: dict.fromkeys(["a"], "RuntimeError: no message") for name in ("Other",)}
     entry = summarise(store.rows, failed=only)["Other"]
     assert (entry["images"], entry["failed"], entry["acc"], entry["kept"]) == (0, 1, None, {})
+
+
+def test_the_search_for_levels_goes_on_too(tmp_path):
+    class Never(Attribution):
+        def maps(self, explanandum, image, target):
+            raise RuntimeError
+
+    store = Store(tmp_path, {})
+    methods = {"Picky": Picky(unwanted=pictures()[1].image[2, 0, 0, 0]), "Fine": Fine(), "Never": Never()}
+    batches = [batch._replace(labels=torch.eye(3)[: len(batch.id)]) for batch in pictures()]
+    found = search_alphas(classifier(), methods, batches, store, "cpu")
+    assert found["Picky"]["images"] == found["Fine"]["images"] - 1
+    assert found["Never"] == {"alpha": 1.0, "error": None, "images": 0}
+    assert set(store.failed) == {"Picky", "Never"}
 
 
 def test_ctrl_c_is_no_failure(tmp_path):

@@ -104,19 +104,21 @@ def test_without_labels_there_is_no_interval_and_a_large_table_has_none_of_map(m
 
 
 def test_sign_flips_agree_with_taking_all_of_them():
-    differences = torch.randn(9, dtype=torch.float64) + 0.5
-    wanted = interval_oracles.sign_flip_p(differences.tolist())
-    assert sign_flip_p(differences) == pytest.approx(wanted)
-    assert sign_flip_p(differences, flips=500) == pytest.approx(wanted, abs=0.1)  # fewer than 2⁹: drawn
-    assert sign_flip_p(differences, flips=500) == sign_flip_p(differences, flips=500)
-    assert sign_flip_p(torch.zeros(5)) == 1
-    assert sign_flip_p(torch.zeros(50)) == 1
-    assert sign_flip_p(torch.ones(200)) == 1e-4
+    differences = torch.randn(9, 3, dtype=torch.float64) + 0.5
+    differences[[2, 7], 1] = torch.nan
+    known = [[d for d in column.tolist() if d == d] for column in differences.T]
+    wanted = [interval_oracles.sign_flip_p(column) for column in known]
+    assert sign_flip_p(differences).tolist() == pytest.approx(wanted)
+    drawn = sign_flip_p(differences, flips=500)  # fewer than 2⁹
+    assert drawn.tolist() == pytest.approx(wanted, abs=0.1)
+    assert torch.equal(drawn, sign_flip_p(differences, flips=500))
+    assert sign_flip_p(torch.zeros(5, 1)).item() == sign_flip_p(torch.zeros(50, 1)).item() == 1
+    assert sign_flip_p(torch.ones(200, 1)).item() == 1e-4
 
 
 def test_p_values_of_methods_that_are_alike_are_even():
     generator = torch.Generator().manual_seed(5)
-    p = torch.tensor([sign_flip_p(torch.randn(40, generator=generator), 199) for _ in range(300)])
+    p = sign_flip_p(torch.randn(40, 500, generator=generator), 399)
     for level in (0.05, 0.2, 0.5):
         assert float((p <= level).double().mean()) == pytest.approx(level, abs=0.07)
 
@@ -136,7 +138,9 @@ def test_every_method_is_compared_with_the_best_on_common_images(up):
     worse = base - sign * (0.5 + 0.1 * torch.rand(30, generator=generator))
     worse[:10] = torch.nan
     values = {"worse": worse, "best": base + sign * 0.0005, "close": close, "none": torch.full((30,), torch.nan)}
-    got = against_best(values, up)
+    got = against_best({"x": values, "other": {"one": base}, "nothing": {}}, {"x": up, "other": up, "nothing": up})
+    assert set(got) == {"x"}  # there is nothing to compare elsewhere
+    got = got["x"]
     assert set(got) == {"worse", "close"}
     assert {entry["against"] for entry in got.values()} == {"best"}
     wanted = float((worse - values["best"])[10:].mean())
@@ -146,7 +150,7 @@ def test_every_method_is_compared_with_the_best_on_common_images(up):
     assert low * high > 0
     assert got["worse"]["p"] == pytest.approx(2 * 1e-4)  # Holm, of two
     assert got["close"]["p"] > 0.01
-    assert against_best({"one": base}, up) == {}
+    assert against_best({}, {}) == {}
 
 
 # In the results

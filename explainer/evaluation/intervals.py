@@ -158,33 +158,33 @@ def classification_intervals(said: Sequence[Mapping[str, Any]], entries: int = 1
     return {name: percentiles(some[:, None])[0].tolist() for name, some in found.items()}
 
 
-def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> float:
-    """Two-sided p of paired differences whose signs are as good as drawn, were the two methods alike.
+def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tensor:
+    """Two-sided p of paired differences whose signs are as good as drawn, were two methods alike.
 
     Args:
-        differences: (n,), finite.
+        differences: (n, C), a comparison a column; NaN, where an image has no value, counts for nothing.
         flips: Drawn; of few images all 2ⁿ are taken instead.
-        seed: Of the draws.
+        seed: Of the draws, the same for all columns.
 
     Returns:
-        In (0, 1]: the part of the flips, the one observed among them, whose mean is as far from 0.
+        (C,) in (0, 1]: the part of the flips, the one observed among them, whose mean is as far from 0.
 
     Example:
-        >>> sign_flip_p(torch.ones(4))  # 2 of 16
-        0.125
+        >>> sign_flip_p(torch.ones(4, 1)).tolist()  # 2 of 16
+        [0.125]
     """
-    values = differences.double()
+    values = differences.double().nan_to_num(0.0)
     images = len(values)
-    observed = values.sum().abs() * (1 - 1e-12)
+    observed = values.sum(0).abs() * (1 - 1e-12)
     if 2**images <= flips:
         bits = torch.arange(2**images)[:, None] >> torch.arange(images)
-        return float(((1 - 2.0 * (bits & 1)).double() @ values).abs().ge(observed).double().mean())
+        return ((1 - 2.0 * (bits & 1)).double() @ values).abs().ge(observed).double().mean(0)
     generator = torch.Generator().manual_seed(seed)
-    step, far = max(1, _AT_ONCE // images), 0
+    step, far = max(1, _AT_ONCE // images), torch.ones_like(observed)
     for start in range(0, flips, step):
         signs = torch.randint(2, (min(step, flips - start), images), generator=generator).double() * 2 - 1
-        far += int((signs @ values).abs().ge(observed).sum())
-    return (far + 1) / (flips + 1)
+        far += (signs @ values).abs().ge(observed).sum(0)
+    return far / (flips + 1)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -201,36 +201,45 @@ def holm(p: Sequence[float]) -> list[float]:
     return found
 
 
-def against_best(values: Mapping[str, Tensor], higher_is_better: bool) -> dict[str, dict[str, Any]]:
-    """Every method against the best one, on the images that both have a value for.
+def against_best(
+    values: Mapping[str, Mapping[str, Tensor]], higher_is_better: Mapping[str, bool]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """In every column, each method against the best one, on the images that both have a value for.
 
     The best is chosen on the same images, so that a p value flatters it slightly.
 
     Args:
-        values: Method → (n,), the same images in the same order, NaN where there is no value.
-        higher_is_better: Of the column.
+        values: Column → method → (n,), the same images in the same order, NaN where there is no value.
+        higher_is_better: Of each column.
 
     Returns:
-        Method → "against" (the best one), "difference" (of the means, its own less the best's), "interval" (bootstrap
-        of the paired differences) and "p" (sign flips, Holm's correction over the methods); the best itself has none.
+        Column → method → "against" (the best one), "difference" (of the means, its own less the best's), "interval"
+        (bootstrap of the paired differences) and "p" (sign flips, Holm's correction over the column's methods); the
+        best itself has none.
 
     Example:
-        >>> found = against_best({"a": torch.ones(9), "b": torch.zeros(9)}, True)
+        >>> found = against_best({"acc": {"a": torch.ones(9), "b": torch.zeros(9)}}, {"acc": True})["acc"]
         >>> found["b"]["against"], found["b"]["difference"], found["b"]["p"] < 0.01
         ('a', -1.0, True)
     """
-    means = {name: float(some.double().nanmean()) for name, some in values.items() if not bool(some.isnan().all())}
-    if len(means) < 2:
+    pairs, differences = [], []
+    for column, some in values.items():
+        means = {name: float(v.double().nanmean()) for name, v in some.items() if not bool(v.isnan().all())}
+        best = (max if higher_is_better[column] else min)(means, key=lambda name: means[name], default="")
+        for name in means:
+            off = (some[name] - some[best]).double()
+            if name != best and not bool(off.isnan().all()):
+                pairs.append((column, name, best))
+                differences.append(off)
+    if not pairs:
         return {}
-    best = (max if higher_is_better else min)(means, key=lambda name: means[name])
-    found, p = {}, []
-    for name in means:
-        off = (values[name] - values[best]).double()
-        off = off[~off.isnan()]
-        if name != best and len(off):
-            interval = mean_intervals(off[:, None])[0].tolist()
-            found[name] = {"against": best, "difference": float(off.mean()), "interval": interval}
-            p.append(sign_flip_p(off))
-    for entry, corrected in zip(found.values(), holm(p), strict=True):
-        entry["p"] = corrected
+    table = torch.stack(differences, 1)
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    numbers = zip(table.nanmean(0).tolist(), mean_intervals(table).tolist(), sign_flip_p(table).tolist(), strict=True)
+    for (column, name, best), (mean, ends, p) in zip(pairs, numbers, strict=True):
+        entry = {"against": best, "difference": mean, "interval": ends, "p": p}
+        found.setdefault(column, {})[name] = entry
+    for entries in found.values():
+        for entry, p in zip(entries.values(), holm([entry["p"] for entry in entries.values()]), strict=True):
+            entry["p"] = p
     return found

@@ -140,10 +140,9 @@ def _share(
     rank = fabric.global_rank
     mine: Sequence[list[int]] = batches[rank :: fabric.world_size]
     images: DataLoader[Batch] = loader(dataset, mine, workers)
-    evaluate(
-        explanandum, methods, images, store.of_process(rank), total=sum(map(len, mine)), device=str(fabric.device),
-        quiet=rank > 0, **settings,
-    )  # fmt: skip
+    shown = {**settings, "quiet": rank > 0 or settings.get("quiet", False)}
+    total, device = sum(map(len, mine)), str(fabric.device)
+    evaluate(explanandum, methods, images, store.of_process(rank), total=total, device=device, **shown)
 
 
 def refusal(error: Exception) -> InputError | None:

@@ -1,5 +1,6 @@
 """What a reader of results wants to know of the run that made them."""
 
+import json
 import platform
 import subprocess
 import time
@@ -45,7 +46,8 @@ def run_facts(clock: Clock, config: Any, device: str, processes: int = 1) -> dic
         "commit" (None outside a repository), "config", "versions", "device", "processes", "seconds", "started".
     """
     return {
-        "commit": commit(Path(__file__).parent), "config": config, "versions": versions(),
+        "commit": commit(Path(__file__).parent), "config": json.loads(json.dumps(config, default=str)),
+        "versions": versions(),
         "device": device_name(device), "processes": processes, "seconds": clock.seconds, "started": clock.started,
     }  # fmt: skip
 

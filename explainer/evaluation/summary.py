@@ -153,11 +153,8 @@ def pairs(rows: list[Row], columns: Mapping[str, Mapping[str, Any]]) -> dict[str
             by_method.setdefault(row["method"], {})[row["id"]] = row
     images = list(dict.fromkeys(row["id"] for row in rows))
     aligned = {method: [mine.get(i, {}) for i in images] for method, mine in by_method.items()}
-    found = {}
-    for name, about in columns.items():
-        values = {method: column_of(some, name) for method, some in aligned.items()}
-        found[name] = against_best(values, about["higher_is_better"])
-    return {name: some for name, some in found.items() if some}
+    values = {column: {method: column_of(some, column) for method, some in aligned.items()} for column in columns}
+    return against_best(values, {column: about["higher_is_better"] for column, about in columns.items()})
 
 
 def write_results(
