@@ -58,7 +58,7 @@ def sign_flip_p(differences):
 
 def holm(p):
     """Smallest level at which the stepping-down procedure rejects each hypothesis, found by trying levels."""
-    levels = np.linspace(0, 1, 100001)
+    levels = np.linspace(0, 1, 2001)
     found = np.ones(len(p))
     order = np.argsort(p, kind="stable")
     for level in levels[::-1]:

@@ -125,7 +125,7 @@ def test_p_values_of_methods_that_are_alike_are_even():
 
 def test_holms_correction():
     for p in ([0.01, 0.04, 0.03], [0.2], [0.5, 0.001, 0.02, 0.02], [0.6, 0.9]):
-        np.testing.assert_allclose(holm(p), interval_oracles.holm(p), atol=2e-5)
+        np.testing.assert_allclose(holm(p), interval_oracles.holm(p), atol=6e-4)
     assert holm([]) == []
 
 
@@ -134,10 +134,11 @@ def test_every_method_is_compared_with_the_best_on_common_images(up):
     sign = 1 if up else -1
     generator = torch.Generator().manual_seed(2)
     base = torch.rand(30, generator=generator, dtype=torch.float64)
-    close = base - sign * 0.001 * torch.randn(30, generator=generator)
+    noise = 0.001 * torch.randn(30, generator=generator)
+    close = base + noise - noise.mean()
     worse = base - sign * (0.5 + 0.1 * torch.rand(30, generator=generator))
     worse[:10] = torch.nan
-    values = {"worse": worse, "best": base + sign * 0.0005, "close": close, "none": torch.full((30,), torch.nan)}
+    values = {"worse": worse, "best": base + sign * 0.0002, "close": close, "none": torch.full((30,), torch.nan)}
     got = against_best({"x": values, "other": {"one": base}, "nothing": {}}, {"x": up, "other": up, "nothing": up})
     assert set(got) == {"x"}  # there is nothing to compare elsewhere
     got = got["x"]
@@ -149,7 +150,7 @@ def test_every_method_is_compared_with_the_best_on_common_images(up):
     assert low < wanted < high
     assert low * high > 0
     assert got["worse"]["p"] == pytest.approx(2 * 1e-4)  # Holm, of two
-    assert got["close"]["p"] > 0.01
+    assert got["close"]["p"] > 0.05
     assert against_best({}, {}) == {}
 
 
