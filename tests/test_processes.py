@@ -105,8 +105,11 @@ def test_two_processes_give_the_results_of_one(here, monkeypatch):
 
 
 def test_one_process_goes_on_with_what_two_have_left(here):
-    wanted = evaluate(arguments("--evaluation.out=whole"))
-    evaluate(arguments("--evaluation.out=two"))
+    wanted = evaluate(arguments("--evaluation.out=whole", "--evaluation.cache=shared"))
+    evaluate(arguments("--evaluation.out=two", "--evaluation.cache=none"))
+    for folder, count in ((here / "shared", 14), (here / "two" / "maps", 1)):  # all images, and that of the gallery
+        assert {path.name for path in folder.iterdir()} == {"Grad_CAM", "Deadly"}
+        assert len(list((folder / "Grad_CAM").rglob("*.npz"))) == count
     path = here / "two" / "rows.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.unlink()

@@ -117,12 +117,13 @@ def evaluate_together(
             explanandum, methods, loader(dataset, batches, workers), store, total=total, device=device, **settings
         )
     fabric = Fabric(accelerator=device.split(":")[0], devices=count, strategy="ddp_spawn")
+    launch: Any = fabric.launch  # its annotation knows no arguments beside the Fabric
     explanandum.cpu()  # what a process is handed must not lie on another's device
     environment = dict(os.environ)
     if "OMP_NUM_THREADS" not in environment:
         os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // count))
     try:
-        fabric.launch(_share, explanandum, methods, dataset, batches, workers, store, settings)
+        launch(_share, explanandum, methods, dataset, batches, workers, store, settings)
     except ProcessRaisedException as error:
         raise refusal(error) or error from error
     finally:
