@@ -58,6 +58,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     evaluate(
         explanandum, methods, loader, store, total=len(places), void=settings.void, device=device,
         curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None, scaled=settings.scaled,
+        probes=settings.probes,
     )  # fmt: skip
     asked = {ORIGINAL, TRUTH, *methods}  # the store may hold methods of earlier calls too
     rows = [row for row in store.rows if row["method"] in asked]
@@ -87,6 +88,11 @@ def method_facts(settings: Evaluation, methods: dict[str, Attribution]) -> dict[
     facts: dict[str, Any] = {"void": settings.void, "methods": settings_of(methods)}
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
     facts |= {} if settings.scaled else {"scaled": False}
+    if settings.probes:
+        facts["probes"] = {
+            name: {"class": type(one).__name__, "higher_is_better": one.higher_is_better} | one.settings
+            for name, one in settings.probes.items()
+        }
     if settings.metrics:
         facts["metrics"] = {
             name: {"class": type(metric).__name__, "higher_is_better": metric.higher_is_better} | metric.settings
@@ -147,7 +153,7 @@ def write_curves(settings: Evaluation, methods: list[str], rows: list[dict[str, 
 
 def show(content: dict[str, Any], settings: Evaluation, out: Path, title: str) -> None:
     """Write table.md, and print the table."""
-    columns = {name: metric.higher_is_better for name, metric in settings.metrics.items()}
+    columns = {name: one.higher_is_better for name, one in (settings.metrics | settings.probes).items()}
     (out / "table.md").write_text(markdown(content["results"], columns))
     width = None if sys.stdout.isatty() else 140 + 14 * len(columns)
     Console(width=width).print(rich_table(content["results"], title, columns))

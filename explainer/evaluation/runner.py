@@ -18,6 +18,8 @@ from explainer.attribution.perturbing import no_bars
 from explainer.data import VOID, Batch
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
+from explainer.evaluation.probes import Probe
+from explainer.evaluation.probing import merged, probe
 from explainer.evaluation.store import Store
 from explainer.infill import gaussian_blur
 from explainer.masking import composite
@@ -42,7 +44,7 @@ SET_UP = 5.0
 def evaluate(
     explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
     total: int, void: Void = "ignore", device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
-    judge: Judge | None = None, scaled: bool = True,
+    judge: Judge | None = None, scaled: bool = True, probes: dict[str, Probe] | None = None,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -58,6 +60,7 @@ def evaluate(
         kept: Where masks are kept for pictures.
         judge: Further metrics.
         scaled: As in `make_mask`.
+        probes: Column → question to a method that takes further maps.
     """
     explanandum.to(device)
     warm: set[str] = set()
@@ -75,7 +78,9 @@ def evaluate(
                 cold = name not in warm
                 warm.add(name)
                 store.append(
-                    score(explanandum, name, methods.get(name), here, void, curve_steps, kept, judge, scaled, cold)
+                    score(
+                        explanandum, name, methods.get(name), here, void, curve_steps, kept, judge, scaled, cold, probes
+                    )
                 )
             progress.advance(task, len(batch.id))
 
@@ -100,7 +105,7 @@ def annotated(batch: Batch) -> Batch:
 def score(
     explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, void: Void, curve_steps: int = 0,
     kept_masks: KeptMasks | None = None, judge: Judge | None = None, scaled: bool = True,
-    cold: bool = False,
+    cold: bool = False, probes: dict[str, Probe] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The rows of one method for one batch.
 
@@ -115,6 +120,7 @@ def score(
         judge: Further metrics.
         scaled: As in `make_mask`.
         cold: The method was not called before: where set-up could count, it is called again and that is timed.
+        probes: As in `evaluate`.
 
     Returns:
         A row an image, in plain values; None where a score is not defined.
@@ -141,6 +147,8 @@ def score(
     values["sal"] = saliency_metric(mask, kept, batch.labels)
     constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
     judged = [{} for _ in batch.id] if judge is None else judge(explanandum, name, mask, batch)
+    if probes:
+        judged = merged(judged, probe(probes, explanandum, method, batch, mask, scaled))
     said_kept, said_removed = (predictions(explanandum, z, batch.labels) for z in (kept, removed))
     rows = []
     for n, name_of_image in enumerate(batch.id):

@@ -44,7 +44,7 @@ def summarise(
             entry["constant"] = sum(row["constant"] for row in mine)
             entry["removed"] = classification([row["removed"] for row in mine])
             if metrics:
-                entry["no_region"] = sum(row["no_region"] for row in mine)
+                entry["no_region"] = sum(row.get("no_region", False) for row in mine)
                 entry["level"] = (alphas or {}).get(method)
         entry["kept"] = classification([row["kept"] for row in mine])
         results[method] = entry
@@ -96,7 +96,7 @@ def write_results(
     """
     if not rows:
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
-    metrics = facts.get("metrics", {})
+    metrics = facts.get("metrics", {}) | facts.get("probes", {})
     content = {"facts": facts, "results": summarise(rows, metrics, alphas)}
     (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n")
     fields = ["id", "method", *COLUMNS, *metrics, "area", "seconds", "constant"]
