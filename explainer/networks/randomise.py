@@ -83,7 +83,7 @@ def randomise(network: nn.Module, seed: int, how: How = "initialise", parts: Seq
     """
     for name in parts if parts is not None else [n for n, _ in network.named_modules()]:
         module = network.get_submodule(name)
-        own_seed = zlib.crc32(name.encode()) + (seed << 32)
+        own_seed = zlib.crc32(f"{seed} {name}".encode())
         if how == "initialise" and callable(getattr(module, "reset_parameters", None)):
             _initialise(module, own_seed)
         else:

@@ -33,7 +33,7 @@ def with_budget(method: Attribution, fraction: float) -> Attribution:
         500
     """
     name = method.budget or "budget"
-    return with_setting(method, name, max(1, round(fraction * getattr(method, name, 0))))
+    return with_setting(method, name, max(1, round(fraction * vars(method).get(name, 0))))
 
 
 class Convergence(Probe):
