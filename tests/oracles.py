@@ -305,6 +305,6 @@ def spearman(a, b):  # two maps of any shape
     return (x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())
 
 
-def largest_relative_change(mask, others):  # Yeh et al. 2019, Eq. 5 with the map's own norm below
+def largest_relative_change(mask, others):  # Yeh et al. 2019, over given images near by, relative
     size = np.sqrt((mask**2).sum())
     return max(np.sqrt(((other - mask) ** 2).sum()) / size for other in others)

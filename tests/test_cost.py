@@ -39,10 +39,12 @@ def test_passes_that_go_round_the_explanandum_count_too():
 
 def test_nothing_is_left_behind():
     explanandum = classifier()
-    with pytest.raises(KeyError), measured(explanandum, "cpu") as found:
-        explanandum(torch.rand(2, 3, 16, 16))
-        raise KeyError
-    assert found.passes == 2
+    with pytest.raises(RuntimeError), measured(explanandum, "cpu") as found:
+        explanandum(torch.rand(2, 4, 16, 16))  # four channels
+    assert found.passes == 0
+    with pytest.raises(RuntimeError), measured(explanandum, "cpu") as found:
+        explanandum.network(torch.rand(2, 4, 16, 16))
+    assert found.passes == 2  # they were begun
     assert not explanandum.network._forward_pre_hooks
 
 

@@ -17,7 +17,17 @@ from tiny_runs import explainer_config
 from torch import nn
 
 from explainer.attribution import (
-    FIDO, RISE, SMOE, Attribution, CentredBox, Constant, Explainer, GradCAM, Gradient, Random, SmoothGrad,
+    FIDO,
+    RISE,
+    SMOE,
+    Attribution,
+    CentredBox,
+    Constant,
+    Explainer,
+    GradCAM,
+    Gradient,
+    Random,
+    SmoothGrad,
 )  # fmt: skip
 from explainer.cli import CONFIGS
 from explainer.commands import evaluate
@@ -26,8 +36,16 @@ from explainer.data.shapes import CLASSES as SHAPES
 from explainer.errors import InputError
 from explainer.evaluation import probes as probe_folder
 from explainer.evaluation.judging import Judge
-from explainer.evaluation.probes import Convergence, Probe, Randomisation, Retrained, SeedStability, Sensitivity
-from explainer.evaluation.probes import with_budget, with_setting
+from explainer.evaluation.probes import (
+    Convergence,
+    Probe,
+    Randomisation,
+    Retrained,
+    SeedStability,
+    Sensitivity,
+    with_budget,
+    with_setting,
+)
 from explainer.evaluation.probes.randomisation import even_parts
 from explainer.evaluation.probing import probe
 from explainer.evaluation.settings import Evaluation

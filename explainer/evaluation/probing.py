@@ -33,7 +33,9 @@ def probe(
         [{'curves': {}}]
     """
     rows: list[dict[str, Any]] = [{"curves": {}, **dict.fromkeys(probes)} for _ in batch.id]
-    for column, one in probes.items() if method is not None else ():
+    if method is None:
+        return rows
+    for column, one in probes.items():
         found = one.ask(explanandum, method, batch, mask, scaled)
         for n, row in enumerate(rows):
             value = float(found.value[n])
