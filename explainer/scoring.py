@@ -66,14 +66,14 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
         settings.processes, explanandum, methods, dataset,
         unfinished(dataset, places, data.batch_size, list(methods), store), data.num_workers, store, device=device,
         void=settings.void, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
-        scaled=settings.scaled,
+        scaled=settings.scaled, probes=settings.probes,
     )  # fmt: skip
     ids = [dataset.ids[i] for i in places]
     rows = in_order(store.rows, [ORIGINAL, TRUTH, *methods], ids)
     failures = {name: store.failures(name, ids) for name in [TRUTH, *methods]}
     failed = {name: images for name, images in failures.items() if images}
     content = write_results(
-        rows, facts, out, alphas, columns=columns_of(settings.metrics), failed=failed,
+        rows, facts, out, alphas, columns=columns_of(settings.metrics | settings.probes), failed=failed,
         run=run_facts(clock, cli.config.as_dict(), device, settings.processes),
     )  # fmt: skip
     able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
@@ -170,6 +170,11 @@ def method_facts(settings: Evaluation, methods: dict[str, Attribution]) -> dict[
     facts: dict[str, Any] = {"void": settings.void, "methods": settings_of(methods)}
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
     facts |= {} if settings.scaled else {"scaled": False}
+    if settings.probes:
+        facts["probes"] = {
+            name: {"class": type(one).__name__, "higher_is_better": one.higher_is_better} | one.settings
+            for name, one in settings.probes.items()
+        }
     if settings.metrics:
         facts["metrics"] = {
             name: {"class": type(metric).__name__, "higher_is_better": metric.higher_is_better} | metric.settings

@@ -115,7 +115,7 @@ def test_classification_without_any_label():
 
 def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr("explainer.evaluation.making.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("explainer.evaluation.cost.time.perf_counter", lambda: next(clock))
 
     class Counted(Constant):
         calls = 0
@@ -127,6 +127,16 @@ def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
     rows = run(tmp_path, pictures((2, 2)), {"Counted": Counted(0.5)}).rows
     assert Counted.calls == 3  # one warms up
     assert {r["seconds"] for r in rows if r["method"] == "Counted"} == {0.5}  # a tick for two images
+
+
+def test_what_masks_cost_is_in_rows_and_results(tmp_path):
+    rows = run(tmp_path, pictures((2, 2), multilabel=False), {"Grad-CAM": METHODS["Grad-CAM"], "Box": CentredBox()}).rows
+    results = summarise(rows)
+    assert {r["passes"] for r in rows if r["method"] == "Grad-CAM"} == {1.0}  # once an image and label
+    assert results["Grad-CAM"]["cost"]["passes"] == 1
+    assert results["Box"]["cost"]["passes"] == 0
+    assert results["Box"]["cost"]["ms"] > 0
+    assert set(results["Box"]["cost"]) == {"passes", "ms", "memory"}
 
 
 def test_written_files(tmp_path):

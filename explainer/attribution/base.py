@@ -27,6 +27,8 @@ class Attribution(ABC):
     """Whether the map depends on a class."""
     is_mask: bool = False
     """Whether maps are masks or probabilities in [0, 1]; of other maps only the order means something."""
+    budget: str | None = None
+    """The hyperparameter that says how long the method samples or searches, if one does."""
 
     def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
         """Attribute a class score to pixels.

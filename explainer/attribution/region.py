@@ -67,6 +67,7 @@ class RegionSearch(Attribution):
 
     samples = 1
     is_mask = True
+    budget = "steps"
 
     def __init__(
         self, region: Region = "ssr", infill: Infill | None = None, grid: int = 56, steps: int = 300,

@@ -1,8 +1,7 @@
 """A method's masks of a batch, made or read, and what making them cost."""
 
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from explainer.attribution import Attribution
 from explainer.attribution.base import noting_broken
 from explainer.data import Batch
+from explainer.evaluation.cost import measured
 from explainer.evaluation.kept import KeptMasks, Made
 from explainer.metrics import truth_and_weight
 from explainer.metrics.segmentation import Void
@@ -17,27 +17,6 @@ from explainer.networks import Explanandum
 
 SET_UP = 5.0
 """Seconds: of a first call that takes longer, set-up is a small part."""
-
-T = TypeVar("T")
-
-
-def timed(work: Callable[[], T], device: torch.device, images: int) -> tuple[T, dict[str, Any]]:
-    """A result, and what it cost: "seconds" an image, until the device had it.
-
-    Args:
-        work: What is measured.
-        device: Where it computes.
-        images: How many the cost is shared among.
-
-    Example:
-        >>> timed(lambda: 3, torch.device("cpu"), 2)[0]
-        3
-    """
-    start = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return result, {"seconds": (time.perf_counter() - start) / max(1, images)}
 
 
 def make(
@@ -110,12 +89,14 @@ class Maker:
         return made
 
     def _make(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> Made:
-        def work() -> tuple[Tensor, Tensor]:
-            return make(explanandum, method, batch, self.void, self.scaled)
+        def work() -> tuple[Tensor, Tensor, dict[str, Any]]:
+            with measured(explanandum, device, images) as cost:
+                mask, broken = make(explanandum, method, batch, self.void, self.scaled)
+            return mask, broken, asdict(cost)
 
         images, device = len(batch.id), batch.image.device
-        (mask, broken), cost = timed(work, device, images)
+        mask, broken, cost = work()
         if name not in self._warm and cost["seconds"] * images < SET_UP:  # called again: the first call sets up
-            (mask, broken), cost = timed(work, device, images)
+            mask, broken, cost = work()
         self._warm.add(name)
         return Made(mask, broken.tolist(), [cost] * images)

@@ -19,6 +19,8 @@ from explainer.evaluation.batches import annotated, part, to_device
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.making import Maker
+from explainer.evaluation.probes import Probe
+from explainer.evaluation.probing import merged, probe
 from explainer.evaluation.scores import curves, fixed_scores, plain, predictions
 from explainer.evaluation.store import Store
 from explainer.masking import composite
@@ -31,7 +33,8 @@ ORIGINAL, TRUTH = "Original image", "Ground truth"
 def evaluate(
     explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
     total: int, void: Void = "ignore", device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
-    judge: Judge | None = None, scaled: bool = True, quiet: bool = False,
+    judge: Judge | None = None, scaled: bool = True, probes: dict[str, Probe] | None = None,
+    quiet: bool = False,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -47,6 +50,7 @@ def evaluate(
         kept: Where masks are read from and kept.
         judge: Further metrics.
         scaled: As in `make_mask`.
+        probes: Column → question to a method that takes further maps.
         quiet: Show no progress bar.
 
     Raises:
@@ -66,7 +70,7 @@ def evaluate(
                 progress.update(task, description=name)
 
                 def rows(here: Batch, name: str = name) -> list[dict[str, Any]]:
-                    return score(explanandum, name, methods.get(name), here, maker, curve_steps, judge)
+                    return score(explanandum, name, methods.get(name), here, maker, curve_steps, judge, probes)
 
                 append_or_note(store, name, to_device(some, device), rows)
             progress.advance(task, len(batch.id))
@@ -127,7 +131,7 @@ def attempt(
 
 def score(
     explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, maker: Maker,
-    curve_steps: int = 0, judge: Judge | None = None,
+    curve_steps: int = 0, judge: Judge | None = None, probes: dict[str, Probe] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The rows of one method for one batch.
 
@@ -139,6 +143,7 @@ def score(
         maker: Calls it, or reads what it made.
         curve_steps: Of the insertion and deletion curves of images with one label; 0: none.
         judge: Further metrics.
+        probes: As in `evaluate`.
 
     Returns:
         A row an image, in plain values; None where a score is not defined.
@@ -155,6 +160,8 @@ def score(
     values |= fixed_scores(mask, kept, batch, maker.void)
     constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
     judged = [{} for _ in batch.id] if judge is None else judge(explanandum, name, mask, batch)
+    if probes:
+        judged = merged(judged, probe(probes, explanandum, method, batch, mask, maker.scaled))
     said_kept, said_removed = (predictions(explanandum, z, batch.labels) for z in (kept, removed))
     rows = []
     for n, image in enumerate(batch.id):

@@ -52,7 +52,7 @@ def summarise(
             entry["removed"] = classification([row["removed"] for row in mine])
             entry["cost"] = cost(mine)
             if metrics:
-                entry["no_region"] = sum(row["no_region"] for row in mine)
+                entry["no_region"] = sum(row.get("no_region", False) for row in mine)
                 entry["level"] = (alphas or {}).get(method)
         entry["kept"] = classification([row["kept"] for row in mine])
         for part in ("kept", "removed"):
@@ -181,7 +181,8 @@ def write_results(
     """
     if not rows:
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
-    metrics, columns, failed = facts.get("metrics", {}), columns or FIXED, failed or {}
+    metrics = facts.get("metrics", {}) | facts.get("probes", {})
+    columns, failed = columns or FIXED, failed or {}
     results = summarise(rows, metrics, alphas, failed)
     valued = {c for entry in results.values() for c, value in entry.items() if value is not None}
     shown = {c: about for c, about in columns.items() if c in metrics or c in valued}
