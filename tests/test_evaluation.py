@@ -130,7 +130,8 @@ def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
 
 
 def test_what_masks_cost_is_in_rows_and_results(tmp_path):
-    rows = run(tmp_path, pictures((2, 2), multilabel=False), {"Grad-CAM": METHODS["Grad-CAM"], "Box": CentredBox()}).rows
+    methods = {"Grad-CAM": METHODS["Grad-CAM"], "Box": CentredBox()}
+    rows = run(tmp_path, pictures((2, 2), multilabel=False), methods).rows
     results = summarise(rows)
     assert {r["passes"] for r in rows if r["method"] == "Grad-CAM"} == {1.0}  # once an image and label
     assert results["Grad-CAM"]["cost"]["passes"] == 1
