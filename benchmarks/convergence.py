@@ -7,11 +7,12 @@ import argparse
 
 import matplotlib
 import torch
-from photographs import correlation, load
+from photographs import load
 
 from explainer.attribution import RISE, EmpiricalMask
 from explainer.data import Batch
-from explainer.evaluation.runner import curves
+from explainer.evaluation.scores import curves
+from explainer.metrics import rank_correlation
 
 BUDGETS = (25, 50, 100, 200)
 
@@ -34,7 +35,7 @@ def main() -> None:
     for name, build in families.items():
         maps = [build(n)(explanandum, image, target) for n in BUDGETS]
         scores[name] = [float(curves(explanandum, m, batch, 28)["insertion"].mean()) for m in maps]
-        alike = [float(correlation(m, maps[-1]).mean()) for m in maps]
+        alike = [float(rank_correlation(m, maps[-1]).mean()) for m in maps]
         print(f"{name}: insertion " + ", ".join(f"{n}: {s:.3f}" for n, s in zip(BUDGETS, scores[name], strict=True)))
         print("  rank correlation with the last: " + ", ".join(f"{a:.2f}" for a in alike), flush=True)
     matplotlib.use("Agg")

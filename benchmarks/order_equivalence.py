@@ -6,15 +6,16 @@ python benchmarks/order_equivalence.py --images data/imagenet/val [--count 10]
 import argparse
 
 import torch
-from photographs import correlation, load
+from photographs import load
 from torch import Tensor
 
+from explainer.metrics import rank_correlation
 from explainer.networks.taps import read_taps
 from explainer.statistics import gamma_scale, smoe_scale
 
 
 def report(name: str, activation: Tensor) -> None:
-    alike = correlation(smoe_scale(activation), gamma_scale(activation))
+    alike = rank_correlation(smoe_scale(activation), gamma_scale(activation))
     print(f"{name}: {alike.mean():.5f}, lowest of {len(alike)} images {alike.min():.5f}, "
           f"zeros {(activation == 0).float().mean():.2f}")  # fmt: skip
 

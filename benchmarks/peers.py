@@ -12,12 +12,13 @@ from functools import cache
 
 import captum.attr
 import torch
-from photographs import correlation, load
+from photographs import load
 from timing import compare
 from torch import Tensor
 
 from explainer.attribution import LIME, ExtremalPerturbation, GradCAM, Occlusion
 from explainer.attribution.lime import superpixels
+from explainer.metrics import rank_correlation
 from explainer.networks import Explanandum
 
 
@@ -25,7 +26,7 @@ def report(name: str, ours: Callable[[], Tensor], theirs: Callable[[], Tensor], 
     if not name.startswith(options().only):
         return
     seconds, others, ratio = compare(ours, theirs, pairs, "cpu")
-    alike = correlation(ours(), theirs())
+    alike = rank_correlation(ours(), theirs())
     known = alike[alike.isfinite()]  # a constant map has no ranks
     found = f"correlation {known.mean():.3f} of {len(known)} maps"
     print(f"{name}: {seconds:.2f} s, theirs {others:.2f} s, ratio {ratio:.2f}, {found}", flush=True)

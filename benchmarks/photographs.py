@@ -18,16 +18,3 @@ def load(folder: str, count: int) -> tuple[Explanandum, Tensor, Tensor]:
     explanandum = Explanandum("explainer.networks.lite.efficientnet_lite0", multilabel=False)
     with torch.no_grad():
         return explanandum, images, explanandum(images).argmax(1)
-
-
-def correlation(one: Tensor, other: Tensor) -> Tensor:
-    """Spearman's rank correlation of maps, (B, 1, H, W) each → (B,); pixels with the same value share their rank."""
-    return torch.stack([
-        torch.corrcoef(torch.stack([ranked(a), ranked(b)]))[0, 1] for a, b in zip(one, other, strict=True)
-    ])  # fmt: skip
-
-
-def ranked(values: Tensor) -> Tensor:
-    """Mean rank of each value."""
-    _, place, count = values.flatten().double().unique(return_inverse=True, return_counts=True)
-    return (count.cumsum(0) - (count - 1) / 2)[place]

@@ -7,9 +7,10 @@ import argparse
 from itertools import combinations
 
 import torch
-from photographs import correlation, load
+from photographs import load
 
 from explainer.attribution import FIDO, IGOS, LIME, RISE, EmpiricalMask, SmoothGrad
+from explainer.metrics import rank_correlation
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     for name, build in families.items():
         if name.startswith(options.only):
             maps = [build(seed)(explanandum, image, target) for seed in range(options.seeds)]
-            alike = torch.stack([correlation(a, b) for a, b in combinations(maps, 2)])
+            alike = torch.stack([rank_correlation(a, b) for a, b in combinations(maps, 2)])
             known = alike[alike.isfinite()]  # a constant map has no ranks
             print(f"{name}: {known.mean():.3f} ({known.min():.3f} to {known.max():.3f}), "
                   f"{alike.numel() - len(known)} of {alike.numel()} undefined", flush=True)  # fmt: skip

@@ -44,10 +44,12 @@ def run(command: Callable[[], object]) -> None:
     """Run a command for a person: input errors in one line, without a traceback; exit status 2.
 
     Args:
-        command: `train` or `evaluate`.
+        command: `train` or `evaluate`; what it returns may name failures under "failed": exit status 1.
     """
     try:
-        command()
+        done = command()
+        if isinstance(done, dict) and done.get("failed"):
+            sys.exit(1)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,16 +1,18 @@
 """evaluate.py's table: methods × metrics × images."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
-from torch.utils.data import DataLoader, Subset
 
-from explainer.attribution import Attribution, Constant
+from explainer.attribution import Attribution, Constant, Reference
 from explainer.cli import RESULTS, ExplainerCLI
 from explainer.data import Batch, ImageDataModule, ImageDataset, collate
+from explainer.errors import InputError
+from explainer.evaluation.batches import to_device
+from explainer.evaluation.columns import FIXED, columns_of
 from explainer.evaluation.counterfactuals import counterfactual_gallery
 from explainer.evaluation.curves import plot_flipping
 from explainer.evaluation.fingerprint import infill_settings, settings_of, slug
@@ -19,7 +21,9 @@ from explainer.evaluation.held_out import held_out_places, search_alphas
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.places import candidates, check_infills
-from explainer.evaluation.runner import ORIGINAL, TRUTH, evaluate, to_device
+from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
+from explainer.evaluation.run_facts import Clock, run_facts
+from explainer.evaluation.runner import ORIGINAL, TRUTH
 from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.store import Store
 from explainer.evaluation.summary import write_results
@@ -37,41 +41,120 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
         cli: Holds the config.
 
     Returns:
-        The content of results.json.
+        The content of results.json; under "failed", method → image → error.
 
     Raises:
         InputError: Something given cannot be used.
     """
+    clock = Clock()
     settings: Evaluation = cli.evaluation
     data: ImageDataModule = cli.datamodule
     explanandum, methods, dataset, places, device, facts = prepared(cli)
     facts |= method_facts(settings, methods)
     check_infills(all_infills(settings, methods), dataset[places[0]], explanandum)
+    check_processes(settings.processes, device)
     out = Path(settings.out or RESULTS / cli.name)
-    store = Store(out, facts)
-    loader = DataLoader(Subset(dataset, places), data.batch_size, collate_fn=collate, num_workers=data.num_workers)
     chosen, imagined = (to_show(dataset, places, count) for count in (settings.gallery, settings.counterfactuals))
-    kept = KeptMasks(out / "masks", [dataset.ids[i] for i in {*chosen, *imagined}])
+    shown = {dataset.ids[i] for i in (*chosen, *imagined)}
+    kept = kept_masks(settings, methods, facts, out, shown)
+    check_room(kept, len(places), data.image_size)
+    store = Store(out, facts)
     alphas = found_alphas(settings, data, explanandum, methods, facts, places, out, device)
     level = 0.5 if settings.level is None else settings.level
     judge = Judge(settings.metrics, settings.infill, level, {name: a["alpha"] for name, a in alphas.items()})
-    evaluate(
-        explanandum, methods, loader, store, total=len(places), void=settings.void, device=device,
-        curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None, scaled=settings.scaled,
+    evaluate_together(
+        settings.processes, explanandum, methods, dataset,
+        unfinished(dataset, places, data.batch_size, list(methods), store), data.num_workers, store, device=device,
+        void=settings.void, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
+        scaled=settings.scaled, probes=settings.probes,
     )  # fmt: skip
-    asked = {ORIGINAL, TRUTH, *methods}  # the store may hold methods of earlier calls too
-    rows = [row for row in store.rows if row["method"] in asked]
-    content = write_results(rows, facts | {"device": device, "torch": torch.__version__}, out, alphas)
-    batch = to_device(collate([dataset[i] for i in chosen]), device)
-    if batch.id:
-        method_gallery(explanandum, methods, batch, kept, settings.scaled).save(out / "gallery.png")
-    batch = to_device(collate([dataset[i] for i in imagined]), device)
-    write_counterfactuals(settings, explanandum, methods, judge, batch, kept, out)
+    ids = [dataset.ids[i] for i in places]
+    rows = in_order(store.rows, [ORIGINAL, TRUTH, *methods], ids)
+    failures = {name: store.failures(name, ids) for name in [TRUTH, *methods]}
+    failed = {name: images for name, images in failures.items() if images}
+    content = write_results(
+        rows, facts, out, alphas, columns=columns_of(settings.metrics | settings.probes), failed=failed,
+        run=run_facts(clock, cli.config.as_dict(), device, settings.processes),
+    )  # fmt: skip
+    able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
+    write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
     write_curves(settings, list(methods), rows, out)
     show(content, settings, out, f"{cli.name} on {settings.split}")
-    for name in dataset.unreadable:
-        print(f"skipped the unreadable image {name}")
+    name_failures(content["failed"], dataset.unreadable)
     return content
+
+
+def kept_masks(
+    settings: Evaluation, methods: dict[str, Attribution], facts: dict[str, Any], out: Path, shown: set[str]
+) -> KeptMasks:
+    """Where masks are kept: of all images, or of those that are shown; of references, which cost nothing, none.
+
+    Args:
+        settings: Of the evaluation.
+        methods: Name → method.
+        facts: What the rows depend on, `method_facts` among it.
+        out: Folder of the results.
+        shown: Ids of the images of pictures.
+
+    Returns:
+        The masks on disk; prints which are there of something else.
+    """
+    common = {key: facts[key] for key in ("checkpoint", "data", "split", "version")}
+    about = {
+        name: common | {"method": facts["methods"][name]} | ({"scaled": False} if not settings.scaled else {})
+        for name, method in methods.items() if not isinstance(method, Reference)
+    }  # fmt: skip
+    folder = out / "maps" if settings.cache in (None, "none") else Path(settings.cache)
+    kept = KeptMasks(folder, about, shown if settings.cache == "none" else None)
+    for line in kept.strangers():
+        print(line)
+    return kept
+
+
+def check_room(kept: KeptMasks, images: int, side: int) -> None:
+    """Refuse an evaluation whose maps would fill the disk, before the long work.
+
+    Args:
+        kept: Where they will be.
+        images: How many are evaluated.
+        side: Of the images.
+
+    Raises:
+        InputError: Says how much room they need.
+    """
+    folder = next(parent for parent in (kept.folder, *kept.folder.absolute().parents) if parent.exists())
+    needed, free = kept.missing_bytes(images, side), shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"the maps would take {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free in {kept.folder}: "
+            "name another folder with --evaluation.cache, or keep none with --evaluation.cache=none"
+        )
+
+
+def in_order(rows: list[dict[str, Any]], methods: list[str], images: list[str]) -> list[dict[str, Any]]:
+    """The rows of these methods and images, in their order, in whichever they were computed.
+
+    Args:
+        rows: Of a `Store`, which may hold those of earlier calls too.
+        methods: Names.
+        images: Ids.
+
+    Example:
+        >>> rows = [{"method": "b", "id": "1"}, {"method": "a", "id": "2"}, {"method": "a", "id": "1"}]
+        >>> [row["method"] + row["id"] for row in in_order(rows, ["a", "b"], ["1", "2"])]
+        ['a1', 'a2', 'b1']
+    """
+    by_key = {(row["method"], row["id"]): row for row in rows}
+    return [by_key[method, image] for method in methods for image in images if (method, image) in by_key]
+
+
+def name_failures(failed: dict[str, dict[str, str]], unreadable: list[str]) -> None:
+    """Print what is missing from the table: a line for each method and image that failed, and each unreadable image."""
+    for method, images in failed.items():
+        for image, error in images.items():
+            print(f"failed: {method} on {image}: {error}")
+    for name in unreadable:
+        print(f"skipped the unreadable image {name}")
 
 
 def method_facts(settings: Evaluation, methods: dict[str, Attribution]) -> dict[str, Any]:
@@ -87,6 +170,11 @@ def method_facts(settings: Evaluation, methods: dict[str, Attribution]) -> dict[
     facts: dict[str, Any] = {"void": settings.void, "methods": settings_of(methods)}
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
     facts |= {} if settings.scaled else {"scaled": False}
+    if settings.probes:
+        facts["probes"] = {
+            name: {"class": type(one).__name__, "higher_is_better": one.higher_is_better} | one.settings
+            for name, one in settings.probes.items()
+        }
     if settings.metrics:
         facts["metrics"] = {
             name: {"class": type(metric).__name__, "higher_is_better": metric.higher_is_better} | metric.settings
@@ -125,6 +213,17 @@ def found_alphas(
     return search_alphas(explanandum, wanted, batches, store, device, settings.scaled)
 
 
+def write_pictures(
+    settings: Evaluation, explanandum: Explanandum, methods: dict[str, Attribution], dataset: ImageDataset,
+    places: tuple[list[int], list[int]], judge: Judge, kept: KeptMasks, out: Path, device: str,
+) -> None:  # fmt: skip
+    """The gallery and the counterfactuals, of images at these places; without images none."""
+    chosen, imagined = (to_device(collate([dataset[i] for i in some]), device) for some in places)
+    if chosen.id:
+        method_gallery(explanandum, methods, chosen, kept, settings.scaled).save(out / "gallery.png")
+    write_counterfactuals(settings, explanandum, methods, judge, imagined, kept, out)
+
+
 def write_counterfactuals(
     settings: Evaluation, explanandum: Explanandum, methods: dict[str, Attribution], judge: Judge, batch: Batch,
     kept: KeptMasks, out: Path,
@@ -147,10 +246,11 @@ def write_curves(settings: Evaluation, methods: list[str], rows: list[dict[str, 
 
 def show(content: dict[str, Any], settings: Evaluation, out: Path, title: str) -> None:
     """Write table.md, and print the table."""
-    columns = {name: metric.higher_is_better for name, metric in settings.metrics.items()}
-    (out / "table.md").write_text(markdown(content["results"], columns))
-    width = None if sys.stdout.isatty() else 140 + 14 * len(columns)
-    Console(width=width).print(rich_table(content["results"], title, columns))
+    columns = {name: about for name, about in content["columns"].items() if name not in FIXED}
+    table = content["results"], columns, content["pairs"], settings.intervals
+    (out / "table.md").write_text(markdown(*table))
+    width = None if sys.stdout.isatty() else 140 + (18 if settings.intervals else 14) * (len(columns) + 4)
+    Console(width=width).print(rich_table(table[0], title, *table[1:]))
     more = ", counterfactuals/" if settings.counterfactuals else ""
     print(f"written to {out}: results.json, per_image.csv, table.md, gallery.png{more}")
 

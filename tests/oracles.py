@@ -293,3 +293,18 @@ def flipping(saliency, image, fill, score, steps):  # FIDO, Figure 10, one image
             mask[k // w, k % w] = 0
         scores.append(score(mask * image + (1 - mask) * fill(image, mask)))
     return [(s - scores[-1]) / (scores[0] - scores[-1]) for s in scores]
+
+
+def mean_ranks(values):  # 1 for the smallest; equal values share the mean of their places
+    return np.array([sum(v < w for v in values) + (sum(v == w for v in values) + 1) / 2 for w in values], float)
+
+
+def spearman(a, b):  # two maps of any shape
+    x, y = mean_ranks(a.flatten().tolist()), mean_ranks(b.flatten().tolist())
+    x, y = x - x.mean(), y - y.mean()
+    return (x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())
+
+
+def largest_relative_change(mask, others):  # Yeh et al. 2019, over given images near by, relative
+    size = np.sqrt((mask**2).sum())
+    return max(np.sqrt(((other - mask) ** 2).sum()) / size for other in others)

@@ -53,5 +53,5 @@ def run(folder, batches, methods=METHODS, explanandum=None, facts=FACTS, **setti
 def timeless(content):
     """Without what differs between runs."""
     if isinstance(content, dict):
-        return {k: timeless(v) for k, v in content.items() if k != "seconds"}
+        return {k: timeless(v) for k, v in content.items() if k not in ("seconds", "memory", "cost", "run")}
     return [timeless(v) for v in content] if isinstance(content, list) else content

@@ -151,7 +151,7 @@ def test_a_classifier_is_evaluated_as_its_config_builds_it(tmp_path, monkeypatch
         assert scores["n"]["insertion"] == 2
     out = tmp_path / "results" / "imagenet_lite0_methods"
     assert (out / "gallery.png").is_file()
-    assert len(list((out / "masks" / "RISE").glob("*.png"))) == 1
+    assert len(list((out / "maps" / "RISE").glob("*/*.npz"))) == 2
     assert "Ins ↑" in (out / "table.md").read_text()
     assert "insertion" in (out / "per_image.csv").read_text().splitlines()[0]
     assert evaluate(arguments)["results"] == first["results"]  # everything is on disk

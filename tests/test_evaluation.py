@@ -7,14 +7,14 @@ import pytest
 import torch
 from small_evaluation import METHODS, classifier, pictures, run, timeless
 
-from explainer.attribution import CentredBox, Constant
+from explainer.attribution import Attribution, CentredBox, Constant
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation import summary
 from explainer.evaluation.gallery import method_gallery
 from explainer.evaluation.runner import ORIGINAL, TRUTH
 from explainer.evaluation.summary import classification, summarise, write_results
-from explainer.evaluation.table import markdown, rich_table, rows_of
+from explainer.evaluation.table import caption, markdown, rich_table, rows_of
 
 
 def test_scores_agree_with_a_slow_evaluation_of_one_image(tmp_path, device):
@@ -115,7 +115,7 @@ def test_classification_without_any_label():
 
 def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr("explainer.evaluation.runner.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("explainer.evaluation.cost.time.perf_counter", lambda: next(clock))
 
     class Counted(Constant):
         calls = 0
@@ -127,6 +127,17 @@ def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
     rows = run(tmp_path, pictures((2, 2)), {"Counted": Counted(0.5)}).rows
     assert Counted.calls == 3  # one warms up
     assert {r["seconds"] for r in rows if r["method"] == "Counted"} == {0.5}  # a tick for two images
+
+
+def test_what_masks_cost_is_in_rows_and_results(tmp_path):
+    methods = {"Grad-CAM": METHODS["Grad-CAM"], "Box": CentredBox()}
+    rows = run(tmp_path, pictures((2, 2), multilabel=False), methods).rows
+    results = summarise(rows)
+    assert {r["passes"] for r in rows if r["method"] == "Grad-CAM"} == {1.0}  # once an image and label
+    assert results["Grad-CAM"]["cost"]["passes"] == 1
+    assert results["Box"]["cost"]["passes"] == 0
+    assert results["Box"]["cost"]["ms"] > 0
+    assert set(results["Box"]["cost"]) == {"passes", "ms", "memory"}
 
 
 def test_written_files(tmp_path):
@@ -149,7 +160,7 @@ def test_the_best_of_each_column_is_marked_without_the_ground_truth():
     }  # fmt: skip
     results = {ORIGINAL: {"images": 2, "kept": {"mAP": 0.9}}}
     for name, values in numbers.items():
-        results[name] = entry | dict(zip(summary.COLUMNS, values, strict=True)) | {"area": 0.1, "seconds": None}
+        results[name] = entry | dict(zip(summary.COLUMNS, values, strict=True)) | {"area": 0.1, "cost": {"ms": None}}
     header, cells = rows_of(results)
     starred = {(row[0], name[:3]) for row in cells for name, cell in zip(header, row, strict=True) if "*" in cell}
     assert starred == {
@@ -204,7 +215,27 @@ def test_masks_that_are_not_finite_count_as_empty_and_constant(tmp_path):
 
     results = summarise(run(tmp_path, pictures(), {"Diverged": Diverged(), "Zero": Constant(0.0)}).rows)
     assert results["Diverged"]["constant"] == 6
-    assert timeless(results["Diverged"]) == timeless(results["Zero"])
+    assert (results["Diverged"]["broken"], results["Zero"]["broken"]) == (6, 0)
+    assert timeless(results["Diverged"] | {"broken": 0}) == timeless(results["Zero"])
+    assert "6 of Diverged" in caption(results)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_one_classs_map_that_is_not_finite_is_empty_and_named(tmp_path, value):
+    class Half(Attribution):
+        """Of images with two labels, the map of the second is not finite."""
+
+        def maps(self, explanandum, image, target):
+            maps = image[:, :1].clone()
+            maps[target == 2, :, 0, 0] = value
+            return maps
+
+    batch = pictures((6,))[0]
+    rows = [r for r in run(tmp_path, [batch], {"Half": Half()}).rows if r["method"] == "Half"]
+    assert [r["broken"] for r in rows] == (batch.labels[:, 2] > 0).tolist()
+    both = [r for r, two in zip(rows, (batch.labels[:, 2] > 0) & (batch.labels.sum(1) > 1), strict=True) if two]
+    assert both
+    assert all(r["area"] > 0 for r in both)  # the other class's map stands
 
 
 def test_no_readable_image_is_said_in_one_line(tmp_path):

@@ -23,7 +23,7 @@ from explainer.evaluation.curves import plot_flipping
 from explainer.evaluation.fingerprint import infill_settings
 from explainer.evaluation.held_out import search_alphas
 from explainer.evaluation.judging import Judge, true_boxes
-from explainer.evaluation.runner import make_mask
+from explainer.evaluation.making import make_mask
 from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.store import Store
 from explainer.evaluation.summary import summarise

@@ -90,9 +90,92 @@ def test_a_torn_last_line_is_computed_again(tmp_path, cut):
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
+ROW = {"id": "ä, 1", "method": "Größe", "area": 0.5}
+
+
+def lines_of(*rows):
+    """As a person's own tools may write them: characters as they are."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def started(folder, content):
+    Store(folder, FACTS)
+    (folder / ROWS).write_bytes(content)
+    return Store(folder, FACTS)
+
+
+def test_a_line_torn_within_a_character_is_cut_off(tmp_path):
+    torn = lines_of(ROW)
+    torn = torn[: torn.index("ö".encode()) + 1]
+    store = started(tmp_path, lines_of(ROW | {"id": "b"}) + torn)
+    assert [row["id"] for row in store.rows] == ["b"]
+    store.append([ROW])
+    assert [row["id"] for row in Store(tmp_path, FACTS).rows] == ["b", "ä, 1"]
+
+
+def test_a_whole_last_line_without_its_end_is_kept(tmp_path):
+    store = started(tmp_path, lines_of(ROW | {"id": "b"}, ROW)[:-1])
+    assert [row["id"] for row in store.rows] == ["b", "ä, 1"]
+    store.append([ROW | {"id": "c"}])
+    assert [row["id"] for row in Store(tmp_path, FACTS).rows] == ["b", "ä, 1", "c"]
+
+
+@pytest.mark.parametrize("broken", [b"{\n", b"\0\0\n", b"[1]\n", b'{"id": 3}\n', b"\xff\n"])
+def test_a_line_in_the_middle_that_is_no_row_is_named(tmp_path, broken):
+    with pytest.raises(InputError, match=r"rows.jsonl, line 2, is no row: delete that line"):
+        started(tmp_path, lines_of(ROW) + broken + lines_of(ROW | {"id": "b"}))
+
+
+def test_files_of_processes_that_were_killed_are_gathered(tmp_path):
+    store = Store(tmp_path, FACTS)
+    store.append([ROW])
+    for rank in (0, 1, 2):
+        own = store.of_process(rank)
+        own.append([ROW, ROW | {"id": f"of {rank}"}, ROW | {"id": "of all", "area": rank}])
+        own.fail("Größe", f"fails {rank}", "RuntimeError: no")
+        own.fail("Größe", "of all", "RuntimeError: no")
+    assert [row["id"] for row in store.rows] == ["ä, 1"]
+    torn = tmp_path / "rows.1.jsonl"
+    torn.write_bytes(torn.read_bytes() + b'{"id": "to')
+    wanted = ["ä, 1", "of 0", "of all", "of 1", "of 2"]
+    for _ in range(2):
+        again = Store(tmp_path, FACTS)
+        assert [row["id"] for row in again.rows] == wanted
+        assert list(again.failed["Größe"]) == ["fails 0", "fails 1", "fails 2"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [FINGERPRINT, ROWS]
+    store.gather()
+    assert [row["id"] for row in store.rows] == wanted
+
+
+def test_a_run_killed_while_gathering_gathers_again(tmp_path):
+    store = Store(tmp_path, FACTS)
+    own = store.of_process(0)
+    own.append([ROW])
+    (tmp_path / ROWS).write_bytes(own.path.read_bytes())  # gathered, and killed before the process's file was deleted
+    assert len(Store(tmp_path, FACTS).rows) == 1
+    assert not own.path.exists()
+
+
+def test_only_files_of_processes_without_a_fingerprint_are_refused(tmp_path):
+    Store(tmp_path, FACTS).of_process(0).append([ROW])
+    with pytest.raises(InputError, match="another checkpoint"):
+        Store(tmp_path, FACTS | {"checkpoint": "def"})
+
+
+def test_another_checkpoint_of_a_method_is_refused_and_older_results_are_not(tmp_path):
+    def facts(**digest):
+        return FACTS | {"methods": {"Ours": {"class": "Explainer", "checkpoint": "a.ckpt"} | digest}}
+
+    Store(tmp_path, facts()).append([ROW])
+    Store(tmp_path, facts(sha256="1"))
+    Store(tmp_path, facts(sha256="1"))
+    with pytest.raises(InputError, match="another method 'Ours'"):
+        Store(tmp_path, facts(sha256="2"))
+
+
 def test_results_of_something_else_are_refused_in_one_line(tmp_path):
     run(tmp_path, pictures())
-    with pytest.raises(InputError, match=r"another checkpoint, images: delete the folder, or choose another") as caught:
+    with pytest.raises(InputError, match=r"another checkpoint, images: delete the folder") as caught:
         Store(tmp_path, {"checkpoint": "def", "images": 7})
     assert "\n" not in str(caught.value)
     Store(tmp_path, FACTS)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from torch import Tensor
 from explainer.errors import InputError
 from explainer.masking import min_max
 from explainer.networks import Explanandum
+
+_NOTED: ContextVar[list[tuple[Tensor, Tensor]] | None] = ContextVar("noted", default=None)
 
 
 class Attribution(ABC):
@@ -24,6 +27,8 @@ class Attribution(ABC):
     """Whether the map depends on a class."""
     is_mask: bool = False
     """Whether maps are masks or probabilities in [0, 1]; of other maps only the order means something."""
+    budget: str | None = None
+    """The hyperparameter that says how long the method samples or searches, if one does."""
 
     def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
         """Attribute a class score to pixels.
@@ -86,13 +91,50 @@ class Attribution(ABC):
             owner, target = pairs[start : start + self.batch_size].unbind(1)
             with size_fits(image):
                 found = self.maps(explanandum, image[owner], target).detach()
-            finite = found.isfinite().flatten(1).all(1)[:, None, None, None]
-            found = torch.where(finite, found, 0.0)
+            found = zero_where_broken(found, owner)
             own = found.clamp(0, 1) if self.is_mask and not scaled else min_max(found)
             own = own.to(mask.dtype)
             # one map an image, not (B, K, H, W): with 1,000 classes that would not fit
             mask = mask.scatter_reduce(0, owner[:, None, None, None].expand_as(own), own, "amax")
         return mask
+
+
+def zero_where_broken(maps: Tensor, owner: Tensor) -> Tensor:
+    """A map that has a NaN or infinite pixel becomes 0, and `noting_broken` hears of it.
+
+    Args:
+        maps: (N, 1, H, W).
+        owner: (N,), whose map each is.
+
+    Returns:
+        (N, 1, H, W), finite.
+
+    Example:
+        >>> zero_where_broken(torch.tensor([[1.0, torch.inf]])[None, None], torch.zeros(1)).sum().item()
+        0.0
+    """
+    finite = maps.isfinite().flatten(1).all(1)
+    noted = _NOTED.get()
+    if noted is not None:
+        noted.append((owner, finite))
+    return torch.where(finite[:, None, None, None], maps, 0.0)
+
+
+@contextmanager
+def noting_broken() -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """While open, notes for each of `target_mask`'s maps whose it is and whether it was finite: (N,) both.
+
+    Example:
+        >>> with noting_broken() as noted: kept = zero_where_broken(torch.full((1, 1, 2, 2), torch.nan), torch.zeros(1))
+        >>> noted[0][1].tolist()
+        [False]
+    """
+    noted: list[tuple[Tensor, Tensor]] = []
+    token = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(token)
 
 
 class Reference(Attribution):

@@ -116,6 +116,8 @@ class EmpiricalMask(Attribution):
         batch_size: At most so many images at once.
     """
 
+    budget = "iterations"
+
     def __init__(
         self, iterations: int = 1000, grid: int = 8, eta: float = 1e-3, update: Update = "paper", density: float = 0.5,
         dim: bool = False, result: Literal["covariance", "mean", "last"] = "covariance", infill: Infill | None = None,

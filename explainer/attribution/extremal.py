@@ -136,6 +136,8 @@ class ExtremalPerturbation(Attribution):
         batch_size: At most so many perturbed images at once.
     """
 
+    budget = "steps"
+
     def __init__(
         self, areas: Sequence[float] = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8), variant: Variant = "preserve",
         steps: int = 800, cell: int = 7, sigma: float = 21.0, learning_rate: float = 0.01, momentum: float = 0.9,

@@ -184,6 +184,8 @@ class IntegratedGradients(GradientMethod):
         batch_size: At most so many points at once.
     """
 
+    budget = "steps"
+
     def __init__(self, steps: int = 25, channels: Channels = "abs_sum", batch_size: int = 16) -> None:
         super().__init__(channels, batch_size)
         if steps < 1:

@@ -83,6 +83,8 @@ class IGOS(Attribution):
         batch_size: At most so many composites at once.
     """
 
+    budget = "iterations"
+
     def __init__(
         self, search: Search = "line", iterations: int = 15, integrated: int = 20, grid: int = 28, l1: float = 10.0,
         tv: float = 20.0, power: float = 2.0, sigma: float = 0.01, noise: float = 0.2, step: float = 1000.0,

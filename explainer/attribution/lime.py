@@ -46,6 +46,8 @@ class LIME(Attribution):
         batch_size: At most so many perturbed images at once.
     """
 
+    budget = "samples"
+
     def __init__(
         self, samples: int = 1000, segments: int = 50, compactness: float = 10.0, kernel: str = "lime",
         score: Score = "probability", seed: int = 0, batch_size: int = 16,

@@ -23,6 +23,6 @@ class Random(Reference):
         maps = []
         for one in image.detach().cpu():
             own = zlib.crc32(one.float().contiguous().numpy().tobytes())
-            generator = torch.Generator().manual_seed(own + (self.seed << 32))
+            generator = torch.Generator().manual_seed((own + self.seed * 0x9E3779B1) % 2**32)  # 32 bits count
             maps.append(torch.rand(1, *one.shape[-2:], generator=generator))
         return torch.stack(maps).to(image)

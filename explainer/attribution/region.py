@@ -67,6 +67,7 @@ class RegionSearch(Attribution):
 
     samples = 1
     is_mask = True
+    budget = "steps"
     threshold = 0.5
     """The in-fill sees the pixels whose mask is above it."""
 

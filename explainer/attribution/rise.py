@@ -62,6 +62,8 @@ class RISE(Attribution):
         batch_size: At most so many masked images at once.
     """
 
+    budget = "masks"
+
     def __init__(
         self, masks: int = 4000, grid: int = 7, probability: float = 0.5, infill: Infill | None = None, seed: int = 0,
         batch_size: int = 16,

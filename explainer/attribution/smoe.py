@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from explainer import fused, statistics
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, zero_where_broken
 from explainer.errors import InputError
 from explainer.masking import min_max
 from explainer.networks import Explanandum
@@ -79,7 +79,8 @@ class SMOE(Attribution):
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
         """The map, min-max scaled, whichever the labels; 0 for an image without label."""
-        return min_max(self(explanandum, image)) * labels.any(1)[:, None, None, None]
+        maps = zero_where_broken(self(explanandum, image), torch.arange(len(image), device=image.device))
+        return min_max(maps) * labels.any(1)[:, None, None, None]
 
 
 def measure(

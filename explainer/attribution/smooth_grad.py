@@ -26,6 +26,8 @@ class SmoothGrad(Attribution):
         batch_size: At most so many copies at once.
     """
 
+    budget = "samples"
+
     def __init__(
         self, method: GradientMethod | None = None, samples: int = 15, deviation: float = 0.15, squared: bool = True,
         seed: int = 0, batch_size: int = 16,

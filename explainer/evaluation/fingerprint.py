@@ -1,6 +1,8 @@
 """Methods and in-fills as plain values: what a store of results is about."""
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from explainer.attribution import Attribution
@@ -15,6 +17,8 @@ PLAIN = (str, int, float, bool, tuple, list, dict, type(None))
 
 def settings_of(methods: Mapping[str, Attribution | Variation]) -> dict[str, Any]:
     """Name → class and hyperparameters, for the store's fingerprint; the batch size changes no result.
+
+    A method from a checkpoint has the digest of that file too, so that another one of the same name is recognised.
 
     Example:
         >>> from explainer.attribution import Constant
@@ -33,6 +37,9 @@ def _settings(method: Attribution | Variation) -> dict[str, Any]:
             found[key] = infill_settings(value)
         elif isinstance(value, PLAIN) and key not in NO_MATTER:
             found[key] = value
+    checkpoint = getattr(method, "checkpoint", None)
+    if isinstance(method, Attribution) and checkpoint is not None and Path(checkpoint).is_file():
+        found["sha256"] = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
     return found
 
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
 from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.runner import TRUTH, make_mask
+from explainer.evaluation.making import make_mask
+from explainer.evaluation.runner import TRUTH
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
 

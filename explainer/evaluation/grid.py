@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from explainer.errors import InputError
+from explainer.errors import InputError, one_line
 
 
 class Cell(NamedTuple):
@@ -125,4 +125,4 @@ def _guarded(work: Callable[..., dict[str, Any]], arguments: tuple, log: str) ->
             return work(*arguments), ""
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            return {}, f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0][:200]}"
+            return {}, one_line(error)

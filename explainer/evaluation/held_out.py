@@ -10,9 +10,11 @@ from explainer.attribution import Attribution
 from explainer.attribution.perturbing import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError
+from explainer.evaluation.batches import to_device
 from explainer.evaluation.judging import true_boxes
+from explainer.evaluation.making import make_mask
 from explainer.evaluation.places import spread
-from explainer.evaluation.runner import make_mask, to_device
+from explainer.evaluation.runner import append_or_note
 from explainer.evaluation.store import Store
 from explainer.metrics import alpha_errors, best_alpha
 from explainer.networks import Explanandum
@@ -33,7 +35,7 @@ def search_alphas(
         scaled: As in `make_mask`.
 
     Returns:
-        Method → α, its error rate there, and on how many images.
+        Method → α, its error rate there, and on how many images; α = 1 for a method that fails on all of them.
 
     Raises:
         InputError: No held-out image has a box, before any map is computed.
@@ -46,18 +48,21 @@ def search_alphas(
         task = progress.add_task("searching levels", total=total)
         for name, method in methods.items():
             for batch in batches:
-                if not store.has(name, batch.id):
-                    here = to_device(batch, device)
+
+                def rows(here: Batch, name: str = name, method: Attribution = method) -> list[dict[str, Any]]:
                     errors = alpha_errors(make_mask(explanandum, method, here, scaled=scaled), true_boxes(here))
-                    store.append([
-                        {"id": i, "method": name, "wrong": None if e.isnan().any() else e.int().tolist()}
-                        for i, e in zip(batch.id, errors, strict=True)
-                    ])  # fmt: skip
+                    wrong = [None if e.isnan().any() else e.int().tolist() for e in errors]
+                    return [{"id": i, "method": name, "wrong": w} for i, w in zip(here.id, wrong, strict=True)]
+
+                if not store.has(name, batch.id):
+                    append_or_note(store, name, to_device(batch, device), rows)
                 progress.advance(task, len(batch.id))
     return {name: _chosen([row["wrong"] for row in store.rows if row["method"] == name]) for name in methods}
 
 
 def _chosen(rows: list[list[int] | None]) -> dict[str, Any]:
+    if not rows:  # the method failed on every image
+        return {"alpha": 1.0, "error": None, "images": 0}
     known = [row for row in rows if row is not None]
     alpha, error = best_alpha(torch.tensor(known, dtype=torch.float64))
     return {"alpha": alpha, "error": error, "images": len(known)}

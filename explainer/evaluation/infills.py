@@ -16,8 +16,9 @@ from torch import Tensor
 
 from explainer.attribution.perturbing import score_of
 from explainer.data import Batch, ImageDataset, collate
+from explainer.evaluation.batches import to_device
 from explainer.evaluation.judging import true_boxes
-from explainer.evaluation.runner import ORIGINAL, to_device
+from explainer.evaluation.runner import ORIGINAL
 from explainer.evaluation.settings import InfillComparison
 from explainer.evaluation.store import Store
 from explainer.evaluation.table import number, two_forms

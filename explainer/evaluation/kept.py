@@ -1,12 +1,40 @@
-"""Masks that are kept for pictures, so that a slow method runs once an image."""
+"""Masks that are kept on disk, so that a method runs once an image, whatever is asked of its masks later.
 
-from collections.abc import Collection
+A mask is kept as float32, as it was made: a score of a mask that was read is, to the bit, that of the mask when it was
+made. Each is a file of its own, written beside and then renamed: whenever a process is killed, a file is whole or not
+there, and several processes and several evaluations share a folder. Nothing is forced to the disk (no fsync): after a
+power failure a file may be torn, which its checksum tells, and the mask is made again.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+
+from explainer.evaluation.fingerprint import slug
+
+ABOUT = "about.json"
+
+
+class Made(NamedTuple):
+    """Masks, and what is known of how they were made.
+
+    Attributes:
+        mask: (B, 1, H, W) in [0, 1].
+        broken: An entry an image: whether a map had a NaN or infinite pixel.
+        cost: An entry an image, of plain numbers: "seconds" and what else was measured.
+    """
+
+    mask: Tensor
+    broken: list[bool]
+    cost: list[dict[str, Any]]
 
 
 def file_name(name: str) -> str:
@@ -19,40 +47,111 @@ def file_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-." else "_" for c in name)
 
 
+def digest(about: Mapping[str, Any]) -> str:
+    """A short name for plain values; others have another one.
+
+    Example:
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
+        True
+    """
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
 class KeptMasks:
-    """Grey PNGs in a folder a method, for some of the images.
+    """folder/<method>/<fingerprint>/<image>.npz: masks of another fingerprint are never looked at.
 
     Args:
         folder: Made when needed.
-        ids: Of the images whose masks are kept.
+        about: Method → all that decides its masks, in plain values; those of other methods are not kept.
+        only: Ids of the images whose masks are kept; None keeps all.
     """
 
-    def __init__(self, folder: Path, ids: Collection[str]) -> None:
-        self.folder, self.ids = folder, set(ids)
+    def __init__(
+        self, folder: Path, about: Mapping[str, Mapping[str, Any]], only: Collection[str] | None = None
+    ) -> None:
+        self.folder, self.about = folder, about
+        self.only = None if only is None else set(only)
+        self.places = {name: folder / slug(name) / digest(values) for name, values in about.items()}
 
     def path(self, method: str, image: str) -> Path:
-        """Where a mask is."""
-        return self.folder / file_name(method) / f"{file_name(image)}.png"
+        """Where a mask is; different images have different files, whatever their names."""
+        name = f"{file_name(image)[:80]}.{hashlib.sha256(image.encode()).hexdigest()[:8]}.npz"
+        return self.places[method] / name
 
-    def add(self, method: str, ids: list[str], masks: Tensor) -> None:
-        """Keep those of the chosen images.
+    def add(self, method: str, ids: Sequence[str], made: Made) -> None:
+        """Keep masks, each in a file of its own.
 
         Args:
             method: Name.
             ids: Of the images.
-            masks: (B, 1, H, W) in [0, 1].
+            made: Their masks.
         """
-        for name, mask in zip(ids, masks, strict=True):
-            if name in self.ids:
-                path = self.path(method, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                grey = (mask[0].float().cpu().numpy() * 65535).round().astype(np.uint16)
-                Image.fromarray(grey).save(path)
+        if method not in self.places:
+            return
+        self._describe(method)
+        for n, image in enumerate(ids):
+            if self.only is None or image in self.only:
+                path = self.path(method, image)
+                partial = path.with_name(f"{path.name}.{os.getpid()}")
+                with partial.open("wb") as file:
+                    about = json.dumps({"broken": made.broken[n], "cost": made.cost[n]})
+                    np.savez(file, mask=made.mask[n].float().cpu().numpy(), about=np.array(about))
+                partial.replace(path)
+
+    def _describe(self, method: str) -> None:
+        place = self.places[method]
+        if not (place / ABOUT).is_file():
+            place.mkdir(parents=True, exist_ok=True)
+            partial = place / f"{ABOUT}.{os.getpid()}"
+            partial.write_text(json.dumps(self.about[method], indent=2, sort_keys=True, default=str) + "\n")
+            partial.replace(place / ABOUT)
+
+    def find(self, method: str, ids: Sequence[str]) -> Made | None:
+        """The masks of some images, on the CPU, if those of all are there and whole."""
+        found = []
+        for image in ids:
+            one = self._read(method, image)
+            if one is None:
+                return None
+            found.append(one)
+        if not found:
+            return None
+        masks, about = zip(*found, strict=True)
+        return Made(torch.stack(masks), [a["broken"] for a in about], [a["cost"] for a in about])
 
     def read(self, method: str, image: str) -> Tensor | None:
         """(1, H, W) in [0, 1], or None."""
-        path = self.path(method, image)
-        if not path.is_file():
+        found = self._read(method, image)
+        return None if found is None else found[0]
+
+    def _read(self, method: str, image: str) -> tuple[Tensor, dict[str, Any]] | None:
+        if method not in self.places or not self.path(method, image).is_file():
             return None
-        with Image.open(path) as file:
-            return torch.from_numpy(np.asarray(file).astype(np.float32) / 65535)[None]
+        try:
+            with np.load(self.path(method, image), allow_pickle=False) as content:
+                return torch.from_numpy(content["mask"]), json.loads(str(content["about"]))
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+            return None  # torn: made again
+
+    def strangers(self) -> list[str]:
+        """One line for each method of which only masks of something else are there, naming what differs."""
+        lines = []
+        for method, place in self.places.items():
+            others = [json.loads(path.read_text()) for path in sorted(place.parent.glob(f"*/{ABOUT}"))]
+            if not others or (place / ABOUT).is_file():
+                continue
+            now = json.loads(json.dumps(self.about[method], default=str))
+            changed = min((sorted(k for k in {**o, **now} if o.get(k) != now.get(k)) for o in others), key=len)
+            lines.append(f"maps of {method} in {place.parent} are of another {', '.join(changed)}: not used, made anew")
+        return lines
+
+    def missing_bytes(self, images: int, side: int) -> int:
+        """How much more room the masks of so many images will take.
+
+        Args:
+            images: Of the evaluation.
+            side: Of the square images.
+        """
+        images = images if self.only is None else min(images, len(self.only))
+        there = (sum(1 for _ in place.glob("*.npz")) for place in self.places.values())
+        return sum(max(0, images - count) for count in there) * (4 * side * side + 1000)

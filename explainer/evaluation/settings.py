@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from explainer.attribution import Attribution
 from explainer.errors import InputError
+from explainer.evaluation.probes import Probe
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.metrics.localisation import ALPHAS
@@ -13,7 +14,8 @@ from explainer.variation.box import Threshold
 
 TAKEN = {
     "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
-    "curves", "acc", "iou", "mae", "sal", "insertion", "deletion",
+    "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou",
+    "mae", "sal", "insertion", "deletion",
 }  # fmt: skip
 """Keys of results, which no metric of a config may be called."""
 
@@ -46,9 +48,15 @@ class Evaluation:
         counterfactuals: Images of which it is shown, for each method, what the classifier says when all but the salient
             region is filled in, or the region itself.
         infills: Name → in-fill, for those pictures; None takes `infill`.
+        cache: Folder of the methods' maps, of which several evaluations can share one; None is maps/ in `out`, "none"
+            keeps only those of the pictures.
+        processes: So many evaluate together, each on a GPU of its own or all on the CPU.
+        intervals: Show 95 % intervals in the tables.
+        probes: Column → question to a method that takes further maps of the same images, such as whether its map
+            depends on its seed, or on what the classifier has learned.
 
     Raises:
-        InputError: A number is out of its range, or a metric has the name of another column.
+        InputError: A number is out of its range, or a metric or a probe has the name of another column.
     """
 
     def __init__(
@@ -58,22 +66,27 @@ class Evaluation:
         metrics: dict[str, ImageMetric] | None = None, infill: Infill | None = None, level: float | None = 0.5,
         alpha: float | None = None, held_out: int = 50, held_out_split: Literal["train", "val", "test"] = "val",
         one_label: bool = False, scaled: bool = True, counterfactuals: int = 0,
-        infills: dict[str, Infill] | None = None,
+        infills: dict[str, Infill] | None = None, cache: str | None = None, processes: int = 1,
+        intervals: bool = True, probes: dict[str, Probe] | None = None,
     ) -> None:  # fmt: skip
+        if processes < 1:
+            raise InputError(f"evaluation.processes must be positive, got {processes}")
         for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):
             if count < 0:
                 raise InputError(f"evaluation.{name} must be at least 0, got {count}")
         check_levels(level, alpha, held_out)
         self.metrics: dict[str, ImageMetric] = metrics or {}
-        for name in self.metrics:
-            if name in TAKEN:
-                raise InputError(f"evaluation.metrics: {name!r} is the name of another column; choose another one")
+        self.probes: dict[str, Probe] = probes or {}
+        for kind, name in [*(("metrics", m) for m in self.metrics), *(("probes", p) for p in self.probes)]:
+            if name in TAKEN or (kind == "probes" and name in self.metrics):
+                raise InputError(f"evaluation.{kind}: {name!r} is the name of another column; choose another one")
         self.curve_steps, self.as_it_is = curve_steps, as_it_is
         self.methods, self.split, self.limit, self.out = methods, split, limit, out
         self.void, self.gallery, self.device, self.offset = void, gallery, device, offset
         self.infill, self.level, self.alpha, self.held_out = infill, level, alpha, held_out
         self.held_out_split, self.one_label, self.scaled = held_out_split, one_label, scaled
-        self.counterfactuals = counterfactuals
+        self.counterfactuals, self.cache, self.processes = counterfactuals, cache, processes
+        self.intervals = intervals
         self.infills: dict[str, Infill | None] = {**infills} if infills else {"in-fill": infill}
 
 

@@ -1,60 +1,95 @@
 """The results as a table in the terminal, and in Markdown for a README."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
+from rich.markup import escape
 from rich.table import Table
 
+from explainer.evaluation.columns import FIXED
 from explainer.evaluation.runner import ORIGINAL, TRUTH
-from explainer.evaluation.summary import COLUMNS
 
-_NAMES = {"acc": "Acc", "iou": "IoU", "mae": "MAE", "sal": "Sal", "insertion": "Ins", "deletion": "Del"}
-_PERCENT = ("acc", "iou", "mae")
+Columns = Mapping[str, Mapping[str, Any]]
+Pairs = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Ends = Literal["", "±", "[]"]
+"""How an interval is shown: not, by half its width, or by its ends."""
+DOUBTFUL = 0.05
+"""p from which a difference to the best is not told from chance."""
 
 
-def rows_of(results: dict[str, Any], metrics: dict[str, bool] | None = None) -> tuple[list[str], list[list[str]]]:
+def rows_of(
+    results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, ends: Ends = ""
+) -> tuple[list[str], list[list[str]]]:
     """Header and cells; the best value of each score, the ground truth left out, has a star.
 
     Args:
         results: Of `summarise`.
-        metrics: Further columns, and whether higher is better.
+        columns: Of `columns_of`; fixed ones are shown where some method has a value, the others always.
+        pairs: Of `summary.pairs`: what is not told from the best has a ~.
+        ends: How intervals are shown.
 
     Returns:
         Header with the direction of each column, and a list a method.
     """
     methods = [m for m in results if m != ORIGINAL]
     kind = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
-    shown = {c: up for c, up in COLUMNS.items() if any(results[m].get(c) is not None for m in methods)}
-    shown |= metrics or {}  # what was asked for is there even if it is defined for no image
+    known = {**FIXED, **(columns or {})}
+    shown = {c: a for c, a in known.items() if c not in FIXED or any(results[m].get(c) is not None for m in methods)}
     levels = any(results[m].get("level") for m in methods)
-    header = ["method", *(f"{_NAMES.get(c, c)} {'↑' if up else '↓'}" for c, up in shown.items())]
+    header = ["method", *(f"{a['label']} {'↑' if a['higher_is_better'] else '↓'}" for a in shown.values())]
     header += ["area", f"{kind} masked ↑", f"{kind} complement ↓", *(["α"] if levels else []), "ms an image"]
     best = {}
-    for column, up in shown.items():
+    for column, about in shown.items():
         values = [results[m][column] for m in methods if m != TRUTH and results[m][column] is not None]
-        best[column] = (max if up else min)(values, default=None)
+        best[column] = (max if about["higher_is_better"] else min)(values, default=None)
     cells = []
     for method in methods:
         entry = results[method]
         row = [method]
-        for column in shown:
-            starred = method != TRUTH and entry[column] is not None and entry[column] == best[column]
-            row.append(score_cell(column, entry[column]) + (" *" if starred else ""))
-        row += [number(entry["area"]), number(entry["kept"][kind]), number(entry["removed"][kind])]
-        row += [number((entry["level"] or {}).get("alpha"), 1)] if levels else []
-        cells.append([*row, number(None if entry["seconds"] is None else 1000 * entry["seconds"], 1)])
+        for column, about in shown.items():
+            text = with_interval(entry, column, about["percent"], ends)
+            if method != TRUTH and entry[column] is not None and entry[column] == best[column]:
+                text += " *"
+            elif (pairs or {}).get(column, {}).get(method, {}).get("p", 0) >= DOUBTFUL:
+                text += " ~"
+            row.append(text)
+        row += [number(entry["area"]), number(entry["kept"].get(kind)), number(entry["removed"].get(kind))]
+        row += [number((entry.get("level") or {}).get("alpha"), 1)] if levels else []
+        cells.append([*row, number(entry["cost"]["ms"], 1)])
     return header, cells
 
 
-def score_cell(column: str, value: float | None) -> str:
-    """A score as the table shows it: some in percent.
+def with_interval(entry: Mapping[str, Any], column: str, percent: bool, ends: Ends) -> str:
+    """A score as the table shows it.
+
+    Args:
+        entry: Of a method.
+        column: Of the entry.
+        percent: Show it times 100.
+        ends: How its interval is shown.
 
     Example:
-        >>> score_cell("acc", 0.5), score_cell("sal", 0.5)
+        >>> entry = {"acc": 0.5, "interval": {"acc": [0.48, 0.54]}}
+        >>> [with_interval(entry, "acc", True, ends) for ends in ("", "±", "[]")]
+        ['50.00', '50.00 ±3.0', '50.00 [48.0, 54.0]']
+    """
+    text = score_cell(entry[column], percent)
+    found = entry.get("interval", {}).get(column)
+    if not ends or not found:
+        return text
+    low, high = (100 * end if percent else end for end in found)
+    digits = 1 if percent else 3
+    return f"{text} ±{(high - low) / 2:.{digits}f}" if ends == "±" else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def score_cell(value: float | None, percent: bool) -> str:
+    """A score without its interval.
+
+    Example:
+        >>> score_cell(0.5, True), score_cell(0.5, False)
         ('50.00', '0.500')
     """
-    if value is not None and column in _PERCENT:
-        return number(100 * value, 2)
-    return number(value)
+    return number(100 * value, 2) if value is not None and percent else number(value)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -68,11 +103,25 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def caption(results: dict[str, Any]) -> str:
-    """One line on the classifier and on how many images had a segmentation."""
+    """What the table is of: images, how many had a segmentation, the classifier, and what went wrong, by method."""
     entry = results[ORIGINAL]
     said = ", ".join(f"{k} {number(v)}" for k, v in entry["kept"].items())
     annotated = max((results[m]["n"]["acc"] for m in results if m != ORIGINAL), default=0)
-    return f"{entry['images']} images, {annotated} with a segmentation; the classifier on the originals: {said}"
+    text = f"{entry['images']} images, {annotated} with a segmentation; the classifier on the originals: {said}"
+    for key, words in (("broken", "maps that were not finite, which count as 0"), ("failed", "images failed")):
+        some = ", ".join(f"{results[m][key]} of {m}" for m in results if results[m].get(key))
+        text += f"; {words}: {some}" if some else ""
+    return text
+
+
+def footnote(results: dict[str, Any], pairs: Pairs | None, ends: Ends) -> str:
+    """The caption, and what the marks mean."""
+    marks = ["* best of the column, the ground truth left out"]
+    if pairs and any(about["p"] >= DOUBTFUL for some in pairs.values() for about in some.values()):
+        marks.append("~ not told from the best (p ≥ 0.05, paired sign flips, Holm)")
+    if ends:
+        marks.append(f"{ends} 95 % bootstrap intervals over images")
+    return f"{caption(results)}. {'; '.join(marks)}."
 
 
 def two_forms(title: str, header: list[str], rows: list[list[str]]) -> tuple[Table, str]:
@@ -99,18 +148,25 @@ def two_forms(title: str, header: list[str], rows: list[list[str]]) -> tuple[Tab
     return table, "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def rich_table(results: dict[str, Any], title: str, metrics: dict[str, bool] | None = None) -> Table:
-    """The table for a terminal."""
-    header, cells = rows_of(results, metrics)
-    table = Table(title=title, caption=caption(results))
+def rich_table(
+    results: dict[str, Any], title: str, columns: Columns | None = None, pairs: Pairs | None = None,
+    intervals: bool = False,
+) -> Table:  # fmt: skip
+    """The table for a terminal; of an interval half the width is shown."""
+    ends: Ends = "±" if intervals else ""
+    header, cells = rows_of(results, columns, pairs, ends)
+    table = Table(title=title, caption=footnote(results, pairs, ends))
     for i, name in enumerate(header):
         table.add_column(name, justify="right" if i else "left")
     for row in cells:
-        table.add_row(*(f"[bold]{cell}[/bold]" if cell.endswith("*") else cell for cell in row))
+        table.add_row(*(f"[bold]{escape(cell)}[/bold]" if cell.endswith("*") else escape(cell) for cell in row))
     return table
 
 
-def markdown(results: dict[str, Any], metrics: dict[str, bool] | None = None) -> str:
-    """The table for a README."""
-    text = two_forms("", *rows_of(results, metrics))[1]
-    return "\n".join([text, "", caption(results) + ". * best of the column, the ground truth left out."]) + "\n"
+def markdown(
+    results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, intervals: bool = False
+) -> str:
+    """The table for a README; of an interval both ends are shown."""
+    ends: Ends = "[]" if intervals else ""
+    text = two_forms("", *rows_of(results, columns, pairs, ends))[1]
+    return f"{text}\n\n{footnote(results, pairs, ends)}\n"

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from explainer.errors import InputError
 from explainer.networks.build import build_network, head, load_state, num_outputs, replace_head
 from explainer.networks.checkpoint import part, read_checkpoint, reject_untrusted
+from explainer.networks.randomise import randomise
 from explainer.networks.taps import find_taps
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,6 +31,8 @@ class Explanandum(nn.Module):
         taps: Dotted names of the layers at the end of each spatial scale; None finds them.
         network_args: Keyword arguments of the callable.
         allow: Packages whose callables a checkpoint may name, besides torchvision, timm and this project.
+        randomise_seed: Give every layer random weights, drawn with this seed, in place of those of `weights` or of the
+            checkpoint: what an Explainer is trained against to see whether it learns anything from a classifier.
 
     Example:
         >>> Explanandum("alexnet", num_classes=3)(torch.rand(2, 3, 64, 64)).shape
@@ -43,6 +46,7 @@ class Explanandum(nn.Module):
         self, network: str = "vgg16", weights: str | None = None, num_classes: int | None = None,
         multilabel: bool | None = None, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
         taps: Sequence[str] | None = None, network_args: dict[str, Any] | None = None, allow: Sequence[str] = (),
+        randomise_seed: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.classes: tuple[str, ...] = ()
@@ -63,6 +67,8 @@ class Explanandum(nn.Module):
         self._describe(network, network_args, mean, std, taps)
         if state is not None:
             load_state(self, part(state, "explanandum"), source)
+        if randomise_seed is not None:
+            randomise(self.network, randomise_seed)
         self.freeze()
 
     def _describe(
