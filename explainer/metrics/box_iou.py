@@ -1,8 +1,9 @@
 """How well the box around what is salient fits the object's.
 
-S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020 (Table II). The
-paper calls it the pointing game, which is another metric (`PointingGame`), and its text swaps numerator and denominator.
-It says neither above which level a pixel is salient, here the evaluation's, nor what becomes of several objects.
+S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020 (Table II).
+The paper calls it the pointing game, which is another metric (`PointingGame`), and its text swaps numerator and
+denominator. It says neither above which level a pixel is salient, here the evaluation's, nor what becomes of several
+objects: here the best fit counts.
 """
 
 import torch

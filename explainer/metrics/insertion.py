@@ -5,6 +5,7 @@ exchanges 224 pixels a step at 224×224, inserts into a blur and deletes to the 
 are settings. The published code has a kernel of 11 pixels for its blur of deviation 5, which cuts the Gaussian off.
 """
 
+from abc import abstractmethod
 from typing import Literal
 
 import torch
@@ -165,15 +166,17 @@ class ExchangeCurve(ImageMetric):
             raise InputError(f"metric {name}: score is 'probability' or 'log_odds', got {score!r}")
         self.steps, self.infill, self.score, self.batch_size = steps, infill, score, batch_size
 
+    @abstractmethod
+    def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
+        """What is seen at first, and at last."""
+
     def measure(self, judged: Judged) -> Measured:
         """NaN for images with several labels, or none; the curve beside the area."""
         return of_one_label(judged.clean, self._measure)
 
     def _measure(self, judged: Judged) -> Measured:
         """Exchange the most important pixels first."""
-        before, after = judged.image, self._other(judged)
-        if self.higher_is_better:
-            before, after = after, before
+        before, after = self.ends(judged.image, self._other(judged))
         score = judged.probability if self.score == "probability" else judged.log_odds
         steps = min(self.steps, judged.mask[0].numel())
         curve = removal_curve(judged.mask, before, after, score, steps, self.batch_size)
@@ -219,6 +222,10 @@ class Insertion(ExchangeCurve):
     ) -> None:  # fmt: skip
         super().__init__(steps, infill or Blur(5.0), score, batch_size)
 
+    def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
+        """From the in-fill to the image."""
+        return other, image
+
 
 class Deletion(ExchangeCurve):
     """Area under the class's probability while pixels are replaced by an in-fill, over the images with one label.
@@ -241,3 +248,7 @@ class Deletion(ExchangeCurve):
     """
 
     higher_is_better = False
+
+    def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
+        """From the image to the in-fill."""
+        return image, other

@@ -72,7 +72,7 @@ def masking_scores(
 class MaskingMatrix(Metric):
     """Mean of `masking_scores` over the images that contain the row's class.
 
-    An image with several of the classes counts in the row of each. The states are sums, so several processes add theirs.
+    An image with several of the classes counts in the row of each. States are sums: several processes add theirs.
 
     Args:
         num_classes: C, of those shown.

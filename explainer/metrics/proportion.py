@@ -12,7 +12,6 @@ from explainer.errors import InputError
 from explainer.metrics.base import ImageMetric, Judged, Measured
 from explainer.metrics.segmentation import truth_and_weight
 
-
 Truth = Literal["boxes", "segmentation"]
 
 
