@@ -305,7 +305,7 @@ def exchange(saliency, image, fill, score, steps, inserting):  # RISE, one image
             chosen[k // w, k % w] = 1
         shown = chosen if inserting else 1 - chosen
         scores.append(score(shown * image + (1 - shown) * fill(image, shown)))
-    return scores, sum((a + b) / 2 for a, b in zip(scores, scores[1:])) / steps
+    return scores, np.trapezoid(scores, dx=1 / steps)
 
 
 def points_at(saliency, inside, distance, counts=None):  # Zhang 2016, one image; several maxima count alike
@@ -343,7 +343,8 @@ def gini_index(values):  # Chalasani 2020, Eq. for G(v)
 
 def map_entropy(values):  # Bhatt 2020, nats
     v = [abs(x) for x in values.flatten().tolist()]
-    shares = [x / sum(v) for x in v] if sum(v) else [1 / len(v)] * len(v)
+    total = sum(v)
+    shares = [x / total for x in v] if total else [1 / len(v)] * len(v)
     return -sum(p * np.log(p) for p in shares if p > 0)
 
 

@@ -120,7 +120,7 @@ def test_two_in_fills_have_no_image():
     with pytest.raises(ValueError, match="one of the two must be images"):
         removal_curve(torch.rand(1, 1, 2, 2), fill, fill, lambda seen, owner: seen, 1)
     with pytest.raises(ValueError, match="one of the two must be images"):
-        exchanged(fill, fill, torch.ones(1, 1, 2, 2, dtype=torch.bool), torch.tensor([0]))
+        exchanged(fill, fill, torch.ones(1, 1, 2, 2, dtype=torch.bool), 0)
 
 
 def test_a_curve_into_an_in_fill_that_ignores_the_mask_is_the_plain_one():

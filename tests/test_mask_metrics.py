@@ -48,7 +48,7 @@ def drawn(seed, count=4, sides=(6, 9), plateaus=False):
 
 @pytest.mark.parametrize("distance", [0.0, 1.0, 1.5, 2.9])
 @given(seed=st.integers(0, 10_000), plateaus=st.booleans())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_pointing_pixel_by_pixel(distance, seed, plateaus):
     mask, truth, weight = drawn(seed, plateaus=plateaus)
     for counts in (None, weight):
@@ -107,7 +107,7 @@ def test_any_labelled_object_will_do():
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_energy_pixel_by_pixel(seed):
     mask, truth, weight = drawn(seed)
     mask[1] = 0
@@ -158,7 +158,7 @@ def test_box_iou_by_hand():
 
 
 @given(seed=st.integers(0, 10_000), power=st.sampled_from([0.2, 1.0, 9.0]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_gini_and_entropy_value_by_value(seed, power):
     maps = drawn(seed)[0] ** power - 0.3  # signed
     maps[1] = 0

@@ -106,4 +106,6 @@ def test_halves_and_processes_add_up():
     second.update(values[2:])
     pretend_two_processes(first, second)
     torch.testing.assert_close(first.compute(), whole.compute(), equal_nan=True)
-    assert MaskingMatrix(3).compute().isnan().all()
+    none = MaskingMatrix(3)
+    none.update(values[:0])
+    assert none.compute().isnan().all()

@@ -28,7 +28,7 @@ class Logits(torch.nn.Module):
         return 3 * self.layers(image)
 
 
-def scene(count=4):
+def scene(count=3):
     model = Logits().eval().requires_grad_(False)
     image, mask = torch.rand(count, 3, SIDE, SIDE), torch.rand(count, 1, SIDE, SIDE)
     segmentation = torch.zeros(count, 3, SIDE, SIDE, dtype=torch.uint8)
@@ -52,7 +52,7 @@ def theirs(metric, model, given_ones, mask=None, **more):
         ), dtype=float)  # fmt: skip
 
 
-@pytest.mark.parametrize("steps", [4, 36, 144])
+@pytest.mark.parametrize("steps", [12, 36])
 def test_pixel_flipping_is_deletion_without_its_first_point(steps):
     model, given_ones = scene()
     features = 3 * SIDE * SIDE // steps  # it removes values of single channels; those of a pixel have equal ranks

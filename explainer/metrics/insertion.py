@@ -62,24 +62,28 @@ def removal_curve(
     if not 1 <= steps <= pixels:
         raise ValueError(f"steps must lie between 1 and the number of pixels {pixels}, got {steps}")
     place = ranks(maps)
-    cuts = (torch.arange(steps + 1, device=maps.device) * pixels / steps).round()
-    found = []
-    for start in range(0, count * (steps + 1), batch_size):
-        index = torch.arange(start, min(start + batch_size, count * (steps + 1)), device=maps.device)
-        owner, step = index // (steps + 1), index % (steps + 1)
-        changed = place[owner] < cuts[step].view(-1, 1, 1, 1)
-        found.append(probability(exchanged(before, after, changed, owner), owner))
+    cuts = (torch.arange(steps + 1, device=maps.device) * pixels / steps).round().view(-1, 1, 1, 1)
+    found, total = [], count * (steps + 1)
+    for start in range(0, total, batch_size):
+        index = torch.arange(start, min(start + batch_size, total), device=maps.device)
+        parts, at, stop = [], start, min(start + batch_size, total)
+        while at < stop:  # image by image: nothing is copied but what is shown
+            n, first = divmod(at, steps + 1)
+            last = min(steps + 1, first + stop - at)
+            parts.append(exchanged(before, after, place[n] < cuts[first:last], n))
+            at += last - first
+        found.append(probability(parts[0] if len(parts) == 1 else torch.cat(parts), index // (steps + 1)))
     return torch.cat(found).view(count, steps + 1)
 
 
-def exchanged(before: Tensor | Fill, after: Tensor | Fill, changed: Tensor, owner: Tensor) -> Tensor:
+def exchanged(before: Tensor | Fill, after: Tensor | Fill, changed: Tensor, owner: int) -> Tensor:
     """Pictures of which some pixels are one thing, and the rest another.
 
     Args:
         before: (B, 3, H, W), seen where nothing is changed; or an in-fill of `after`.
         after: (B, 3, H, W), seen where `changed`; or an in-fill of `before`.
         changed: (N, 1, H, W) bool.
-        owner: (N,), which of the B each is.
+        owner: Which of the B it is.
 
     Returns:
         (N, 3, H, W).
@@ -89,16 +93,17 @@ def exchanged(before: Tensor | Fill, after: Tensor | Fill, changed: Tensor, owne
 
     Example:
         >>> changed = torch.tensor([[[[True, False]]]])
-        >>> exchanged(torch.zeros(1, 1, 1, 2), lambda x, m: x + 5, changed, torch.tensor([0])).flatten().tolist()
-        [5.0, 0.0]
+        >>> exchanged(torch.zeros(1, 3, 1, 2), lambda x, m: x + 5, changed, 0)[0, 0].tolist()
+        [[5.0, 0.0]]
     """
     if isinstance(before, Tensor):
-        old = before[owner]
-        return torch.where(changed, after[owner] if isinstance(after, Tensor) else after(old, (~changed).to(old)), old)
+        image = before[owner].expand(len(changed), -1, -1, -1)
+        other = after[owner] if isinstance(after, Tensor) else after(image, (~changed).to(image))
+        return torch.where(changed, other, image)
     if not isinstance(after, Tensor):
         raise ValueError("one of the two must be images")
-    new = after[owner]
-    return torch.where(changed, new, before(new, changed.to(new)))
+    image = after[owner].expand(len(changed), -1, -1, -1)
+    return torch.where(changed, image, before(image, changed.to(image)))
 
 
 def area_under(curve: Tensor) -> Tensor:
