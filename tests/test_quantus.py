@@ -94,7 +94,7 @@ def test_sparseness_and_complexity(name, metric, power):
     mask = given_ones.mask**power
     found = theirs(getattr(quantus, name)(normalise=False, abs=True, **QUIET), model, given_ones, mask)
     ours = metric.measure(given_ones._replace(mask=mask)).value
-    np.testing.assert_allclose(ours.numpy(), found, atol=5e-6)
+    np.testing.assert_allclose(ours.numpy(), found, atol=1e-5)
 
 
 def test_raw_attributions_and_scaled_masks_have_another_sparseness():
@@ -103,5 +103,6 @@ def test_raw_attributions_and_scaled_masks_have_another_sparseness():
     raw = 2 * given_ones.mask - 1
     found = theirs(quantus.Sparseness(**QUIET), model, given_ones, raw)
     ours = Sparseness().measure(given_ones).value.numpy()
-    assert (np.abs(found - ours) < 0.05).all()  # uniform values: both a third in the mean
-    assert (np.abs(found - ours) > 1e-4).any()
+    assert np.abs(found - ours).max() > 1e-3
+    theirs_alike = theirs(quantus.Sparseness(normalise=False, **QUIET), model, given_ones)
+    np.testing.assert_allclose(theirs_alike, ours, atol=1e-5)
