@@ -308,3 +308,74 @@ def spearman(a, b):  # two maps of any shape
 def largest_relative_change(mask, others):  # Yeh et al. 2019, over given images near by, relative
     size = np.sqrt((mask**2).sum())
     return max(np.sqrt(((other - mask) ** 2).sum()) / size for other in others)
+
+
+def exchange(saliency, image, fill, score, steps, inserting):  # RISE, one image: what is seen in is the most salient
+    h, w = saliency.shape
+    order = sorted(range(h * w), key=lambda k: -saliency[k // w, k % w])
+    scores = []
+    for step in range(steps + 1):
+        chosen = np.zeros((h, w))
+        for k in order[: round(step * h * w / steps)]:
+            chosen[k // w, k % w] = 1
+        shown = chosen if inserting else 1 - chosen
+        scores.append(score(shown * image + (1 - shown) * fill(image, shown)))
+    return scores, np.trapezoid(scores, dx=1 / steps)
+
+
+def points_at(saliency, inside, distance, counts=None):  # Zhang 2016, one image; several maxima count alike
+    h, w = saliency.shape
+    cells = [(i, j) for i in range(h) for j in range(w)]
+    counts = np.ones((h, w), dtype=bool) if counts is None else counts
+    objects = [c for c in cells if inside[c] and counts[c]]
+    if not objects:
+        return np.nan
+    hits = []
+    for i, j in (c for c in cells if saliency[c] == saliency.max()):
+        hit = any(np.hypot(i - a, j - b) <= distance for a, b in objects)
+        if hit or counts[i, j]:
+            hits.append(float(hit))
+    return np.mean(hits) if hits else np.nan
+
+
+def energy_on(mask, inside):  # Wang 2020, one image
+    cells = [(i, j) for i in range(mask.shape[0]) for j in range(mask.shape[1])]
+    if not inside.any():
+        return np.nan
+    total = sum(mask[c] for c in cells)
+    if total == 0:
+        return inside.sum() / mask.size
+    return sum(mask[c] for c in cells if inside[c]) / total
+
+
+def gini_index(values):  # Chalasani 2020, Eq. for G(v)
+    v = sorted(abs(x) for x in values.flatten().tolist())
+    d, norm = len(v), sum(v)
+    if norm == 0:
+        return 0.0
+    return 1 - 2 * sum(v[k - 1] / norm * (d - k + 0.5) / d for k in range(1, d + 1))
+
+
+def map_entropy(values):  # Bhatt 2020, nats
+    v = [abs(x) for x in values.flatten().tolist()]
+    total = sum(v)
+    shares = [x / total for x in v] if total else [1 / len(v)] * len(v)
+    return -sum(p * np.log(p) for p in shares if p > 0)
+
+
+def masking_matrix(images, masks, labels, logits, fill, rows):  # Stalder 2022, Table 1; `rows`: the classes shown
+    size = len(rows)
+    total, counts = np.zeros((size, 1 + size)), np.zeros(size)
+    for image, own, present in zip(images, masks, labels, strict=True):
+        for r in range(size):
+            if not present[r]:
+                continue
+            counts[r] += 1
+            total[r, 0] += softmax(logits(image))[rows[r]]
+            for c in range(size):
+                for t in range(1, 10):
+                    keep = (own[c] > t / 10).astype(float)
+                    seen = keep * image + (1 - keep) * fill
+                    total[r, 1 + c] += softmax(logits(seen))[rows[r]] / 9
+    with np.errstate(invalid="ignore"):
+        return total / counts[:, None], counts

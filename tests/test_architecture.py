@@ -20,7 +20,7 @@ ALLOWED = {
     "variation": {"networks", "infill", "masking"},
     "infill": {"networks", "masking"},
     "attribution": {"networks", "infill", "masking", "losses", "statistics", "fused"},
-    "metrics": {"masking"},
+    "metrics": {"masking", "infill"},
     "modules": {
         "networks",
         "losses",

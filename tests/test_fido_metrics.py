@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_judged import judged
 
 from explainer.errors import InputError
 from explainer.masking import smallest_box
 from explainer.metrics import (
     Flipping,
-    Judged,
     Localisation,
     ProportionOutside,
     SaliencyCrop,
@@ -33,21 +33,6 @@ from explainer.metrics import (
 from explainer.metrics.localisation import ALPHAS
 
 SIDE = 8
-
-
-def judged(mask, level=0.5, boxes=None, labels=None, image=None, segmentation=None, probability=None, fill=None):
-    """The mean of red in an image is its class's log-odds unless something else is said."""
-    count = len(mask)
-    image = torch.rand(count, 3, *mask.shape[-2:], dtype=mask.dtype) if image is None else image
-    labels = torch.eye(3)[:1].expand(count, 3) if labels is None else labels
-    boxes = [torch.tensor([[1.0, 1.0, 5.0, 6.0]])] * count if boxes is None else boxes
-
-    def odds(seen, owner):
-        return 20 * seen[:, 0].mean((1, 2))
-
-    return Judged(mask, torch.full((count,), level, dtype=mask.dtype), image, labels, boxes, segmentation,
-                  probability or (lambda seen, owner: seen[:, 0].mean((1, 2))), odds,
-                  fill or (lambda images, masks: torch.zeros_like(images)))  # fmt: skip
 
 
 def regions(count=6, density=0.15):

@@ -36,6 +36,10 @@ class SoftAccuracy(MeanOverImages):
     """
 
     higher_is_better = True
+    percent = True
+    paper = "S. Stalder et al., NeurIPS 2022"
+    formula = r"\frac{1}{Z} \sum m g + (1 - m)(1 - g)"
+    range = "[0, 1]"
 
     def __init__(self, void: Void = "ignore") -> None:
         super().__init__()

@@ -9,20 +9,47 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from explainer.infill import Infill
+
 Score = Callable[[Tensor, Tensor], Tensor]
 """Images (N, 3, H, W) and which of the batch each is (N,) → the score of that image's one label (N,)."""
 Fill = Callable[[Tensor, Tensor], Tensor]
 """Images (N, 3, H, W) and masks (N, 1, H, W), 1 = keep → what stands where the mask is 0; broadcasts to the images."""
 
 
+def described(value: Any) -> Any:
+    """A hyperparameter as a plain value; an in-fill as its class and what it was built with.
+
+    Example:
+        >>> from explainer.infill import Blur
+        >>> described(Blur(5.0)), described(0.5)
+        ({'class': 'Blur', 'sigma': 5.0}, 0.5)
+    """
+    if not isinstance(value, Infill):
+        return value
+    plain = (str, int, float, bool, tuple, list, dict, type(None))
+    known = {k: v for k, v in vars(value).items() if k[0] != "_" and k != "batch_size" and isinstance(v, plain)}
+    return {"class": type(value).__name__} | known
+
+
 class MeanOverImages(Metric):
     """Mean of one value an image; NaN values are left out and counted in `skipped`.
 
-    `compute` is NaN when no image had a value.
+    `compute` is NaN when no image had a value. The states are sums, so several processes add theirs.
+
+    Attributes:
+        percent: Whether tables show the value times 100.
+        paper: Authors, venue and year of the definition.
+        formula: The value of one image in one line; m is the mask, g the object, Z the number of pixels.
+        range: Of that value.
     """
 
     is_differentiable = False
     full_state_update = False
+    percent: bool = False
+    paper: str = ""
+    formula: str = ""
+    range: str = ""
     total: Tensor
     count: Tensor
     skipped: Tensor
@@ -75,6 +102,12 @@ class Judged(NamedTuple):
     fill: Fill
 
     @property
+    def clean(self) -> "Judged":
+        """The same with each mask that holds NaN replaced by the constant 0, which finds nothing."""
+        broken = self.mask.isnan().flatten(1).any(1)
+        return self._replace(mask=self.mask.masked_fill(broken[:, None, None, None], 0.0))
+
+    @property
     def region(self) -> Tensor:
         """(B, 1, H, W) bool: what is salient."""
         return self.mask > self.level[:, None, None, None]
@@ -103,7 +136,10 @@ class Measured(NamedTuple):
 
 
 class ImageMetric(MeanOverImages):
-    """A metric that an evaluation's config can name: hyperparameters in the constructor, the rest when it is used."""
+    """A metric that an evaluation's config can name: hyperparameters in the constructor, the rest when it is used.
+
+    A mask that holds NaN is judged as the constant 0 (see `Judged.clean`).
+    """
 
     higher_is_better = False
 
@@ -117,9 +153,9 @@ class ImageMetric(MeanOverImages):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Hyperparameters that decide the values, which the batch size does not."""
+        """Hyperparameters that decide the values, which the batch size does not, as plain values."""
         names = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in names if name not in ("self", "batch_size")}
+        return {name: described(getattr(self, name)) for name in names if name not in ("self", "batch_size")}
 
 
 def of_one_label(judged: Judged, measure: Callable[[Judged], Measured]) -> Measured:

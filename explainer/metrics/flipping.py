@@ -63,6 +63,11 @@ class Flipping(ImageMetric):
         InputError: Fewer than one step or picture, or `least` is not positive.
     """
 
+    higher_is_better = False
+    paper = "C.-H. Chang et al., ICLR 2019"
+    formula = r"\frac{1}{S} \sum_k (r_k + r_{k+1}) / 2, r_k = (s_k - s_S) / (s_0 - s_S)"
+    range = "around [0, 1], unbounded"
+
     def __init__(self, steps: int = 16, batch_size: int = 32, least: float = 1.0) -> None:
         super().__init__()
         if steps < 1 or batch_size < 1:
@@ -73,6 +78,7 @@ class Flipping(ImageMetric):
 
     def measure(self, judged: Judged) -> Measured:
         """NaN for images with several labels or none, and where the in-fill of everything leaves the class."""
+        judged = judged.clean
         return of_one_label(judged, self._measure)
 
     def _measure(self, judged: Judged) -> Measured:

@@ -1,12 +1,19 @@
 """Insertion and deletion: how fast the class comes or goes with the most important pixels.
 
-V. Petsiuk, A. Das, K. Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018.
+V. Petsiuk, A. Das, K. Saenko: RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018. The paper
+exchanges 224 pixels a step at 224×224, inserts into a blur and deletes to the mean colour; here step, in-fill and score
+are settings. The published code has a kernel of 11 pixels for its blur of deviation 5, which cuts the Gaussian off.
 """
+
+from abc import abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from explainer.metrics.base import Fill, MeanOverImages, Score
+from explainer.errors import InputError
+from explainer.infill import Blur, Infill
+from explainer.metrics.base import Fill, ImageMetric, Judged, MeanOverImages, Measured, Score, of_one_label
 
 
 def ranks(maps: Tensor) -> Tensor:
@@ -31,15 +38,16 @@ def ranks(maps: Tensor) -> Tensor:
 
 @torch.no_grad()
 def removal_curve(
-    maps: Tensor, before: Tensor, after: Tensor | Fill, probability: Score, steps: int = 224, batch_size: int = 16
-) -> Tensor:
+    maps: Tensor, before: Tensor | Fill, after: Tensor | Fill, probability: Score, steps: int = 224,
+    batch_size: int = 16,
+) -> Tensor:  # fmt: skip
     """The class's probability while pixels of one picture are exchanged for another's, the most important first.
 
     Args:
         maps: (B, 1, H, W), higher is more important.
         before: (B, 3, H, W), what is seen at first: the image (deletion), or an infill (insertion).
-        after: (B, 3, H, W), what is seen at last; or an in-fill, which is asked at every step for what it puts where
-            pixels are gone.
+        after: (B, 3, H, W), what is seen at last. One of the two may be an in-fill, which is asked at every step for
+            what it puts where the other's pixels are not shown.
         probability: Of the class, or another score.
         steps: S, of as many pixels each as fit; HW / S pixels a step.
         batch_size: At most so many pictures at once.
@@ -54,16 +62,48 @@ def removal_curve(
     if not 1 <= steps <= pixels:
         raise ValueError(f"steps must lie between 1 and the number of pixels {pixels}, got {steps}")
     place = ranks(maps)
-    cuts = (torch.arange(steps + 1, device=maps.device) * pixels / steps).round()
-    found = []
-    for start in range(0, count * (steps + 1), batch_size):
-        index = torch.arange(start, min(start + batch_size, count * (steps + 1)), device=maps.device)
-        owner, step = index // (steps + 1), index % (steps + 1)
-        changed = place[owner] < cuts[step].view(-1, 1, 1, 1)
-        old = before[owner]
-        new = after[owner] if isinstance(after, Tensor) else after(old, (~changed).to(old))
-        found.append(probability(torch.where(changed, new, old), owner))
+    cuts = (torch.arange(steps + 1, device=maps.device) * pixels / steps).round().view(-1, 1, 1, 1)
+    found, total = [], count * (steps + 1)
+    for start in range(0, total, batch_size):
+        index = torch.arange(start, min(start + batch_size, total), device=maps.device)
+        parts, at, stop = [], start, min(start + batch_size, total)
+        while at < stop:  # image by image: nothing is copied but what is shown
+            n, first = divmod(at, steps + 1)
+            last = min(steps + 1, first + stop - at)
+            parts.append(exchanged(before, after, place[n] < cuts[first:last], n))
+            at += last - first
+        found.append(probability(parts[0] if len(parts) == 1 else torch.cat(parts), index // (steps + 1)))
     return torch.cat(found).view(count, steps + 1)
+
+
+def exchanged(before: Tensor | Fill, after: Tensor | Fill, changed: Tensor, owner: int) -> Tensor:
+    """Pictures of which some pixels are one thing, and the rest another.
+
+    Args:
+        before: (B, 3, H, W), seen where nothing is changed; or an in-fill of `after`.
+        after: (B, 3, H, W), seen where `changed`; or an in-fill of `before`.
+        changed: (N, 1, H, W) bool.
+        owner: Which of the B it is.
+
+    Returns:
+        (N, 3, H, W).
+
+    Raises:
+        ValueError: Both are in-fills: there is no image.
+
+    Example:
+        >>> changed = torch.tensor([[[[True, False]]]])
+        >>> exchanged(torch.zeros(1, 3, 1, 2), lambda x, m: x + 5, changed, 0)[0, 0].tolist()
+        [[5.0, 0.0]]
+    """
+    if isinstance(before, Tensor):
+        image = before[owner].expand(len(changed), -1, -1, -1)
+        other = after[owner] if isinstance(after, Tensor) else after(image, (~changed).to(image))
+        return torch.where(changed, other, image)
+    if not isinstance(after, Tensor):
+        raise ValueError("one of the two must be images")
+    image = after[owner].expand(len(changed), -1, -1, -1)
+    return torch.where(changed, image, before(image, changed.to(image)))
 
 
 def area_under(curve: Tensor) -> Tensor:
@@ -80,6 +120,9 @@ class InsertionAUC(MeanOverImages):
     """Mean area under curves of probability while the most important pixels are put in, (B, S + 1) each."""
 
     higher_is_better = True
+    paper = "V. Petsiuk et al., BMVC 2018"
+    formula = r"\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2"
+    range = "[0, 1]"
 
     def update(self, curve: Tensor) -> None:
         """Curves of `removal_curve`, from an infill to the image."""
@@ -90,7 +133,127 @@ class DeletionAUC(MeanOverImages):
     """Mean area under curves of probability while the most important pixels are taken away, (B, S + 1) each."""
 
     higher_is_better = False
+    paper = "V. Petsiuk et al., BMVC 2018"
+    formula = r"\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2"
+    range = "[0, 1]"
 
     def update(self, curve: Tensor) -> None:
         """Curves of `removal_curve`, from the image to an infill."""
         self.add(area_under(curve))
+
+
+class ExchangeCurve(ImageMetric):
+    """What insertion and deletion share.
+
+    Args:
+        steps: Of the curve, of as many pixels each; fewer where an image has fewer pixels.
+        infill: What the image is exchanged for.
+        score: The class's "probability", the classifier's own: a sigmoid's for a multi-label one; or its "log_odds".
+        batch_size: At most so many pictures at once.
+
+    Raises:
+        InputError: Fewer than one step or picture, or another score.
+    """
+
+    paper = "V. Petsiuk et al., BMVC 2018"
+    formula = r"\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2"
+    range = "[0, 1]; log-odds: unbounded"
+
+    def __init__(
+        self, steps: int = 224, infill: Infill | None = None,
+        score: Literal["probability", "log_odds"] = "probability", batch_size: int = 32,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        name = type(self).__name__
+        if steps < 1 or batch_size < 1:
+            raise InputError(f"metric {name}: steps and batch_size must be positive, got {steps} and {batch_size}")
+        if score not in ("probability", "log_odds"):
+            raise InputError(f"metric {name}: score is 'probability' or 'log_odds', got {score!r}")
+        self.steps, self.infill, self.score, self.batch_size = steps, infill, score, batch_size
+
+    @abstractmethod
+    def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
+        """What is seen at first, and at last."""
+
+    def measure(self, judged: Judged) -> Measured:
+        """NaN for images with several labels, or none; the curve beside the area."""
+        return of_one_label(judged.clean, self._measure)
+
+    def _measure(self, judged: Judged) -> Measured:
+        """Exchange the most important pixels first."""
+        before, after = self.ends(judged.image, self._other(judged))
+        score = judged.probability if self.score == "probability" else judged.log_odds
+        steps = min(self.steps, judged.mask[0].numel())
+        curve = removal_curve(judged.mask, before, after, score, steps, self.batch_size)
+        return Measured(area_under(curve), curve)
+
+    def _other(self, judged: Judged) -> Tensor | Fill:
+        """What the image is exchanged for: once for all steps unless it depends on what is visible."""
+        infill = self.infill
+        if infill is None:
+            return judged.fill
+
+        def fill(images: Tensor, masks: Tensor | None = None) -> Tensor:
+            generator = torch.Generator(images.device).manual_seed(0)
+            return infill(images, masks, generator).expand_as(images)
+
+        return fill if infill.sees_mask else fill(judged.image)
+
+
+class Insertion(ExchangeCurve):
+    """Area under the class's probability while pixels are put into an in-fill, over the images with one label.
+
+    A constant map, as any ties of a map, is an order by chance, the same one for every image.
+
+    Args:
+        steps: Of the curve, of as many pixels each; the paper's are of 224 pixels at 224×224.
+        infill: What is seen at first; None is the paper's blur of deviation 5.
+        score: The class's "probability", the classifier's own: a sigmoid's for a multi-label one; or its "log_odds".
+        batch_size: At most so many pictures at once.
+
+    Raises:
+        InputError: Fewer than one step or picture, or another score.
+
+    Example:
+        >>> Insertion(steps=28).settings
+        {'steps': 28, 'infill': {'class': 'Blur', 'sigma': 5.0}, 'score': 'probability'}
+    """
+
+    higher_is_better = True
+
+    def __init__(
+        self, steps: int = 224, infill: Infill | None = None,
+        score: Literal["probability", "log_odds"] = "probability", batch_size: int = 32,
+    ) -> None:  # fmt: skip
+        super().__init__(steps, infill or Blur(5.0), score, batch_size)
+
+    def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
+        """From the in-fill to the image."""
+        return other, image
+
+
+class Deletion(ExchangeCurve):
+    """Area under the class's probability while pixels are replaced by an in-fill, over the images with one label.
+
+    Ties as in `Insertion`.
+
+    Args:
+        steps: Of the curve, of as many pixels each; the paper's are of 224 pixels at 224×224.
+        infill: What is seen at last; None is the evaluation's own, which is the classifier's mean colour, as in the
+            paper, unless `evaluation.infill` says otherwise.
+        score: The class's "probability", the classifier's own: a sigmoid's for a multi-label one; or its "log_odds".
+        batch_size: At most so many pictures at once.
+
+    Raises:
+        InputError: Fewer than one step or picture, or another score.
+
+    Example:
+        >>> Deletion(score="log_odds").settings
+        {'steps': 224, 'infill': None, 'score': 'log_odds'}
+    """
+
+    higher_is_better = False
+
+    def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
+        """From the image to the in-fill."""
+        return image, other

@@ -39,6 +39,10 @@ class SoftIoU(MeanOverImages):
     """
 
     higher_is_better = True
+    percent = True
+    paper = "S. Stalder et al., NeurIPS 2022"
+    formula = r"\frac{\sum \min(m, g)}{\sum \max(m, g)}"
+    range = "[0, 1]"
 
     def __init__(self, void: Void = "ignore") -> None:
         super().__init__()

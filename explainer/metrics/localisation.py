@@ -117,6 +117,12 @@ class Localisation(ImageMetric):
         InputError: `overlap` lies outside [0, 1).
     """
 
+    higher_is_better = False
+    percent = True
+    paper = "P. Dabkowski, Y. Gal, NeurIPS 2017; C.-H. Chang et al., ICLR 2019"
+    formula = r"1 - [\max_t \mathrm{IoU}(\mathrm{box}(m > \ell), t) > 0.5]"
+    range = "0 or 1"
+
     def __init__(self, overlap: float = 0.5) -> None:
         super().__init__()
         if not 0 <= overlap < 1:
@@ -125,4 +131,5 @@ class Localisation(ImageMetric):
 
     def measure(self, judged: Judged) -> Measured:
         """1 for a miss, 0 for a hit, NaN for an image without ground truth."""
+        judged = judged.clean
         return Measured(localisation_error(smallest_box(judged.region), judged.boxes, self.overlap))

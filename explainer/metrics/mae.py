@@ -35,6 +35,10 @@ class MaskMAE(MeanOverImages):
     """
 
     higher_is_better = False
+    percent = True
+    paper = "S. Stalder et al., NeurIPS 2022"
+    formula = r"\frac{1}{Z} \sum |m - g|"
+    range = "[0, 1]"
 
     def __init__(self, void: Void = "ignore") -> None:
         super().__init__()

@@ -12,6 +12,8 @@ from explainer.errors import InputError
 from explainer.metrics.base import ImageMetric, Judged, Measured
 from explainer.metrics.segmentation import truth_and_weight
 
+Truth = Literal["boxes", "segmentation"]
+
 
 def proportion_outside(mask: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
     r"""Share of a map's sum that lies outside the object.
@@ -62,6 +64,31 @@ def inside_boxes(boxes: list[Tensor], size: tuple[int, int]) -> Tensor:
     return torch.stack(masks)
 
 
+def truth_of(judged: Judged, source: Truth) -> tuple[Tensor, Tensor]:
+    """Where the labelled objects are.
+
+    Args:
+        judged: Any images.
+        source: Fill the "boxes", or take the exact "segmentation".
+
+    Returns:
+        Truth and weight of 0 and 1, as of `truth_and_weight`, in the mask's type; without truth where none is known.
+
+    Example:
+        >>> one = torch.ones(1)
+        >>> judged = Judged(torch.rand(1, 1, 2, 2), one, one, one, [torch.tensor([[0.0, 0, 1, 2]])], None, *[max] * 3)
+        >>> truth_of(judged, "boxes")[0].flatten().tolist(), truth_of(judged, "segmentation")[0].sum().item()
+        ([1.0, 0.0, 1.0, 0.0], 0.0)
+    """
+    mask = judged.mask
+    if source == "segmentation" and judged.segmentation is not None:
+        truth, weight = truth_and_weight(judged.segmentation, judged.labels)
+        return truth.to(mask), weight.to(mask)
+    if source == "segmentation" or not len(mask):
+        return torch.zeros_like(mask), torch.ones_like(mask)
+    return inside_boxes(judged.boxes, (mask.shape[-2], mask.shape[-1])).to(mask), torch.ones_like(mask)
+
+
 class ProportionOutside(ImageMetric):
     """Mean of `proportion_outside` over images.
 
@@ -73,7 +100,13 @@ class ProportionOutside(ImageMetric):
         InputError: Another truth.
     """
 
-    def __init__(self, truth: Literal["boxes", "segmentation"] = "boxes", binary: bool = True) -> None:
+    higher_is_better = False
+    percent = True
+    paper = "C.-H. Chang et al., ICLR 2019"
+    formula = r"\frac{\sum m (1 - g)}{\sum m}"
+    range = "[0, 1]"
+
+    def __init__(self, truth: Truth = "boxes", binary: bool = True) -> None:
         super().__init__()
         if truth not in ("boxes", "segmentation"):
             raise InputError(f"metric ProportionOutside: truth is 'boxes' or 'segmentation', got {truth!r}")
@@ -81,11 +114,6 @@ class ProportionOutside(ImageMetric):
 
     def measure(self, judged: Judged) -> Measured:
         """NaN for an image without ground truth."""
+        judged = judged.clean
         mask = judged.region.to(judged.mask) if self.binary else judged.mask
-        if self.truth == "boxes":
-            size = (mask.shape[-2], mask.shape[-1])
-            return Measured(proportion_outside(mask, inside_boxes(judged.boxes, size).to(mask)))
-        if judged.segmentation is None:
-            return Measured(mask.new_full((len(mask),), torch.nan))
-        truth, weight = truth_and_weight(judged.segmentation, judged.labels)
-        return Measured(proportion_outside(mask, truth.to(mask), weight.to(mask)))
+        return Measured(proportion_outside(mask, *truth_of(judged, self.truth)))

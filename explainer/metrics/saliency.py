@@ -33,6 +33,9 @@ class SaliencyMetric(MeanOverImages):
     """Mean of `saliency_metric` over images."""
 
     higher_is_better = False
+    paper = "P. Dabkowski, Y. Gal, NeurIPS 2017; S. Stalder et al., NeurIPS 2022"
+    formula = r"\log \max(\frac{1}{Z} \sum m, 0.05) - \log \sum_{c \in Y} p_c(m x + (1 - m) \bar x)"
+    range = "[log 0.05, ∞)"
 
     def update(self, mask: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Masks (B, 1, H, W), logits of the masked images (B, K), labels (B, K)."""

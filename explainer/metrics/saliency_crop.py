@@ -64,8 +64,14 @@ class SaliencyCrop(ImageMetric):
     and counts as if everything were, so that finding nothing never pays.
     """
 
+    higher_is_better = False
+    paper = "P. Dabkowski, Y. Gal, NeurIPS 2017; C.-H. Chang et al., ICLR 2019"
+    formula = r"\log \max(\mathrm{area}(A), 0.05) - \log p_c(\mathrm{crop}(x, A))"
+    range = "[log 0.05, ∞)"
+
     def measure(self, judged: Judged) -> Measured:
         """NaN for images with several labels, or none."""
+        judged = judged.clean
         return of_one_label(judged, self._measure)
 
     def _measure(self, judged: Judged) -> Measured:
