@@ -188,6 +188,7 @@ def method_facts(settings: Evaluation, methods: dict[str, Attribution]) -> dict[
 def all_infills(settings: Evaluation, methods: dict[str, Attribution]) -> dict[str, Infill]:
     """Every in-fill that an evaluation will use, under a name for errors."""
     own = {f"of {name}": getattr(method, "infill", None) for name, method in methods.items()}
+    own |= {f"of metric {name}": getattr(metric, "infill", None) for name, metric in settings.metrics.items()}
     known = {**own, "of evaluation.infill": settings.infill, **settings.infills}
     return {name: infill for name, infill in known.items() if isinstance(infill, Infill)}
 
