@@ -27,6 +27,7 @@ from explainer.evaluation.table import markdown, rich_table
 from explainer.infill import Infill
 from explainer.metrics import Flipping
 from explainer.networks import Explanandum
+from explainer.reporting import report
 from explainer.subject import prepared
 
 
@@ -65,6 +66,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     batch = to_device(collate([dataset[i] for i in chosen]), device)
     if batch.id:
         method_gallery(explanandum, methods, batch, kept, settings.scaled).save(out / "gallery.png")
+    report(cli, explanandum, methods, batch, kept, out)
     batch = to_device(collate([dataset[i] for i in imagined]), device)
     write_counterfactuals(settings, explanandum, methods, judge, batch, kept, out)
     write_curves(settings, list(methods), rows, out)

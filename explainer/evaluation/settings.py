@@ -46,6 +46,8 @@ class Evaluation:
         counterfactuals: Images of which it is shown, for each method, what the classifier says when all but the salient
             region is filled in, or the region itself.
         infills: Name → in-fill, for those pictures; None takes `infill`.
+        report: Write report.html, a page that needs no network, and table.tex.
+        wandb: Log results, report and gallery to Weights & Biases; offline for who is not logged in.
 
     Raises:
         InputError: A number is out of its range, or a metric has the name of another column.
@@ -58,8 +60,9 @@ class Evaluation:
         metrics: dict[str, ImageMetric] | None = None, infill: Infill | None = None, level: float | None = 0.5,
         alpha: float | None = None, held_out: int = 50, held_out_split: Literal["train", "val", "test"] = "val",
         one_label: bool = False, scaled: bool = True, counterfactuals: int = 0,
-        infills: dict[str, Infill] | None = None,
+        infills: dict[str, Infill] | None = None, report: bool = True, wandb: bool = False,
     ) -> None:  # fmt: skip
+        self.report, self.wandb = report, wandb
         for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):
             if count < 0:
                 raise InputError(f"evaluation.{name} must be at least 0, got {count}")
