@@ -293,3 +293,8 @@ def flipping(saliency, image, fill, score, steps):  # FIDO, Figure 10, one image
             mask[k // w, k % w] = 0
         scores.append(score(mask * image + (1 - mask) * fill(image, mask)))
     return [(s - scores[-1]) / (scores[0] - scores[-1]) for s in scores]
+
+
+def mean_curve(rows, method, column):
+    found = np.array([row["curves"][column] for row in rows if row["method"] == method and "curves" in row], float)
+    return found.sum(0) / len(found)

@@ -103,26 +103,27 @@ def curves(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Curv
 def _panels(means: dict[str, list[float]], column: Column, content: dict[str, Any], ident: str) -> list[Panel]:
     width, height, left, right, top, bottom = 176.0, 122.0, 26.0, 170.0, 8.0, 106.0
     every = [value for curve in means.values() for value in curve]
-    marks = ticks(min(0.0, *every), max(every), 2)
+    low, high = min(0.0, *every), max(1e-6, *every)
+    marks = [mark for mark in ticks(low, high, 2) if low <= mark <= high + 1e-9]
 
     def line(curve: list[float], class_: str) -> Markup:
         xs = [scale(0, len(curve) - 1, left, right, n) for n in range(len(curve))]
-        return path(xs, [scale(marks[0], marks[-1], bottom, top, v) for v in curve], class_)
+        return path(xs, [scale(low, high, bottom, top, v) for v in curve], class_)
 
     axes = []
     for mark in marks:
-        y = scale(marks[0], marks[-1], bottom, top, mark)
-        axes.append(tag("line", x1=left, x2=right, y1=y, y2=y, class_="grid"))
-        axes.append(tag("text", f"{mark:g}".replace("-", "−"), x=left - 4, y=y + 3, class_="tick end"))
+        y = scale(low, high, bottom, top, mark)
+        axes.append(tag("line", x1=left, x2=right, y1=y, y2=y, class_="c-grid"))
+        axes.append(tag("text", f"{mark:g}".replace("-", "−"), x=left - 4, y=y + 3, class_="c-tick c-end"))
     for x, text, side in ((left, "0", "start"), (right, "100 %", "end")):
-        axes.append(tag("text", text, x=x, y=height - 4, class_=f"tick {side}"))
-    shared = tag("g", Markup("").join([*axes, *(line(curve, "other") for curve in means.values())]), id=ident)
+        axes.append(tag("text", text, x=x, y=height - 4, class_=f"c-tick c-{side}"))
+    shared = tag("g", Markup("").join([*axes, *(line(curve, "c-other") for curve in means.values())]), id=ident)
     found = []
     for n, (name, curve) in enumerate(means.items()):
         behind = shared if n == 0 else tag("use", href=f"#{ident}")
         said = shown(column.of(content["results"][name]), column.kind)
         label = f"{name}: mean curve of {column.label}, area {said}; grey: the other methods"
-        found.append(Panel(name, said, picture([behind, line(curve, "own")], width, height, label)))
+        found.append(Panel(name, said, picture([behind, line(curve, "c-own")], width, height, label)))
     return found
 
 
@@ -165,11 +166,11 @@ def _lines(
     found = []
     for name, entry in entries.items():
         mean, interval = column.of(entry) or 0.0, column.interval(entry)
-        parts = [tag("line", x1=5.0, x2=width - 5.0, y1=9.0, y2=9.0, class_="grid")]
-        parts += [tag("circle", cx=x(v), cy=9.0, r=2.2, class_="image") for v in values[name]]
+        parts = [tag("line", x1=5.0, x2=width - 5.0, y1=9.0, y2=9.0, class_="c-grid")]
+        parts += [tag("circle", cx=x(v), cy=9.0, r=2.2, class_="c-image") for v in values[name]]
         if interval:
-            parts.append(tag("line", x1=x(interval[0]), x2=x(interval[1]), y1=9.0, y2=9.0, class_="interval"))
-        parts.append(tag("circle", cx=x(mean), cy=9.0, r=3.6, class_="mean"))
+            parts.append(tag("line", x1=x(interval[0]), x2=x(interval[1]), y1=9.0, y2=9.0, class_="c-interval"))
+        parts.append(tag("circle", cx=x(mean), cy=9.0, r=3.6, class_="c-mean"))
         text = shown(mean, column.kind)
         found.append(Line(name, text, picture(parts, width, height, f"{name}: {column.label} {text}")))
     return found, (shown(low, column.kind), shown(high, column.kind))
@@ -202,7 +203,7 @@ def scatter(column: Column, entries: dict[str, dict[str, Any]], small: bool) -> 
     names = {m: str(n) if small else m for n, m in enumerate(entries, 1)}
     for m, (x, y) in places.items():
         said = tag("title", f"{m}: {column.label} {shown(value[m], column.kind)}, {shown(cost[m], 'ms')} ms an image")
-        parts.append(tag("circle", said, cx=x, cy=y, r=3.6, class_="point"))
+        parts.append(tag("circle", said, cx=x, cy=y, r=3.6, class_="c-point"))
     parts += label_points(places, names, (left, right, top, bottom))
     label = f"{column.label} against milliseconds an image of {len(entries)} methods"
     return picture(parts, width, height, label, "narrow" if small else "wide")
@@ -217,16 +218,16 @@ def _axes(
     for mark in upward:
         y = scale(upward[0], upward[-1], bottom, top, mark)
         text = f"{100 * mark if column.kind == 'percent' else mark:g}".replace("-", "−")
-        parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, class_="grid"))
-        parts.append(tag("text", text, x=left - 6, y=y + 4, class_="tick end"))
+        parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, class_="c-grid"))
+        parts.append(tag("text", text, x=left - 6, y=y + 4, class_="c-tick c-end"))
     every = max(1, math.ceil(len(across) / (5 if small else 9)))
     for n, mark in enumerate(across):
         x = scale(0, len(across) - 1, left, right, n)
-        parts.append(tag("line", x1=x, x2=x, y1=top, y2=bottom, class_="grid"))
+        parts.append(tag("line", x1=x, x2=x, y1=top, y2=bottom, class_="c-grid"))
         side = "start" if n == 0 else "end" if n == len(across) - 1 else "middle"
         if n % every == 0:
-            parts.append(tag("text", duration(mark), x=x, y=bottom + 16, class_=f"tick {side}"))
-    parts.append(tag("text", "time an image", x=(left + right) / 2, y=height - 6, class_="axis middle"))
+            parts.append(tag("text", duration(mark), x=x, y=bottom + 16, class_=f"c-tick c-{side}"))
+    parts.append(tag("text", "time an image", x=(left + right) / 2, y=height - 6, class_="c-axis c-middle"))
     return parts
 
 
@@ -263,8 +264,8 @@ def label_points(
         taken.append(best)
         near_x, near_y = min(max(x, best[0]), best[2]), min(max(y, best[1]), best[3])
         if math.hypot(near_x - x, near_y - y) > 10:
-            parts.append(tag("line", x1=x, y1=y, x2=near_x, y2=near_y, class_="leader"))
-        parts.append(tag("text", names[key], x=best[0] + 1, y=best[3] - 3, class_="name"))
+            parts.append(tag("line", x1=x, y1=y, x2=near_x, y2=near_y, class_="c-leader"))
+        parts.append(tag("text", names[key], x=best[0] + 1, y=best[3] - 3, class_="c-name"))
     return parts
 
 
