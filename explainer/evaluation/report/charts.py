@@ -257,7 +257,7 @@ def label_points(
     taken = [(x - 4.0, y - 4.0, x + 4.0, y + 4.0) for x, y in places.values()]
     parts = []
     for key, (x, y) in sorted(places.items(), key=lambda item: item[1]):
-        wide = 6.3 * len(names[key]) + 2
+        wide = 6.7 * len(names[key]) + 2
         options = [_beside(x, y, wide, far, side) for far in (7.0, 16.0, 28.0) for side in range(8)]
         inside = [o for o in options if o[0] >= box[0] and o[2] <= box[1] and o[1] >= box[2] - 8 and o[3] <= box[3]]
         best = min(inside or options, key=lambda o: sum(_common(o, other) for other in taken))
