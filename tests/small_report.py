@@ -20,7 +20,11 @@ def results(full=True):
             "area": 0.3, "seconds": 0.02 * 10**n, "constant": 4 * (n == 4), "n": {"iou": 4},
             "kept": {"accuracy": 0.5, "probability": 0.4}, "removed": {"accuracy": None, "probability": 0.1},
         }  # fmt: skip
-    facts = {"checkpoint": "abc", "device": "cpu", "metrics": {"Flip": {"class": "Flipping", "higher_is_better": False}}}
+    facts = {
+        "checkpoint": "abc",
+        "device": "cpu",
+        "metrics": {"Flip": {"class": "Flipping", "higher_is_better": False}},
+    }
     content = {"facts": facts, "results": entries}
     if not full:
         return content
@@ -28,7 +32,13 @@ def results(full=True):
         if name != "Original image":
             entry["interval"] = {"iou": [entry["iou"] - 0.05, entry["iou"] + 0.05], "sal": [-1.0, 1.0]}
             entry["cost"] = {"passes": 4.0**n, "ms": 20.0 * 10**n, "memory": 2**26 * n}
-    said = {"higher_is_better": False, "percent": False, "label": "Flipping", "paper": "A. Author & B, 2019", "formula": "∫ f < 1"}
+    said = {
+        "higher_is_better": False,
+        "percent": False,
+        "label": "Flipping",
+        "paper": "A. Author & B, 2019",
+        "formula": "∫ f < 1",
+    }
     more = {f"M{n}": {"higher_is_better": bool(n % 2), "label": f"Measure {n}"} for n in range(8)}
     for entry in list(entries.values())[1:]:
         entry |= {key: 0.5 for key in more}

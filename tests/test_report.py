@@ -104,7 +104,9 @@ def test_a_column_says_what_it_is():
 def test_everything_from_outside_is_escaped_and_well_nested():
     text = page(results(), rows(), ABOUT, shown())
     assert "<script>alert" not in text
-    assert "<b>" not in text.replace("<b>1</b>", "").replace("<b>2</b>", "").replace("<b>3</b>", "").replace("<b>4</b>", "")
+    assert "<b>" not in text.replace("<b>1</b>", "").replace("<b>2</b>", "").replace("<b>3</b>", "").replace(
+        "<b>4</b>", ""
+    )
     assert "<no>" not in text
     tree = Tree(text)
     assert [tag for tag, _ in tree.elements].count("script") == 1
@@ -127,7 +129,7 @@ def test_nothing_is_fetched_and_headings_are_in_order():
     tree = Tree(page(results(), rows(), ABOUT, shown()))
     for tag, attributes in tree.elements:
         assert tag not in ("iframe", "object", "embed")
-        assert attributes.get("src", "data:").startswith("data:image/")
+        assert attributes.get("src", "data:image/").startswith("data:image/")
         assert not any(value and "http" in value for value in attributes.values())
     levels = [int(tag[1]) for tag, _ in tree.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
@@ -155,12 +157,18 @@ def test_mean_curves_against_an_oracle():
 
 
 def test_curves_of_other_lengths_are_left_out():
-    some = [{"method": "a", "curves": {"c": [0.0, v]}} for v in (0.2, 0.4)] + [{"method": "a", "curves": {"c": [9.0] * 5}}]
+    some = [{"method": "a", "curves": {"c": [0.0, v]}} for v in (0.2, 0.4)] + [
+        {"method": "a", "curves": {"c": [9.0] * 5}}
+    ]
     assert mean_curves(some, ["a"], "c") == {"a": [0.0, pytest.approx(0.3)]}
 
 
 def test_points_of_the_scatter_stand_where_the_numbers_say():
-    entries = {"a": {"x": 0.0, "cost": {"ms": 1.0}}, "b": {"x": 1.0, "cost": {"ms": 10.0}}, "c": {"x": 0.5, "cost": {"ms": 100.0}}}
+    entries = {
+        "a": {"x": 0.0, "cost": {"ms": 1.0}},
+        "b": {"x": 1.0, "cost": {"ms": 10.0}},
+        "c": {"x": 0.5, "cost": {"ms": 100.0}},
+    }
     text = scatter(Column(("x",), "X", True), entries, small=False)
     points = [tuple(map(float, p)) for p in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', text)]
     (ax, ay), (bx, by), (cx, cy) = points
@@ -172,7 +180,9 @@ def test_points_of_the_scatter_stand_where_the_numbers_say():
 def test_labels_of_points_do_not_cover_each_other():
     places = {str(n): (100 + 12 * (n % 4), 100 + 9 * (n // 4)) for n in range(8)}
     parts = label_points(places, {key: "name" for key in places}, (0, 400, 0, 300))
-    boxes = [tuple(map(float, re.search(r'x="([\d.]+)" y="([\d.]+)"', p).groups())) for p in parts if p.startswith("<text")]
+    boxes = [
+        tuple(map(float, re.search(r'x="([\d.]+)" y="([\d.]+)"', p).groups())) for p in parts if p.startswith("<text")
+    ]
     for i, (x, y) in enumerate(boxes):
         assert all(abs(x - u) > 24 or abs(y - v) > 10 for u, v in boxes[:i])
 
@@ -184,7 +194,9 @@ def test_ticks_span_the_range_in_few_round_steps(low, high):
     assert found[-1] >= high
     assert 2 <= len(found) <= 8
     step = found[1] - found[0]
-    assert step / 10 ** math.floor(math.log10(step) + 1e-9) == pytest.approx(round(4 * step / 10 ** math.floor(math.log10(step) + 1e-9)) / 4)
+    assert step / 10 ** math.floor(math.log10(step) + 1e-9) == pytest.approx(
+        round(4 * step / 10 ** math.floor(math.log10(step) + 1e-9)) / 4
+    )
 
 
 def test_decades_of_one_number_are_still_a_range():
@@ -198,7 +210,10 @@ def test_the_matrix_of_each_method_or_of_one():
     assert [m.name for m in heat_maps(one)] == [""]
     assert [m.name for m in heat_maps({"Explainer": one, "Grad-CAM": one})] == ["Explainer", "Grad-CAM"]
     assert [m.name for m in heat_maps({"classes": ["a", "b"], "methods": {"RTIS": values}})] == ["RTIS"]
-    assert heat_maps(one)[0].cells == [[("100", 1.0, "1.0000"), ("–", 0.0, "unknown")], [("20", 0.2, "0.2000"), ("51", 0.51, "0.5100")]]
+    assert heat_maps(one)[0].cells == [
+        [("100", 1.0, "1.0000"), ("–", 0.0, "unknown")],
+        [("20", 0.2, "0.2000"), ("51", 0.51, "0.5100")],
+    ]
     assert heat_maps(None) == []
     many = [str(n) for n in range(80)]
     assert heat_maps({"classes": many, "values": [[0.5] * 80] * 80})[0].dense
@@ -248,7 +263,9 @@ def test_the_report_is_written_beside_the_results_and_survives_a_torn_row(tmp_pa
     path = write_report(out, ABOUT, shown())
     assert path == out / "report.html"
     assert path.read_text().startswith("<!doctype html>")
-    assert (out / "table.tex").read_text().count(r"\toprule") == len(grids(json.loads((out / "results.json").read_text())))
+    assert (out / "table.tex").read_text().count(r"\toprule") == len(
+        grids(json.loads((out / "results.json").read_text()))
+    )
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

@@ -37,7 +37,12 @@ def latex(content: dict[str, Any]) -> str:
 
 def _tabular(grid: Grid, content: dict[str, Any]) -> str:
     header = " & ".join(["Method", *(escaped(f"{c.label} {c.arrow}".strip()) for c in grid.columns)])
-    lines = [f"% {escaped(grid.title)}", rf"\begin{{tabular}}{{l{'r' * len(grid.columns)}}}", r"\toprule", header + r" \\"]
+    lines = [
+        f"% {escaped(grid.title)}",
+        rf"\begin{{tabular}}{{l{'r' * len(grid.columns)}}}",
+        r"\toprule",
+        header + r" \\",
+    ]
     lines.append(r"\midrule")
     lines += [" & ".join([escaped(row.name), *(_cell(c) for c in row.cells)]) + r" \\" for row in grid.rows]
     of_paper = [(row.name, [c.published for c in row.cells]) for row in grid.rows]
@@ -47,7 +52,10 @@ def _tabular(grid: Grid, content: dict[str, Any]) -> str:
         said = content["published"]
         where = escaped(", ".join(str(said[k]) for k in ("source", "where") if said.get(k)))
         lines += [r"\midrule", rf"\multicolumn{{{len(grid.columns) + 1}}}{{l}}{{\emph{{Published: {where}}}}} \\"]
-        lines += [" & ".join([rf"\emph{{{escaped(n)}}}", *(rf"\emph{{{escaped(t or '–')}}}" for t in ts)]) + r" \\" for n, ts in known]
+        lines += [
+            " & ".join([rf"\emph{{{escaped(n)}}}", *(rf"\emph{{{escaped(t or '–')}}}" for t in ts)]) + r" \\"
+            for n, ts in known
+        ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 

@@ -101,7 +101,11 @@
       button.setAttribute("aria-label", `Compare ${tile.dataset.method} with the photograph or another map`);
       button.addEventListener("click", () => open(tile));
       tile.querySelector("figcaption").append(button);
-      tile.querySelector(".stack").addEventListener("keydown", (event) => { if (event.key === "Enter") open(tile); });
+      tile.querySelector(".stack").addEventListener("keydown", (event) => {
+        if (event.key !== "Enter") return;
+        event.preventDefault(); // or the same key would press the dialog's first button
+        open(tile);
+      });
     }
   }
 

@@ -96,7 +96,9 @@ def _rows(content: dict[str, Any], columns: list[Column]) -> list[Row]:
 
 def _cell(content: dict[str, Any], column: Column, name: str, entry: dict[str, Any], best: list[str]) -> Cell:
     value, interval = column.of(entry), column.interval(entry)
-    mark = ("best" if name in best else "tied" if tied(content, column, name, best) else "") if value is not None else ""
+    mark = (
+        ("best" if name in best else "tied" if tied(content, column, name, best) else "") if value is not None else ""
+    )
     paper = ((content.get("published") or {}).get("rows") or {}).get(name, {}).get(column.key)
     said = "" if interval is None else f"[{shown(interval[0], column.kind)}, {shown(interval[1], column.kind)}]"
     return Cell(shown(value, column.kind), value, said, mark, "" if paper is None else printed(paper))

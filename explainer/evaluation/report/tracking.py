@@ -31,7 +31,10 @@ def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Sh
     columns = [*quality(content), *decisions(content), *costs(content)]
     header = ["method"]
     for column in columns:
-        header += [column.key, *([f"{column.key} {end}" for end in ("low", "high")] if _bounded(column, methods) else [])]
+        header += [
+            column.key,
+            *([f"{column.key} {end}" for end in ("low", "high")] if _bounded(column, methods) else []),
+        ]
     table = wandb.Table(columns=header)
     for name, entry in methods.items():
         numbers: list[Any] = [name]
