@@ -16,7 +16,8 @@ def results(full=True):
     entries = {"Original image": {"images": 4, "kept": {"accuracy": 0.75, "probability": 0.5}}}
     for n, method in enumerate(("Ground truth", *METHODS)):
         entries[method] = {
-            "images": 4, "iou": 1.0 if n == 0 else 0.25 + 0.1 * n, "sal": -0.5 + 0.2 * n, "Flip": None if n == 4 else 0.1 * n,
+            "images": 4, "iou": 1.0 if n == 0 else 0.25 + 0.1 * n, "sal": -0.5 + 0.2 * n,
+            "Flip": None if n == 4 else 0.1 * n,
             "area": 0.3, "seconds": 0.02 * 10**n, "constant": 4 * (n == 4), "n": {"iou": 4},
             "kept": {"accuracy": 0.5, "probability": 0.4}, "removed": {"accuracy": None, "probability": 0.1},
         }  # fmt: skip
@@ -41,16 +42,17 @@ def results(full=True):
     }
     more = {f"M{n}": {"higher_is_better": bool(n % 2), "label": f"Measure {n}"} for n in range(8)}
     for entry in list(entries.values())[1:]:
-        entry |= {key: 0.5 for key in more}
+        entry |= dict.fromkeys(more, 0.5)
     pair = {"against": "Constant 0.5", "difference": -0.1, "interval": [-0.3, 0.1], "p": 0.2}
     return content | {
         "columns": {"Flip": said} | more,
         "pairs": {"iou": {"RISE": pair, "Grad-CAM": pair | {"p": 0.001}, EVIL: pair | {"against": "Grad-CAM"}}},
         "failed": {"RISE": {IMAGES[3]: "RuntimeError: <no> memory"}},
-        "published": {"source": "A. Author", "where": "Table 1", "rows": {"RISE": {"iou": 61.25}, "Theirs_1": {"iou": -1.5}}},
+        "published": {"source": "A. Author", "where": "Table 1",
+                      "rows": {"RISE": {"iou": 61.25}, "Theirs_1": {"iou": -1.5}}},
         "matrix": {"classes": ["cat", EVIL], "values": [[0.9, 0.125], [None, 0.6]]},
-        "run": {"commit": "1234abc", "config": f"name: {EVIL}", "versions": {"torch": "2"}, "device": "cpu", "seconds": 75.0,
-                "started": "2026-01-01"},
+        "run": {"commit": "1234abc", "config": f"name: {EVIL}", "versions": {"torch": "2"}, "device": "cpu",
+                "seconds": 75.0, "started": "2026-01-01"},
     }  # fmt: skip
 
 
@@ -66,8 +68,9 @@ def rows():
                 continue
             curve = [1.0, 0.5 + 0.1 * m, 0.1 * n, 0.0]
             found.append({
-                "id": image, "method": method, "iou": 0.2 * n, "sal": 0.1 * (n - m), "Flip": 0.1 * m, "area": 0.3, "seconds": 0.1,
-                "constant": m == 4, "broken": (m, n) == (3, 0), "curves": {"Flip": curve}, "kept": said, "removed": said,
+                "id": image, "method": method, "iou": 0.2 * n, "sal": 0.1 * (n - m), "Flip": 0.1 * m, "area": 0.3,
+                "seconds": 0.1, "constant": m == 4, "broken": (m, n) == (3, 0), "curves": {"Flip": curve},
+                "kept": said, "removed": said,
             })  # fmt: skip
     return found
 
@@ -75,7 +78,7 @@ def rows():
 def shown(count=2):
     """The gallery."""
     maps = {name: Image.new("RGB", (24, 24), (40 * n, 90, 200)) for n, name in enumerate(METHODS[:3])}
-    notes = {name: "area 0.30" for name in maps}
+    notes = dict.fromkeys(maps, "area 0.30")
     return [Shown(image, Image.new("RGB", (24, 24), "olive"), f"cat {EVIL}", maps, notes) for image in IMAGES[:count]]
 
 

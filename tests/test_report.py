@@ -2,6 +2,7 @@ import json
 import math
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from small_report import ABOUT, EVIL, IMAGES, METHODS, folder, results, rows, shown
 
 from explainer.errors import InputError
-from explainer.evaluation.report import write_report
+from explainer.evaluation.report import read_results, write_report
 from explainer.evaluation.report.charts import curves, label_points, mean_curves, scatter
 from explainer.evaluation.report.columns import Column, quality
 from explainer.evaluation.report.gallery import SIDE, data_uri, label_text
@@ -18,7 +19,8 @@ from explainer.evaluation.report.latex import escaped, latex
 from explainer.evaluation.report.matrix import heat_maps
 from explainer.evaluation.report.page import failures, odd_maps, page
 from explainer.evaluation.report.svg import decades, tag, ticks
-from explainer.evaluation.report.tables import WIDEST, grids, shown as number_shown
+from explainer.evaluation.report.tables import WIDEST, grids
+from explainer.evaluation.report.tables import shown as number_shown
 
 VOID = {"meta", "link", "input", "img", "br"}
 
@@ -127,19 +129,20 @@ def test_ids_are_unique_and_what_is_referred_to_is_there():
 
 def test_nothing_is_fetched_and_headings_are_in_order():
     tree = Tree(page(results(), rows(), ABOUT, shown()))
-    for tag, attributes in tree.elements:
-        assert tag not in ("iframe", "object", "embed")
+    for name, attributes in tree.elements:
+        assert name not in ("iframe", "object", "embed")
         assert attributes.get("src", "data:image/").startswith("data:image/")
         assert not any(value and "http" in value for value in attributes.values())
-    levels = [int(tag[1]) for tag, _ in tree.elements if re.fullmatch("h[1-6]", tag)]
+    levels = [int(name[1]) for name, _ in tree.elements if re.fullmatch("h[1-6]", name)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:]))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert tree.elements[0] == ("html", {"lang": "en"})
 
 
 def test_failures_and_maps_without_information_are_named():
     assert failures(results(full=False), rows()) == {"RISE": {IMAGES[3]: "RuntimeError: <no> memory"}}
+    assert failures(results() | {"failed": {}}, rows()) == {}  # tried again, and done
     found = odd_maps(results(), rows())
     assert found == [("RISE", "NaN", [IMAGES[0]], 4), ("Constant 0.5", "constant", IMAGES, 4)]
     text = page(results(), rows(), ABOUT)
@@ -179,7 +182,7 @@ def test_points_of_the_scatter_stand_where_the_numbers_say():
 
 def test_labels_of_points_do_not_cover_each_other():
     places = {str(n): (100 + 12 * (n % 4), 100 + 9 * (n // 4)) for n in range(8)}
-    parts = label_points(places, {key: "name" for key in places}, (0, 400, 0, 300))
+    parts = label_points(places, dict.fromkeys(places, "name"), (0, 400, 0, 300))
     boxes = [
         tuple(map(float, re.search(r'x="([\d.]+)" y="([\d.]+)"', p).groups())) for p in parts if p.startswith("<text")
     ]
@@ -215,6 +218,7 @@ def test_the_matrix_of_each_method_or_of_one():
         [("20", 0.2, "0.2000"), ("51", 0.51, "0.5100")],
     ]
     assert heat_maps(None) == []
+    assert heat_maps({"classes": ["a"], "values": [[0.9, 0.5]]})[0].columns == ["no mask", "a"]
     many = [str(n) for n in range(80)]
     assert heat_maps({"classes": many, "values": [[0.5] * 80] * 80})[0].dense
 
@@ -259,7 +263,11 @@ def test_numbers_have_the_digits_of_their_kind():
 def test_the_report_is_written_beside_the_results_and_survives_a_torn_row(tmp_path):
     out = folder(tmp_path / "r")
     with (out / "rows.jsonl").open("a") as file:
+        file.write(json.dumps({"id": IMAGES[3], "method": "RISE", "iou": 0.1, "curves": {}}) + "\n")
         file.write('{"id": "x", "meth')
+    read = read_results(out)[1]
+    assert len(read) == len(rows())
+    assert not any("error" in row for row in read)  # what was tried again counts as it ended
     path = write_report(out, ABOUT, shown())
     assert path == out / "report.html"
     assert path.read_text().startswith("<!doctype html>")

@@ -2,13 +2,13 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 import wandb_file
 from small_evaluation import CLASSES, FACTS, METHODS, classifier, pictures, run
 
 from explainer.attribution import GradCAM
 from explainer.data import Batch
 from explainer.evaluation import report as made
-from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.report.tracking import beside, log_report
 from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.store import ROWS
@@ -21,13 +21,19 @@ def a_run(**settings):
     return SimpleNamespace(name="small", evaluation=Evaluation(**settings), config=SimpleNamespace(data=data))
 
 
+class Kept:
+    """Masks of all images."""
+
+    def read(self, method, image):
+        return torch.linspace(0, 1, 256).view(1, 16, 16)
+
+
 @pytest.fixture
 def finished(tmp_path):
-    """Folder, classifier, the first batch, and its kept masks."""
+    """Folder, classifier, the first batch, and kept masks."""
     batches, network = pictures(), classifier()
-    kept = KeptMasks(tmp_path / "masks", batches[0].id)
-    write_results(run(tmp_path, batches, explanandum=network, kept=kept).rows, FACTS, tmp_path)
-    return tmp_path, network, batches[0], kept
+    write_results(run(tmp_path, batches, explanandum=network).rows, FACTS, tmp_path)
+    return tmp_path, network, batches[0], Kept()
 
 
 class Never(GradCAM):

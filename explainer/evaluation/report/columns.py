@@ -9,11 +9,13 @@ _STALDER = "S. Stalder et al., NeurIPS 2022"
 _RISE = "V. Petsiuk et al., BMVC 2018"
 KNOWN: dict[str, dict[str, Any]] = {
     "acc": {
-        "label": "Acc", "percent": True, "range": "0 to 100 %", "paper": _STALDER, "formula": "(Σ m g + Σ (1 − m)(1 − g)) / Z",
+        "label": "Acc", "percent": True, "range": "0 to 100 %", "paper": _STALDER,
+        "formula": "(Σ m g + Σ (1 − m)(1 − g)) / Z",
         "meaning": "Agreement of the mask m with the annotated object g over the Z pixels.",
     },
     "iou": {
-        "label": "IoU", "percent": True, "range": "0 to 100 %", "paper": _STALDER, "formula": "Σ min(m, g) / Σ max(m, g)",
+        "label": "IoU", "percent": True, "range": "0 to 100 %", "paper": _STALDER,
+        "formula": "Σ min(m, g) / Σ max(m, g)",
         "meaning": "Overlap of the mask m with the annotated object g.",
     },
     "mae": {
@@ -26,11 +28,13 @@ KNOWN: dict[str, dict[str, Any]] = {
         "meaning": "Small masks under which the classifier still sees the class.",
     },
     "insertion": {
-        "label": "Ins", "paper": _RISE, "range": "0 to 1", "formula": "∫ p(class | most salient share s of the pixels put in) ds",
+        "label": "Ins", "paper": _RISE, "range": "0 to 1",
+        "formula": "∫ p(class | most salient share s of the pixels put in) ds",
         "meaning": "How fast the class appears in a blurred image as pixels are put back, the most salient first.",
     },
     "deletion": {
-        "label": "Del", "paper": _RISE, "range": "0 to 1", "formula": "∫ p(class | most salient share s of the pixels gone) ds",
+        "label": "Del", "paper": _RISE, "range": "0 to 1",
+        "formula": "∫ p(class | most salient share s of the pixels gone) ds",
         "meaning": "How fast the class vanishes as pixels are replaced, the most salient first.",
     },
 }  # fmt: skip
@@ -119,7 +123,8 @@ def decisions(content: dict[str, Any]) -> list[Column]:
         "kept": ("kept", True, "with only what the mask keeps: m · x + (1 − m) · mean colour"),
         "removed": ("removed", False, "without what the mask keeps: (1 − m) · x + m · mean colour"),
     }
-    names = {"mAP": "mean average precision", "F1": "F1 score", "accuracy": "accuracy", "probability": "probability of the labels"}  # fmt: skip
+    names = {"mAP": "mean average precision", "F1": "F1 score", "accuracy": "accuracy"}
+    names["probability"] = "probability of the labels"
     for where, (word, up, how) in texts.items():
         for score, name in names.items():
             if any((e.get(where) or {}).get(score) is not None for e in entries):
@@ -132,7 +137,7 @@ def costs(content: dict[str, Any]) -> list[Column]:
     """What a map costs: milliseconds, forward passes and memory, an image."""
     every = [
         Column(("cost", "ms"), "ms", False, "ms", {"meaning": "Milliseconds an image."}, False),
-        Column(("cost", "passes"), "passes", False, "count", {"meaning": "Forward passes of the classifier an image."}, False),
+        Column(("cost", "passes"), "passes", False, "count", {"meaning": "Forward passes an image."}, False),
         Column(("cost", "memory"), "memory", False, "bytes", {"meaning": "Peak memory an image."}, False),
     ]  # fmt: skip
     return [c for c in every if any(c.of(entry) is not None for entry in content["results"].values())]

@@ -11,7 +11,8 @@ class HeatMap(NamedTuple):
 
     Attributes:
         name: Of the method, or nothing.
-        classes: Of rows and columns.
+        classes: Of the rows.
+        columns: Classes of the masks; the image without a mask may come first.
         cells: A row a class: text, share of the strongest colour in [0, 1], and the number in full.
         dense: Whether there is no room for numbers.
         note: What is in it.
@@ -19,6 +20,7 @@ class HeatMap(NamedTuple):
 
     name: str
     classes: list[str]
+    columns: list[str]
     cells: list[list[tuple[str, float, str]]]
     dense: bool
     note: str
@@ -28,7 +30,7 @@ def heat_maps(matrix: dict[str, Any] | None) -> list[HeatMap]:
     """The matrices of results.json: one of {"classes", "values"}, or such a one for each method.
 
     Args:
-        matrix: Or None.
+        matrix: Or None. Values are (C, C), or (C, 1 + C) with the image without a mask first, in [0, 1].
 
     Returns:
         Ready to be shown; None where nothing is known is a dash.
@@ -55,7 +57,8 @@ def _heat_map(name: str, matrix: dict[str, Any]) -> HeatMap:
     values = [[None if v is None or v != v else float(v) for v in row] for row in matrix["values"]]
     cells = [[_cell(v) for v in row] for row in values]
     names = [str(c) for c in matrix["classes"]]
-    return HeatMap(name, names, cells, len(names) > MANY, str(matrix.get("note", "")))
+    columns = ["no mask", *names] if cells and len(cells[0]) == len(names) + 1 else names
+    return HeatMap(name, names, columns, cells, len(names) > MANY, str(matrix.get("note", "")))
 
 
 def _cell(value: float | None) -> tuple[str, float, str]:

@@ -70,7 +70,7 @@ def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Pat
 
 
 def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """results.json, and the rows of its methods; a torn last row is left out.
+    """results.json, and the rows of its methods: of what was tried again the last, and no torn one.
 
     Args:
         folder: Of the evaluation.
@@ -89,7 +89,8 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     text = stored.read_text() if stored.is_file() else ""
     rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
     asked = {*content["results"], *(content.get("failed") or {})}
-    return content, [row for row in rows if row["method"] in asked]
+    last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
+    return content, list(last.values())
 
 
 def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, shown: Iterable[Shown] = ()) -> str:
@@ -108,20 +109,31 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     content = with_costs(content)
-    methods = [name for name in content["results"] if name != ORIGINAL]
     original = content["results"].get(ORIGINAL, {})
     return environment.get_template("page.html").render(
         about=about, grids=grids(content), marks=MARKS, published=content.get("published"), run=run_facts(content),
         columns=[*quality(content), *decisions(content), *costs(content)], pictures=[_picture(one) for one in shown],
         curves=curves(content, rows), measures=measures(content, rows), matrices=heat_maps(content.get("matrix")),
         failed=failures(content, rows), odd=odd_maps(content, rows), truth=TRUTH,
-        counts={"methods": len([m for m in methods if m != TRUTH]), "measures": len(quality(content)),
-                "images": original.get("images") or max((e.get("images", 0) for e in content["results"].values()), default=0)},
+        counts=counts(content),
         original={k: v for k, v in (original.get("kept") or {}).items() if v is not None},
         intervals=any(e.get("interval") for e in content["results"].values()), pairs=bool(content.get("pairs")),
         config=config_text(content), style=Markup((HERE / "style.css").read_text()),
         script=Markup((HERE / "script.js").read_text()),
     )  # fmt: skip
+
+
+def counts(content: dict[str, Any]) -> dict[str, int]:
+    """How many methods, measures and images.
+
+    Example:
+        >>> counts({"results": {"a": {"images": 3, "iou": 0.5}}})
+        {'methods': 1, 'measures': 1, 'images': 3}
+    """
+    results = content["results"]
+    methods = [name for name in results if name not in (ORIGINAL, TRUTH)]
+    images = max((entry.get("images") or 0 for entry in results.values()), default=0)
+    return {"methods": len(methods), "measures": len(quality(content)), "images": images}
 
 
 def _picture(one: Shown) -> Picture:
@@ -171,7 +183,7 @@ def config_text(content: dict[str, Any]) -> str:
 def failures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Method → image → error."""
     found = {m: dict(some) for m, some in (content.get("failed") or {}).items() if some}
-    for row in rows:
+    for row in () if content.get("failed") is not None else rows:
         if "error" in row:
             found.setdefault(row["method"], {})[row["id"]] = str(row["error"])
     return found
