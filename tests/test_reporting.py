@@ -1,4 +1,5 @@
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -94,7 +95,10 @@ def test_wandb_has_the_same_offline(finished, monkeypatch):
     folder, network, batch, kept = finished
     monkeypatch.setenv("WANDB_MODE", "offline")
     report(a_run(wandb=True), network, METHODS, batch, kept, folder)
-    logged = wandb_file.history(folder)
+    logged = {}
+    for _ in range(300):  # wandb's own process may still be writing
+        logged = logged or wandb_file.history(folder)
+        time.sleep(0 if logged else 0.1)
     assert {"methods", "report", "gallery"} <= {key.split("/")[0] for key in logged}
     (table,) = folder.rglob("methods_*.table.json")
     content = json.loads(table.read_text())
