@@ -29,7 +29,7 @@ def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Sh
     content = with_costs(content)
     methods = {name: entry for name, entry in content["results"].items() if name != ORIGINAL}
     columns = [*quality(content), *decisions(content), *costs(content)]
-    header = ["method"]
+    header: list[str | int] = ["method"]
     for column in columns:
         header += [
             column.key,
