@@ -110,7 +110,7 @@ def quality(content: dict[str, Any]) -> list[Column]:
     for key, up in (there | {k: up for k, up in asked.items() if k not in COLUMNS}).items():
         about = KNOWN.get(key, {}) | {k: v for k, v in said.get(key, {}).items() if v not in (None, "")}
         kind = "percent" if about.get("percent") else "score"
-        words = {k: str(about[k]) for k in ("meaning", "formula", "range", "paper") if k in about}
+        words: dict[str, str] = {k: str(about[k]) for k in ("meaning", "formula", "range", "paper") if k in about}
         found.append(Column((key,), str(about.get("label", key)), up, kind, words))
     return found
 
