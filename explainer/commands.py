@@ -16,7 +16,7 @@ from explainer.varying import vary
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
-    """Evaluate a checkpoint on a split: table, results.json, per_image.csv, gallery.png; or run a grid, or variations.
+    """Evaluate a checkpoint on a split: table, results.json, pictures, report.html; or run a grid, or variations.
 
     Args:
         args: Command-line arguments; None takes the process's. `--ckpt_path` is checkpoints/<name>.ckpt by default.

@@ -31,6 +31,7 @@ from explainer.evaluation.table import markdown, rich_table
 from explainer.infill import Infill
 from explainer.metrics import Flipping
 from explainer.networks import Explanandum
+from explainer.reporting import report
 from explainer.subject import prepared
 
 
@@ -78,6 +79,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     )  # fmt: skip
     able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
     write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
+    report(cli, explanandum, methods, to_device(collate([dataset[i] for i in chosen]), device), kept, out)
     write_curves(settings, list(methods), rows, out)
     show(content, settings, out, f"{cli.name} on {settings.split}")
     name_failures(content["failed"], dataset.unreadable)

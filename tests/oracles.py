@@ -379,3 +379,8 @@ def masking_matrix(images, masks, labels, logits, fill, rows):  # Stalder 2022, 
                     total[r, 1 + c] += softmax(logits(seen))[rows[r]] / 9
     with np.errstate(invalid="ignore"):
         return total / counts[:, None], counts
+
+
+def mean_curve(rows, method, column):
+    found = np.array([row["curves"][column] for row in rows if row["method"] == method and "curves" in row], float)
+    return found.sum(0) / len(found)

@@ -24,7 +24,8 @@ def columns_of(chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         chosen: Column → metric or probe of a config.
 
     Returns:
-        Column → "higher_is_better", "percent" (shown times 100), "label" and "paper".
+        Column → "higher_is_better", "percent" (shown times 100), "label" and "paper"; of chosen ones also "formula" and
+        "range".
 
     Example:
         >>> columns_of({})["iou"]["percent"]
@@ -33,6 +34,7 @@ def columns_of(chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found = dict(FIXED)
     for name, metric in chosen.items():
         paper, percent = getattr(metric, "paper", ""), getattr(metric, "percent", False)
+        more = {key: getattr(metric, key, "") for key in ("formula", "range")}
         up = metric.higher_is_better
-        found[name] = {"higher_is_better": up, "percent": percent, "label": name, "paper": paper}
+        found[name] = {"higher_is_better": up, "percent": percent, "label": name, "paper": paper} | more
     return found

@@ -54,6 +54,8 @@ class Evaluation:
         intervals: Show 95 % intervals in the tables.
         probes: Column → question to a method that takes further maps of the same images, such as whether its map
             depends on its seed, or on what the classifier has learned.
+        report: Write report.html, a page that needs no network, and table.tex.
+        wandb: Log results, report and gallery to Weights & Biases; offline for who is not logged in.
 
     Raises:
         InputError: A number is out of its range, or a metric or a probe has the name of another column.
@@ -67,8 +69,9 @@ class Evaluation:
         alpha: float | None = None, held_out: int = 50, held_out_split: Literal["train", "val", "test"] = "val",
         one_label: bool = False, scaled: bool = True, counterfactuals: int = 0,
         infills: dict[str, Infill] | None = None, cache: str | None = None, processes: int = 1,
-        intervals: bool = True, probes: dict[str, Probe] | None = None,
+        intervals: bool = True, probes: dict[str, Probe] | None = None, report: bool = True, wandb: bool = False,
     ) -> None:  # fmt: skip
+        self.report, self.wandb = report, wandb
         if processes < 1:
             raise InputError(f"evaluation.processes must be positive, got {processes}")
         for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):
