@@ -57,6 +57,9 @@ class RankCorrelation(MeanOverImages):
     """Mean of `rank_correlation` over images."""
 
     higher_is_better = True
+    paper = "C. Spearman, The Proof and Measurement of Association between Two Things, 1904"
+    formula = "Pearson's correlation of the two maps' ranks, equal pixels sharing the mean of theirs"
+    range = "−1 to 1; no value where a map is constant"
 
     def update(self, one: Tensor, other: Tensor) -> None:
         """Two maps of each image, (B, 1, H, W)."""

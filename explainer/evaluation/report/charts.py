@@ -86,14 +86,14 @@ def curves(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Curv
         rows: Of rows.jsonl.
 
     Returns:
-        Nothing where no row has a curve.
+        Nothing where no row has a curve of two points or more.
     """
     names = dict.fromkeys(key for row in rows for key in row.get("curves") or {})
     methods = [m for m in content["results"] if m != ORIGINAL]
     known = {column.key: column for column in quality(content)}
     found = []
     for number, name in enumerate(names):
-        means = mean_curves(rows, methods, name)
+        means = {m: curve for m, curve in mean_curves(rows, methods, name).items() if len(curve) > 1}
         if means:
             column = known.get(name, Column((name,), name, None))
             found.append(Curves(column, _panels(means, column, content, f"curves-{number}")))
