@@ -10,10 +10,12 @@ from rich.console import Console
 from explainer.attribution import GradCAM
 from explainer.cli import RESULTS, ExplainerCLI
 from explainer.evaluation.fingerprint import settings_of
+from explainer.evaluation.places import check_infills
 from explainer.evaluation.settings import Variations
 from explainer.evaluation.store import Store
 from explainer.evaluation.variation_results import not_varied, variation_tables, write_variations
 from explainer.evaluation.variations import vary_images
+from explainer.infill import Infill
 from explainer.subject import prepared
 
 
@@ -36,6 +38,9 @@ def vary(cli: ExplainerCLI) -> dict[str, Any]:
         "saliency": settings_of({"": method})[""], "threshold": [settings.threshold, settings.threshold_of],
         "same": settings.same, "methods": settings_of(settings.sources),
     }  # fmt: skip
+    infills = {name: getattr(source, "infill", None) for name, source in settings.sources.items()}
+    known = {name: infill for name, infill in infills.items() if isinstance(infill, Infill)}
+    check_infills(known, here.dataset[here.places[0]], here.explanandum)
     out = Path(cli.evaluation.out or RESULTS / cli.name)
     store = Store(out, facts)
     vary_images(here.explanandum, method, settings, here.dataset, here.places, store, out, here.device)

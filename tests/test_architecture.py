@@ -44,7 +44,7 @@ ALLOWED = {
     "infilling": {"cli", "data", "evaluation", "networks", "subject"},
     "scoring": {"attribution", "cli", "data", "evaluation", "infill", "metrics", "networks", "reporting", "subject"},
     "reporting": {"attribution", "callbacks", "cli", "data", "evaluation", "networks"},
-    "varying": {"attribution", "cli", "evaluation", "subject"},
+    "varying": {"attribution", "cli", "evaluation", "infill", "subject"},
     "commands": {"cli", "infilling", "layer_retraining", "retraining", "scoring", "subject", "training", "varying"},
     "__main__": {"inference", "masking", "rendering"},
     "__init__": {"inference"},

@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 from small_checkpoints import save_explainer
 from small_generators import save_generator
+from small_infills import save_inpainter
 
 from explainer.commands import evaluate
 from explainer.data.shapes import CLASSES
@@ -151,6 +152,16 @@ def test_what_cannot_be_used_is_said_before_any_work(here, monkeypatch):
     for wrong in ({"alphas": [0.0]}, {"threshold": 2.0}, {"shown": 0}):
         with pytest.raises(InputError, match="must"):
             evaluate(["--config", config(**wrong)])
+
+
+def test_an_in_fill_of_another_image_size_is_refused_before_any_work(here, monkeypatch):
+    monkeypatch.setattr("explainer.varying.vary_images", lambda *arguments: pytest.fail("the work has begun"))
+    save_inpainter(here / "ca.ckpt", image_size=64, classes=CLASSES)
+    infill = {"class_path": "CAInfill", "init_args": {"checkpoint": "ca.ckpt"}}
+    sources = {"CA": {"class_path": "CompletedVariations", "init_args": {"infill": infill}}}
+    with pytest.raises(InputError, match=r"in-fill 'CA': .*trained on images of 64×64, these are 32×32"):
+        evaluate(["--config", config(sources=sources)])
+    assert not (here / "results").exists()
 
 
 def test_there_is_nothing_to_train(here):
