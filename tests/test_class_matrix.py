@@ -113,9 +113,9 @@ def test_which_methods_have_one():
 
 
 def test_bad_names_are_refused_with_those_there_are():
-    with pytest.raises(InputError, match="evaluation.matrix: there is no method 'RISE', only Grad-CAM, Half, Box"):
+    with pytest.raises(InputError, match=r"evaluation.matrix: there is no method 'RISE', only Grad-CAM, Half, Box"):
         class_matrix(["RISE"], None, CLASSES, METHODS)
-    with pytest.raises(InputError, match="evaluation.matrix_classes: there is no class 'bird', only cat, dog, cow"):
+    with pytest.raises(InputError, match=r"evaluation.matrix_classes: there is no class 'bird', only cat, dog, cow"):
         class_matrix(True, ["cat", "bird"], CLASSES, METHODS)
     with pytest.raises(InputError, match="names a class twice: cat, cat"):
         class_matrix(True, ["cat", "cat"], CLASSES, METHODS)

@@ -1,6 +1,7 @@
 """Every config in configs/: parsed, built and run on a tiny tree in its data set's true layout."""
 
 import inspect
+import itertools
 import re
 
 import pytest
@@ -217,7 +218,7 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
     content = evaluate(arguments)
     if name.endswith("_fido.yaml"):
         assert content["results"]["FIDO-CA, SSR"]["n"]["WSL"] >= 1
-        assert {m for m, e in content["results"].items() if e.get("level")} == {"Grad-CAM", "Gradient"}
+        assert {m for m, e in content["results"].items() if e.get("level")} == {"Grad-CAM", "Gradient", "Deconvnet"}
     else:
         assert content["results"]["CA"]["images"] >= 1
 
@@ -285,3 +286,17 @@ def test_every_metric_is_in_the_config_of_shapes():
     every = {c.__name__ for c in vars(probes).values() if inspect.isclass(c) and issubclass(c, probes.Probe)}
     assert asked == every - {"Probe", "Retrained"}  # that one takes a checkpoint of its own
     assert len(config["methods"]) >= 10
+
+
+def test_the_page_of_tables_names_configs_that_there_are_and_all_of_these():
+    page = (ROOT / "docs" / "tables.md").read_text()
+    commands = re.findall(r"python evaluate.py --config (\w+\.yaml)", page)
+    assert set(commands) <= set(NAMES)
+    named = set(commands)
+    for form in re.findall(r"`([\w{},]+_\w+\.yaml)`", page):
+        parts = [part.strip("{}").split(",") for part in re.findall(r"\{[^}]*\}|[^{}]+", form)]
+        found = {"".join(words) for words in itertools.product(*parts)}
+        assert found <= set(NAMES), form
+        named |= found
+    assert set(TABLES) <= named
+    assert {n for n in NAMES if "published:" in (CONFIGS / n).read_text()} <= named

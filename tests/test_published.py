@@ -5,7 +5,7 @@ import math
 
 import pytest
 import yaml
-from small_evaluation import pictures, run
+from small_evaluation import METHODS, pictures, run
 
 from explainer.cli import CONFIGS, ExplainerCLI
 from explainer.errors import InputError
@@ -19,6 +19,7 @@ from explainer.evaluation.settings import Evaluation, LayerRetraining, Retrainin
 from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
 from explainer.metrics import BoxIoU
+from explainer.scoring import method_facts
 
 PAPER = Published("A. Author, 2020, Table 1", {"Box": {"acc": 61.25, "sal": -0.85}, "Theirs": {"iou": 30}}, "VOC")
 
@@ -88,14 +89,20 @@ def test_an_unknown_column_is_named_with_those_there_are():
     wrong = Published("x", {"RISE": {"accuracy": 50.0}})
     with pytest.raises(InputError, match=r"evaluation.published: 'RISE' has the column 'accuracy', .* acc, .* area"):
         Evaluation(published=wrong)
-    with pytest.raises(InputError, match="retraining.published: .* KAR, ROAR, SUM, KAR 10 %"):
+    with pytest.raises(InputError, match=r"retraining.published: .* KAR, ROAR, SUM, KAR 10 %"):
         Retraining(published=wrong)
-    with pytest.raises(InputError, match="layer_retraining.published: .* D, I, KAR L1"):
+    with pytest.raises(InputError, match=r"layer_retraining.published: .* D, I, KAR L1"):
         LayerRetraining(published=wrong)
     with pytest.raises(InputError, match="'KAR L3'"):
         LayerRetraining(published=Published("x", {"mean": {"KAR L3": 1.0}}), scales=[1, 2])
     check_columns(None, [], "k")
     Evaluation(published=Published("x", {"RISE": {"Box": 50.0, "area": 0.1}}), metrics={"Box": BoxIoU()})
+
+
+def test_they_are_no_part_of_the_fingerprint():
+    """Results stay valid when a number beside them is corrected."""
+    settings = Evaluation(published=PAPER)
+    assert method_facts(settings, METHODS) == method_facts(Evaluation(), METHODS)
 
 
 def test_columns_that_a_table_lacks_leave_their_rows_out():
