@@ -52,12 +52,13 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     )  # fmt: skip
     names = {cell.name for cell in cells}
     rows = [row for row in read_cells(path, facts).values() if row["cell"] in names]
-    content: dict[str, Any] = {"facts": facts, "failed": failed, "results": {}}
+    published = None if settings.published is None else settings.published.content()
+    content: dict[str, Any] = {"facts": facts, "failed": failed, "results": {}, "published": published}
     text = []
     for removed in settings.roar_removes:
         results = summarise_layers(rows, scales, removed)
         content["results"][removed] = results
-        tables, markdown = layer_tables(results, scales, f"{cli.name}, ROAR removes the {removed} salient")
+        tables, markdown = layer_tables(results, scales, f"{cli.name}, ROAR removes the {removed} salient", published)
         text.append(f"ROAR removes the {removed} salient locations.\n\n{markdown}")
         for table in tables:
             Console(width=None if sys.stdout.isatty() else 150).print(table)

@@ -164,10 +164,11 @@ def report(
         about = [Ranks(out / "ranks" / slug(name), split).facts() for split in ("train", "val", "test")]
         seconds[name] = sum(a["seconds"] for a in about) / sum(a["count"] for a in about)
     results = summarise_cells([row for row in rows if row["cell"] in names], seconds)
-    content = {"facts": facts, "results": results, "failed": failed}
+    published = None if settings.published is None else settings.published.content()
+    content = {"facts": facts, "results": results, "failed": failed, "published": published}
     (out / "results.json").write_text(json.dumps(content, indent=2) + "\n")
     console = Console(width=None if sys.stdout.isatty() else 150)
-    tables, text = retraining_tables(results, settings.modes, settings.fractions, cli.name)
+    tables, text = retraining_tables(results, settings.modes, settings.fractions, cli.name, published)
     for table in tables:
         console.print(table)
     (out / "table.md").write_text(text)

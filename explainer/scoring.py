@@ -20,6 +20,7 @@ from explainer.evaluation.gallery import found, method_gallery
 from explainer.evaluation.held_out import held_out_places, search_alphas
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
+from explainer.evaluation.matrix import ClassMatrix, class_matrix
 from explainer.evaluation.places import candidates, check_infills
 from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
 from explainer.evaluation.run_facts import Clock, run_facts
@@ -51,7 +52,8 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     settings: Evaluation = cli.evaluation
     data: ImageDataModule = cli.datamodule
     explanandum, methods, dataset, places, device, facts = prepared(cli)
-    facts |= method_facts(settings, methods)
+    matrix = class_matrix(settings.matrix, settings.matrix_classes, data.classes, methods, settings.scaled)
+    facts |= method_facts(settings, methods, matrix)
     check_infills(all_infills(settings, methods), dataset[places[0]], explanandum)
     check_processes(settings.processes, device)
     out = Path(settings.out or RESULTS / cli.name)
@@ -67,7 +69,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
         settings.processes, explanandum, methods, dataset,
         unfinished(dataset, places, data.batch_size, list(methods), store), data.num_workers, store, device=device,
         void=settings.void, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
-        scaled=settings.scaled, probes=settings.probes,
+        scaled=settings.scaled, probes=settings.probes, matrix=matrix,
     )  # fmt: skip
     ids = [dataset.ids[i] for i in places]
     rows = in_order(store.rows, [ORIGINAL, TRUTH, *methods], ids)
@@ -75,7 +77,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     failed = {name: images for name, images in failures.items() if images}
     content = write_results(
         rows, facts, out, alphas, columns=columns_of(settings.metrics | settings.probes), failed=failed,
-        run=run_facts(clock, cli.config.as_dict(), device, settings.processes),
+        run=run_facts(clock, cli.config.as_dict(), device, settings.processes), published=settings.published,
     )  # fmt: skip
     able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
     write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
@@ -159,12 +161,15 @@ def name_failures(failed: dict[str, dict[str, str]], unreadable: list[str]) -> N
         print(f"skipped the unreadable image {name}")
 
 
-def method_facts(settings: Evaluation, methods: dict[str, Attribution]) -> dict[str, Any]:
+def method_facts(
+    settings: Evaluation, methods: dict[str, Attribution], matrix: ClassMatrix | None = None
+) -> dict[str, Any]:
     """What the rows depend on, besides the classifier and the images.
 
     Args:
         settings: Of the evaluation.
         methods: Name → method.
+        matrix: What it finds is in the rows.
 
     Returns:
         Plain values; settings that are not used are left out, so that earlier results stay valid.
@@ -172,6 +177,9 @@ def method_facts(settings: Evaluation, methods: dict[str, Attribution]) -> dict[
     facts: dict[str, Any] = {"void": settings.void, "methods": settings_of(methods)}
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
     facts |= {} if settings.scaled else {"scaled": False}
+    if matrix is not None:
+        asked = settings.matrix if settings.matrix is True else sorted(matrix.methods)
+        facts["matrix"] = {"classes": matrix.classes, "methods": asked}
     if settings.probes:
         facts["probes"] = {
             name: {"class": type(one).__name__, "higher_is_better": one.higher_is_better} | one.settings
@@ -250,7 +258,7 @@ def write_curves(settings: Evaluation, methods: list[str], rows: list[dict[str, 
 def show(content: dict[str, Any], settings: Evaluation, out: Path, title: str) -> None:
     """Write table.md, and print the table."""
     columns = {name: about for name, about in content["columns"].items() if name not in FIXED}
-    table = content["results"], columns, content["pairs"], settings.intervals
+    table = content["results"], columns, content["pairs"], settings.intervals, content["published"]
     (out / "table.md").write_text(markdown(*table))
     width = None if sys.stdout.isatty() else 140 + (18 if settings.intervals else 14) * (len(columns) + 4)
     Console(width=width).print(rich_table(table[0], title, *table[1:]))

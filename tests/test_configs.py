@@ -1,6 +1,8 @@
 """Every config in configs/: parsed, built and run on a tiny tree in its data set's true layout."""
 
 import inspect
+import itertools
+import re
 
 import pytest
 import trees
@@ -10,17 +12,25 @@ from small_generators import save_generator
 from small_infills import save_inpainter
 from tiny_runs import ROOT
 
-from explainer import attribution
+from explainer import attribution, metrics
 from explainer.attribution import Attribution
 from explainer.cli import CONFIGS, ExplainerCLI
 from explainer.commands import evaluate
-from explainer.data import imagenet, shapes
+from explainer.data import imagenet, shapes, voc
+from explainer.evaluation import probes
 from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree}
 VARIATIONS = [n for n in NAMES if n.endswith("_variations.yaml")]
+TABLES = [n for n in NAMES if n.endswith(("_table1.yaml", "_table2.yaml", "_empirical.yaml", "_convergence.yaml"))]
+TABLES.append("shapes_methods.yaml")
+"""Evaluations alone, of what other configs train."""
+TWINS = ("voc_resnet50_table2", "coco_vgg16_table2", "coco_resnet50_table2", "imagenet_vgg16_empirical",
+         "imagenet_inception_v3_empirical", "coco_vgg16_empirical", "imagenet_lite0_fido_table2")  # fmt: skip
+"""Those of which another one has the same methods: two of them are enough."""
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
+CLASSIFIERS.remove("shapes_methods.yaml")
 GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
 FILLED = [n for n in NAMES if n.endswith(("_fido.yaml", "_infills.yaml"))]
 """Evaluations with learned in-fills."""
@@ -53,7 +63,7 @@ def test_classifiers_run(name, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS + GENERATIVE + VARIATIONS + FILLED])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in CLASSIFIERS + GENERATIVE + VARIATIONS + FILLED + TABLES])
 def test_explainers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
@@ -208,6 +218,85 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
     content = evaluate(arguments)
     if name.endswith("_fido.yaml"):
         assert content["results"]["FIDO-CA, SSR"]["n"]["WSL"] >= 1
-        assert {m for m, e in content["results"].items() if e.get("level")} == {"Grad-CAM", "Gradient"}
+        assert {m for m, e in content["results"].items() if e.get("level")} == {"Grad-CAM", "Gradient", "Deconvnet"}
     else:
         assert content["results"]["CA"]["images"] >= 1
+
+
+QUICK = {
+    "BBMP": {"steps": 1, "grid": 4}, "FIDO": {"steps": 1, "grid": 4, "samples": 2}, "RISE": {"masks": 4, "grid": 4},
+    "ExtremalPerturbation": {"steps": 1, "areas": [0.3]}, "IGOS": {"iterations": 1, "integrated": 1, "grid": 4},
+    "LIME": {"samples": 8, "segments": 4}, "EmpiricalMask": {"iterations": 5, "grid": 4, "chains": 1},
+    "SmoothGrad": {"samples": 2}, "IntegratedGradients": {"steps": 2},
+}  # fmt: skip
+
+
+def quick(name, folder):
+    """A config with every method that it names, each with fewer steps, and the checkpoints that it needs, untrained."""
+    config = yaml.safe_load((CONFIGS / name).read_text())
+    small = [a for a in tree(name, folder) if a.startswith("--data")]
+    classes = {"shapes": shapes.CLASSES, "voc": voc.CLASSES, "imagenet": imagenet.CLASSES}.get(name.split("_")[0])
+    classes = classes or [f"thing{n}" for n in range(80)]
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    for path in set(re.findall(r"checkpoints/\w+\.ckpt", (CONFIGS / name).read_text())):
+        kind = save_inpainter if "inpainting" in path else save_classifier if "classifier" in path else save_explainer
+        kind(folder / path, classes=classes)
+    if name.removesuffix(".yaml") in TWINS:
+        config["evaluation"]["methods"] = dict([*config["evaluation"]["methods"].items()][:2])
+    for method in config["evaluation"]["methods"].values():
+        method["init_args"] = method.get("init_args", {}) | QUICK.get(method["class_path"], {})
+    return config, [*small, f"--evaluation.methods={yaml.safe_dump(config['evaluation']['methods'])}"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_papers_tables_run(name, tmp_path, monkeypatch):
+    """With every metric and probe that the config names."""
+    monkeypatch.chdir(tmp_path)
+    whole = yaml.safe_load((CONFIGS / name).read_text())["evaluation"]["methods"]
+    config, arguments = quick(name, tmp_path)
+    network = config["model"]["init_args"]["explanandum"]["network"]
+    if not network.startswith("checkpoints"):
+        arguments += [*SMALL, "--model.init_args.explanandum.num_classes=1000"]
+        arguments += ["--model.init_args.explanandum.weights=null"]
+    if name.startswith("coco_lite0"):
+        arguments.append("--evaluation.matrix_classes=[thing3, thing16]")
+    if name.startswith("coco") and name.endswith("_empirical.yaml"):
+        arguments.append("--evaluation.one_label=false")
+    arguments += ["--evaluation.limit=1", "--evaluation.gallery=0", "--evaluation.held_out=1"]
+    content = evaluate(["--config", name, *arguments, "--evaluation.held_out_split=test", "--evaluation.report=false"])
+    methods = config["evaluation"]["methods"]
+    assert set(methods) <= set(content["results"])
+    assert content["failed"] == {}
+    said = config["evaluation"].get("published")
+    assert (content["published"] is None) == (not said or "rows" not in said)
+    named = {*whole, "Ground truth", "Bounding box", "RTIS", *(["EP", "iGOS++"] if "coco_lite0" in name else [])}
+    assert said is None or set(said.get("rows", {})) <= named
+    text = (tmp_path / "results" / name.replace(".yaml", "") / "table.md").read_text()
+    assert ("(paper)" in text) == (content["published"] is not None)
+    if config["evaluation"].get("matrix"):
+        ours = {n for n in content["matrix"] if "(paper)" not in n}
+        assert ours == set(methods if config["evaluation"]["matrix"] is True else config["evaluation"]["matrix"])
+
+
+def test_every_metric_is_in_the_config_of_shapes():
+    config = yaml.safe_load((CONFIGS / "shapes_methods.yaml").read_text())["evaluation"]
+    every = {c.__name__ for c in vars(metrics).values() if inspect.isclass(c) and issubclass(c, metrics.ImageMetric)}
+    assert {metric["class_path"] for metric in config["metrics"].values()} == every - {"ImageMetric"}
+    asked = {probe["class_path"] for probe in config["probes"].values()}
+    every = {c.__name__ for c in vars(probes).values() if inspect.isclass(c) and issubclass(c, probes.Probe)}
+    assert asked == every - {"Probe", "Retrained"}  # that one takes a checkpoint of its own
+    assert len(config["methods"]) >= 10
+
+
+def test_the_page_of_tables_names_configs_that_there_are_and_all_of_these():
+    page = (ROOT / "docs" / "tables.md").read_text()
+    commands = re.findall(r"python evaluate.py --config (\w+\.yaml)", page)
+    assert set(commands) <= set(NAMES)
+    named = set(commands)
+    for form in re.findall(r"`([\w{},]+_\w+\.yaml)`", page):
+        parts = [part.strip("{}").split(",") for part in re.findall(r"\{[^}]*\}|[^{}]+", form)]
+        found = {"".join(words) for words in itertools.product(*parts)}
+        assert found <= set(NAMES), form
+        named |= found
+    assert set(TABLES) <= named
+    assert {n for n in NAMES if re.search(r"^  published:", (CONFIGS / n).read_text(), re.MULTILINE)} <= named

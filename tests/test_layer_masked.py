@@ -130,7 +130,8 @@ def test_a_grid_inside_the_network(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     trees.fashion_tree(tmp_path / "fashion")
     config(tmp_path, "small_classifier")
-    settings = {"statistics": ["smoe_scale"], "scales": [1, 4], "roar_removes": ["most", "least"]}
+    settings = {"statistics": ["smoe_scale"], "scales": [1, 4], "roar_removes": ["most", "least"],
+                "published": {"source": "P", "rows": {"smoe_scale": {"D": 1.7, "KAR L4": 46.4}}}}  # fmt: skip
     name = config(tmp_path, "small_layers", explanandum_config="small_classifier.yaml", layer_retraining=settings)
     content = evaluate(["--config", name])
     assert set(content["results"]) == {"most", "least"}

@@ -183,6 +183,11 @@ def test_a_grid_works_on_several_labels_too(here):
     config(here, "small_classifier", data=shapes)
     content = evaluate(["--config", config(
         here, "shapes_roar", explanandum_config="small_classifier.yaml", data=shapes,
-        retraining={"methods": {"Gradient": {"class_path": "Gradient"}}, "fractions": [0.3], "seeds": [0]},
+        retraining={"methods": {"Gradient": {"class_path": "Gradient"}}, "fractions": [0.3], "seeds": [0],
+                    "published": {"source": "P", "rows": {"Gradient": {"KAR": 3.5, "ROAR 30 %": 60.28}}}},
     )])  # fmt: skip
     assert 0 <= content["results"]["Gradient"]["KAR"] <= 1
+    assert content["published"]["rows"]["Gradient"] == {"KAR": 3.5, "ROAR 30 %": 60.28}
+    text = (here / "results" / "shapes_roar" / "table.md").read_text()
+    assert "| Gradient (paper) | 3.5 | – | – | – |" in text
+    assert "| Gradient (paper) | – | 60.28 |" in text

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from explainer.evaluation.published import published_rows, reference
 from explainer.evaluation.table import two_forms
 
 Both = tuple[Sequence[float], Sequence[float]]
@@ -99,13 +100,16 @@ def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], remo
     return results
 
 
-def layer_tables(results: dict[str, Any], scales: Sequence[int], title: str) -> tuple[list[Table], str]:
+def layer_tables(
+    results: dict[str, Any], scales: Sequence[int], title: str, published: dict[str, Any] | None = None
+) -> tuple[list[Table], str]:
     """The paper's Table 1 (D and I, best first) and Table 4 (every score), for the terminal and in Markdown.
 
     Args:
         results: Of `summarise_layers`.
         scales: The columns.
         title: Of the tables.
+        published: Of results.json; its rows come last, and are marked.
 
     Returns:
         The tables, and the Markdown.
@@ -113,9 +117,12 @@ def layer_tables(results: dict[str, Any], scales: Sequence[int], title: str) -> 
     order = sorted(results, key=lambda s: -(results[s]["D"] if results[s]["D"] is not None else -1e9))
     first = [["statistic", "D ↑", "I ↑"]]
     first += [[s, *("–" if results[s][k] is None else f"{results[s][k]:.3f}" for k in ("D", "I"))] for s in order]
+    first += published_rows(published, ("D", "I"))
     second = [["statistic", *(f"KAR L{s}" for s in scales), *(f"ROAR L{s}" for s in scales)]]
     for s in order:
         values = [*results[s]["keep"], *results[s]["remove"]]
         second.append([s, *("failed" if v is None else f"{100 * v:.1f}" for v in values)])
+    second += published_rows(published, second[0][1:])
     both = [two_forms(f"{title}: {n}", c[0], c[1:]) for n, c in (("D and I", first), ("scores in %", second))]
-    return [table for table, _ in both], "\n\n".join(text for _, text in both) + "\n"
+    said = [f"{reference(published)}."] if reference(published) else []
+    return [table for table, _ in both], "\n\n".join([*(text for _, text in both), *said]) + "\n"

@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from explainer.evaluation.published import published_rows, reference
 from explainer.evaluation.table import two_forms
 
 NAMES = {"keep": "KAR", "remove": "ROAR"}
@@ -54,8 +55,9 @@ def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -
 
 
 def retraining_tables(
-    results: dict[str, Any], modes: Sequence[str], fractions: Sequence[float], title: str
-) -> tuple[list[Table], str]:
+    results: dict[str, Any], modes: Sequence[str], fractions: Sequence[float], title: str,
+    published: dict[str, Any] | None = None,
+) -> tuple[list[Table], str]:  # fmt: skip
     """The paper's Table 5 (every score) and Table 2 (the sums, best first), for the terminal and in Markdown.
 
     Args:
@@ -63,6 +65,7 @@ def retraining_tables(
         modes: "keep" and "remove".
         fractions: The columns.
         title: Of the tables.
+        published: Of results.json; its rows come last, and are marked.
 
     Returns:
         The tables, and the Markdown.
@@ -73,6 +76,7 @@ def retraining_tables(
         cells = [entry["scores"].get(m, {}).get(f"{f:g}") for m in modes for f in fractions]
         shown = ["failed" if c is None else f"{100 * c['mean']:.1f} ± {100 * c['deviation']:.1f}" for c in cells]
         detail.append([method, *shown])
+    detail += published_rows(published, detail_header[1:])
     sums_header = ["method", "KAR ↑", "ROAR ↑", "SUM ↑", "ms an image"]
     order = sorted(results, key=lambda m: -(results[m]["SUM"] if results[m]["SUM"] is not None else -1e9))
     sums = []
@@ -80,11 +84,13 @@ def retraining_tables(
         entry = results[method]
         shown = ["–" if entry[k] is None else f"{entry[k]:.3f}" for k in ("KAR", "ROAR", "SUM")]
         sums.append([method, *shown, f"{1000 * entry['seconds']:.2f}"])
+    sums += [[*row, "–"] for row in published_rows(published, ("KAR", "ROAR", "SUM"))]
     both = [
         two_forms(f"{title}: sums", sums_header, sums),
         two_forms(f"{title}: scores in %", detail_header, detail),
     ]
-    return [table for table, _ in both], "\n\n".join(text for _, text in both) + "\n"
+    said = [f"{reference(published)}."] if reference(published) else []
+    return [table for table, _ in both], "\n\n".join([*(text for _, text in both), *said]) + "\n"
 
 
 def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[float]) -> Figure:

@@ -19,6 +19,7 @@ from explainer.evaluation.batches import annotated, part, to_device
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.making import Maker
+from explainer.evaluation.matrix import ClassMatrix
 from explainer.evaluation.probes import Probe
 from explainer.evaluation.probing import merged, probe
 from explainer.evaluation.scores import curves, fixed_scores, plain, predictions
@@ -34,7 +35,7 @@ def evaluate(
     explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
     total: int, void: Void = "ignore", device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
     judge: Judge | None = None, scaled: bool = True, probes: dict[str, Probe] | None = None,
-    quiet: bool = False,
+    quiet: bool = False, matrix: ClassMatrix | None = None,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -52,6 +53,7 @@ def evaluate(
         scaled: As in `make_mask`.
         probes: Column → question to a method that takes further maps.
         quiet: Show no progress bar.
+        matrix: What the masks of single classes do.
 
     Raises:
         InputError: A method refuses every image of its first batch.
@@ -70,7 +72,7 @@ def evaluate(
                 progress.update(task, description=name)
 
                 def rows(here: Batch, name: str = name) -> list[dict[str, Any]]:
-                    return score(explanandum, name, methods.get(name), here, maker, curve_steps, judge, probes)
+                    return score(explanandum, name, methods.get(name), here, maker, curve_steps, judge, probes, matrix)
 
                 append_or_note(store, name, to_device(some, device), rows)
             progress.advance(task, len(batch.id))
@@ -132,6 +134,7 @@ def attempt(
 def score(
     explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, maker: Maker,
     curve_steps: int = 0, judge: Judge | None = None, probes: dict[str, Probe] | None = None,
+    matrix: ClassMatrix | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The rows of one method for one batch.
 
@@ -144,6 +147,7 @@ def score(
         curve_steps: Of the insertion and deletion curves of images with one label; 0: none.
         judge: Further metrics.
         probes: As in `evaluate`.
+        matrix: Likewise.
 
     Returns:
         A row an image, in plain values; None where a score is not defined.
@@ -162,6 +166,9 @@ def score(
     judged = [{} for _ in batch.id] if judge is None else judge(explanandum, name, mask, batch)
     if probes:
         judged = merged(judged, probe(probes, explanandum, method, batch, mask, maker.scaled))
+    if matrix is not None:
+        found = matrix(explanandum, name, method, batch)
+        judged = [one | other for one, other in zip(judged, found, strict=True)]
     said_kept, said_removed = (predictions(explanandum, z, batch.labels) for z in (kept, removed))
     rows = []
     for n, image in enumerate(batch.id):

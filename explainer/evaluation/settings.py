@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 from explainer.attribution import Attribution
 from explainer.errors import InputError
+from explainer.evaluation.columns import columns_of
 from explainer.evaluation.probes import Probe
+from explainer.evaluation.published import Published, check_columns
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.metrics.localisation import ALPHAS
@@ -15,7 +17,7 @@ from explainer.variation.box import Threshold
 TAKEN = {
     "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
     "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou",
-    "mae", "sal", "insertion", "deletion",
+    "mae", "sal", "insertion", "deletion", "matrix",
 }  # fmt: skip
 """Keys of results, which no metric of a config may be called."""
 
@@ -56,9 +58,14 @@ class Evaluation:
             depends on its seed, or on what the classifier has learned.
         report: Write report.html, a page that needs no network, and table.tex.
         wandb: Log results, report and gallery to Weights & Biases; offline for who is not logged in.
+        published: A paper's own numbers, which tables and report show beside ours, marked; they change no result.
+        matrix: The class-specific masking matrix of the Explainer paper's Table 1: of all methods that explain a class,
+            or of those named. An image costs nine forward passes a class, and a map of each class.
+        matrix_classes: Names of the classes that it shows; None takes all.
 
     Raises:
-        InputError: A number is out of its range, or a metric or a probe has the name of another column.
+        InputError: A number is out of its range, a metric or a probe has the name of another column, or a published
+            number is of no column.
     """
 
     def __init__(
@@ -70,8 +77,10 @@ class Evaluation:
         one_label: bool = False, scaled: bool = True, counterfactuals: int = 0,
         infills: dict[str, Infill] | None = None, cache: str | None = None, processes: int = 1,
         intervals: bool = True, probes: dict[str, Probe] | None = None, report: bool = True, wandb: bool = False,
+        published: Published | None = None, matrix: bool | list[str] = False, matrix_classes: list[str] | None = None,
     ) -> None:  # fmt: skip
         self.report, self.wandb = report, wandb
+        self.published, self.matrix, self.matrix_classes = published, matrix, matrix_classes
         if processes < 1:
             raise InputError(f"evaluation.processes must be positive, got {processes}")
         for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):
@@ -83,6 +92,7 @@ class Evaluation:
         for kind, name in [*(("metrics", m) for m in self.metrics), *(("probes", p) for p in self.probes)]:
             if name in TAKEN or (kind == "probes" and name in self.metrics):
                 raise InputError(f"evaluation.{kind}: {name!r} is the name of another column; choose another one")
+        check_columns(published, [*columns_of(self.metrics | self.probes), "area"], "evaluation.published")
         self.curve_steps, self.as_it_is = curve_steps, as_it_is
         self.methods, self.split, self.limit, self.out = methods, split, limit, out
         self.void, self.gallery, self.device, self.offset = void, gallery, device, offset
@@ -159,15 +169,16 @@ class Retraining:
         keep_checkpoints: Keep the checkpoint of every cell.
         target: Whose maps are ranked: those of the "predicted" class, or of the "label", which gives the label away.
         infill: What stands in place of the pixels; None takes the training images' mean colour.
+        published: A paper's own numbers: KAR, ROAR, SUM, and scores in percent such as "KAR 10 %".
     """
 
     def __init__(
         self, methods: dict[str, Attribution] | None = None, modes: list[Literal["keep", "remove"]] | None = None,
         fractions: list[float] | None = None, seeds: list[int] | None = None, workers: int | None = None,
         keep_checkpoints: bool = False, target: Literal["predicted", "label"] = "predicted",
-        infill: Infill | None = None,
+        infill: Infill | None = None, published: Published | None = None,
     ) -> None:  # fmt: skip
-        self.infill = infill
+        self.infill, self.published = infill, published
         self.methods: dict[str, Attribution] = methods or {}
         self.modes = modes or ["keep", "remove"]
         self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
@@ -176,6 +187,8 @@ class Retraining:
         for fraction in self.fractions:
             if not 0 <= fraction <= 1:
                 raise InputError(f"retraining.fractions must lie in [0, 1], got {fraction}")
+        shown = [f"{name} {100 * f:g} %" for name in ("KAR", "ROAR") for f in self.fractions]
+        check_columns(published, ["KAR", "ROAR", "SUM", *shown], "retraining.published")
 
 
 class LayerRetraining:
@@ -189,13 +202,17 @@ class LayerRetraining:
         roar_removes: The "most" salient locations, the "least" (as the paper's text has it), or both in turn.
         seeds: Of each cell's training.
         workers: Cells at once; None takes one a GPU, or one.
+        published: A paper's own numbers: D, I, and scores in percent such as "KAR L1".
     """
 
     def __init__(
         self, statistics: list[str] | None = None, scales: list[int] | None = None, keep: float = 0.025,
         remove: float = 0.1, roar_removes: list[Literal["most", "least"]] | None = None,
-        seeds: list[int] | None = None, workers: int | None = None,
+        seeds: list[int] | None = None, workers: int | None = None, published: Published | None = None,
     ) -> None:  # fmt: skip
+        self.published = published
+        shown = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales or range(1, 10)]
+        check_columns(published, ["D", "I", *shown], "layer_retraining.published")
         self.statistics = [s for s in statistics or [] if s != "random"]
         self.scales, self.keep, self.remove, self.workers = scales, keep, remove, workers
         self.roar_removes = roar_removes or ["most"]

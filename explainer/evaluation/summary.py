@@ -13,6 +13,8 @@ from torch import Tensor
 from explainer.errors import InputError
 from explainer.evaluation.columns import FIXED
 from explainer.evaluation.intervals import against_best, classification_intervals, mean_intervals
+from explainer.evaluation.matrix import matrices, write_matrix
+from explainer.evaluation.published import Published
 from explainer.evaluation.runner import ORIGINAL, TRUTH
 from explainer.metrics import MeanAveragePrecision, MeanF1
 
@@ -160,18 +162,20 @@ def pairs(rows: list[Row], columns: Mapping[str, Mapping[str, Any]]) -> dict[str
 def write_results(
     rows: list[Row], facts: dict[str, Any], folder: Path, alphas: dict[str, dict[str, Any]] | None = None, *,
     columns: Mapping[str, Mapping[str, Any]] | None = None, failed: Mapping[str, Mapping[str, str]] | None = None,
-    run: dict[str, Any] | None = None,
+    run: dict[str, Any] | None = None, published: Published | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write results.json and per_image.csv.
+    """Write results.json, per_image.csv and, of rows that have one, matrix.csv.
 
     Args:
         rows: Of a `Store`.
-        facts: What the results depend on; under "metrics", name → settings of further columns.
+        facts: What the results depend on; under "metrics", name → settings of further columns; under "matrix", the
+            classes that it shows.
         folder: Exists.
         alphas: As in `summarise`.
         columns: Of `columns_of`; None: the fixed ones.
         failed: Method → image → error.
         run: Facts of this run, which another one with the same results would not share.
+        published: A paper's own numbers.
 
     Returns:
         The content of results.json; what differs between runs is in "run" and in the methods' "cost" only.
@@ -186,13 +190,16 @@ def write_results(
     results = summarise(rows, metrics, alphas, failed)
     valued = {c for entry in results.values() for c, value in entry.items() if value is not None}
     shown = {c: about for c, about in columns.items() if c in metrics or c in valued}
+    found = matrices(rows, facts.get("matrix", {}).get("classes", []))
+    found |= {} if published is None else published.matrices()
     content = {
         "facts": facts, "results": results, "columns": shown, "pairs": pairs(rows, shown), "failed": failed,
-        "published": None, "matrix": None, "run": run or {},
+        "published": None if published is None else published.content(), "matrix": found or None, "run": run or {},
     }  # fmt: skip
     partial = folder / "results.json.partial"
     partial.write_text(json.dumps(content, indent=2) + "\n")
     partial.replace(folder / "results.json")
+    write_matrix(found, folder / "matrix.csv")
     fields = ["id", "method", *COLUMNS, *metrics, "area", "seconds", "constant"]
     with (folder / "per_image.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fields, extrasaction="ignore")

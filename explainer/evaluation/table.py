@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from explainer.evaluation.columns import FIXED
+from explainer.evaluation.published import published_rows, reference
 from explainer.evaluation.runner import ORIGINAL, TRUTH
 
 Columns = Mapping[str, Mapping[str, Any]]
@@ -18,8 +19,9 @@ DOUBTFUL = 0.05
 
 
 def rows_of(
-    results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, ends: Ends = ""
-) -> tuple[list[str], list[list[str]]]:
+    results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, ends: Ends = "",
+    published: Mapping[str, Any] | None = None,
+) -> tuple[list[str], list[list[str]]]:  # fmt: skip
     """Header and cells; the best value of each score, the ground truth left out, has a star.
 
     Args:
@@ -27,9 +29,10 @@ def rows_of(
         columns: Of `columns_of`; fixed ones are shown where some method has a value, the others always.
         pairs: Of `summary.pairs`: what is not told from the best has a ~.
         ends: How intervals are shown.
+        published: Of results.json.
 
     Returns:
-        Header with the direction of each column, and a list a method.
+        Header with the direction of each column, and a list a method; those of a paper come last, and are marked.
     """
     methods = [m for m in results if m != ORIGINAL]
     kind = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
@@ -56,7 +59,8 @@ def rows_of(
         row += [number(entry["area"]), number(entry["kept"].get(kind)), number(entry["removed"].get(kind))]
         row += [number((entry.get("level") or {}).get("alpha"), 1)] if levels else []
         cells.append([*row, number(entry["cost"]["ms"], 1)])
-    return header, cells
+    printed = published_rows(published, [*shown, "area"])
+    return header, cells + [[*row, *["–"] * (len(header) - len(row))] for row in printed]
 
 
 def with_interval(entry: Mapping[str, Any], column: str, percent: bool, ends: Ends) -> str:
@@ -114,13 +118,16 @@ def caption(results: dict[str, Any]) -> str:
     return text
 
 
-def footnote(results: dict[str, Any], pairs: Pairs | None, ends: Ends) -> str:
+def footnote(
+    results: dict[str, Any], pairs: Pairs | None, ends: Ends, published: Mapping[str, Any] | None = None
+) -> str:
     """The caption, and what the marks mean."""
     marks = ["* best of the column, the ground truth left out"]
     if pairs and any(about["p"] >= DOUBTFUL for some in pairs.values() for about in some.values()):
         marks.append("~ not told from the best (p ≥ 0.05, paired sign flips, Holm)")
     if ends:
         marks.append(f"{ends} 95 % bootstrap intervals over images")
+    marks += [reference(published)] if reference(published) else []
     return f"{caption(results)}. {'; '.join(marks)}."
 
 
@@ -150,12 +157,12 @@ def two_forms(title: str, header: list[str], rows: list[list[str]]) -> tuple[Tab
 
 def rich_table(
     results: dict[str, Any], title: str, columns: Columns | None = None, pairs: Pairs | None = None,
-    intervals: bool = False,
+    intervals: bool = False, published: Mapping[str, Any] | None = None,
 ) -> Table:  # fmt: skip
     """The table for a terminal; of an interval half the width is shown."""
     ends: Ends = "±" if intervals else ""
-    header, cells = rows_of(results, columns, pairs, ends)
-    table = Table(title=title, caption=footnote(results, pairs, ends))
+    header, cells = rows_of(results, columns, pairs, ends, published)
+    table = Table(title=title, caption=footnote(results, pairs, ends, published))
     for i, name in enumerate(header):
         table.add_column(name, justify="right" if i else "left")
     for row in cells:
@@ -164,9 +171,10 @@ def rich_table(
 
 
 def markdown(
-    results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, intervals: bool = False
-) -> str:
+    results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, intervals: bool = False,
+    published: Mapping[str, Any] | None = None,
+) -> str:  # fmt: skip
     """The table for a README; of an interval both ends are shown."""
     ends: Ends = "[]" if intervals else ""
-    text = two_forms("", *rows_of(results, columns, pairs, ends))[1]
-    return f"{text}\n\n{footnote(results, pairs, ends)}\n"
+    text = two_forms("", *rows_of(results, columns, pairs, ends, published))[1]
+    return f"{text}\n\n{footnote(results, pairs, ends, published)}\n"

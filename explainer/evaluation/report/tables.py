@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from explainer.evaluation.published import printed
 from explainer.evaluation.report.columns import Column, costs, decisions, quality
 from explainer.evaluation.runner import ORIGINAL, TRUTH
 
@@ -142,11 +143,6 @@ def tied(content: dict[str, Any], column: Column, name: str, best: list[str]) ->
         return pair["p"] >= LEVEL
     low, high = pair.get("interval") or (1, 1)
     return low <= 0 <= high
-
-
-def printed(value: Any) -> str:
-    """A number as the paper prints it."""
-    return f"{value:g}".replace("-", "−") if isinstance(value, int | float) else str(value)
 
 
 def shown(value: float | None, kind: str = "score") -> str:

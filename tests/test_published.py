@@ -1,0 +1,192 @@
+"""A paper's numbers beside ours: in results.json, the tables and the report, and in no fingerprint."""
+
+import json
+import math
+
+import pytest
+import yaml
+from small_evaluation import METHODS, pictures, run
+
+from explainer.cli import CONFIGS, ExplainerCLI
+from explainer.errors import InputError
+from explainer.evaluation.layers import difference_score, information_score, layer_tables
+from explainer.evaluation.published import Published, check_columns, published_rows
+from explainer.evaluation.report import About
+from explainer.evaluation.report.page import page
+from explainer.evaluation.report.tables import grids
+from explainer.evaluation.retraining import retraining_tables
+from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining
+from explainer.evaluation.summary import write_results
+from explainer.evaluation.table import markdown, rich_table
+from explainer.metrics import BoxIoU
+from explainer.scoring import method_facts
+
+PAPER = Published("A. Author, 2020, Table 1", {"Box": {"acc": 61.25, "sal": -0.85}, "Theirs": {"iou": 30}}, "VOC")
+
+
+@pytest.fixture
+def content(tmp_path):
+    return write_results(run(tmp_path, pictures()).rows, {}, tmp_path, published=PAPER)
+
+
+def test_results_hold_the_numbers_and_whose_they_are(content, tmp_path):
+    assert json.loads((tmp_path / "results.json").read_text())["published"] == {
+        "source": "A. Author, 2020, Table 1", "where": "VOC",
+        "rows": {"Box": {"acc": 61.25, "sal": -0.85}, "Theirs": {"iou": 30}},
+    }  # fmt: skip
+    assert content["matrix"] is None
+
+
+def test_tables_show_them_in_marked_rows_that_are_never_the_best(content):
+    text = markdown(content["results"], content["columns"], None, False, content["published"])
+    header, lines = text.splitlines()[0], text.splitlines()
+    count = header.count("|")
+    (box,) = (line for line in lines if line.startswith("| Box (paper) |"))
+    assert box.count("|") == count
+    cells = dict(zip(header.split(" | "), box.split(" | "), strict=True))
+    assert cells["Acc ↑"] == "61.25"
+    assert cells["Sal ↓"] == "−0.85"
+    assert cells["IoU ↑"] == "–"
+    assert "| Theirs (paper) | – | 30 |" in text
+    assert "(paper): printed by A. Author, 2020, Table 1 (VOC), not measured here" in text
+    ours = [line for line in lines if "(paper)" not in line]
+    plain = markdown(content["results"], content["columns"]).splitlines()
+    assert [line for line in ours if line.startswith("| ")] == [line for line in plain if line.startswith("| ")]
+    table = rich_table(content["results"], "t", content["columns"], None, False, content["published"])
+    assert table.row_count == len(content["results"]) - 1 + 2
+    assert "not measured here" in str(table.caption)
+
+
+def test_the_report_shows_them_beside_ours_and_below(content):
+    text = page(content, [], About("run"))
+    assert "paper 61.25" in text
+    assert "Published by A. Author, 2020, Table 1, VOC; not measured here" in text
+    (quality, *_) = grids(content)
+    assert [row.name for row in quality.published] == ["Theirs"]
+
+
+def test_a_matrix_is_marked_and_in_parts_of_one(tmp_path):
+    paper = Published("A. Author, 2020", where="VOC", classes=["cat"], matrix={"Explainer": [[72.78, 60.5]]})
+    content = write_results(run(tmp_path, pictures()).rows, {}, tmp_path, published=paper)
+    assert content["published"] is None  # no row of numbers
+    one = content["matrix"]["Explainer (paper)"]
+    assert (one["classes"], one["values"]) == (["cat"], [[0.7278, 0.605]])
+    text = page(content, [], About("run"))
+    assert "Explainer (paper)" in text
+    assert "Published by A. Author, 2020, VOC; not measured here." in text
+    assert (tmp_path / "matrix.csv").read_text().splitlines() == [
+        "method,class,images,none,cat", "Explainer (paper),cat,,0.7278,0.605",
+    ]  # fmt: skip
+
+
+def test_a_matrix_of_another_shape_is_refused():
+    for rows in ([[1, 2]], [[1, 2, 3]], [[1, 2, 3], [1, 2]]):
+        with pytest.raises(InputError, match=r"published.matrix: 'A' needs 2 rows, one a class, of 3 numbers"):
+            Published("x", classes=["a", "b"], matrix={"A": rows})
+
+
+def test_an_unknown_column_is_named_with_those_there_are():
+    wrong = Published("x", {"RISE": {"accuracy": 50.0}})
+    with pytest.raises(InputError, match=r"evaluation.published: 'RISE' has the column 'accuracy', .* acc, .* area"):
+        Evaluation(published=wrong)
+    with pytest.raises(InputError, match=r"retraining.published: .* KAR, ROAR, SUM, KAR 10 %"):
+        Retraining(published=wrong)
+    with pytest.raises(InputError, match=r"layer_retraining.published: .* D, I, KAR L1"):
+        LayerRetraining(published=wrong)
+    with pytest.raises(InputError, match="'KAR L3'"):
+        LayerRetraining(published=Published("x", {"mean": {"KAR L3": 1.0}}), scales=[1, 2])
+    check_columns(None, [], "k")
+    Evaluation(published=Published("x", {"RISE": {"Box": 50.0, "area": 0.1}}), metrics={"Box": BoxIoU()})
+
+
+def test_they_are_no_part_of_the_fingerprint():
+    """Results stay valid when a number beside them is corrected."""
+    settings = Evaluation(published=PAPER)
+    assert method_facts(settings, METHODS) == method_facts(Evaluation(), METHODS)
+
+
+def test_columns_that_a_table_lacks_leave_their_rows_out():
+    assert published_rows({"rows": {"a": {"x": 1}, "b": {"y": 2.5}}}, ["y", "z"]) == [["b (paper)", "2.5", "–"]]
+    assert published_rows(None, ["y"]) == []
+
+
+def test_retraining_tables_show_them_too():
+    ours = {"A": {"KAR": 1.5, "ROAR": -1.0, "SUM": 0.5, "seconds": 0.001, "scores": {"keep": {}}}}
+    paper = Published("P", {"A": {"SUM": 1.3, "KAR 10 %": 63.25}, "B": {"KAR": 3.6}}).content()
+    tables, text = retraining_tables(ours, ["keep"], [0.1], "t", paper)
+    assert [t.row_count for t in tables] == [3, 2]
+    assert "| A (paper) | – | – | 1.3 | – |" in text
+    assert "| A (paper) | 63.25 |" in text
+    assert text.rstrip().endswith("(paper): printed by P, not measured here.")
+    ours = {"mean": {"keep": [0.5], "remove": [0.4], "D": 0.1, "I": 0.1}}
+    tables, text = layer_tables(ours, [1], "t", Published("P", {"mean": {"D": 1.29, "ROAR L1": 52.66}}).content())
+    assert [t.row_count for t in tables] == [2, 2]
+    assert "| mean (paper) | 1.29 | – |" in text
+    assert "| mean (paper) | – | 52.66 |" in text
+
+
+def published(name, part="evaluation"):
+    return yaml.safe_load((CONFIGS / name).read_text())[part]["published"]
+
+
+def test_a_config_gives_them_and_an_unknown_column_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"model": {"class_path": "Classifier", "init_args": {"explanandum": {
+        "network": "explainer.networks.small.small_cnn", "num_classes": 3}}}, "data": {"class_path": "Shapes"},
+        "evaluation": {"as_it_is": True, "methods": {"Random": {"class_path": "Random"}},
+                       "published": {"source": "P", "rows": {"Random": {"acc": 50}}}}}  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    cli = ExplainerCLI(["--config", "mine.yaml"], evaluating=True)
+    assert cli.evaluation.published == Published("P", {"Random": {"acc": 50}})
+    config["evaluation"]["published"]["rows"]["Random"]["Acc"] = 50
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError, match="'Acc'"):
+        ExplainerCLI(["--config", "mine.yaml"], evaluating=True)
+
+
+@pytest.mark.parametrize("run", ["voc_vgg16", "voc_resnet50"])
+def test_the_explainers_table_2_adds_up(run):
+    """Acc and MAE of a binary truth are 100 together; the paper's for COCO are not."""
+    rows = published(f"{run}_table2.yaml")["rows"]
+    assert len(rows) == 10
+    for numbers in rows.values():
+        assert numbers["acc"] + numbers["mae"] == pytest.approx(100, abs=0.005)
+    assert rows["Constant 1"]["iou"] == rows["Constant 1"]["acc"]  # both the share of the object
+
+
+def test_the_explainers_table_1_has_one_column_without_a_mask():
+    paper = published("voc_vgg16_table1.yaml")
+    assert set(paper["matrix"]) == {"Explainer", "Grad-CAM", "RISE", "RTIS"}
+    assert {tuple(row[0] for row in rows) for rows in paper["matrix"].values()} == {(20.57, 70.52, 72.78, 58.0, 69.37)}
+    right = [row[1 + n] for n, row in enumerate(paper["matrix"]["Explainer"])]
+    assert right == [15.29, 62.92, 60.55, 57.6, 71.01]
+
+
+def test_the_smoe_papers_table_5_gives_its_table_2():
+    rows = published("imagenet_resnet50_roar.yaml", "retraining")["rows"]
+    checked = 0
+    for numbers in rows.values():
+        kar, roar = ([v for k, v in numbers.items() if k.startswith(f"{name} ")] for name in ("KAR", "ROAR"))
+        if "SUM" in numbers and kar:
+            assert sum(kar) / 100 == pytest.approx(numbers["KAR"], abs=0.006)
+            assert -sum(roar) / 100 == pytest.approx(numbers["ROAR"], abs=0.006)
+            checked += 1
+        if {"KAR", "ROAR", "SUM"} <= set(numbers):
+            assert numbers["KAR"] + numbers["ROAR"] == pytest.approx(numbers["SUM"], abs=0.0101)
+    assert checked == 3
+
+
+def test_the_smoe_papers_table_4_gives_its_table_1():
+    """All I, in nats; of D those of three statistics, the others do not follow from what Table 4 prints."""
+    rows = published("imagenet_resnet50_layers.yaml", "layer_retraining")["rows"]
+    parts = {
+        name: tuple([numbers[f"{mode} L{n}"] / 100 for n in range(1, 6)] for mode in ("KAR", "ROAR"))
+        for name, numbers in rows.items()
+    }  # fmt: skip
+    chance = parts.pop("random")
+    assert len(parts) == 9
+    for name, (kar, roar) in parts.items():
+        assert information_score(kar, roar, chance) * math.log(2) == pytest.approx(rows[name]["I"], abs=0.0055)
+    for name in ("smoe_scale", "standard_deviation", "mean"):
+        assert difference_score(*parts[name], chance) == pytest.approx(rows[name]["D"], abs=0.0065)
+    assert difference_score(*parts["log_normal_mean"], chance) == pytest.approx(1.086, abs=0.001)  # printed as 1.46
