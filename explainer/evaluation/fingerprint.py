@@ -7,6 +7,7 @@ from typing import Any
 
 from explainer.attribution import Attribution
 from explainer.infill import Infill
+from explainer.metrics.base import described
 from explainer.variation import Variation
 
 NO_MATTER = ("batch_size", "fused")
@@ -51,8 +52,7 @@ def infill_settings(infill: Infill) -> dict[str, Any]:
         >>> infill_settings(Blur(3.0))
         {'class': 'Blur', 'sigma': 3.0}
     """
-    known = {k: v for k, v in vars(infill).items() if k[0] != "_" and k not in NO_MATTER and isinstance(v, PLAIN)}
-    return {"class": type(infill).__name__} | known
+    return described(infill)
 
 
 def slug(name: str) -> str:

@@ -174,11 +174,28 @@ def of_one_label(judged: Judged, measure: Callable[[Judged], Measured]) -> Measu
         >>> of_one_label(two, lambda judged: Measured(judged.level)).value.isnan().tolist()
         [True]
     """
-    index = (judged.labels.sum(1) == 1).nonzero()[:, 0]
-    value = judged.mask.new_full((len(judged.mask),), torch.nan)
+    return of_some((judged.labels.sum(1) == 1).nonzero()[:, 0], judged.mask, lambda index: measure(judged.of(index)))
+
+
+def of_some(index: Tensor, mask: Tensor, measure: Callable[[Tensor], Measured]) -> Measured:
+    """Measure some images of a batch; NaN for the others.
+
+    Args:
+        index: (N,) long, which ones.
+        mask: (B, 1, H, W): how many there are, and of which kind and where the values are to be.
+        measure: Called with the index, unless it is empty.
+
+    Returns:
+        Values of all images; a curve when `measure` gives one.
+
+    Example:
+        >>> of_some(torch.tensor([1]), torch.ones(2, 1, 3, 3), lambda index: Measured(index.float())).value.tolist()
+        [nan, 1.0]
+    """
+    value = mask.new_full((len(mask),), torch.nan)
     if not len(index):
         return Measured(value)
-    found = measure(judged.of(index))
+    found = measure(index)
     value[index] = found.value.to(value)
     if found.curve is None:
         return Measured(value)

@@ -12,6 +12,7 @@ from explainer.attribution import Attribution
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.metrics import ImageMetric, Measured, rank_correlation
+from explainer.metrics.base import of_some
 from explainer.networks import Explanandum
 
 
@@ -80,16 +81,11 @@ class Probe(ABC):
     ) -> Measured:
         """As a call, with the curve of which the value is the mean, where there is one."""
         index = (mask.amax((1, 2, 3)) > mask.amin((1, 2, 3))).nonzero()[:, 0]
-        value = torch.full((len(mask),), torch.nan, device=mask.device)
-        if not len(index):
-            return Measured(value)
-        found = self.measure(Probed(explanandum, method, some_of(batch, index), mask[index], scaled))
-        value[index] = found.value.to(value)
-        if found.curve is None:
-            return Measured(value)
-        curve = value.new_full((len(mask), found.curve.shape[1]), torch.nan)
-        curve[index] = found.curve.to(curve)
-        return Measured(value, curve)
+
+        def ask(some: Tensor) -> Measured:
+            return self.measure(Probed(explanandum, method, some_of(batch, some), mask[some], scaled))
+
+        return of_some(index, mask, ask)
 
     @abstractmethod
     def measure(self, probed: Probed) -> Measured:
