@@ -1,8 +1,9 @@
-"""Random holes, for networks that learn to fill them: boxes, free strokes, and blotches.
+"""Random holes, for networks that learn to fill them: boxes, free strokes, blotches, and speckles.
 
 J. Yu et al.: Generative Image Inpainting with Contextual Attention, CVPR 2018 (boxes). J. Yu et al.: Free-Form Image
 Inpainting with Gated Convolution, ICCV 2019 (strokes). Blotches are like FIDO's masks, which are random on a coarse
-grid (C.-H. Chang et al., ICLR 2019): a network that has only seen boxes fails on those.
+grid (C.-H. Chang et al., ICLR 2019): a network that has only seen boxes fails on those. Speckles are single pixels, as
+in its Figure 16.
 All draws are made on the CPU, so that a seed means the same holes on every device.
 """
 
@@ -107,14 +108,34 @@ def blotches(count: int, size: tuple[int, int], generator: torch.Generator) -> T
     return (field > torch.stack(levels).view(-1, 1, 1, 1)).float() if fields else field
 
 
+def speckles(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Pixels drawn one by one in each mask, a tenth to nine tenths of them holes.
+
+    Args:
+        count: N.
+        size: H and W.
+        generator: On the CPU.
+
+    Returns:
+        (N, 1, H, W) of 0 (the holes) and 1.
+
+    Example:
+        >>> speckles(2, (32, 32), torch.Generator().manual_seed(0)).shape
+        torch.Size([2, 1, 32, 32])
+    """
+    share = 0.1 + 0.8 * torch.rand(count, 1, 1, 1, generator=generator)
+    return (torch.rand(count, 1, *size, generator=generator) >= share).float()
+
+
 @dataclass(frozen=True)
 class Holes:
-    """How often each kind of hole is drawn; the three need not add up to 1.
+    """How often each kind of hole is drawn; the four need not add up to 1.
 
     Args:
         boxes: Weight of rectangles.
         strokes: Weight of free strokes.
         blotches: Weight of blotches.
+        speckles: Weight of single pixels.
 
     Raises:
         InputError: A weight is negative, or all are 0.
@@ -123,6 +144,7 @@ class Holes:
     boxes: float = 1.0
     strokes: float = 1.0
     blotches: float = 1.0
+    speckles: float = 0.0
 
     def __post_init__(self) -> None:
         weights = astuple(self)
@@ -147,7 +169,7 @@ class Holes:
         weights = torch.tensor(astuple(self), dtype=torch.float32)
         kind = torch.multinomial(weights, count, replacement=True, generator=generator) if count else torch.zeros(0)
         masks = torch.ones(count, 1, *size)
-        for number, make in enumerate((boxes, strokes, blotches)):
+        for number, make in enumerate((boxes, strokes, blotches, speckles)):
             chosen = (kind == number).nonzero().flatten()
             masks[chosen] = make(len(chosen), size, generator)
         masks[masks.amin((1, 2, 3)) > 0, :, size[0] // 2, size[1] // 2] = 0

@@ -50,7 +50,7 @@ def compare_infills(cli: ExplainerCLI) -> dict[str, Any]:
     facts = {k: v for k, v in facts.items() if k not in ("images", "spread", "offset", "one_label")}  # others may join
     facts |= {
         "where": settings.where, "smallest": settings.smallest, "largest": settings.largest, "seed": settings.seed,
-        **({"share": settings.share} if settings.where == "pixels" else {}),
+        **({"share": settings.share} if settings.where.endswith("pixels") else {}),
         "methods": {name: infill_settings(fill) for name, fill in settings.fills.items()},
     }  # fmt: skip
     out = Path(evaluation.out or RESULTS / cli.name)

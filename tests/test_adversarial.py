@@ -112,7 +112,7 @@ def test_distance_and_diversity_of_sets():
     assert adversarial.diversity(images) == pytest.approx(1 / 3, abs=0.02)
 
 
-KINDS = {"boxes": holes.boxes, "strokes": holes.strokes, "blotches": holes.blotches}
+KINDS = {"boxes": holes.boxes, "strokes": holes.strokes, "blotches": holes.blotches, "speckles": holes.speckles}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -135,6 +135,15 @@ def test_boxes_are_boxes_anywhere():
         assert int(mask.sum()) == int(rows.sum()) * int(columns.sum())
         assert 8 <= int(rows.sum()) <= 24
     assert masks.any(0).all()
+
+
+def test_speckles_are_single_pixels_of_every_share():
+    hidden = holes.speckles(400, (32, 32), torch.Generator().manual_seed(0)) == 0
+    share = hidden.float().mean((1, 2, 3))
+    assert 0.1 < share.min() + 0.03 < 0.2
+    assert 0.8 < share.max() - 0.03 < 0.9
+    both = (hidden[..., 1:] & hidden[..., :-1]).float().mean((1, 2, 3))
+    torch.testing.assert_close(both, share.square(), atol=0.05, rtol=0)  # a pixel tells nothing of the next
 
 
 def test_holes_are_drawn_as_often_as_their_weights_say():

@@ -72,6 +72,17 @@ def test_single_pixels_are_hidden_wherever_they_are():
         assert torch.equal(image_and_hole(dataset, 5, settings)[1], masks[-1])
 
 
+def test_single_pixels_off_the_objects_leave_their_boxes_alone():
+    dataset = Shapes(image_size=32, test_images=12, num_workers=0).split("test")
+    settings = InfillComparison(where="unrelated_pixels", share=0.5)
+    cases = [case for case in (image_and_hole(dataset, n, settings) for n in range(12)) if case]
+    assert len(cases) > 6
+    for batch, mask in cases:
+        assert not (batch.segmentation[0].amax(0) * (1 - mask[0, 0])).any()
+    shares = [float((1 - mask).mean()) for _, mask in cases]
+    assert 0.1 < sum(shares) / len(shares) < 0.5  # of the whole image: half of what lies outside
+
+
 @pytest.mark.parametrize("share", [0, 1.0, -1])
 def test_a_share_of_nothing_or_everything_is_refused(share):
     with pytest.raises(InputError, match="share must lie between 0 and 1"):

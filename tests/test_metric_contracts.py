@@ -84,6 +84,7 @@ def test_what_a_metric_says_of_itself():
         for text in (kind.paper, kind.formula, kind.range):
             assert text, kind
             assert "\n" not in text, kind
+        assert kind.meaning.endswith(".") or not issubclass(kind, ImageMetric), kind
         assert any(str(year) in kind.paper for year in range(1900, 2030)), kind
 
 

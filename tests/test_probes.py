@@ -112,6 +112,7 @@ def test_every_probe_says_what_it_is():
         assert isinstance(kind.percent, bool)
         assert kind.paper
         assert kind.formula
+        assert kind.meaning.endswith(".")
         assert kind.range[0] == "["
 
 

@@ -6,18 +6,21 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from oracles import mean_curve
 from PIL import Image
 from small_report import ABOUT, EVIL, IMAGES, METHODS, folder, results, rows, shown
 
+from explainer import metrics
 from explainer.errors import InputError
+from explainer.evaluation import probes
 from explainer.evaluation.report import read_results, write_report
 from explainer.evaluation.report.charts import curves, label_points, mean_curves, scatter
 from explainer.evaluation.report.columns import Column, quality
 from explainer.evaluation.report.gallery import SIDE, data_uri, label_text
 from explainer.evaluation.report.latex import escaped, latex
 from explainer.evaluation.report.matrix import heat_maps
-from explainer.evaluation.report.page import failures, odd_maps, page
+from explainer.evaluation.report.page import failures, mathematics, odd_maps, page
 from explainer.evaluation.report.svg import decades, tag, ticks
 from explainer.evaluation.report.tables import WIDEST, grids
 from explainer.evaluation.report.tables import shown as number_shown
@@ -279,3 +282,15 @@ def test_the_report_is_written_beside_the_results_and_survives_a_torn_row(tmp_pa
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"results\.json is missing"):
         write_report(tmp_path, ABOUT)
+
+
+def test_formulas_are_set_as_mathematics_and_nothing_gets_in_by_them():
+    for kind in [*vars(metrics).values(), *vars(probes).values()]:
+        formula = getattr(kind, "formula", "")
+        if isinstance(formula, str) and "\\" in formula:
+            assert mathematics(formula).startswith("<math"), formula
+    assert "<script" not in mathematics(r"\rho <script>alert(1)</script>")
+    assert "<b>" not in mathematics(r"\text{<b>}")
+    assert not isinstance(mathematics(r'\class{" onclick="f()}{x}'), Markup)
+    assert not isinstance(mathematics(r"\href{javascript:f()}{x}"), Markup)
+    assert not isinstance(mathematics(r"\left( <b>"), Markup)  # no LaTeX: to be escaped like any other text

@@ -24,8 +24,8 @@ def columns_of(chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         chosen: Column → metric or probe of a config.
 
     Returns:
-        Column → "higher_is_better", "percent" (shown times 100), "label" and "paper"; of chosen ones also "formula" and
-        "range".
+        Column → "higher_is_better", "percent" (shown times 100), "label" and "paper"; of chosen ones also "meaning",
+        "formula" and "range".
 
     Example:
         >>> columns_of({})["iou"]["percent"]
@@ -34,7 +34,7 @@ def columns_of(chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found = dict(FIXED)
     for name, metric in chosen.items():
         paper, percent = getattr(metric, "paper", ""), getattr(metric, "percent", False)
-        more = {key: getattr(metric, key, "") for key in ("formula", "range")}
+        more = {key: getattr(metric, key, "") for key in ("meaning", "formula", "range")}
         up = metric.higher_is_better
         found[name] = {"higher_is_better": up, "percent": percent, "label": name, "paper": paper} | more
     return found

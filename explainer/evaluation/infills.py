@@ -80,16 +80,17 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillComparison
         return None
     size = (batch.image.shape[-2], batch.image.shape[-1])
     generator = torch.Generator().manual_seed(hash((settings.seed, index)) % 2**63)
-    if settings.where == "pixels":
-        return batch, (torch.rand(1, 1, *size, generator=generator) >= settings.share).float()
     occupied = torch.zeros(size, dtype=torch.bool)
-    if settings.where == "unrelated":
+    if settings.where.startswith("unrelated"):
         boxes = true_boxes(batch)
         if not len(boxes[0]):
             return None
         occupied = inside_boxes(boxes, size)[0, 0] > 0
-    hole = draw_hole(occupied, settings.smallest, settings.largest, generator)
-    return None if hole is None else (batch, (~hole).float()[None, None])
+    if settings.where.endswith("pixels"):
+        hole = (torch.rand(size, generator=generator) < settings.share) & ~occupied
+    else:
+        hole = draw_hole(occupied, settings.smallest, settings.largest, generator)
+    return None if hole is None or not hole.any() else (batch, (~hole).float()[None, None])
 
 
 @torch.no_grad()

@@ -131,10 +131,11 @@ class InfillComparison:
     Args:
         fills: Name → in-fill; None means that this is no such comparison.
         where: "unrelated": boxes that touch no labelled object, in images that have room for one; "anywhere": any
-            boxes; "pixels": single pixels, as in FIDO's Figure 16.
+            boxes; "pixels": single pixels, as in FIDO's Figure 16; "unrelated_pixels": single pixels outside the boxes
+            of the labelled objects.
         smallest: Sides of the boxes are at least this fraction of the image's.
         largest: And at most this.
-        share: Of the pixels that is hidden, where they are single ones.
+        share: Of the pixels (of those outside the boxes) that is hidden, where they are single ones.
         seed: Of boxes and stochastic in-fills.
         examples: Images in the picture of images × in-fills.
 
@@ -143,8 +144,9 @@ class InfillComparison:
     """
 
     def __init__(
-        self, fills: dict[str, Infill] | None = None, where: Literal["unrelated", "anywhere", "pixels"] = "unrelated",
-        smallest: float = 0.2, largest: float = 0.5, share: float = 0.5, seed: int = 0, examples: int = 6,
+        self, fills: dict[str, Infill] | None = None,
+        where: Literal["unrelated", "anywhere", "pixels", "unrelated_pixels"] = "unrelated", smallest: float = 0.2,
+        largest: float = 0.5, share: float = 0.5, seed: int = 0, examples: int = 6,
     ) -> None:  # fmt: skip
         if not 0 < smallest <= largest <= 1:
             raise InputError(

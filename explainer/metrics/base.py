@@ -40,6 +40,7 @@ class MeanOverImages(Metric):
     Attributes:
         percent: Whether tables show the value times 100.
         paper: Authors, venue and year of the definition.
+        meaning: What it says, in a sentence for a reader of the report.
         formula: The value of one image in one line; m is the mask, g the object, Z the number of pixels.
         range: Of that value.
     """
@@ -48,6 +49,7 @@ class MeanOverImages(Metric):
     full_state_update = False
     percent: bool = False
     paper: str = ""
+    meaning: str = ""
     formula: str = ""
     range: str = ""
     total: Tensor

@@ -46,6 +46,7 @@ class BoxIoU(ImageMetric):
     higher_is_better = True
     percent = True
     paper = "S. Thakur, S. Fischmeister, ICPR 2020"
+    meaning = "Overlap of the smallest box around the salient pixels with the nearest true box."
     formula = r"\max_t |A_s \cap A_t| / |A_s \cup A_t|, A_s = \mathrm{box}(m > \ell)"
     range = "[0, 1]"
 

@@ -38,6 +38,7 @@ class Complexity(ImageMetric):
 
     higher_is_better = False
     paper = "U. Bhatt et al., IJCAI 2020"
+    meaning = "Entropy of the map: how many pixels share it, not whether they are the right ones."
     formula = r"-\sum p \ln p, p = m / \sum m"
     range = "[0, ln Z]"
 

@@ -50,6 +50,7 @@ class EnergyPointing(ImageMetric):
     higher_is_better = True
     percent = True
     paper = "H. Wang et al., CVPR Workshops 2020"
+    meaning = "How much of the map lies on the object."
     formula = r"\frac{\sum m g}{\sum m}"
     range = "[0, 1]"
 

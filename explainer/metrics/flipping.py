@@ -65,6 +65,7 @@ class Flipping(ImageMetric):
 
     higher_is_better = False
     paper = "C.-H. Chang et al., ICLR 2019"
+    meaning = "How fast the log-odds r of the class fall as pixels are replaced, the most salient first."
     formula = r"\frac{1}{S} \sum_k (r_k + r_{k+1}) / 2, r_k = (s_k - s_S) / (s_0 - s_S)"
     range = "around [0, 1], unbounded"
 

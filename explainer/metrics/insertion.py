@@ -220,6 +220,7 @@ class Insertion(ExchangeCurve):
     """
 
     higher_is_better = True
+    meaning = "How fast the class appears as pixels are put into an in-fill, the most salient first."
 
     def __init__(
         self, steps: int = 224, infill: Infill | None = None,
@@ -253,6 +254,7 @@ class Deletion(ExchangeCurve):
     """
 
     higher_is_better = False
+    meaning = "How fast the class vanishes as pixels are replaced, the most salient first."
 
     def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
         """From the image to the in-fill."""

@@ -120,6 +120,7 @@ class Localisation(ImageMetric):
     higher_is_better = False
     percent = True
     paper = "P. Dabkowski, Y. Gal, NeurIPS 2017; C.-H. Chang et al., ICLR 2019"
+    meaning = "How often the smallest box around the salient pixels misses every true box."
     formula = r"1 - [\max_t \mathrm{IoU}(\mathrm{box}(m > \ell), t) > 0.5]"
     range = "0 or 1"
 

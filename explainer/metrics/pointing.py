@@ -84,6 +84,7 @@ class PointingGame(ImageMetric):
     higher_is_better = True
     percent = True
     paper = "J. Zhang et al., ECCV 2016"
+    meaning = "Whether the map's highest pixel hits the object, or misses it by few pixels."
     formula = r"[\min_{v: g_v = 1} \|\arg\max m - v\| \le d]"
     range = "0 or 1, between them for several maxima"
 

@@ -103,6 +103,7 @@ class ProportionOutside(ImageMetric):
     higher_is_better = False
     percent = True
     paper = "C.-H. Chang et al., ICLR 2019"
+    meaning = "How much of the map lies outside the boxes of the object."
     formula = r"\frac{\sum m (1 - g)}{\sum m}"
     range = "[0, 1]"
 

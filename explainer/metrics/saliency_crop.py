@@ -66,6 +66,7 @@ class SaliencyCrop(ImageMetric):
 
     higher_is_better = False
     paper = "P. Dabkowski, Y. Gal, NeurIPS 2017; C.-H. Chang et al., ICLR 2019"
+    meaning = "Small salient boxes A in which alone, enlarged, the classifier still sees the class."
     formula = r"\log \max(\mathrm{area}(A), 0.05) - \log p_c(\mathrm{crop}(x, A))"
     range = "[log 0.05, ∞)"
 

@@ -41,6 +41,7 @@ class Sparseness(ImageMetric):
 
     higher_is_better = True
     paper = "P. Chalasani et al., ICML 2020"
+    meaning = "Gini index: how few pixels hold the map, not whether they are the right ones."
     formula = r"1 - 2 \sum_k (m_{(k)} / \sum m) (Z - k + 0.5) / Z"
     range = "[0, 1 - 1/Z]"
 

@@ -56,6 +56,8 @@ class Probe(ABC):
     """Shown times 100."""
     paper: str = ""
     """Authors, venue, year."""
+    meaning: str = ""
+    """In a sentence for a reader of the report."""
     formula: str = ""
     range: str = "[-1, 1]"
 

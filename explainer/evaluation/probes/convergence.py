@@ -52,6 +52,7 @@ class Convergence(Probe):
     """
 
     paper = "after Thakur and Fischmeister, ICPR 2020 (Figure 4)"
+    meaning = "Rank correlation of the maps of part of the budget with those of all of it."
     formula = r"\frac{1}{|Q|} \sum_{q \in Q} \rho(m_{qN}, m_N)"
 
     def __init__(

@@ -106,6 +106,7 @@ class Randomisation(Probe):
 
     higher_is_better = False
     paper = "Adebayo et al., NeurIPS 2018"
+    meaning = "Rank correlation with the maps of a network of random weights: low where the map shows what was learned."
     formula = r"\frac{1}{L} \sum_l \rho(m(f), m(f_{l\text{ random}}))"
 
     def __init__(

@@ -25,6 +25,7 @@ class Retrained(Probe):
 
     higher_is_better = False
     paper = "after Adebayo et al., NeurIPS 2018"
+    meaning = "Rank correlation with an Explainer that was trained against a classifier of random weights."
     formula = r"\rho(m_f, m_{f\text{ random}})"
 
     def __init__(self, checkpoint: str, similarity: Similarity = "rank") -> None:

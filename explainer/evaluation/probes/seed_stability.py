@@ -44,6 +44,7 @@ class SeedStability(Probe):
 
     higher_is_better = True
     paper = "after Tomsett et al., AAAI 2020 (reliability)"
+    meaning = "Rank correlation of the maps of different seeds."
     formula = r"\frac{2}{R(R-1)} \sum_{i<j} \rho(m^{(i)}, m^{(j)})"
 
     def __init__(self, runs: int = 3) -> None:

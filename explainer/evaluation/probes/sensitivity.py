@@ -43,6 +43,7 @@ class Sensitivity(Probe):
 
     higher_is_better = False
     paper = "Yeh et al., NeurIPS 2019"
+    meaning = "Largest relative change of the map under small noise in the image."
     formula = r"\max_{\|\delta\|_\infty \le r} \|m(x + \delta) - m(x)\|_2 / \|m(x)\|_2"
     range = "[0, ∞)"
 

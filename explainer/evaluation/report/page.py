@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from explainer.errors import InputError
@@ -46,6 +47,27 @@ class Picture(NamedTuple):
     size: tuple[int, int]
     said: str
     maps: list[tuple[str, str, str]]
+
+
+def mathematics(formula: str) -> Markup | str:
+    r"""MathML of a formula in LaTeX; any other formula as it is, to be escaped.
+
+    Args:
+        formula: Of a metric; LaTeX if it has a command, that is, a backslash.
+
+    Returns:
+        HTML, or the text.
+
+    Example:
+        >>> mathematics("Σ m < 1"), mathematics(r"\rho < 1")[:5]
+        ('Σ m < 1', Markup('<math'))
+    """
+    if "\\" not in formula or '"' in formula or "href" in formula:  # the library escapes neither attributes nor text
+        return formula
+    try:
+        return Markup(convert(formula.replace("<", r"\lt ").replace(">", r"\gt ")))
+    except Exception:  # a user's metric may say anything, and the library's errors have no base of their own
+        return formula
 
 
 def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Path:
@@ -108,6 +130,7 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["mathematics"] = mathematics
     content = with_costs(content)
     original = content["results"].get(ORIGINAL, {})
     return environment.get_template("page.html").render(
