@@ -85,7 +85,7 @@ class PointingGame(ImageMetric):
     percent = True
     paper = "J. Zhang et al., ECCV 2016"
     meaning = "Whether the map's highest pixel hits the object, or misses it by few pixels."
-    formula = r"[\min_{v: g_v = 1} \|\arg\max m - v\| \le d]"
+    formula = r"[\min_{v: g_v = 1} \|\mathrm{argmax} m - v\| \le d]"
     range = "0 or 1, between them for several maxima"
 
     def __init__(self, tolerance: float = 15.0, side: int | None = 500, truth: Truth = "boxes") -> None:
