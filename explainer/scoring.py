@@ -21,6 +21,7 @@ from explainer.evaluation.held_out import held_out_places, search_alphas
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.matrix import ClassMatrix, class_matrix
+from explainer.evaluation.matrix_results import matrix_table
 from explainer.evaluation.places import candidates, check_infills
 from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
 from explainer.evaluation.run_facts import Clock, run_facts
@@ -259,9 +260,14 @@ def show(content: dict[str, Any], settings: Evaluation, out: Path, title: str) -
     """Write table.md, and print the table."""
     columns = {name: about for name, about in content["columns"].items() if name not in FIXED}
     table = content["results"], columns, content["pairs"], settings.intervals, content["published"]
-    (out / "table.md").write_text(markdown(*table))
     width = None if sys.stdout.isatty() else 140 + (18 if settings.intervals else 14) * (len(columns) + 4)
-    Console(width=width).print(rich_table(table[0], title, *table[1:]))
+    console, text = Console(width=width), markdown(*table)
+    console.print(rich_table(table[0], title, *table[1:]))
+    if any("summary" in one for one in (content["matrix"] or {}).values()):
+        classes, lines = matrix_table(content["matrix"])
+        console.print(classes)
+        text += f"\n{lines}\n"
+    (out / "table.md").write_text(text)
     more = ", counterfactuals/" if settings.counterfactuals else ""
     print(f"written to {out}: results.json, per_image.csv, table.md, gallery.png{more}")
 

@@ -11,7 +11,8 @@ from small_evaluation import CLASSES, FACTS, METHODS, classifier, pictures, run,
 
 from explainer.attribution import Attribution, Constant, Explainer, GradCAM, Random
 from explainer.errors import InputError
-from explainer.evaluation.matrix import ClassMatrix, class_masks, class_matrix, matrices
+from explainer.evaluation.matrix import ClassMatrix, class_masks, class_matrix
+from explainer.evaluation.matrix_results import matrices, matrix_table, told_apart
 from explainer.evaluation.report import About
 from explainer.evaluation.report.matrix import heat_maps
 from explainer.evaluation.report.page import page
@@ -71,6 +72,33 @@ def test_the_harness_agrees_with_a_slow_version(tmp_path, method):
     np.testing.assert_allclose(one["values"], want, atol=2e-5)
     assert one["images"] == counts.tolist()
     assert (one["classes"], len(one["values"]), len(one["values"][0])) == (SHOWN, 2, 3)
+
+
+def rows_with(*images):
+    return [{"method": "A", "matrix": matrix} for matrix in images]
+
+
+def test_intervals_and_summary_are_those_of_the_images_that_have_the_class():
+    cats = torch.rand(30, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = rows_with(*({"cat": row} for row in cats.tolist()), {"dog": [0.5, 0.25, 0.75]}, {})
+    (one,) = matrices(rows, ["cat", "dog"]).values()
+    spread = 1.96 * cats.std(0, correction=0) / 30**0.5
+    for (low, high), mean, half in zip(one["interval"][0], cats.mean(0).tolist(), spread.tolist(), strict=True):
+        assert low == pytest.approx(mean - half, abs=0.25 * half)
+        assert high == pytest.approx(mean + half, abs=0.25 * half)
+    assert one["interval"][1] == [[0.5, 0.5], [0.25, 0.25], [0.75, 0.75]]
+    own, other = (cats[:, 1].sum() + 0.75) / 31, (cats[:, 2].sum() + 0.25) / 31
+    assert one["summary"]["own"][0] == pytest.approx(float(own), abs=1e-6)
+    assert one["summary"]["other"][0] == pytest.approx(float(other), abs=1e-6)
+    assert one["summary"]["own"][1] < own < one["summary"]["own"][2]
+
+
+def test_an_image_of_two_classes_counts_once_and_one_class_alone_has_no_other():
+    both = torch.tensor([[[0.2, 0.4, 0.6], [0.3, 0.5, 0.9]]])
+    torch.testing.assert_close(told_apart(both), torch.tensor([[0.25, 0.65, 0.55]]))
+    (one,) = matrices(rows_with({"cat": [0.5, 0.75]}), ["cat"]).values()
+    assert one["summary"]["other"] == [None, None, None]
+    assert matrix_table({"A": one})[1].splitlines()[-1] == "| A | 50.0 [50.0, 50.0] | 75.0 [75.0, 75.0] | – |"
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])
@@ -161,11 +189,13 @@ def test_results_csv_and_report_show_it(tmp_path):
         ("Grad-CAM", "cow", "0"), ("Grad-CAM", "dog", "1"),
     ]  # fmt: skip
     assert float(lines[1]["dog"]) == one["values"][1][2]
-    assert lines[0]["none"] == ""
+    assert lines[0]["none"] == lines[0]["dog low"] == ""
+    assert float(lines[1]["dog low"]) == float(lines[1]["dog high"]) == one["values"][1][2]  # of one image
     (map_,) = heat_maps(content["matrix"])
     assert map_.columns == ["no mask", "cow", "dog"]
     assert map_.cells[0][0][0] == "–"
     text = page(content, [], About("run"))
     assert 'aria-label="Class matrix of Grad-CAM"' in text
+    assert "with the class&#39;s own mask" in text
     assert write_results(run(tmp_path / "b", batches).rows, FACTS, tmp_path / "b")["matrix"] is None
     assert not (tmp_path / "b" / "matrix.csv").exists()

@@ -217,8 +217,8 @@ def test_the_matrix_of_each_method_or_of_one():
     assert [m.name for m in heat_maps({"Explainer": one, "Grad-CAM": one})] == ["Explainer", "Grad-CAM"]
     assert [m.name for m in heat_maps({"classes": ["a", "b"], "methods": {"RTIS": values}})] == ["RTIS"]
     assert heat_maps(one)[0].cells == [
-        [("100", 1.0, "1.0000"), ("–", 0.0, "unknown")],
-        [("20", 0.2, "0.2000"), ("51", 0.51, "0.5100")],
+        [("100", 1.0, "1.0000", ""), ("–", 0.0, "unknown", "")],
+        [("20", 0.2, "0.2000", ""), ("51", 0.51, "0.5100", "")],
     ]
     assert heat_maps(None) == []
     assert heat_maps({"classes": ["a"], "values": [[0.9, 0.5]]})[0].columns == ["no mask", "a"]

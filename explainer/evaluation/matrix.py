@@ -4,9 +4,7 @@ S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is W
 Attributions, NeurIPS 2022 (section 4.2, Table 1). See `explainer.metrics.masking_matrix` for the scores.
 """
 
-import csv
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +16,7 @@ from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import part
 from explainer.masking import min_max
-from explainer.metrics import MaskingMatrix, masking_scores
+from explainer.metrics import masking_scores
 from explainer.networks import Explanandum
 
 MOST = 100
@@ -161,56 +159,6 @@ def class_matrix(
         if name not in methods:
             raise InputError(f"evaluation.matrix: there is no method {name!r}, only {listed(list(methods))}")
     return ClassMatrix(known if shown is None else shown, known, names, scaled)
-
-
-def matrices(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The mean over the images that contain the class of the row.
-
-    Args:
-        rows: Of a `Store`; those under "matrix" have what `ClassMatrix` found.
-        classes: Of the matrix.
-
-    Returns:
-        Method → classes, values in [0, 1] (a row a class: without a mask, then with the mask of each; None where no
-        image has the class), and how many images each row is the mean of.
-
-    Example:
-        >>> matrices([{"method": "a", "matrix": {"dog": [0.5, 0.25, 1.0]}}], ["cat", "dog"])["a"]["values"]
-        [[None, None, None], [0.5, 0.25, 1.0]]
-    """
-    metrics: dict[str, MaskingMatrix] = {}
-    for row in rows:
-        if "matrix" in row:
-            metric = metrics.setdefault(row["method"], MaskingMatrix(len(classes)))
-            none = [torch.nan] * (1 + len(classes))
-            metric.update(torch.tensor([[row["matrix"].get(name, none) for name in classes]]))
-    return {
-        name: {
-            "classes": list(classes), "images": metric.images.tolist(),
-            "values": [[None if v != v else round(v, 6) for v in row] for row in metric.compute().tolist()],
-        }
-        for name, metric in metrics.items()
-    }  # fmt: skip
-
-
-def write_matrix(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """The matrices as one CSV, a line for each method and class.
-
-    Args:
-        found: Of `matrices`; none: nothing is written.
-        path: Of the file.
-    """
-    if not found:
-        return
-    columns = list(dict.fromkeys(name for one in found.values() for name in one["classes"]))
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["method", "class", "images", "none", *columns])
-        for method, one in found.items():
-            counts = one.get("images", [""] * len(one["classes"]))
-            for name, count, values in zip(one["classes"], counts, one["values"], strict=True):
-                by_mask = dict(zip(one["classes"], values[1:], strict=True))
-                writer.writerow([method, name, count, values[0], *(by_mask.get(c) for c in columns)])
 
 
 def listed(names: Sequence[str], most: int = 30) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from explainer.errors import InputError
 from explainer.evaluation.columns import FIXED
 from explainer.evaluation.intervals import against_best, classification_intervals, mean_intervals
-from explainer.evaluation.matrix import matrices, write_matrix
+from explainer.evaluation.matrix_results import matrices, write_matrix
 from explainer.evaluation.published import Published
 from explainer.evaluation.runner import ORIGINAL, TRUTH
 from explainer.metrics import MeanAveragePrecision, MeanF1
