@@ -86,6 +86,7 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillComparison
         if not len(boxes[0]):
             return None
         occupied = inside_boxes(boxes, size)[0, 0] > 0
+    hole: Tensor | None
     if settings.where.endswith("pixels"):
         hole = (torch.rand(size, generator=generator) < settings.share) & ~occupied
     else:
