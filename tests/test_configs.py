@@ -27,7 +27,8 @@ TABLES = [n for n in NAMES if n.endswith(("_table1.yaml", "_table2.yaml", "_empi
 TABLES.append("shapes_methods.yaml")
 """Evaluations alone, of what other configs train."""
 TWINS = ("voc_resnet50_table2", "coco_vgg16_table2", "coco_resnet50_table2", "imagenet_vgg16_empirical",
-         "imagenet_inception_v3_empirical", "coco_vgg16_empirical", "imagenet_lite0_fido_table2")  # fmt: skip
+         "imagenet_inception_v3_empirical", "coco_vgg16_empirical", "coco_inception_v3_empirical",
+         "imagenet_lite0_fido_table2")  # fmt: skip
 """Those of which another one has the same methods: two of them are enough."""
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
 CLASSIFIERS.remove("shapes_methods.yaml")
