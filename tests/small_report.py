@@ -50,7 +50,9 @@ def results(full=True):
         "failed": {"RISE": {IMAGES[3]: "RuntimeError: <no> memory"}},
         "published": {"source": "A. Author", "where": "Table 1",
                       "rows": {"RISE": {"iou": 61.25}, "Theirs_1": {"iou": -1.5}}},
-        "matrix": {"classes": ["cat", EVIL], "values": [[0.9, 0.125], [None, 0.6]]},
+        "matrix": {"classes": ["cat", EVIL], "values": [[0.9, 0.125], [None, 0.6]],
+                   "interval": [[[0.875, 0.92], [0.1, 0.25]], [[None, None], [0.5, 0.7]]],
+                   "summary": {"none": [0.75, 0.5, 1.0], "own": [0.9, 0.8, 0.95], "other": [None, None, None]}},
         "run": {"commit": "1234abc", "config": f"name: {EVIL}", "versions": {"torch": "2"}, "device": "cpu",
                 "seconds": 75.0, "started": "2026-01-01"},
     }  # fmt: skip
