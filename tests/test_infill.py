@@ -229,3 +229,18 @@ def test_an_explainer_takes_an_infill_of_its_data_set(learned):
     )  # fmt: skip
     with pytest.raises(InputError, match="trained on a data set of 3 classes"):
         module.build(("a", "b"), True)
+
+
+def test_a_learned_infill_can_look_at_a_smaller_picture(learned):
+    infill, seen = learned(foreign=True, side=32), []
+    filled = infill._network.filled
+    infill._network.filled = lambda image, *rest: (seen.append(image.shape[-2:]), filled(image, *rest))[1]
+    image, mask = torch.rand(2, 3, 64, 80), (torch.rand(2, 1, 64, 80) > 0.5).float()
+    found, known = infill(image, mask), (mask > 0).expand_as(image)
+    assert set(seen) == {(32, 32)}
+    assert torch.equal(found[known], image[known])
+    assert torch.equal(infill(torch.where(known, image, 0.0), mask), found)  # nor is the hole seen by way of the means
+    same = learned(side=32)(image[..., :32, :32], mask[..., :32, :32])
+    torch.testing.assert_close(same, learned()(image[..., :32, :32], mask[..., :32, :32]))
+    with pytest.raises(InputError, match=r"infill (CA|VAE)Infill: side must be a multiple of 8, got 30"):
+        learned(side=30)

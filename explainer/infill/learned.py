@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from explainer.errors import InputError
 from explainer.infill.base import Infill
@@ -23,19 +24,24 @@ class LearnedInfill(Infill):
         checkpoint: checkpoints/<config>.ckpt.
         batch_size: At most so many images at once.
         foreign: Accept images of another size and classifiers of another data set than it was trained on.
+        side: Images, and what is known of them, are shrunk to this square for the network, and its picture is enlarged
+            again: for one that learned from small pictures. None: they are seen as they are.
 
     Raises:
-        InputError: The checkpoint cannot be read, or is of another kind.
+        InputError: The checkpoint cannot be read, or is of another kind; `side` is none that the network takes.
     """
 
     sees_mask = True
     kind = "inpainter"
 
-    def __init__(self, checkpoint: str, batch_size: int = 16, foreign: bool = False) -> None:
+    def __init__(self, checkpoint: str, batch_size: int = 16, foreign: bool = False, side: int | None = None) -> None:
         if batch_size < 1:
             raise InputError(f"infill {type(self).__name__}: batch_size must be positive, got {batch_size}")
         self._network, self._spec = load_inpainter(checkpoint, self.kind)
-        self.checkpoint, self.foreign, self._batch_size = str(checkpoint), foreign, batch_size
+        multiple = self._network.multiple
+        if side is not None and (side < multiple or side % multiple):
+            raise InputError(f"infill {type(self).__name__}: side must be a multiple of {multiple}, got {side}")
+        self.checkpoint, self.foreign, self.side, self._batch_size = str(checkpoint), foreign, side, batch_size
         # stored results must not outlive the weights that they came from
         self.sha256 = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
 
@@ -70,10 +76,21 @@ class LearnedInfill(Infill):
         self._network.to(image.device)
         seed = self._seed(generator)
         filled = [
-            self._network.complete(*part, None if seed is None else torch.Generator().manual_seed(seed))
+            self._complete(*part, None if seed is None else torch.Generator().manual_seed(seed))
             for part in zip(image.float().split(self._batch_size), mask.float().split(self._batch_size), strict=True)
         ]
         return torch.where(mask > 0.5, image, torch.cat(filled).to(image.dtype)) if filled else image.clone()
+
+    def _complete(self, image: Tensor, mask: Tensor, noise: torch.Generator | None) -> Tensor:
+        """The network's picture, at the images' own size or by way of `side`."""
+        if self.side is None:
+            return self._network.complete(image, mask, noise)
+        small = (self.side, self.side)
+        known = (mask > 0.5).to(image)
+        share = F.interpolate(known, small, mode="area")
+        seen = F.interpolate(image * known, small, mode="area") / share.clamp_min(1e-6)  # the mean of what is known
+        made = self._network.complete(seen, (share >= 0.5).to(image), noise)
+        return F.interpolate(made, image.shape[-2:], mode="bilinear", align_corners=False)
 
     def _seed(self, generator: torch.Generator | None) -> int | None:
         """Of the noise that all images of a call share; None when there is none."""
@@ -87,6 +104,8 @@ class CAInfill(LearnedInfill):
         checkpoint: Of the module `Inpainting`.
         batch_size: At most so many images at once.
         foreign: Accept images of another size and classifiers of another data set than it was trained on.
+        side: Images, and what is known of them, are shrunk to this square for the network, and its picture is enlarged
+            again: for one that learned from small pictures. None: they are seen as they are.
     """
 
 
@@ -97,13 +116,18 @@ class VAEInfill(LearnedInfill):
         checkpoint: Of the module `Completion`.
         batch_size: At most so many images at once.
         foreign: Accept images of another size and classifiers of another data set than it was trained on.
+        side: Images, and what is known of them, are shrunk to this square for the network, and its picture is enlarged
+            again: for one that learned from small pictures. None: they are seen as they are.
         sample: Draw a code for each call, instead of decoding the code's mean, which worked better in the paper.
     """
 
     kind = "vae"
 
-    def __init__(self, checkpoint: str, batch_size: int = 16, foreign: bool = False, sample: bool = False) -> None:
-        super().__init__(checkpoint, batch_size, foreign)
+    def __init__(
+        self, checkpoint: str, batch_size: int = 16, foreign: bool = False, sample: bool = False,
+        side: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(checkpoint, batch_size, foreign, side)
         self.stochastic = sample
 
     def _seed(self, generator: torch.Generator | None) -> int | None:
