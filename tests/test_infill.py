@@ -240,7 +240,8 @@ def test_a_learned_infill_can_look_at_a_smaller_picture(learned):
     assert set(seen) == {(32, 32)}
     assert torch.equal(found[known], image[known])
     assert torch.equal(infill(torch.where(known, image, 0.0), mask), found)  # nor is the hole seen by way of the means
-    same = learned(side=32)(image[..., :32, :32], mask[..., :32, :32])
-    torch.testing.assert_close(same, learned()(image[..., :32, :32], mask[..., :32, :32]))
+    part = image[..., :32, :32], mask[..., :32, :32]
+    shrunk, infill.side = infill(*part), None
+    torch.testing.assert_close(infill(*part), shrunk)  # of that size already
     with pytest.raises(InputError, match=r"infill (CA|VAE)Infill: side must be a multiple of 8, got 30"):
         learned(side=30)
