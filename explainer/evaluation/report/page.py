@@ -169,13 +169,15 @@ def run_facts(content: dict[str, Any]) -> list[tuple[str, str]]:
 
     Example:
         >>> run_facts({"facts": {"device": "cpu"}, "run": {"seconds": 90}})
-        [('Device', 'cpu'), ('Duration', '1 min 30 s')]
+        [('Device', 'cpu'), ('Last call', '1 min 30 s')]
     """
     facts, run = content.get("facts", {}), content.get("run") or {}
+    maps = sum((e.get("seconds") or 0) * (e.get("images") or 0) for e in content.get("results", {}).values())
     versions = run.get("versions") or {k: facts[k] for k in ("version", "torch") if k in facts}
     known = {
         "Started": run.get("started"), "Commit": run.get("commit"), "Device": run.get("device") or facts.get("device"),
-        "Duration": None if run.get("seconds") is None else lasted(run["seconds"]),
+        "Last call": None if run.get("seconds") is None else lasted(run["seconds"]),
+        "All maps": lasted(maps) if maps else None,
         "Versions": ", ".join(f"{'explainer' if k == 'version' else k} {v}" for k, v in versions.items()),
         "Checkpoint": facts.get("checkpoint"),
     }  # fmt: skip
