@@ -172,7 +172,8 @@ def run_facts(content: dict[str, Any]) -> list[tuple[str, str]]:
         [('Device', 'cpu'), ('Last call', '1 min 30 s')]
     """
     facts, run = content.get("facts", {}), content.get("run") or {}
-    maps = sum((e.get("seconds") or 0) * (e.get("images") or 0) for e in content.get("results", {}).values())
+    entries = content.get("results", {}).values()
+    maps = sum(((e.get("cost") or {}).get("ms") or 0) * (e.get("images") or 0) / 1000 for e in entries)
     versions = run.get("versions") or {k: facts[k] for k in ("version", "torch") if k in facts}
     known = {
         "Started": run.get("started"), "Commit": run.get("commit"), "Device": run.get("device") or facts.get("device"),
