@@ -75,7 +75,8 @@ def test_a_matrix_is_marked_and_in_parts_of_one(tmp_path):
     assert "Explainer (paper)" in text
     assert "Published by A. Author, 2020, VOC; not measured here." in text
     assert (tmp_path / "matrix.csv").read_text().splitlines() == [
-        "method,class,images,none,cat", "Explainer (paper),cat,,0.7278,0.605",
+        "method,class,images,none,cat,none low,none high,cat low,cat high",
+        "Explainer (paper),cat,,0.7278,0.605,,,,",
     ]  # fmt: skip
 
 
