@@ -1,4 +1,5 @@
 import pytest
+import timm
 import torch
 from torch import nn
 from torchvision import models
@@ -8,6 +9,7 @@ from explainer.masking import composite
 from explainer.modules import AmortizedExplainer, Classifier, ExplainerObjective
 from explainer.networks import Explanandum, Masker
 from explainer.networks.build import build_network, load_weights, num_outputs, read_tensors
+from explainer.networks.lite import efficientnet_lite0, timm_names
 from explainer.networks.taps import find_taps
 
 
@@ -194,6 +196,25 @@ def test_bad_maskers_are_named(options):
 
 def test_torchvision_arguments_are_passed_on():
     assert num_outputs(build_network("alexnet", arguments={"num_classes": 9})) == 9
+
+
+def test_the_packaged_weights_are_an_encoder_too(tmp_path):
+    own, same = efficientnet_lite0().eval(), timm.create_model("tf_efficientnet_lite0").eval()
+    same.load_state_dict(timm_names(own.state_dict()))
+    image = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(same(image), own(image))
+    torch.save(own.state_dict(), tmp_path / "weights.pth")
+    for source in ("lite0", str(tmp_path / "weights.pth")):
+        masker = Masker("tu-tf_efficientnet_lite0", source)
+        masker.build(2)
+        assert masker.normalised(image).min() >= -1
+        state = masker.network.encoder.state_dict()
+        torch.testing.assert_close(state["model.conv_stem.weight"], own.state_dict()["_conv_stem.weight"])
+    with pytest.raises(InputError, match=r"lite0 lacks 'conv1\.weight'"):
+        Masker("resnet18", "lite0").build(2)
+    with pytest.raises(InputError, match="not EfficientNet-Lite0's"):
+        timm_names({"_conv_stem.weight": torch.zeros(1)})
 
 
 @pytest.mark.parametrize(("network", "encoder"), [("resnet18", "resnet18"), ("timm/resnet10t", "tu-resnet10t")])

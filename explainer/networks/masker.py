@@ -7,6 +7,7 @@ of the classifier itself do the same: an encoder that tells the classes apart fr
 """
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,26 +17,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explainer.errors import InputError
+from explainer.networks import lite
 from explainer.networks.build import WEIGHT_FILES, load_state, read_state
 from explainer.networks.checkpoint import part
 from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
 
 
-def load_encoder(encoder: nn.Module, path: str) -> None:
+def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequence[float]]:
     """Start an encoder from a classifier's weights; what the encoder lacks, such as the head, is left out.
 
     Args:
         encoder: Of segmentation-models-pytorch; changed in place.
-        path: A checkpoint of this project, or a file with a state dict.
+        path: A checkpoint of this project, a file with a state dict, or "lite0" for the packaged EfficientNet-Lite0.
+
+    Returns:
+        Mean and standard deviation of the images that the weights know.
 
     Raises:
         InputError: The file lacks a tensor of the encoder, or has another shape there; the first is named.
     """
-    state = read_state(path)
-    state = part(part(state, "explanandum"), "network") or state
+    if path == lite.PACKAGED:
+        state = lite.efficientnet_lite0().state_dict()
+    else:
+        state = read_state(path)
+        state = part(part(state, "explanandum"), "network") or state
+    packaged = lite.is_lite0(state)
+    state = lite.timm_names(state) if packaged else state
     inner = "model." if all(name.startswith("model.") for name in encoder.state_dict()) else ""  # timm's encoders
     wanted = {f"{inner}{name}": tensor for name, tensor in state.items()}
     load_state(encoder, {name: wanted[name] for name in encoder.state_dict() if name in wanted}, path)
+    return (lite.MEAN, lite.STD) if packaged else (IMAGENET_MEAN, IMAGENET_STD)
 
 
 class Masker(nn.Module):
@@ -43,8 +54,9 @@ class Masker(nn.Module):
 
     Args:
         encoder: Any encoder of segmentation-models-pytorch ("resnet50", "mobilenet_v2", "tu-resnet18d", …).
-        encoder_weights: None trains from scratch, as the paper says; "imagenet" needs a network once; or a file whose
-            network has the encoder's layers: a classifier's checkpoint of this project, or a state dict.
+        encoder_weights: None trains from scratch, as the paper says; "imagenet" needs a network once; "lite0" are those
+            of the packaged EfficientNet-Lite0, for the encoder tu-tf_efficientnet_lite0, without a download; or a file
+            whose network has the encoder's layers: a classifier's checkpoint of this project, or a state dict.
         architecture: "DeepLabV3" as in the paper, or another one of the library ("DeepLabV3Plus", "Unet", …).
         arguments: Further arguments of the architecture (encoder_output_stride, decoder_channels, …).
 
@@ -96,7 +108,8 @@ class Masker(nn.Module):
         for name in self.arguments:
             if name not in known:  # the library would swallow it silently
                 raise InputError(f"masker: {self.architecture} has no argument {name!r}; it has {', '.join(known)}")
-        file = self.encoder_weights if Path(self.encoder_weights or "").suffix in WEIGHT_FILES else None
+        own = self.encoder_weights == lite.PACKAGED or Path(self.encoder_weights or "").suffix in WEIGHT_FILES
+        file = self.encoder_weights if own else None
         named = None if file else self.encoder_weights
         try:
             self.network = architecture(
@@ -111,7 +124,9 @@ class Masker(nn.Module):
                 f"cannot download encoder_weights {self.encoder_weights!r} of {self.encoder!r}: use null, or a network"
             ) from error
         if file:
-            load_encoder(cast(nn.Module, self.network.encoder), file)
+            mean, std = load_encoder(cast(nn.Module, self.network.encoder), file)
+            self.mean.copy_(torch.tensor(mean).view(1, 3, 1, 1))
+            self.std.copy_(torch.tensor(std).view(1, 3, 1, 1))
 
     def normalised(self, image: Tensor) -> Tensor:
         """What the network is fed for images in [0, 1]: its sides must be multiples of 32."""
