@@ -24,8 +24,8 @@ from explainer.evaluation.matrix import ClassMatrix, class_matrix
 from explainer.evaluation.matrix_results import matrix_table
 from explainer.evaluation.places import candidates, check_infills
 from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
+from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.run_facts import Clock, run_facts
-from explainer.evaluation.runner import ORIGINAL, TRUTH
 from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.store import Store
 from explainer.evaluation.summary import write_results
@@ -70,11 +70,11 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
         settings.processes, explanandum, methods, dataset,
         unfinished(dataset, places, data.batch_size, list(methods), store), data.num_workers, store, device=device,
         void=settings.void, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
-        scaled=settings.scaled, probes=settings.probes, matrix=matrix,
+        scaled=settings.scaled, probes=settings.probes, matrix=matrix, true_boxes=settings.true_boxes,
     )  # fmt: skip
     ids = [dataset.ids[i] for i in places]
-    rows = in_order(store.rows, [ORIGINAL, TRUTH, *methods], ids)
-    failures = {name: store.failures(name, ids) for name in [TRUTH, *methods]}
+    rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *methods], ids)
+    failures = {name: store.failures(name, ids) for name in [*ANNOTATED, *methods]}
     failed = {name: images for name, images in failures.items() if images}
     content = write_results(
         rows, facts, out, alphas, columns=columns_of(settings.metrics | settings.probes), failed=failed,
@@ -178,6 +178,7 @@ def method_facts(
     facts: dict[str, Any] = {"void": settings.void, "methods": settings_of(methods)}
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
     facts |= {} if settings.scaled else {"scaled": False}
+    facts |= {"true_boxes": True} if settings.true_boxes else {}
     if matrix is not None:
         asked = settings.matrix if settings.matrix is True else sorted(matrix.methods)
         facts["matrix"] = {"classes": matrix.classes, "methods": asked}

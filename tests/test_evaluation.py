@@ -11,10 +11,13 @@ from explainer.attribution import Attribution, CentredBox, Constant
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation import summary
+from explainer.evaluation.columns import columns_of
 from explainer.evaluation.gallery import method_gallery
-from explainer.evaluation.runner import ORIGINAL, TRUTH
+from explainer.evaluation.judging import Judge
+from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH
 from explainer.evaluation.summary import classification, summarise, write_results
 from explainer.evaluation.table import caption, markdown, rich_table, rows_of
+from explainer.metrics import Localisation
 
 
 def test_scores_agree_with_a_slow_evaluation_of_one_image(tmp_path, device):
@@ -52,6 +55,27 @@ def test_undefined_scores_are_left_out_and_counted(tmp_path):
 def test_the_ground_truth_scores_perfectly(tmp_path):
     truth = summarise(run(tmp_path, pictures()).rows)[TRUTH]
     assert (truth["acc"], truth["iou"], truth["mae"]) == (1.0, 1.0, 0.0)
+
+
+def test_true_boxes_are_a_reference_where_there_are_any(tmp_path):
+    first, second, third = pictures(segmented=False)
+    boxes = [torch.tensor([[0.0, 2, 3, 10, 7], [2.0, 0, 0, 16, 16]]), torch.zeros(0, 5)]  # class 2 is not labelled
+    batches = [first._replace(boxes=boxes), second, third]
+    store = run(tmp_path, batches, true_boxes=True, judge=Judge({"WSL": Localisation()}))
+    columns = columns_of({"WSL": Localisation()})
+    content = write_results(store.rows, {"metrics": {"WSL": {}}}, tmp_path, columns=columns)
+    box = content["results"][BOXES]
+    assert (box["images"], box["area"], box["WSL"]) == (1, pytest.approx(8 * 4 / 256), 0)
+    assert box["acc"] is None
+    assert "the bounding box left out" in markdown(content["results"], content["columns"])
+    assert BOXES not in content["pairs"].get("WSL", {})
+    assert BOXES not in summarise(run(tmp_path / "without", batches).rows)
+
+
+def test_true_boxes_stand_beside_the_ground_truth(tmp_path):
+    results = summarise(run(tmp_path, pictures(), true_boxes=True).rows)
+    assert results[BOXES]["images"] == results[TRUTH]["n"]["iou"]  # no box where nothing of a label is segmented
+    assert results[BOXES]["area"] >= results[TRUTH]["area"]
 
 
 def test_images_without_segmentation_keep_saliency_and_classification(tmp_path):

@@ -20,7 +20,7 @@ from explainer.evaluation.intervals import (
     mean_intervals,
     sign_flip_p,
 )
-from explainer.evaluation.runner import ORIGINAL, TRUTH
+from explainer.evaluation.references import ORIGINAL, TRUTH
 from explainer.evaluation.summary import classification, pairs, summarise, write_results
 from explainer.evaluation.table import markdown, rich_table
 

@@ -1,11 +1,11 @@
-"""Batches of an evaluation: where they are computed, which images have a ground truth, parts of them."""
+"""Batches of an evaluation: where they are computed, parts of them."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from explainer.data import VOID, Batch
+from explainer.data import Batch
 
 
 def to_device(batch: Batch, device: str | torch.device) -> Batch:
@@ -34,10 +34,3 @@ def part(batch: Batch, places: Sequence[int]) -> Batch:
     names = [batch.id[n] for n in places]
     boxes = None if batch.boxes is None else [batch.boxes[n] for n in places]
     return Batch(batch.image[index], batch.labels[index], names, some(batch.segmentation), boxes)
-
-
-def annotated(batch: Batch) -> Batch:
-    """Those images that have a segmentation: the others have no ground truth to score."""
-    if batch.segmentation is None:
-        return part(batch, [])._replace(boxes=None)
-    return part(batch, (batch.segmentation != VOID).flatten(1).any(1).nonzero()[:, 0].tolist())

@@ -8,7 +8,7 @@ from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.making import make_mask
-from explainer.evaluation.runner import TRUTH
+from explainer.evaluation.references import TRUTH
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
 
@@ -61,4 +61,4 @@ def found(
         there = [mask for mask in masks if mask is not None]
         if len(there) == len(masks):
             return torch.stack(there).to(batch.image)
-    return make_mask(explanandum, method, batch, scaled=scaled)
+    return make_mask(explanandum, method, batch, scaled=scaled, reference=name)

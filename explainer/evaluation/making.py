@@ -11,7 +11,7 @@ from explainer.attribution.base import noting_broken
 from explainer.data import Batch
 from explainer.evaluation.cost import measured
 from explainer.evaluation.kept import KeptMasks, Made
-from explainer.metrics import truth_and_weight
+from explainer.evaluation.references import TRUTH, reference_mask
 from explainer.metrics.segmentation import Void
 from explainer.networks import Explanandum
 
@@ -20,23 +20,24 @@ SET_UP = 5.0
 
 
 def make(
-    explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore", scaled: bool = True
-) -> tuple[Tensor, Tensor]:
+    explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore", scaled: bool = True,
+    reference: str = TRUTH,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The mask of all classes present, and whether a map had to be repaired for it.
 
     Args:
         explanandum: The frozen classifier.
-        method: Makes it; without one it is the ground truth.
+        method: Makes it; without one it is the reference.
         batch: The images.
         void: As in `truth_and_weight`.
         scaled: Whether maps that are masks already are scaled too.
+        reference: As in `reference_mask`.
 
     Returns:
         (B, 1, H, W) in [0, 1], and (B,) bool: a map that had a NaN or infinite pixel counts as 0 everywhere.
     """
     if method is None:
-        assert batch.segmentation is not None
-        mask = truth_and_weight(batch.segmentation, batch.labels, void)[0]
+        mask = reference_mask(reference, batch, void)
         return mask, torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
     plain_masks = {"scaled": False} if method.is_mask and not scaled else {}
     with noting_broken() as noted:
@@ -49,10 +50,11 @@ def make(
 
 
 def make_mask(
-    explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore", scaled: bool = True
-) -> Tensor:
+    explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore", scaled: bool = True,
+    reference: str = TRUTH,
+) -> Tensor:  # fmt: skip
     """The first of what `make` returns: (B, 1, H, W) in [0, 1]."""
-    return make(explanandum, method, batch, void, scaled)[0]
+    return make(explanandum, method, batch, void, scaled, reference)[0]
 
 
 class Maker:
@@ -73,8 +75,8 @@ class Maker:
 
         Args:
             explanandum: The frozen classifier.
-            name: Of the method.
-            method: Makes the masks that are not there; None is the ground truth.
+            name: Of the method, or of the reference.
+            method: Makes the masks that are not there; None for a reference.
             batch: On the explanandum's device.
 
         Returns:
@@ -91,7 +93,7 @@ class Maker:
     def _make(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> Made:
         def work() -> tuple[Tensor, Tensor, dict[str, Any]]:
             with measured(explanandum, device, images) as cost:
-                mask, broken = make(explanandum, method, batch, self.void, self.scaled)
+                mask, broken = make(explanandum, method, batch, self.void, self.scaled, name)
             return mask, broken, asdict(cost)
 
         images, device = len(batch.id), batch.image.device

@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from explainer.attribution import Attribution
 from explainer.data import Batch, ImageDataset, collate
 from explainer.errors import InputError
-from explainer.evaluation.runner import ORIGINAL, evaluate
+from explainer.evaluation.references import ORIGINAL
+from explainer.evaluation.runner import evaluate
 from explainer.evaluation.store import Store
 from explainer.networks import Explanandum
 
@@ -49,7 +50,7 @@ def unfinished(
         dataset: A split.
         places: Of the images.
         batch_size: Of all batches but the last.
-        methods: Names; the ground truth comes before all of them, so it need not be looked for, unless it failed.
+        methods: Names; the references come before all of them, so they need not be looked for, unless one failed.
         store: Rows so far.
 
     Returns:

@@ -15,27 +15,26 @@ from explainer.attribution import Attribution
 from explainer.attribution.perturbing import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError, one_line
-from explainer.evaluation.batches import annotated, part, to_device
+from explainer.evaluation.batches import part, to_device
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.making import Maker
 from explainer.evaluation.matrix import ClassMatrix
 from explainer.evaluation.probes import Probe
 from explainer.evaluation.probing import merged, probe
+from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, having
 from explainer.evaluation.scores import curves, fixed_scores, plain, predictions
 from explainer.evaluation.store import Store
 from explainer.masking import composite
 from explainer.metrics.segmentation import Void
 from explainer.networks import Explanandum
 
-ORIGINAL, TRUTH = "Original image", "Ground truth"
-
 
 def evaluate(
     explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
     total: int, void: Void = "ignore", device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
     judge: Judge | None = None, scaled: bool = True, probes: dict[str, Probe] | None = None,
-    quiet: bool = False, matrix: ClassMatrix | None = None,
+    quiet: bool = False, matrix: ClassMatrix | None = None, true_boxes: bool = False,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -54,6 +53,7 @@ def evaluate(
         probes: Column → question to a method that takes further maps.
         quiet: Show no progress bar.
         matrix: What the masks of single classes do.
+        true_boxes: Score the boxes of the labelled objects as a mask, too.
 
     Raises:
         InputError: A method refuses every image of its first batch.
@@ -64,10 +64,10 @@ def evaluate(
     with Progress(*columns, disable=quiet) as progress, no_bars():
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
-            known = annotated(batch)
-            for name in [ORIGINAL, *([TRUTH] if known.id else []), *methods]:
-                some = known if name == TRUTH else batch
-                if store.has(name, some.id):
+            known = {name: having(name, batch) for name in (TRUTH, *([BOXES] if true_boxes else []))}
+            for name in [ORIGINAL, *known, *methods]:
+                some = known.get(name, batch)
+                if not some.id or store.has(name, some.id):
                     continue
                 progress.update(task, description=name)
 
@@ -140,7 +140,7 @@ def score(
 
     Args:
         explanandum: The frozen classifier.
-        name: Of the method; `ORIGINAL` and `TRUTH` have none.
+        name: Of the method; `ORIGINAL` and the references have none.
         method: Makes the masks.
         batch: On the explanandum's device.
         maker: Calls it, or reads what it made.

@@ -62,6 +62,7 @@ class Evaluation:
         matrix: The class-specific masking matrix of the Explainer paper's Table 1: of all methods that explain a class,
             or of those named. An image costs nine forward passes a class, and a map of each class.
         matrix_classes: Names of the classes that it shows; None takes all.
+        true_boxes: Add a row "Bounding box": the mask is 1 within the boxes of the labelled objects, a reference.
 
     Raises:
         InputError: A number is out of its range, a metric or a probe has the name of another column, or a published
@@ -78,9 +79,11 @@ class Evaluation:
         infills: dict[str, Infill] | None = None, cache: str | None = None, processes: int = 1,
         intervals: bool = True, probes: dict[str, Probe] | None = None, report: bool = True, wandb: bool = False,
         published: Published | None = None, matrix: bool | list[str] = False, matrix_classes: list[str] | None = None,
+        true_boxes: bool = False,
     ) -> None:  # fmt: skip
         self.report, self.wandb = report, wandb
         self.published, self.matrix, self.matrix_classes = published, matrix, matrix_classes
+        self.true_boxes = true_boxes
         if processes < 1:
             raise InputError(f"evaluation.processes must be positive, got {processes}")
         for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):

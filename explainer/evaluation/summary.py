@@ -15,7 +15,7 @@ from explainer.evaluation.columns import FIXED
 from explainer.evaluation.intervals import against_best, classification_intervals, mean_intervals
 from explainer.evaluation.matrix_results import matrices, write_matrix
 from explainer.evaluation.published import Published
-from explainer.evaluation.runner import ORIGINAL, TRUTH
+from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.metrics import MeanAveragePrecision, MeanF1
 
 COLUMNS = {name: about["higher_is_better"] for name, about in FIXED.items()}
@@ -140,7 +140,7 @@ def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def pairs(rows: list[Row], columns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Every method against the best of each column, the ground truth left out.
+    """Every method against the best of each column, references of the annotation left out.
 
     Args:
         rows: Of a `Store`.
@@ -151,7 +151,7 @@ def pairs(rows: list[Row], columns: Mapping[str, Mapping[str, Any]]) -> dict[str
     """
     by_method: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if row["method"] not in (ORIGINAL, TRUTH):
+        if row["method"] not in (ORIGINAL, *ANNOTATED):
             by_method.setdefault(row["method"], {})[row["id"]] = row
     images = list(dict.fromkeys(row["id"] for row in rows))
     aligned = {method: [mine.get(i, {}) for i in images] for method, mine in by_method.items()}

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from explainer.evaluation.columns import FIXED
 from explainer.evaluation.published import published_rows, reference
-from explainer.evaluation.runner import ORIGINAL, TRUTH
+from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
 
 Columns = Mapping[str, Mapping[str, Any]]
 Pairs = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -22,7 +22,7 @@ def rows_of(
     results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, ends: Ends = "",
     published: Mapping[str, Any] | None = None,
 ) -> tuple[list[str], list[list[str]]]:  # fmt: skip
-    """Header and cells; the best value of each score, the ground truth left out, has a star.
+    """Header and cells; the best value of each score, references of the annotation left out, has a star.
 
     Args:
         results: Of `summarise`.
@@ -43,7 +43,7 @@ def rows_of(
     header += ["area", f"{kind} masked ↑", f"{kind} complement ↓", *(["α"] if levels else []), "ms an image"]
     best = {}
     for column, about in shown.items():
-        values = [results[m][column] for m in methods if m != TRUTH and results[m][column] is not None]
+        values = [results[m][column] for m in methods if m not in ANNOTATED and results[m][column] is not None]
         best[column] = (max if about["higher_is_better"] else min)(values, default=None)
     cells = []
     for method in methods:
@@ -51,7 +51,7 @@ def rows_of(
         row = [method]
         for column, about in shown.items():
             text = with_interval(entry, column, about["percent"], ends)
-            if method != TRUTH and entry[column] is not None and entry[column] == best[column]:
+            if method not in ANNOTATED and entry[column] is not None and entry[column] == best[column]:
                 text += " *"
             elif (pairs or {}).get(column, {}).get(method, {}).get("p", 0) >= DOUBTFUL:
                 text += " ~"
@@ -122,7 +122,8 @@ def footnote(
     results: dict[str, Any], pairs: Pairs | None, ends: Ends, published: Mapping[str, Any] | None = None
 ) -> str:
     """The caption, and what the marks mean."""
-    marks = ["* best of the column, the ground truth left out"]
+    without = left_out(results)
+    marks = [f"* best of the column{without and f', {without} left out'}"]
     if pairs and any(about["p"] >= DOUBTFUL for some in pairs.values() for about in some.values()):
         marks.append("~ not told from the best (p ≥ 0.05, paired sign flips, Holm)")
     if ends:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.report.columns import Column, quality
 from explainer.evaluation.report.svg import decades, path, picture, scale, tag, ticks
 from explainer.evaluation.report.tables import shown
-from explainer.evaluation.runner import ORIGINAL, TRUTH
 
 DOTS = 60
 """Images at most, evenly chosen, whose values are drawn for one method."""
@@ -143,7 +143,7 @@ def measures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Me
         if entries:
             order = sorted(entries, key=lambda m: column.of(entries[m]) or 0.0, reverse=column.up is not False)
             lines, ends = _lines(column, {m: entries[m] for m in order}, rows)
-            costly = {m: e for m, e in entries.items() if m != TRUTH and (e.get("cost", {}).get("ms") or 0) > 0}
+            costly = {m: e for m, e in entries.items() if m not in ANNOTATED and (e.get("cost", {}).get("ms") or 0) > 0}
             wide, narrow = (scatter(column, costly, small) for small in (False, True)) if costly else ("", "")
             found.append(Measure(column, lines, ends, Markup(wide), Markup(narrow), list(costly)))
     return found

@@ -10,9 +10,10 @@ from PIL import Image
 
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
+from explainer.evaluation.batches import part
 from explainer.evaluation.gallery import found
 from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.runner import ORIGINAL, TRUTH
+from explainer.evaluation.references import ANNOTATED, ORIGINAL, having
 from explainer.networks import Explanandum
 from explainer.rendering import heat_map, to_pil
 
@@ -47,7 +48,7 @@ def pictures(
     Args:
         explanandum: The frozen classifier, on the batch's device.
         methods: Name → method; constant masks are not worth a picture.
-        batch: A few images; the ground truth joins where they have segmentations.
+        batch: A few images; ground truth and bounding box join where they were scored.
         kept: Masks that are there already.
         rows: Of rows.jsonl: what the classifier said, and which method failed on which image.
         scaled: As in `make_mask`.
@@ -57,11 +58,10 @@ def pictures(
     """
     said = {(row["method"], row["id"]): row for row in rows}
     for n, name in enumerate(batch.id):
-        segmentation = None if batch.segmentation is None else batch.segmentation[n : n + 1]
-        one = Batch(batch.image[n : n + 1], batch.labels[n : n + 1], [name], segmentation)
+        one = part(batch, [n])
         asked = [m for m, method in methods.items() if not isinstance(method, Constant)]
         asked = [m for m in asked if "error" not in said.get((m, name), {})]
-        asked = asked if (TRUTH, name) not in said or segmentation is None else [TRUTH, *asked]
+        asked = [*(r for r in ANNOTATED if (r, name) in said and having(r, one).id), *asked]
         masks = {m: found(explanandum, m, methods.get(m), one, kept, scaled)[0] for m in asked}
         labels = one.labels[0].nonzero().flatten().tolist()
         words = label_text(explanandum.classes, labels, said.get((ORIGINAL, name), {}).get("kept"))

@@ -10,13 +10,13 @@ from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from explainer.errors import InputError
+from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
 from explainer.evaluation.report.charts import curves, measures
 from explainer.evaluation.report.columns import costs, decisions, quality
 from explainer.evaluation.report.gallery import Shown, data_uri
 from explainer.evaluation.report.latex import latex
 from explainer.evaluation.report.matrix import heat_maps
 from explainer.evaluation.report.tables import MARKS, grids, with_costs
-from explainer.evaluation.runner import ORIGINAL, TRUTH
 from explainer.evaluation.store import ROWS
 
 HERE = Path(__file__).parent
@@ -137,7 +137,7 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
         about=about, grids=grids(content), marks=MARKS, published=content.get("published"), run=run_facts(content),
         columns=[*quality(content), *decisions(content), *costs(content)], pictures=[_picture(one) for one in shown],
         curves=curves(content, rows), measures=measures(content, rows), matrices=heat_maps(content.get("matrix")),
-        failed=failures(content, rows), odd=odd_maps(content, rows), truth=TRUTH,
+        failed=failures(content, rows), odd=odd_maps(content, rows), unranked=left_out(content["results"]),
         counts=counts(content),
         original={k: v for k, v in (original.get("kept") or {}).items() if v is not None},
         intervals=any(e.get("interval") for e in content["results"].values()), pairs=bool(content.get("pairs")),
@@ -154,7 +154,7 @@ def counts(content: dict[str, Any]) -> dict[str, int]:
         {'methods': 1, 'measures': 1, 'images': 3}
     """
     results = content["results"]
-    methods = [name for name in results if name not in (ORIGINAL, TRUTH)]
+    methods = [name for name in results if name not in (ORIGINAL, *ANNOTATED)]
     images = max((entry.get("images") or 0 for entry in results.values()), default=0)
     return {"methods": len(methods), "measures": len(quality(content)), "images": images}
 

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 from explainer.evaluation.published import printed
+from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.report.columns import Column, costs, decisions, quality
-from explainer.evaluation.runner import ORIGINAL, TRUTH
 
 WIDEST = 7
 """Columns of numbers in one table: more would be cut on paper."""
@@ -32,7 +32,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A method, and a cell for each column; the ground truth is a reference that is not ranked."""
+    """A method, and a cell for each column; what the annotation gives is a reference that is not ranked."""
 
     name: str
     cells: list[Cell]
@@ -91,7 +91,7 @@ def _rows(content: dict[str, Any], columns: list[Column]) -> list[Row]:
     for name, entry in results.items():
         if name != ORIGINAL:
             cells = [_cell(content, column, name, entry, best[column.key]) for column in columns]
-            rows.append(Row(name, cells, name == TRUTH))
+            rows.append(Row(name, cells, name in ANNOTATED))
     return rows
 
 
@@ -115,10 +115,10 @@ def _published_rows(content: dict[str, Any], columns: list[Column]) -> list[Row]
 
 
 def best_of(content: dict[str, Any], column: Column) -> list[str]:
-    """The methods with the best number of a column, the ground truth left out; none where no direction is better."""
+    """The methods with the best number of a column, without the annotation's; none where no direction is better."""
     if column.up is None or not column.ranked:
         return []
-    values = {n: column.of(e) for n, e in content["results"].items() if n not in (ORIGINAL, TRUTH)}
+    values = {n: column.of(e) for n, e in content["results"].items() if n not in (ORIGINAL, *ANNOTATED)}
     known = {name: value for name, value in values.items() if value is not None}
     top = (max if column.up else min)(known.values(), default=None)
     return [name for name, value in known.items() if value == top]
@@ -137,7 +137,7 @@ def tied(content: dict[str, Any], column: Column, name: str, best: list[str]) ->
         False where there was no such test.
     """
     pair = ((content.get("pairs") or {}).get(column.key) or {}).get(name)
-    if not pair or pair.get("against") not in best or name in best or name == TRUTH:
+    if not pair or pair.get("against") not in best or name in best or name in ANNOTATED:
         return False
     if pair.get("p") is not None:
         return pair["p"] >= LEVEL

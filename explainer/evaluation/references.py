@@ -1,0 +1,77 @@
+"""What methods are compared with: the image as it is, and masks that the annotation gives."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from explainer.data import VOID, Batch
+from explainer.evaluation.batches import part
+from explainer.evaluation.judging import true_boxes
+from explainer.metrics import truth_and_weight
+from explainer.metrics.segmentation import Void
+
+ORIGINAL, TRUTH, BOXES = "Original image", "Ground truth", "Bounding box"
+ANNOTATED = (TRUTH, BOXES)
+"""Rows whose masks the annotation gives: references, which are not ranked."""
+
+
+def left_out(results: Mapping[str, object]) -> str:
+    """The references that are among these rows, in words; nothing where there is none.
+
+    Args:
+        results: Of results.json.
+
+    Example:
+        >>> left_out({"Ground truth": {}, "RISE": {}, "Bounding box": {}})
+        'the ground truth and the bounding box'
+    """
+    return " and ".join(f"the {name.lower()}" for name in ANNOTATED if name in results)
+
+
+def having(name: str, batch: Batch) -> Batch:
+    """Those images that have the annotation which a reference needs: the others have nothing to score.
+
+    Args:
+        name: `TRUTH` needs a segmentation, `BOXES` a box of a labelled object.
+        batch: Any images.
+
+    Example:
+        >>> having(TRUTH, Batch(torch.rand(1, 3, 4, 4), torch.eye(1), ["a"])).id
+        []
+    """
+    if name == BOXES:
+        return part(batch, [n for n, some in enumerate(true_boxes(batch)) if len(some)])
+    if batch.segmentation is None:
+        return part(batch, [])
+    return part(batch, (batch.segmentation != VOID).flatten(1).any(1).nonzero()[:, 0].tolist())
+
+
+def reference_mask(name: str, batch: Batch, void: Void = "ignore") -> Tensor:
+    """The mask that the annotation gives.
+
+    Args:
+        name: `TRUTH` is what is segmented, `BOXES` all that lies within a box of a labelled object.
+        batch: Images that have it.
+        void: As in `truth_and_weight`.
+
+    Returns:
+        (B, 1, H, W) of 0 and 1.
+
+    Example:
+        >>> own = torch.tensor([[0.0, 1, 0, 3, 2]])
+        >>> reference_mask(BOXES, Batch(torch.rand(1, 3, 2, 4), torch.eye(1), ["a"], boxes=[own])).int().tolist()
+        [[[[0, 1, 1, 0], [0, 1, 1, 0]]]]
+    """
+    if name == BOXES:
+        return torch.stack([_inside(some, batch.image) for some in true_boxes(batch)])
+    assert batch.segmentation is not None
+    return truth_and_weight(batch.segmentation, batch.labels, void)[0]
+
+
+def _inside(boxes: Tensor, image: Tensor) -> Tensor:
+    """(1, H, W): pixels whose centre lies in a box."""
+    y, x = (torch.arange(side, device=image.device) + 0.5 for side in image.shape[-2:])
+    x0, y0, x1, y1 = (edge[:, None] for edge in boxes.unbind(1))
+    rows, columns = (y >= y0) & (y < y1), (x >= x0) & (x < x1)
+    return (rows[:, :, None] & columns[:, None, :]).any(0)[None].float()
