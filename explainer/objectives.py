@@ -27,9 +27,9 @@ class View(NamedTuple):
     """All that an objective may look at, for one batch.
 
     Attributes:
-        mask_logits: (B, K, H, W) before the sigmoid.
+        mask_logits: (B, K, H, W) before the sigmoid; (B, 1, H, W) of the one label for objectives of the target alone.
         target: (B, 1, H, W) target mask in [0, 1].
-        non_target: (B, 1, H, W) non-target mask in [0, 1].
+        non_target: (B, 1, H, W) non-target mask in [0, 1]; None for objectives of the target alone.
         kept: (B, K) logits of the explanandum on the image seen through the target mask.
         removed: (B, K) logits on the image seen through its complement.
         labels: (B, K) multi-hot.
@@ -38,7 +38,7 @@ class View(NamedTuple):
 
     mask_logits: Tensor
     target: Tensor
-    non_target: Tensor
+    non_target: Tensor | None
     kept: Tensor
     removed: Tensor
     labels: Tensor
@@ -49,6 +49,8 @@ class Objective(ABC):
     """A weighted sum of named terms; `weights` has one entry a term."""
 
     weights: dict[str, float]
+    target_only = False
+    """Whether it asks for nothing but the target mask and what the explanandum says of it."""
 
     @abstractmethod
     def terms(self, view: View) -> dict[str, Tensor]:
@@ -93,6 +95,7 @@ class ExplainerObjective(Objective):
     def terms(self, view: View) -> dict[str, Tensor]:
         """Eq. 2, 3, 5, the two areas of Eq. 6, and 8."""
         cross_entropy = multilabel_cross_entropy if view.multilabel else single_label_cross_entropy
+        assert view.non_target is not None
         present = select_present(view.mask_logits, view.labels).sigmoid()
         bounds = bounding_measure(present, self.min_area, self.max_area)
         return {
@@ -120,6 +123,8 @@ class RTISObjective(Objective):
         deletion: Weight of the probability on the complement.
         exponent: Of the probability on the complement.
     """
+
+    target_only = True
 
     def __init__(
         self, tv: float = 10.0, area: float = 1.0, preservation: float = 1.0, deletion: float = 5.0,

@@ -51,7 +51,9 @@ def tree(name, folder):
 
 
 def test_there_is_a_config_for_each_data_set_and_classifier():
-    wanted = {f"{d}_{n}{t}.yaml" for d in ("voc", "coco") for n in ("vgg16", "resnet50") for t in ("", "_classifier")}
+    wanted = {
+        f"{d}_{n}{t}.yaml" for d in ("voc", "coco") for n in ("vgg16", "resnet50") for t in ("", "_classifier", "_rtis")
+    }
     wanted |= {"shapes_small.yaml", "coco_lite0.yaml", "coco_lite0_classifier.yaml", "imagenet_lite0.yaml"}
     assert wanted <= set(NAMES)
 

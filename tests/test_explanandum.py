@@ -198,6 +198,22 @@ def test_torchvision_arguments_are_passed_on():
     assert num_outputs(build_network("alexnet", arguments={"num_classes": 9})) == 9
 
 
+@pytest.mark.parametrize("architecture", ["DeepLabV3", "Unet", "FPN"])
+@pytest.mark.parametrize(("size", "training"), [(2, False), (1, True)])
+def test_the_mask_of_one_class_is_that_of_all(architecture, size, training):
+    masker = Masker("resnet18", architecture=architecture)
+    masker.build(5)
+    masker.train(training)
+    torch.nn.init.normal_(next(iter(masker.network.segmentation_head.parameters())))
+    for module in masker.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+    image, only = torch.rand(size, 3, 40, 64), torch.tensor([3, 1])[:size]
+    whole = masker(image)
+    assert torch.equal(masker(image, only), whole[torch.arange(size), only][:, None])
+    assert masker(image).shape == (size, 5, 40, 64)  # and all of them again afterwards
+
+
 def test_the_packaged_weights_are_an_encoder_too(tmp_path):
     own, same = efficientnet_lite0().eval(), timm.create_model("tf_efficientnet_lite0").eval()
     same.load_state_dict(timm_names(own.state_dict()))

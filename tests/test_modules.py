@@ -60,6 +60,23 @@ def test_explainer_lowers_its_loss_on_eight_images_and_leaves_the_classifier_alo
     assert not module.explanandum.network.training
 
 
+def test_rtis_with_one_label_an_image_computes_that_classs_mask_alone():
+    """Loss and gradients are those of all class masks."""
+    image, labels, found = torch.rand(3, 3, 32, 32), torch.eye(6)[[4, 0, 4]], []
+    for one in (True, False):
+        torch.manual_seed(1)
+        module = explainer(RTISObjective())
+        module.objective.target_only = one
+        module.build(Shapes().classes, True)
+        view = module.view(image, labels)
+        assert view.mask_logits.shape[1] == (1 if one else 6)
+        loss = module.objective.total(module.objective.terms(view))
+        loss.backward()
+        found.append((loss, [p.grad for p in module.masker.parameters()]))
+    torch.testing.assert_close(found[0], found[1])
+    assert module.view(image, torch.ones(3, 6)).mask_logits.shape[1] == 6
+
+
 def test_published_code_left_the_classifier_in_train_mode():
     module, data = explainer(mode="train"), eight()
     before = module.explanandum.network.stages[0][1].running_mean.clone()

@@ -32,16 +32,21 @@ class Explainer(Attribution):
 
     is_mask = True
 
-    @torch.no_grad()
     def masks(self, image: Tensor) -> Tensor:
         """(B, K, H, W) in [0, 1]."""
+        return self._masks(image)
+
+    @torch.no_grad()
+    def _masks(self, image: Tensor, only: Tensor | None = None) -> Tensor:
         self.masker.to(image.device)
-        return torch.cat([self.masker(some).float().sigmoid() for some in image.split(self.batch_size)])
+        parts = image.split(self.batch_size)
+        classes = [None] * len(parts) if only is None else only.split(self.batch_size)
+        return torch.cat([self.masker(some, c).float().sigmoid() for some, c in zip(parts, classes, strict=True)])
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """The target's mask."""
         check_targets(target, len(self.classes))
-        return self.masks(image)[torch.arange(len(image), device=image.device), target][:, None]
+        return self._masks(image, target)
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
         """Maximum over the masks of the classes present, as trained: never scaled."""
@@ -49,4 +54,6 @@ class Explainer(Attribution):
             raise InputError(
                 f"{self.checkpoint} explains other classes than the classifier has: evaluate it with its own"
             )
+        if bool((labels.sum(1) == 1).all()):
+            return self._masks(image, labels.argmax(1))
         return target_mask(self.masks(image), labels)

@@ -74,9 +74,12 @@ class AmortizedExplainer(SaliencyModule):
 
     def view(self, image: Tensor, labels: Tensor) -> View:
         """Masks of a batch, and what the explanandum says of the two masked images, in one pass."""
-        logits = self.masker(image).float()
-        target = target_mask(logits, labels, absent=-torch.inf).sigmoid()
-        non_target = non_target_mask(logits, labels, absent=-torch.inf).sigmoid()
+        single = self.objective.target_only and bool((labels.sum(1) == 1).all())
+        logits = self.masker(image, only=labels.argmax(1) if single else None).float()
+        target = (logits if single else target_mask(logits, labels, absent=-torch.inf)).sigmoid()
+        non_target = None
+        if not self.objective.target_only:
+            non_target = non_target_mask(logits, labels, absent=-torch.inf).sigmoid()
         infill = self.explanandum.mean_colour if self.infill is None else self.infill(image, target.detach())
         both = torch.cat([composite(image, target, infill), composite(image, 1 - target, infill)])
         kept, removed = self.explanandum(both).float().chunk(2)

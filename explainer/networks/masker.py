@@ -7,7 +7,8 @@ of the classifier itself do the same: an encoder that tells the classes apart fr
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,22 +137,43 @@ class Masker(nn.Module):
             return normalised
         return F.interpolate(normalised, fitting, mode="bilinear", align_corners=False)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, only: Tensor | None = None) -> Tensor:
         """Mask logits; the sigmoid of them is the class masks.
 
         Args:
             image: (B, 3, H, W) in [0, 1], of any size.
+            only: (B,) a class for each image, when no other's mask is wanted: of a thousand classes at the images' full
+                size that saves most of time and memory.
 
         Returns:
-            (B, K, H, W).
+            (B, K, H, W), or (B, 1, H, W) of those classes.
         """
         if self.network is None:
             raise RuntimeError("call build(num_classes) first")
+        with nullcontext() if only is None else self._only(only):
+            return self._logits(self.network, image)
+
+    @contextmanager
+    def _only(self, classes: Tensor) -> Iterator[None]:
+        """Before they are enlarged, of all class masks that of one class an image is chosen."""
+
+        def choose(layer: nn.Module, given: Any, logits: Tensor) -> Tensor:
+            return logits[torch.arange(len(logits), device=logits.device), classes.expand(len(logits))][:, None]
+
+        head = cast(nn.Module, cast(nn.Module, self.network).segmentation_head)
+        last = [module for module in head.modules() if isinstance(module, nn.Conv2d)][-1]
+        handle = last.register_forward_hook(choose)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _logits(self, network: nn.Module, image: Tensor) -> Tensor:
         size, normalised = image.shape[-2:], self.normalised(image)
         if self.training and len(image) == 1:  # BatchNorm of a pooled branch needs two values a channel
-            logits = self.network(normalised.expand(2, -1, -1, -1))[:1]
+            logits = network(normalised.expand(2, -1, -1, -1))[:1]
         else:
-            logits = self.network(normalised)
+            logits = network(normalised)
         if logits.shape[-2:] != size:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         return logits
