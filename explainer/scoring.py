@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from explainer.evaluation.gallery import found, method_gallery
 from explainer.evaluation.held_out import held_out_places, search_alphas
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.matrix import ClassMatrix, class_matrix
+from explainer.evaluation.matrix import ClassMatrix, class_matrix, listed
 from explainer.evaluation.matrix_results import matrix_table
 from explainer.evaluation.places import candidates, check_infills
 from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
@@ -54,6 +55,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     data: ImageDataModule = cli.datamodule
     explanandum, methods, dataset, places, device, facts = prepared(cli)
     matrix = class_matrix(settings.matrix, settings.matrix_classes, data.classes, methods, settings.scaled)
+    check_probed(settings.probed, methods)
     facts |= method_facts(settings, methods, matrix)
     check_infills(all_infills(settings, methods), dataset[places[0]], explanandum)
     check_processes(settings.processes, device)
@@ -71,6 +73,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
         unfinished(dataset, places, data.batch_size, list(methods), store), data.num_workers, store, device=device,
         void=settings.void, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
         scaled=settings.scaled, probes=settings.probes, matrix=matrix, true_boxes=settings.true_boxes,
+        probed=settings.probed,
     )  # fmt: skip
     ids = [dataset.ids[i] for i in places]
     rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *methods], ids)
@@ -87,6 +90,24 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     show(content, settings, out, f"{cli.name} on {settings.split}")
     name_failures(content["failed"], dataset.unreadable)
     return content
+
+
+def check_probed(probed: Sequence[str] | None, methods: Mapping[str, Attribution]) -> None:
+    """Refuse names of methods that there are not.
+
+    Args:
+        probed: Of `evaluation.probed`.
+        methods: Name → method.
+
+    Raises:
+        InputError: Names the first, and those that there are.
+
+    Example:
+        >>> check_probed(None, {})
+    """
+    for name in probed or ():
+        if name not in methods:
+            raise InputError(f"evaluation.probed: there is no method {name!r}, only {listed(list(methods))}")
 
 
 def kept_masks(
@@ -183,6 +204,7 @@ def method_facts(
         asked = settings.matrix if settings.matrix is True else sorted(matrix.methods)
         facts["matrix"] = {"classes": matrix.classes, "methods": asked}
     if settings.probes:
+        facts |= {} if settings.probed is None else {"probed": sorted(settings.probed)}
         facts["probes"] = {
             name: {"class": type(one).__name__, "higher_is_better": one.higher_is_better} | one.settings
             for name, one in settings.probes.items()

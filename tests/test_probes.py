@@ -35,6 +35,7 @@ from explainer.data import Batch
 from explainer.data.shapes import CLASSES as SHAPES
 from explainer.errors import InputError
 from explainer.evaluation import probes as probe_folder
+from explainer.evaluation.columns import columns_of
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.probes import (
     Convergence,
@@ -53,7 +54,7 @@ from explainer.evaluation.summary import summarise, write_results
 from explainer.metrics import ProportionOutside
 from explainer.networks import Explanandum
 from explainer.networks.randomise import layers_of, randomised
-from explainer.scoring import method_facts
+from explainer.scoring import check_probed, method_facts
 
 
 class Drawn(Attribution):
@@ -424,6 +425,18 @@ def test_columns_join_the_rows(tmp_path):
     assert (results["Gradient"]["Stable"], results["Gradient"]["n"]["Stable"]) == (1.0, 5)
     assert (results["Half"]["Stable"], results["Half"]["n"]["Stable"]) == (None, 0)
     assert results["Ground truth"]["n"]["Random"] == 0  # nothing to run again
+
+
+def test_only_the_named_methods_are_probed(tmp_path):
+    methods, probes = {"Gradient": Gradient(), "Noise": Random()}, {"Stable": SeedStability(2)}
+    rows = run(tmp_path, pictures(), methods, probes=probes, probed=["Noise"]).rows
+    facts = FACTS | {"probes": {"Stable": {}}}
+    results = write_results(rows, facts, tmp_path, columns=columns_of(probes))["results"]
+    assert (results["Gradient"]["n"]["Stable"], results["Noise"]["n"]["Stable"]) == (0, 6)
+    whole = method_facts(Evaluation(probes=probes), {})
+    assert method_facts(Evaluation(probes=probes, probed=["Noise"]), {}) == whole | {"probed": ["Noise"]}
+    with pytest.raises(InputError, match=r"evaluation\.probed: there is no method 'RISE', only Gradient, Noise"):
+        check_probed(["RISE"], methods)
 
 
 def test_probes_without_metrics_are_written(tmp_path):

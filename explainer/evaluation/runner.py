@@ -4,7 +4,7 @@ Scores are those of S. Stalder et al., NeurIPS 2022, section 4.3, the explanandu
 masked and the complement image, and what the mask cost.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ def evaluate(
     total: int, void: Void = "ignore", device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
     judge: Judge | None = None, scaled: bool = True, probes: dict[str, Probe] | None = None,
     quiet: bool = False, matrix: ClassMatrix | None = None, true_boxes: bool = False,
+    probed: Collection[str] | None = None,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -54,6 +55,7 @@ def evaluate(
         quiet: Show no progress bar.
         matrix: What the masks of single classes do.
         true_boxes: Score the boxes of the labelled objects as a mask, too.
+        probed: Names of the methods that probes ask; None: all.
 
     Raises:
         InputError: A method refuses every image of its first batch.
@@ -71,8 +73,10 @@ def evaluate(
                     continue
                 progress.update(task, description=name)
 
-                def rows(here: Batch, name: str = name) -> list[dict[str, Any]]:
-                    return score(explanandum, name, methods.get(name), here, maker, curve_steps, judge, probes, matrix)
+                asked = probes if probed is None or name in probed else None
+
+                def rows(here: Batch, name: str = name, asked: Any = asked) -> list[dict[str, Any]]:
+                    return score(explanandum, name, methods.get(name), here, maker, curve_steps, judge, asked, matrix)
 
                 append_or_note(store, name, to_device(some, device), rows)
             progress.advance(task, len(batch.id))

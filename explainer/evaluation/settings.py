@@ -56,6 +56,7 @@ class Evaluation:
         intervals: Show 95 % intervals in the tables.
         probes: Column → question to a method that takes further maps of the same images, such as whether its map
             depends on its seed, or on what the classifier has learned.
+        probed: Names of the methods that probes ask, since some take as long as many maps; None: all.
         report: Write report.html, a page that needs no network, and table.tex.
         wandb: Log results, report and gallery to Weights & Biases; offline for who is not logged in.
         published: A paper's own numbers, which tables and report show beside ours, marked; they change no result.
@@ -79,11 +80,11 @@ class Evaluation:
         infills: dict[str, Infill] | None = None, cache: str | None = None, processes: int = 1,
         intervals: bool = True, probes: dict[str, Probe] | None = None, report: bool = True, wandb: bool = False,
         published: Published | None = None, matrix: bool | list[str] = False, matrix_classes: list[str] | None = None,
-        true_boxes: bool = False,
+        true_boxes: bool = False, probed: list[str] | None = None,
     ) -> None:  # fmt: skip
         self.report, self.wandb = report, wandb
         self.published, self.matrix, self.matrix_classes = published, matrix, matrix_classes
-        self.true_boxes = true_boxes
+        self.true_boxes, self.probed = true_boxes, probed
         if processes < 1:
             raise InputError(f"evaluation.processes must be positive, got {processes}")
         for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):
