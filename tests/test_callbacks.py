@@ -2,6 +2,7 @@ import logging
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -9,7 +10,7 @@ from tiny_runs import classifier_config, data, explainer_config, trainer
 from wandb_file import history
 
 from explainer.callbacks import Tracker
-from explainer.callbacks.gallery import validation_images
+from explainer.callbacks.gallery import validation_images, wandb_masks
 from explainer.callbacks.tracking import logged_in
 from explainer.data import Shapes
 from explainer.errors import InputError
@@ -62,6 +63,22 @@ def test_gallery_is_a_picture_in_the_folder_and_in_wandb(watched):
     pictures = list(run.rglob("media/images/gallery*.png"))
     assert len(pictures) == 5
     assert list(run.rglob("media/images/mask/*.png"))  # class masks that can be switched on and off
+
+
+@pytest.mark.parametrize("count", [255, 1000])
+def test_wandb_shows_masks_of_any_number_of_classes(count):
+    classes, side = tuple(f"class {n}" for n in range(count)), 16
+    masks = torch.zeros(2, count, side, side)
+    masks[0, count - 1, :8] = 0.9
+    masks[0, 3, 8:12] = 0.8
+    masks[1].view(count, -1)[:, : min(count, side * side)].fill_diagonal_(1.0)  # a pixel each
+    first, second = (p._masks["explainer"] for p in wandb_masks(torch.rand(2, 3, side, side), masks, classes))
+    shown, names = np.asarray(Image.open(first._path)), first._val["class_labels"]
+    for row, name in ((0, f"class {count - 1}"), (9, "class 3"), (14, "none")):
+        assert names[int(shown[row, 0])] == name
+    shown, names = np.asarray(Image.open(second._path)), second._val["class_labels"]
+    assert names[int(shown[0, 0])] == "class 0"
+    assert names[int(shown[-1, -1])] == ("another class" if count > 255 else "none")
 
 
 def test_the_gallery_changes_nothing(watched, tmp_path, monkeypatch):

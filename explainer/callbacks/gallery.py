@@ -15,6 +15,8 @@ from explainer.networks.modes import evaluation_mode
 from explainer.rendering import Tile, gallery, heat_map, overlay, to_pil
 
 HEADER = ["image", "target mask", "non-target mask", "image × mask", "image × complement"]
+LAST_LABEL = 255
+"""The greatest that wandb takes in a mask."""
 
 
 class Gallery(pl.Callback):
@@ -127,10 +129,26 @@ def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list
         classes: K names.
 
     Returns:
-        N pictures; label 0 is where every mask is below 0.5.
+        N pictures; label 0 is where every mask is below 0.5. wandb knows 256 labels: of more classes, an image's labels
+        number those that cover most of it, and the last one stands for all others.
     """
     strength, label = masks.max(1)
-    label = torch.where(strength > 0.5, label + 1, 0).to(torch.uint8 if len(classes) < 255 else torch.int32)
-    names = {0: "none"} | {i + 1: name for i, name in enumerate(classes)}
-    overlays = [{"explainer": {"mask_data": data.cpu().numpy(), "class_labels": names}} for data in label]
-    return [wandb.Image(to_pil(image), masks=o) for image, o in zip(images, overlays, strict=True)]
+    pictures = []
+    for image, own in zip(images, torch.where(strength > 0.5, label + 1, 0).cpu(), strict=True):
+        data, names = own, {0: "none"} | {i + 1: name for i, name in enumerate(classes)}
+        if len(classes) > LAST_LABEL:
+            data, names = _renumbered(own, classes)
+        masked = {"mask_data": data.to(torch.uint8).numpy(), "class_labels": names}
+        pictures.append(wandb.Image(to_pil(image), masks={"explainer": masked}))
+    return pictures
+
+
+def _renumbered(label: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, dict[int, str]]:
+    """Labels of one image from 0 to 255, and their names."""
+    areas = label.flatten().bincount(minlength=len(classes) + 1)
+    areas[0] = 0
+    found = [c for c in areas.argsort(descending=True, stable=True).tolist() if areas[c]][: LAST_LABEL - 1]
+    numbers = torch.full((len(classes) + 1,), LAST_LABEL)
+    numbers[[0, *found]] = torch.arange(len(found) + 1)
+    named = {number: classes[c - 1] for number, c in enumerate(found, 1)}
+    return numbers[label], {0: "none", **named, LAST_LABEL: "another class"}
