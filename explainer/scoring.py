@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from explainer.evaluation.gallery import found, method_gallery
 from explainer.evaluation.held_out import held_out_places, search_alphas
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.matrix import ClassMatrix, class_matrix, listed
+from explainer.evaluation.matrix import ClassMatrix, class_matrix
 from explainer.evaluation.matrix_results import matrix_table
+from explainer.evaluation.names import check_methods
 from explainer.evaluation.places import candidates, check_infills
 from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
@@ -55,7 +55,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     data: ImageDataModule = cli.datamodule
     explanandum, methods, dataset, places, device, facts = prepared(cli)
     matrix = class_matrix(settings.matrix, settings.matrix_classes, data.classes, methods, settings.scaled)
-    check_probed(settings.probed, methods)
+    check_methods("evaluation.probed", settings.probed or (), methods)
     facts |= method_facts(settings, methods, matrix)
     check_infills(all_infills(settings, methods), dataset[places[0]], explanandum)
     check_processes(settings.processes, device)
@@ -90,24 +90,6 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     show(content, settings, out, f"{cli.name} on {settings.split}")
     name_failures(content["failed"], dataset.unreadable)
     return content
-
-
-def check_probed(probed: Sequence[str] | None, methods: Mapping[str, Attribution]) -> None:
-    """Refuse names of methods that there are not.
-
-    Args:
-        probed: Of `evaluation.probed`.
-        methods: Name → method.
-
-    Raises:
-        InputError: Names the first, and those that there are.
-
-    Example:
-        >>> check_probed(None, {})
-    """
-    for name in probed or ():
-        if name not in methods:
-            raise InputError(f"evaluation.probed: there is no method {name!r}, only {listed(list(methods))}")
 
 
 def kept_masks(

@@ -37,6 +37,7 @@ from explainer.errors import InputError
 from explainer.evaluation import probes as probe_folder
 from explainer.evaluation.columns import columns_of
 from explainer.evaluation.judging import Judge
+from explainer.evaluation.names import check_methods
 from explainer.evaluation.probes import (
     Convergence,
     Probe,
@@ -54,7 +55,7 @@ from explainer.evaluation.summary import summarise, write_results
 from explainer.metrics import ProportionOutside
 from explainer.networks import Explanandum
 from explainer.networks.randomise import layers_of, randomised
-from explainer.scoring import check_probed, method_facts
+from explainer.scoring import method_facts
 
 
 class Drawn(Attribution):
@@ -436,7 +437,7 @@ def test_only_the_named_methods_are_probed(tmp_path):
     whole = method_facts(Evaluation(probes=probes), {})
     assert method_facts(Evaluation(probes=probes, probed=["Noise"]), {}) == whole | {"probed": ["Noise"]}
     with pytest.raises(InputError, match=r"evaluation\.probed: there is no method 'RISE', only Gradient, Noise"):
-        check_probed(["RISE"], methods)
+        check_methods("evaluation.probed", ["RISE"], methods)
 
 
 def test_probes_without_metrics_are_written(tmp_path):

@@ -15,6 +15,7 @@ from explainer.attribution.base import zero_where_broken
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import part
+from explainer.evaluation.names import check_methods, listed
 from explainer.masking import min_max
 from explainer.metrics import masking_scores
 from explainer.networks import Explanandum
@@ -155,17 +156,5 @@ def class_matrix(
     if not wanted:
         return None
     names = [n for n, m in methods.items() if not isinstance(m, Reference)] if wanted is True else list(wanted)
-    for name in names:
-        if name not in methods:
-            raise InputError(f"evaluation.matrix: there is no method {name!r}, only {listed(list(methods))}")
+    check_methods("evaluation.matrix", names, methods)
     return ClassMatrix(known if shown is None else shown, known, names, scaled)
-
-
-def listed(names: Sequence[str], most: int = 30) -> str:
-    """Names for an error, not too many.
-
-    Example:
-        >>> listed(["a", "b", "c"], 2)
-        'a, b … (3)'
-    """
-    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} … ({len(names)})"

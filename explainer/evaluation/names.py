@@ -1,0 +1,34 @@
+"""Names that a config gives, checked against those that there are."""
+
+from collections.abc import Collection, Sequence
+
+from explainer.errors import InputError
+
+
+def check_methods(key: str, names: Sequence[str], methods: Collection[str]) -> None:
+    """Refuse names of methods that there are not.
+
+    Args:
+        key: Of the config, for the error.
+        names: To check.
+        methods: Those that there are.
+
+    Raises:
+        InputError: Names the key, the first unknown name, and those that there are.
+
+    Example:
+        >>> check_methods("evaluation.probed", ["RISE"], ["RISE", "LIME"])
+    """
+    for name in names:
+        if name not in methods:
+            raise InputError(f"{key}: there is no method {name!r}, only {listed(list(methods))}")
+
+
+def listed(names: Sequence[str], most: int = 30) -> str:
+    """Names for an error, not too many.
+
+    Example:
+        >>> listed(["a", "b", "c"], 2)
+        'a, b … (3)'
+    """
+    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} … ({len(names)})"
