@@ -63,7 +63,7 @@ def test_sigint_at_mid_epoch(uninterrupted, capsys):
     assert_same_run("whole", "stopped")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_sigkill_at_mid_epoch(uninterrupted, workers):
     name = f"killed{workers}"
     config = tiny_runs.explainer_config(name, data=tiny_runs.data(num_workers=workers), resume={"every_n_steps": 3})

@@ -131,11 +131,11 @@ def work(value):
 def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
     path = tmp_path / "cells.jsonl"
     assert read_cells(path, {"a": 1}) == {}
-    cells = [Cell(f"cell{v}", {"value": v}) for v in range(6)]
+    cells = [Cell(f"cell{v}", {"value": v}) for v in (0, 3, 4, 5)]
     failed = run_cells(cells, work, lambda c: (c.facts["value"],), path, workers=2, logs=tmp_path / "logs")
     assert failed == {"cell3": "InputError: three is no number for this", "cell4": "SystemExit: 2"}
     done = read_cells(path, {"a": 1})
-    assert {name: row["score"] for name, row in done.items()} == {f"cell{v}": v / 10 for v in (0, 1, 2, 5)}
+    assert {name: row["score"] for name, row in done.items()} == {f"cell{v}": v / 10 for v in (0, 5)}
     assert "Traceback" in (tmp_path / "logs" / "cell3.log").read_text()
     with pytest.raises(InputError, match="cells with another a"):
         read_cells(path, {"a": 2})
