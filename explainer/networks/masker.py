@@ -142,8 +142,8 @@ class Masker(nn.Module):
 
         Args:
             image: (B, 3, H, W) in [0, 1], of any size.
-            only: (B,) a class for each image, when no other's mask is wanted: of a thousand classes at the images' full
-                size that saves most of time and memory.
+            only: (B,) a class for each image, when no other's mask is wanted: the others are then not enlarged to the
+                images' size.
 
         Returns:
             (B, K, H, W), or (B, 1, H, W) of those classes.
