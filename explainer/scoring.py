@@ -25,7 +25,7 @@ from explainer.evaluation.matrix_results import matrix_table
 from explainer.evaluation.names import check_methods
 from explainer.evaluation.places import candidates, check_infills
 from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
-from explainer.evaluation.references import ANNOTATED, ORIGINAL
+from explainer.evaluation.references import ANNOTATED, ORIGINAL, check_free
 from explainer.evaluation.run_facts import Clock, run_facts
 from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.store import Store
@@ -55,6 +55,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     data: ImageDataModule = cli.datamodule
     explanandum, methods, dataset, places, device, facts = prepared(cli)
     matrix = class_matrix(settings.matrix, settings.matrix_classes, data.classes, methods, settings.scaled)
+    check_free(methods)
     check_methods("evaluation.probed", settings.probed or (), methods)
     facts |= method_facts(settings, methods, matrix)
     check_infills(all_infills(settings, methods), dataset[places[0]], explanandum)

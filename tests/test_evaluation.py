@@ -14,7 +14,7 @@ from explainer.evaluation import summary
 from explainer.evaluation.columns import columns_of
 from explainer.evaluation.gallery import method_gallery
 from explainer.evaluation.judging import Judge
-from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH
+from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, check_free
 from explainer.evaluation.summary import classification, summarise, write_results
 from explainer.evaluation.table import caption, markdown, rich_table, rows_of
 from explainer.metrics import Localisation
@@ -70,6 +70,11 @@ def test_true_boxes_are_a_reference_where_there_are_any(tmp_path):
     assert "the bounding box left out" in markdown(content["results"], content["columns"])
     assert BOXES not in content["pairs"].get("WSL", {})
     assert BOXES not in summarise(run(tmp_path / "without", batches).rows)
+
+
+def test_a_method_has_no_references_name():
+    with pytest.raises(InputError, match="'Bounding box' is the name of a reference"):
+        check_free(["RISE", BOXES])
 
 
 def test_true_boxes_stand_beside_the_ground_truth(tmp_path):

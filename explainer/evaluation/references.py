@@ -1,14 +1,14 @@
 """What methods are compared with: the image as it is, and masks that the annotation gives."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor
 
 from explainer.data import VOID, Batch
+from explainer.errors import InputError
 from explainer.evaluation.batches import part
 from explainer.evaluation.judging import true_boxes
-from explainer.metrics import truth_and_weight
+from explainer.metrics import inside_boxes, truth_and_weight
 from explainer.metrics.segmentation import Void
 
 ORIGINAL, TRUTH, BOXES = "Original image", "Ground truth", "Bounding box"
@@ -29,6 +29,23 @@ def left_out(results: Mapping[str, object]) -> str:
     return " and ".join(f"the {name.lower()}" for name in ANNOTATED if name in results)
 
 
+def check_free(names: Iterable[str]) -> None:
+    """Refuse methods that have a reference's name, whose rows could not be told from its own.
+
+    Args:
+        names: Of the methods of a config.
+
+    Raises:
+        InputError: Names the first.
+
+    Example:
+        >>> check_free(["RISE"])
+    """
+    for name in names:
+        if name in (ORIGINAL, *ANNOTATED):
+            raise InputError(f"evaluation.methods: {name!r} is the name of a reference; choose another one")
+
+
 def having(name: str, batch: Batch) -> Batch:
     """Those images that have the annotation which a reference needs: the others have nothing to score.
 
@@ -37,6 +54,7 @@ def having(name: str, batch: Batch) -> Batch:
         batch: Any images.
 
     Example:
+        >>> import torch
         >>> having(TRUTH, Batch(torch.rand(1, 3, 4, 4), torch.eye(1), ["a"])).id
         []
     """
@@ -59,19 +77,13 @@ def reference_mask(name: str, batch: Batch, void: Void = "ignore") -> Tensor:
         (B, 1, H, W) of 0 and 1.
 
     Example:
+        >>> import torch
         >>> own = torch.tensor([[0.0, 1, 0, 3, 2]])
         >>> reference_mask(BOXES, Batch(torch.rand(1, 3, 2, 4), torch.eye(1), ["a"], boxes=[own])).int().tolist()
         [[[[0, 1, 1, 0], [0, 1, 1, 0]]]]
     """
     if name == BOXES:
-        return torch.stack([_inside(some, batch.image) for some in true_boxes(batch)])
+        height, width = batch.image.shape[-2:]
+        return inside_boxes(true_boxes(batch), (height, width)).to(batch.image.dtype)
     assert batch.segmentation is not None
     return truth_and_weight(batch.segmentation, batch.labels, void)[0]
-
-
-def _inside(boxes: Tensor, image: Tensor) -> Tensor:
-    """(1, H, W): pixels whose centre lies in a box."""
-    y, x = (torch.arange(side, device=image.device) + 0.5 for side in image.shape[-2:])
-    x0, y0, x1, y1 = (edge[:, None] for edge in boxes.unbind(1))
-    rows, columns = (y >= y0) & (y < y1), (x >= x0) & (x < x1)
-    return (rows[:, :, None] & columns[:, None, :]).any(0)[None].float()
