@@ -1,0 +1,21 @@
+"""Between the project and the disk: files that come in are checked, files that go out are whole or absent."""
+
+from explainer.files.locking import alone
+from explainer.files.reading import conform, read_json, read_lines, read_state, read_text
+from explainer.files.writing import append_lines, copy_file, file_name, replacing, sweep, write_json, write_text
+
+__all__ = [
+    "alone",
+    "append_lines",
+    "conform",
+    "copy_file",
+    "file_name",
+    "read_json",
+    "read_lines",
+    "read_state",
+    "read_text",
+    "replacing",
+    "sweep",
+    "write_json",
+    "write_text",
+]

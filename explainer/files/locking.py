@@ -1,0 +1,44 @@
+"""One process at a time in a folder: a second one is refused, and never writes over the first one's work."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from explainer.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: there is no such lock
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def alone(path: str | Path, what: str) -> Iterator[None]:
+    """Hold a lock while the block runs. It ends with the process, however that ends, and no child inherits it.
+
+    Args:
+        path: Lock file, which stays; not inside a folder that the block moves.
+        what: What the lock is for, such as "runs/shapes_small", for the error.
+
+    Raises:
+        InputError: Another process holds the lock; names it.
+        OSError: The lock file cannot be made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if fcntl is not None:
+            try:
+                # a record lock, which fork does not pass on: a loader that outlives its parent holds nothing
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:
+                holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+                raise InputError(f"{holder} works in {what}: wait for it, stop it, or choose another name") from error
+        os.ftruncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,149 @@
+"""One check for every file that comes in: its encoding, its syntax, and what it must hold.
+
+What a person gave and cannot be used is an `InputError` that names the file and the place in it. What the project wrote
+itself, and a crash tore, is told apart from that: `read_state` gives None, and the work begins anew.
+"""
+
+import codecs
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from explainer.errors import InputError
+
+T = TypeVar("T")
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Read a whole regular file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its content.
+
+    Raises:
+        InputError: It is missing, is no regular file (reading a pipe would wait for ever), or cannot be read.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file of UTF-8 (with or without a byte-order mark) or of UTF-16 with one.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its text.
+
+    Raises:
+        InputError: It cannot be read, or has another encoding; names the line of the first such byte.
+    """
+    content = read_bytes(path)
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{path} is not UTF-8 (line {line}): save it with the encoding UTF-8") from error
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Read a text file's lines that are not blank, without what surrounds them."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file that a person gave.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        InputError: It cannot be read or is no JSON; names the line.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply to be read") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+
+
+def read_state(path: str | Path, kind: type[T]) -> T | None:
+    """Read a JSON file that the project wrote itself.
+
+    Args:
+        path: The file.
+        kind: Type of what it holds, as for `conform`.
+
+    Returns:
+        Its content; None where the file is missing, torn, empty, or holds something else: the work begins anew.
+
+    Raises:
+        InputError: The file is there and cannot be read, so that beginning anew could lose what is in it.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    content = read_bytes(path)
+    try:
+        return conform(json.loads(content), kind, path)
+    except (ValueError, RecursionError):  # an InputError is a ValueError
+        return None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter:
+    return TypeAdapter(kind)
+
+
+def conform(value: Any, kind: type[T], source: str | Path) -> T:
+    """Check plain values against a type: a dataclass, a TypedDict, or what is built from lists and dictionaries.
+
+    Args:
+        value: What a file held.
+        kind: What it must be. No value is turned into another type, but for lists into tuples and dictionaries into
+            dataclasses.
+        source: File, for the error.
+
+    Returns:
+        The value, as such a type.
+
+    Raises:
+        InputError: Names the file, the place in it, and what is wrong there, for the first of the faults.
+
+    Example:
+        >>> conform({"a": 1}, dict[str, int], "x.json")
+        {'a': 1}
+        >>> conform({"a": "b"}, dict[str, int], "x.json")
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: x.json: a: input should be a valid integer
+    """
+    try:
+        return _adapter(cast(Any, kind)).validate_json(to_json(value, inf_nan_mode="constants"), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        words = first["msg"][:1].lower() + first["msg"][1:]
+        raise InputError(f"{source}: {f'{place}: ' if place else ''}{words}") from error
+    except (ValueError, RecursionError) as error:  # what is no plain value
+        raise InputError(f"{source} holds more than plain values: {str(error).splitlines()[0][:200]}") from error
