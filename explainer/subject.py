@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from explainer.attribution import Attribution, CentredBox, Constant, Explainer, GradCAM
 from explainer.cli import CHECKPOINTS, ExplainerCLI
 from explainer.data import ImageDataset
@@ -15,6 +13,7 @@ from explainer.evaluation.places import candidates, spread
 from explainer.evaluation.settings import Evaluation, data_facts
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
+from explainer.networks.devices import choose_device
 from explainer.version import __version__
 
 
@@ -45,7 +44,7 @@ def prepared(cli: ExplainerCLI) -> Prepared:
         InputError: As `subject`, or the classifier's and the data set's classes differ.
     """
     settings, data = cli.evaluation, cli.datamodule
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device
+    device = str(choose_device(settings.device))
     explanandum, methods, digest = subject(cli)
     explanandum.to(device)
     data.prepare_data()

@@ -1,0 +1,45 @@
+"""Where to compute: one check of every device that a person names."""
+
+import torch
+
+from explainer.errors import InputError
+
+
+def choose_device(name: str | torch.device | None = "auto") -> torch.device:
+    """Return the device of a name, if networks can run there.
+
+    Args:
+        name: Such as "cpu" or "cuda:1"; "auto" and None take the GPU when there is one.
+
+    Returns:
+        The device.
+
+    Raises:
+        InputError: It is no device, or this machine has none such; names those that there are.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
+    """
+    if name is None or name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    there = available_devices()
+    kinds = {known.partition(":")[0] for known in there}
+    if str(name) not in {*there, *kinds}:
+        raise InputError(f"there is no device {str(name)!r} here: choose one of auto, {', '.join(there)}")
+    return torch.device(name)
+
+
+def available_devices() -> list[str]:
+    """Return the names of the devices that networks can run on here, "cpu" first.
+
+    Example:
+        >>> available_devices()[0]
+        'cpu'
+    """
+    names = ["cpu"]
+    if torch.cuda.is_available():
+        names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return names
