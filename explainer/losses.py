@@ -7,12 +7,32 @@ NeurIPS 2017, as adapted to several classes by Stalder et al.
 Departures from the text, all of them from the published code: the area term has three weights instead of one; the
 entropy takes the softmax of the complement's logits also for multi-label classifiers; the last row and column of the
 total variation see their reflection. An image without any label has the empty target mask and no bound.
+
+A classifier with one logit says "there" or "not there": a softmax over the one would always be 1. Wherever a softmax is
+taken, it is that over the two outcomes, which is the logit's sigmoid.
 """
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+def two_outcomes(logits: Tensor) -> Tensor:
+    """Return logits over which a softmax means something: of a single logit the one of its other outcome joins, 0.
+
+    Args:
+        logits: (B, C).
+
+    Returns:
+        (B, C), the same, for C > 1; (B, 2) for C = 1, whose softmax is the sigmoid and what it lacks to 1.
+
+    Example:
+        >>> two_outcomes(torch.zeros(1, 1)).softmax(1).tolist(), two_outcomes(torch.zeros(1, 3)).shape[1]
+        ([[0.5, 0.5]], 3)
+    """
+    return torch.cat([logits, torch.zeros_like(logits)], 1) if logits.shape[1] == 1 else logits
 
 
 def multilabel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -29,7 +49,6 @@ def multilabel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         (B,), at least 0; lower is better.
 
     Example:
-        >>> import torch
         >>> round(multilabel_cross_entropy(torch.zeros(1, 4), torch.tensor([[1.0, 0, 0, 0]])).item(), 4)
         0.6931
     """
@@ -43,16 +62,18 @@ def single_label_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         logits: (B, C).
-        labels: (B, C) one-hot; a row of zeros (no label) costs nothing.
+        labels: (B, C) one-hot; a row of zeros (no label) costs nothing, except for C = 1, where it is the other
+            outcome, and the loss is the binary cross-entropy.
 
     Returns:
         (B,), at least 0; lower is better.
 
     Example:
-        >>> import torch
         >>> round(single_label_cross_entropy(torch.zeros(1, 4), torch.tensor([[1.0, 0, 0, 0]])).item(), 4)
         1.3863
     """
+    if logits.shape[1] == 1:
+        return multilabel_cross_entropy(logits, labels)
     return -(labels * logits.log_softmax(1)).sum(1)
 
 
@@ -62,17 +83,17 @@ def negative_entropy(logits: Tensor) -> Tensor:
     .. math:: \mathcal{L}_e = \frac{1}{C} \sum_c \tilde{p}_c \log \tilde{p}_c \quad (3)
 
     Args:
-        logits: (B, C) of the explanandum on the complement image; softmax is taken here.
+        logits: (B, C) of the explanandum on the complement image; softmax is taken here, over the two outcomes when
+            C = 1.
 
     Returns:
-        (B,), between -log(C) / C (uniform: nothing left to see) and 0; lower is better.
+        (B,), between -log(C) / C (uniform: nothing left to see; of two outcomes C is 2) and 0; lower is better.
 
     Example:
-        >>> import torch
         >>> round(negative_entropy(torch.zeros(1, 4)).item(), 4)
         -0.3466
     """
-    probabilities = logits.softmax(1)
+    probabilities = two_outcomes(logits).softmax(1)
     return (probabilities * probabilities.clamp_min(1e-16).log()).mean(1)
 
 
@@ -88,7 +109,6 @@ def area(mask: Tensor) -> Tensor:
         (...), in [0, 1].
 
     Example:
-        >>> import torch
         >>> area(torch.eye(2)).item()
         0.5
     """
@@ -117,7 +137,6 @@ def bounding_measure(mask: Tensor, minimum: float = 0.05, maximum: float = 0.3) 
         ValueError: Unless 0 <= minimum <= maximum <= 1.
 
     Example:
-        >>> import torch
         >>> round(bounding_measure(torch.zeros(10, 10), 0.05, 0.3).item(), 4)
         0.05
     """
@@ -146,7 +165,6 @@ def total_variation(mask: Tensor, power: int = 1) -> Tensor:
         (...), at least 0; lower is smoother.
 
     Example:
-        >>> import torch
         >>> total_variation(torch.tensor([[0.0, 0.0, 1.0, 1.0]])).item()
         0.25
     """
@@ -168,7 +186,6 @@ def select_present(masks: Tensor, labels: Tensor) -> Tensor:
         (N, H, W), in row order.
 
     Example:
-        >>> import torch
         >>> select_present(torch.rand(2, 3, 4, 4), torch.eye(3)[:2]).shape
         torch.Size([2, 4, 4])
     """
@@ -189,7 +206,6 @@ def over_present(values: Tensor, labels: Tensor, reduction: Literal["mean", "sum
         (B,); 0 for an image without label.
 
     Example:
-        >>> import torch
         >>> over_present(torch.tensor([1.0, 3.0]), torch.tensor([[1.0, 1.0], [0.0, 0.0]])).tolist()
         [2.0, 0.0]
     """

@@ -33,7 +33,7 @@ class View(NamedTuple):
         kept: (B, K) logits of the explanandum on the image seen through the target mask.
         removed: (B, K) logits on the image seen through its complement.
         labels: (B, K) multi-hot.
-        multilabel: Whether the explanandum ends in sigmoids (else softmax).
+        multilabel: Whether the explanandum ends in sigmoids (else softmax; with one class in a sigmoid anyway).
     """
 
     mask_logits: Tensor
@@ -136,8 +136,9 @@ class RTISObjective(Objective):
     def terms(self, view: View) -> dict[str, Tensor]:
         """The four terms; an image without label has neither of the last two."""
         present = view.labels > 0
-        log_kept = F.logsigmoid(view.kept) if view.multilabel else view.kept.log_softmax(1)
-        removed = view.removed.sigmoid() if view.multilabel else view.removed.softmax(1)
+        sigmoids = view.multilabel or view.kept.shape[1] == 1
+        log_kept = F.logsigmoid(view.kept) if sigmoids else view.kept.log_softmax(1)
+        removed = view.removed.sigmoid() if sigmoids else view.removed.softmax(1)
         left = over_present(removed[present], view.labels)
         left = left.clamp_min(1e-8).pow(self.exponent) * present.any(1)  # the power has no finite slope at 0
         return {

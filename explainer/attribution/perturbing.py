@@ -51,7 +51,7 @@ def score_of(logits: Tensor, target: Tensor, multilabel: bool | None, kind: Scor
     Args:
         logits: (N, K).
         target: (N,) long.
-        multilabel: Whether the classifier ends in sigmoids (else softmax).
+        multilabel: Whether the classifier ends in sigmoids (else softmax; with one class in a sigmoid anyway).
         kind: "log_odds", "probability" (in [0, 1]), "log_probability" or "logit".
 
     Returns:
@@ -62,11 +62,12 @@ def score_of(logits: Tensor, target: Tensor, multilabel: bool | None, kind: Scor
         0.0
     """
     own = logits.gather(1, target[:, None])
-    if kind == "logit" or (kind == "log_odds" and multilabel):
+    sigmoids = multilabel or logits.shape[1] == 1
+    if kind == "logit" or (kind == "log_odds" and sigmoids):
         return own[:, 0]
     if kind == "log_odds":
         return (own - logits.scatter(1, target[:, None], -torch.inf).logsumexp(1, keepdim=True))[:, 0]
-    log_probability = F.logsigmoid(own) if multilabel else own - logits.logsumexp(1, keepdim=True)
+    log_probability = F.logsigmoid(own) if sigmoids else own - logits.logsumexp(1, keepdim=True)
     return (log_probability if kind == "log_probability" else log_probability.exp())[:, 0]
 
 

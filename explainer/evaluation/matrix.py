@@ -16,6 +16,7 @@ from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import part
 from explainer.evaluation.names import check_methods, listed
+from explainer.losses import two_outcomes
 from explainer.masking import min_max
 from explainer.metrics import masking_scores
 from explainer.networks import Explanandum
@@ -87,7 +88,7 @@ class ClassMatrix:
 
     def _scores(self, explanandum: Explanandum, batch: Batch, masks: Tensor, labels: Tensor) -> Tensor:
         def probabilities(seen: Tensor) -> Tensor:
-            return explanandum(seen).float().softmax(1)[:, self.places]
+            return two_outcomes(explanandum(seen).float()).softmax(1)[:, self.places]
 
         def grey(images: Tensor, masks: Tensor) -> Tensor:
             return explanandum.mean_colour.expand_as(images)

@@ -37,7 +37,7 @@ class MeanAveragePrecision(MultilabelAveragePrecision):
     """
 
     def __init__(self, num_labels: int) -> None:
-        super().__init__(num_labels, average="none")
+        super().__init__(num_labels, average="none", validate_args=num_labels > 1)  # which knows no single label
 
     def compute(self) -> Tensor:  # type: ignore[override]
         """The mean; NaN when no image has a label."""
@@ -54,7 +54,7 @@ class MeanF1(MultilabelF1Score):
     """
 
     def __init__(self, num_labels: int) -> None:
-        super().__init__(num_labels, average="none")
+        super().__init__(num_labels, average="none", validate_args=num_labels > 1)
 
     def compute(self) -> Tensor:
         """The mean; NaN when no image has a label."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from explainer.losses import two_outcomes
 from explainer.metrics.base import MeanOverImages
 
 
@@ -14,7 +15,7 @@ def saliency_metric(mask: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     Args:
         mask: (B, 1, H, W) in [0, 1].
         logits: (B, K) of the explanandum on the masked image; the probabilities are their softmax, for multi-label
-            classifiers too.
+            classifiers too; of one class it is the sigmoid.
         labels: (B, K) multi-hot; a class counts once, however many objects it has.
 
     Returns:
@@ -25,7 +26,8 @@ def saliency_metric(mask: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         1.3863
     """
     size = mask.mean((1, 2, 3)).clamp_min(0.05).log()
-    kept = logits.log_softmax(1).masked_fill(labels == 0, -torch.inf).logsumexp(1)
+    log_probabilities = two_outcomes(logits).log_softmax(1)[:, : labels.shape[1]]
+    kept = log_probabilities.masked_fill(labels == 0, -torch.inf).logsumexp(1)
     return (size - kept).masked_fill(labels.sum(1) == 0, torch.nan)
 
 

@@ -4,6 +4,7 @@ Settings of the Explainer paper's classifiers (S. Stalder et al., NeurIPS 2022):
 cross-entropy, Adam at 1e-5 for VGG-16 and 1e-4 for ResNet-50.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,10 +13,33 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+from explainer.errors import InputError
 from explainer.losses import multilabel_cross_entropy, single_label_cross_entropy
 from explainer.metrics import MeanAveragePrecision, MeanF1
 from explainer.modules.base import SaliencyModule, require_finite
 from explainer.networks import Explanandum
+
+
+def check_learnable(classes: Sequence[str], multilabel: bool) -> None:
+    """Refuse a data set from which no classifier can learn, before it trains without a word.
+
+    Args:
+        classes: K names.
+        multilabel: Whether an image may have another number of labels than one.
+
+    Raises:
+        InputError: There is no class, or every image has the one that there is.
+
+    Example:
+        >>> check_learnable(["cat"], True)
+    """
+    if not classes:
+        raise InputError("no image of the data set has a label: there is nothing to learn")
+    if len(classes) == 1 and not multilabel:
+        raise InputError(
+            f"every image of the data set has the same class, {classes[0]!r}: there is nothing to learn; add images of "
+            "another class, or, in a CSV, images without a label"
+        )
 
 
 class Classifier(SaliencyModule):
@@ -40,7 +64,12 @@ class Classifier(SaliencyModule):
         self.explanandum, self.head_only = explanandum, head_only
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
-        """Fit the head, unfreeze, and make the metrics of validation and test."""
+        """Fit the head, unfreeze, and make the metrics of validation and test.
+
+        Raises:
+            InputError: As `check_learnable`.
+        """
+        check_learnable(classes, multilabel)
         self.explanandum.describe_classes(classes, multilabel, new_head=True)
         self.explanandum.unfreeze(head_only=self.head_only)
         count = len(classes)

@@ -58,7 +58,7 @@ class Explanandum(nn.Module):
             spec, state = read_checkpoint(network)
             source, inner = network, dict(spec["explanandum"])
             reject_untrusted(inner["network"], network, allow)
-            self.classes, self.multilabel = tuple(spec["classes"]), spec["multilabel"]
+            self.classes, self.multilabel = tuple(spec["classes"]), spec["multilabel"] or len(spec["classes"]) == 1
             network, network_args, num_classes = inner["network"], inner["network_args"], len(self.classes)
             mean, std, taps = mean or inner["mean"], std or inner["std"], taps or inner["taps"]
         self.network = build_network(network, weights, network_args)
@@ -139,6 +139,8 @@ class Explanandum(nn.Module):
         self.classes = tuple(classes)
         if self.multilabel is None:
             self.multilabel = multilabel
+        if len(self.classes) == 1:
+            self.multilabel = True  # one logit: the class is there or not
 
     def freeze(self, mode: Literal["eval", "train"] = "eval") -> None:
         """No gradients to the weights, and evaluation mode whatever the parent does.
@@ -178,8 +180,8 @@ class Explanandum(nn.Module):
         return (image - self.mean) / self.std
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Sigmoid for a multi-label classifier, else softmax: (B, K) in [0, 1]."""
-        return logits.sigmoid() if self.multilabel else logits.softmax(1)
+        """Sigmoid for a multi-label classifier and for one of a single class, else softmax: (B, K) in [0, 1]."""
+        return logits.sigmoid() if self.multilabel or logits.shape[1] == 1 else logits.softmax(1)
 
     def has_batch_norm(self) -> bool:
         """Whether any layer keeps running statistics."""
