@@ -24,7 +24,6 @@ from explainer.attribution import (
     SmoothGrad,
     explain_func,
 )
-from explainer.attribution.adapters import each_target
 from explainer.attribution.gradient import simple_relu
 from explainer.attribution.lime import superpixels
 from explainer.errors import InputError
@@ -164,7 +163,6 @@ def test_targets_may_be_written_as_captums_callers_do(explanandum, image, target
     want = ours.attribute(image, target=torch.tensor([1, 1]))
     for written in (1, [1], [1, 1], torch.tensor(1), torch.tensor([1]), np.array([1, 1])):
         assert torch.equal(ours.attribute(image, target=written), want)
-    assert each_target(None, image) is None
     matrix = torch.tensor([[True, False, True], [False, True, False]])
     assert ours.attribute(image, target=matrix).shape == (3, 3, 32, 32)
 

@@ -34,7 +34,10 @@ class Captum(Attribution):
         channels: Channels = "sum", seed: int = 0, batch_size: int = 16,
     ) -> None:  # fmt: skip
         path, _, name = method.rpartition(".")
-        found = getattr(importlib.import_module(path or "captum.attr"), name, None)
+        try:
+            found = getattr(importlib.import_module(path or "captum.attr"), name, None)
+        except (ImportError, ValueError) as error:
+            raise InputError(f"attribution Captum: cannot import {path!r}: {error}") from error
         if not (isinstance(found, type) and issubclass(found, captum.attr.Attribution)):
             raise InputError(f"attribution Captum: {method!r} is no attribution method of {path or 'captum.attr'}")
         self.method, self.arguments, self.layer = method, dict(arguments or {}), layer
@@ -82,45 +85,21 @@ class ForCaptum(captum.attr.Attribution):
 
         Args:
             inputs: (B, 3, H, W), or a tuple of that alone.
-            target: An int, a list, a tensor of one element or of B; or a bool matrix (B, K), which gives a map for
-                each True in row order.
+            target: As our methods take it; a bool matrix (B, K) gives a map for each True in row order.
             kwargs: There are none; hyperparameters belong to the method.
 
         Returns:
             (B, 3, H, W), in a tuple if the inputs were.
 
         Raises:
-            InputError: A keyword that the method does not know.
+            InputError: A keyword that the method does not know, or a target that is none.
         """
         if kwargs:
             raise InputError(f"{type(self.method).__name__} takes {', '.join(kwargs)} in its constructor, if at all")
         image = inputs[0] if isinstance(inputs, tuple) else inputs
-        maps = self.method(self.explanandum, image, each_target(target, image))
+        maps = self.method(self.explanandum, image, target)
         maps = maps.expand(-1, image.shape[1], -1, -1).clone()
         return (maps,) if isinstance(inputs, tuple) else maps
-
-
-def each_target(target: Any, image: Tensor) -> Tensor | None:
-    """A target for each image, from whatever captum's callers write.
-
-    Args:
-        target: None, an int, a list, a tensor of one element or of B, or a bool matrix.
-        image: (B, 3, H, W).
-
-    Returns:
-        (B,) long, or the matrix, or None.
-
-    Example:
-        >>> each_target(3, torch.rand(2, 3, 4, 4)).tolist()
-        [3, 3]
-    """
-    if target is None:
-        return None
-    found = torch.as_tensor(target, device=image.device)
-    if found.dtype == torch.bool:
-        return found
-    found = found.long().flatten()
-    return found.expand(len(image)).clone() if found.numel() == 1 else found
 
 
 def explain_func(method: Attribution, explanandum: Explanandum) -> Callable[..., np.ndarray]:
@@ -140,7 +119,6 @@ def explain_func(method: Attribution, explanandum: Explanandum) -> Callable[...,
         judged = model if isinstance(model, Explanandum) else explanandum
         device = judged.mean.device
         image = torch.as_tensor(np.asarray(inputs) if isinstance(inputs, Sequence) else inputs).float().to(device)
-        target = None if targets is None else torch.as_tensor(targets).long().to(device)
-        return method(judged, image, target).float().cpu().numpy()
+        return method(judged, image, targets).float().cpu().numpy()
 
     return explain

@@ -4,10 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from explainer.attribution.targets import each_target
 from explainer.errors import InputError
 from explainer.masking import min_max
 from explainer.networks import Explanandum
@@ -30,35 +32,35 @@ class Attribution(ABC):
     budget: str | None = None
     """The hyperparameter that says how long the method samples or searches, if one does."""
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Tensor | None = None) -> Tensor:
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Any = None) -> Tensor:
         """Attribute a class score to pixels.
 
         Args:
             explanandum: The frozen classifier.
             image: (B, 3, H, W) in [0, 1].
-            target: (B,) long, one class an image; or (B, K) bool, any number of classes an image.
+            target: One class an image: (B,) whole numbers in a tensor, an array or a list, or one for all images; or
+                (B, K) bool, any number of classes an image.
 
         Returns:
             (B, 1, H, W), raw and signed; higher is more important. With a bool matrix (N, 1, H, W), one map for each
             True of it, in row order.
 
         Raises:
-            InputError: Shapes do not fit, the image has a NaN, or its size is too small for the classifier.
-            ValueError: A target is no class of the classifier.
+            InputError: Shapes do not fit, the image has a NaN, its size is too small for the classifier, or a target is
+                no class of it.
         """
         check_image(image)
         if target is None:
             if self.needs_target:
-                raise InputError(f"{type(self).__name__} needs a target: (B,) long, or a bool matrix (B, K)")
-            target = torch.zeros(len(image), dtype=torch.long, device=image.device)
-        elif target.dtype == torch.bool:
-            return self.maps_of_classes(explanandum, image, checked_matrix(target, image, explanandum.num_classes))
-        else:
-            if target.shape != image.shape[:1]:
-                raise InputError(f"target has shape {tuple(target.shape)} for {len(image)} images; wants (B,) long")
-            check_targets(target, explanandum.num_classes)
+                raise InputError(
+                    f"{type(self).__name__} needs a target: a class for each image, or a bool matrix (B, K)"
+                )
+            target = 0
+        chosen = each_target(target, image, explanandum.num_classes)
+        if chosen.dtype == torch.bool:
+            return self.maps_of_classes(explanandum, image, chosen)
         with size_fits(image):
-            return self.maps(explanandum, image, target)
+            return self.maps(explanandum, image, chosen)
 
     @abstractmethod
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
@@ -155,24 +157,6 @@ class Reference(Attribution):
         return self.mask(image)
 
 
-def check_targets(target: Tensor, classes: int) -> None:
-    """Refuse targets that are no classes.
-
-    Args:
-        target: (B,) long.
-        classes: K.
-
-    Raises:
-        ValueError: Names the first such target.
-
-    Example:
-        >>> check_targets(torch.tensor([0, 2]), 3)
-    """
-    wrong = target[(target < 0) | (target >= classes)]
-    if len(wrong):
-        raise ValueError(f"target {int(wrong[0])} is out of range: the classifier has {classes} classes")
-
-
 def check_image(image: Tensor) -> None:
     """Refuse what is no batch of pictures.
 
@@ -191,31 +175,6 @@ def check_image(image: Tensor) -> None:
     if bool(broken.any()):
         first = int(broken.nonzero()[0])
         raise InputError(f"image {first} of the batch has {int(broken[first])} values that are NaN or infinite")
-
-
-def checked_matrix(classes: Tensor, image: Tensor, count: int) -> Tensor:
-    """A bool matrix of targets, when it has a row an image and a column a class.
-
-    Args:
-        classes: (B, K) bool.
-        image: (B, 3, H, W).
-        count: K of the classifier.
-
-    Returns:
-        The matrix.
-
-    Raises:
-        InputError: It has another shape.
-
-    Example:
-        >>> checked_matrix(torch.eye(2).bool(), torch.rand(2, 3, 4, 4), 2).shape
-        torch.Size([2, 2])
-    """
-    if classes.shape != (len(image), count):
-        raise InputError(
-            f"targets are a bool matrix {tuple(classes.shape)}; wants ({len(image)}, {count}): images, classes"
-        )
-    return classes
 
 
 @contextmanager

@@ -161,7 +161,7 @@ class ExtremalPerturbation(Attribution):
     def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
         """The mean mask, with the history of each area's score and area loss ("score 0.1", "area 0.1")."""
         with torch.inference_mode(False), torch.enable_grad():
-            masks, history = self._search(explanandum, image.detach().clone(), target.clone())
+            masks, history = self._search(explanandum, image.detach().clone(), target)
         return Explained(masks.mean(0).to(image.dtype), history)
 
     def _search(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

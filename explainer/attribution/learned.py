@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution, check_targets
+from explainer.attribution.base import Attribution
+from explainer.attribution.targets import check_targets
 from explainer.errors import InputError
 from explainer.masking import target_mask
 from explainer.networks import Explanandum

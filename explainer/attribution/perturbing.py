@@ -15,6 +15,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
+from explainer.attribution.targets import one_target
 from explainer.errors import InputError
 from explainer.infill import Constant, Infill
 from explainer.masking import composite
@@ -77,7 +78,7 @@ class MaskedScore:
     Args:
         explanandum: The frozen classifier.
         image: (B, 3, H, W).
-        target: (B,) long.
+        target: (B,) long, or what `one_target` makes that of.
         infill: What stands where a mask is 0; it sees the binary mask and is not differentiated. None is the
             explanandum's mean colour.
         kind: Of score.
@@ -94,7 +95,8 @@ class MaskedScore:
     ) -> None:  # fmt: skip
         self.explanandum, self.threshold = explanandum, threshold
         with torch.inference_mode(False):
-            self.image, self.target = image.detach().clone(), target.clone()
+            self.image = image.detach().clone()
+            self.target = one_target(target, image, explanandum.num_classes).clone()
         self.infill = infill or Constant(explanandum.mean_colour.flatten().tolist())
         if explanandum.classes:
             self.infill.check_classes(explanandum.classes)
