@@ -18,12 +18,13 @@ from explainer.evaluation.report import read_results, write_report
 from explainer.evaluation.report.charts import curves, label_points, mean_curves, scatter
 from explainer.evaluation.report.columns import Column, quality
 from explainer.evaluation.report.gallery import SIDE, data_uri, label_text
-from explainer.evaluation.report.latex import escaped, latex
+from explainer.evaluation.report.latex import latex
 from explainer.evaluation.report.matrix import heat_maps
 from explainer.evaluation.report.page import failures, mathematics, odd_maps, page
 from explainer.evaluation.report.svg import decades, tag, ticks
 from explainer.evaluation.report.tables import WIDEST, grids
 from explainer.evaluation.report.tables import shown as number_shown
+from explainer.files import for_latex
 
 VOID = {"meta", "link", "input", "img", "br"}
 
@@ -228,7 +229,7 @@ def test_the_matrix_of_each_method_or_of_one():
 
 def test_latex_is_escaped_and_has_as_many_cells_as_columns():
     text = latex(results())
-    assert escaped(EVIL) in text
+    assert for_latex(EVIL) in text
     assert r"\textbf{65.0}" in text
     assert r"\textdagger" in text
     assert r"\emph{61.25}" in text

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from rich.markup import escape
 from rich.table import Table
 
 from explainer.evaluation.columns import FIXED
 from explainer.evaluation.published import published_rows, reference
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
+from explainer.files import for_markdown, for_terminal
 
 Columns = Mapping[str, Mapping[str, Any]]
 Pairs = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -141,19 +141,20 @@ def two_forms(title: str, header: list[str], rows: list[list[str]]) -> tuple[Tab
         rows: As many cells each.
 
     Returns:
-        The table, and the Markdown without a title.
+        The table, and the Markdown without a title; every cell is escaped.
 
     Example:
         >>> two_forms("t", ["a", "b"], [["x", "1"]])[1].splitlines()
         ['| a | b |', '| --- | ---: |', '| x | 1 |']
     """
-    table = Table(title=title)
+    table = Table(title=for_terminal(title))
     for i, column in enumerate(header):
-        table.add_column(column, justify="right" if i else "left")
+        table.add_column(for_terminal(column), justify="right" if i else "left")
     for row in rows:
-        table.add_row(*row)
-    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
-    return table, "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+        table.add_row(*map(for_terminal, row))
+    lines = [f"| {' | '.join(map(for_markdown, row))} |" for row in (header, *rows)]
+    lines.insert(1, "| --- |" + " ---: |" * (len(header) - 1))
+    return table, "\n".join(lines)
 
 
 def rich_table(
@@ -163,11 +164,12 @@ def rich_table(
     """The table for a terminal; of an interval half the width is shown."""
     ends: Ends = "±" if intervals else ""
     header, cells = rows_of(results, columns, pairs, ends, published)
-    table = Table(title=title, caption=footnote(results, pairs, ends, published))
+    table = Table(title=for_terminal(title), caption=for_terminal(footnote(results, pairs, ends, published)))
     for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left")
-    for row in cells:
-        table.add_row(*(f"[bold]{escape(cell)}[/bold]" if cell.endswith("*") else escape(cell) for cell in row))
+        table.add_column(for_terminal(name), justify="right" if i else "left")
+    for name, *numbers in cells:
+        shown = (f"[bold]{for_terminal(n)}[/bold]" if n.endswith("*") else for_terminal(n) for n in numbers)
+        table.add_row(for_terminal(name), *shown)
     return table
 
 
@@ -178,4 +180,4 @@ def markdown(
     """The table for a README; of an interval both ends are shown."""
     ends: Ends = "[]" if intervals else ""
     text = two_forms("", *rows_of(results, columns, pairs, ends, published))[1]
-    return f"{text}\n\n{footnote(results, pairs, ends, published)}\n"
+    return f"{text}\n\n{for_markdown(footnote(results, pairs, ends, published))}\n"

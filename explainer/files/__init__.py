@@ -1,8 +1,18 @@
 """Between the project and the disk: files that come in are checked, files that go out are whole or absent."""
 
+from explainer.files.escaping import for_csv, for_latex, for_markdown, for_terminal, printable
 from explainer.files.locking import alone
 from explainer.files.reading import conform, read_json, read_lines, read_state, read_text
-from explainer.files.writing import append_lines, copy_file, file_name, replacing, sweep, write_json, write_text
+from explainer.files.writing import (
+    append_lines,
+    copy_file,
+    file_name,
+    replacing,
+    sweep,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 __all__ = [
     "alone",
@@ -10,12 +20,18 @@ __all__ = [
     "conform",
     "copy_file",
     "file_name",
+    "for_csv",
+    "for_latex",
+    "for_markdown",
+    "for_terminal",
+    "printable",
     "read_json",
     "read_lines",
     "read_state",
     "read_text",
     "replacing",
     "sweep",
+    "write_csv",
     "write_json",
     "write_text",
 ]

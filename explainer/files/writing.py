@@ -6,7 +6,9 @@ would be copying. Its name holds the machine and the process, so that a later ru
 """
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -15,6 +17,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from explainer.files.escaping import for_csv
 
 _DAY = 24 * 60 * 60
 _HOST = "".join(c for c in socket.gethostname() if c.isalnum())[:16] or "host"
@@ -100,9 +104,30 @@ def write_text(path: str | Path, text: str, *, sync: bool = False) -> Path:
     Returns:
         The target.
     """
+    try:
+        content = text.encode("utf-8", "surrogateescape")  # the bytes of a file's name that is no UTF-8
+    except UnicodeEncodeError:
+        content = text.encode("utf-8", "replace")  # half a character, as JSON can spell it
     with replacing(path, sync=sync) as partial:
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
+        partial.write_bytes(content)
     return Path(path)
+
+
+def write_csv(path: str | Path, rows: Iterable[Iterable[Any]], *, sync: bool = False) -> Path:
+    """Write a table of comma-separated values as UTF-8, in which no spreadsheet finds a formula.
+
+    Args:
+        path: Target.
+        rows: Of cells, the header first; None is an empty cell.
+        sync: As in `replacing`.
+
+    Returns:
+        The target.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerows([for_csv(cell) for cell in row] for row in rows)
+    return write_text(path, text.getvalue(), sync=sync)
 
 
 def write_json(path: str | Path, content: Any, *, sync: bool = False, sort_keys: bool = False) -> Path:
