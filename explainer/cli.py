@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ActionConfigFile, Namespace
+import torch
+from jsonargparse import Namespace
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
@@ -20,45 +21,15 @@ import explainer.variation  # noqa: F401  (imports are the registry: short class
 from explainer.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency, Tracker
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
-from explainer.errors import InputError
+from explainer.errors import InputError, input_error
 from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining, Variations
 from explainer.modules import SaliencyModule
+from explainer.parser import CONFIGS, ConfigAction, Parser, condensed, find_config
+from explainer.rehearsal import check_interval, check_name, check_settings, try_out, with_stand_in
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RUNS, CHECKPOINTS, RESULTS = Path("runs"), Path("checkpoints"), Path("results")
 _FORWARDED = ("data", "trainer.accelerator", "trainer.devices", "trainer.precision", "trainer.fast_dev_run",
               "trainer.logger", "trainer.enable_progress_bar")  # fmt: skip
-
-
-def find_config(name: str) -> str:
-    """A config's path: as given when it exists, else below configs/.
-
-    Args:
-        name: Such as "voc_vgg16.yaml".
-
-    Returns:
-        The path.
-
-    Raises:
-        InputError: There is no such file in either place; names those that there are.
-
-    Example:
-        >>> Path(find_config("defaults.yaml")).parent.name
-        'configs'
-    """
-    for path in (Path(name), CONFIGS / name):
-        if path.is_file():
-            return str(path)
-    known = ", ".join(sorted(p.name for p in CONFIGS.glob("*_*.yaml")))
-    raise InputError(f"no config {name}; in configs/ there are {known}")
-
-
-class ConfigAction(ActionConfigFile):
-    """Resolves a bare name in configs/, from any working directory."""
-
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Read the file."""
-        super().__call__(parser, cfg, find_config(str(values)), option_string)
 
 
 class ExplainerCLI(LightningCLI):
@@ -85,15 +56,34 @@ class ExplainerCLI(LightningCLI):
         )  # fmt: skip
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse what the constructor was given, whatever the process's own arguments are."""
-        self.config = parser.parse_args(args)
+        """Parse what the constructor was given, whatever the process's own arguments are.
+
+        Raises:
+            InputError: Something cannot be read, or a setting has a value that it cannot have.
+        """
+        self.config = self._parsed(args)
         for key, value in self.config.items():
             if value == "None":  # what jsonargparse makes of null for an argument of a nested class
                 self.config[key] = None
 
+    def _parsed(self, args: Sequence[str]) -> Namespace:
+        try:
+            return self.parser.parse_args(args)
+        except (OSError, ValueError, RecursionError) as error:  # such as a nested config file of another encoding
+            raise input_error(error) or InputError(condensed(str(error))) from error
+
+    def _built(self, config: Namespace) -> Namespace:
+        """The objects that a part of the config describes; whatever a constructor raises is an input error."""
+        try:
+            return self.parser.instantiate_classes(config)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # jsonargparse's own words around what a constructor said
+            raise input_error(error) or InputError(f"a setting cannot be used: {condensed(str(error))}") from error
+
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser whose --config finds bare names in configs/, and that guesses no abbreviations."""
-        parser = LightningArgumentParser(**kwargs, allow_abbrev=False)
+        parser = Parser(**kwargs)
         help_text = "A run's YAML; a bare name is looked up in configs/. What follows it overrides it."
         parser.add_argument("-c", "--config", action=ConfigAction, help=help_text)
         return parser
@@ -131,16 +121,50 @@ class ExplainerCLI(LightningCLI):
         return RUNS / self.name
 
     def before_instantiate_classes(self) -> None:
-        """Train first what is missing: the explanandum, or in an evaluation the Explainers among its methods."""
+        """Check what can be checked, then train what is missing: the explanandum, or Explainers among the methods."""
         config = self.config
+        check_settings(config)
+        check_name(self.name)
         if config.variations.sources and not self.evaluating:
             raise InputError(f"{self.name} makes variations, there is nothing to train: evaluate.py takes this config")
         if self.evaluating:
-            for path in explainers(config.evaluation.methods, config.retraining.methods):
-                if not path.is_file() and (CONFIGS / f"{path.stem}.yaml").is_file():
-                    self._train_first(path, f"{path.stem}.yaml", "a method")
-        elif config.explanandum_config and not (config.retraining.methods or config.layer_retraining.statistics):
-            self._train_first(CHECKPOINTS / f"{Path(config.explanandum_config).stem}.ckpt", config.explanandum_config)
+            paths = explainers(config.evaluation.methods, config.retraining.methods)
+            first = [
+                (path, f"{path.stem}.yaml", "a method") for path in paths if (CONFIGS / f"{path.stem}.yaml").is_file()
+            ]
+        else:
+            first = [(path, config.explanandum_config, "the explanandum") for path in self.explanandum_checkpoint()]
+        missing = [step for step in first if not step[0].is_file()]
+        if missing and self.train:
+            self._rehearse()
+        for path, source, what in missing:
+            self._train_first(path, source, what)
+
+    def explanandum_checkpoint(self) -> list[Path]:
+        """The checkpoint that a run's own classifier comes from, where its config says what trains it; or nothing."""
+        config = self.config
+        if not config.explanandum_config or config.retraining.methods or config.layer_retraining.statistics:
+            return []
+        return [CHECKPOINTS / f"{Path(config.explanandum_config).stem}.ckpt"]
+
+    def _rehearse(self) -> None:
+        """Build all of the run on an untrained network, so that no error comes after the training of another one."""
+        config, kept = self.config, torch.get_rng_state()
+        if not self.evaluating and config.trainer.fast_dev_run:
+            return  # what is missing is not trained then, but an error
+        data = self._built(Namespace(data=config.data)).data
+        data.prepare_data()
+        if self.evaluating:
+            self._built(self._needed())
+            data.split(config.evaluation.split)
+        else:
+            source = self._parsed(["--config", find_config(config.explanandum_config)])
+            (checkpoint,) = self.explanandum_checkpoint()
+            model = self._built(Namespace(model=with_stand_in(config, checkpoint, source, data).model)).model
+            try_out(model, data)
+            check_interval(config, data)
+            self._built(Namespace(trainer=config.trainer))
+        torch.set_rng_state(kept)
 
     def _train_first(self, checkpoint: Path, config: str, what: str = "the explanandum") -> None:
         if self.train and not checkpoint.is_file():
@@ -150,17 +174,18 @@ class ExplainerCLI(LightningCLI):
         if not checkpoint.is_file():
             raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train {checkpoint.stem}.yaml first")
 
+    def _needed(self) -> Namespace:
+        """The part of the config that evaluate.py builds: data, its own settings, and the model where it is used."""
+        config = self.config.clone()
+        unused = ["trainer", "gallery", "pictures", "scores", "saliency", "resume"]
+        for key in [*unused, *([] if config.evaluation.as_it_is else ["model"])]:
+            config.pop(key, None)
+        return config
+
     def instantiate_classes(self) -> None:
         """Build; evaluate.py needs the data and its own settings only."""
         if self.evaluating:
-            config = self.config.clone()
-            unused = ["trainer", "gallery", "pictures", "scores", "saliency", "resume"]
-            for key in [*unused, *([] if config.evaluation.as_it_is else ["model"])]:
-                config.pop(key, None)
-            try:
-                built = self.parser.instantiate_classes(config)
-            except ValueError as error:
-                raise input_error(error) or error from error
+            built = self._built(self._needed())
             self.model = built.get("model")
             self.datamodule, self.evaluation, self.retraining = built.data, built.evaluation, built.retraining
             self.layer_retraining, self.variations = built.layer_retraining, built.variations
@@ -171,10 +196,18 @@ class ExplainerCLI(LightningCLI):
             self.config.pop(key, None)
         try:
             super().instantiate_classes()
-        except ValueError as error:  # jsonargparse's own words around what a constructor said
-            raise input_error(error) or error from error
+        except (KeyboardInterrupt, SystemExit, OSError):
+            raise
+        except BaseException as error:
+            raise input_error(error) or InputError(f"a setting cannot be used: {condensed(str(error))}") from error
         finally:
             self.config = whole
+
+    def after_instantiate_classes(self) -> None:
+        """Try out what was built before anything long starts; the other processes of a training trust the first."""
+        if not self.evaluating and getattr(rank_zero_only, "rank", 0) == 0:
+            try_out(self.model, self.datamodule)
+            check_interval(self.config, self.datamodule)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The Trainer, with the run's folder, logger, progress bar and checkpoints."""
@@ -206,18 +239,6 @@ def explainers(*groups: dict[str, Namespace] | None) -> list[Path]:
     """
     named = [method for group in groups for method in (group or {}).values() if method.get("init_args")]
     return [Path(m.init_args.checkpoint) for m in named if m.class_path.split(".")[-1] == "Explainer"]
-
-
-def input_error(error: BaseException | None) -> InputError | None:
-    """The input error that another error came from, if any.
-
-    Example:
-        >>> input_error(ValueError("a number")) is None
-        True
-    """
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def forwarded(arguments: Sequence[str], name: str) -> list[str]:

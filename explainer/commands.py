@@ -1,11 +1,18 @@
-"""What evaluate.py does."""
+"""What evaluate.py does, and the one place where an error becomes a line."""
 
+import contextlib
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
-from explainer.cli import ExplainerCLI
-from explainer.errors import InputError
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from explainer.cli import RESULTS, ExplainerCLI
+from explainer.errors import InputError, WorkError, input_error, is_refusal, one_line, plain_words, working
 from explainer.infilling import compare_infills
 from explainer.layer_retraining import retrain_layers
 from explainer.retraining import retrain
@@ -13,6 +20,9 @@ from explainer.scoring import score_methods
 from explainer.subject import trusted
 from explainer.training import quieten, train
 from explainer.varying import vary
+
+SHOW_TRACEBACK = "EXPLAINER_TRACEBACK"
+"""Environment variable: when it is set, errors come with Python's traceback, for those who look into the project."""
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
@@ -26,33 +36,123 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
 
     Raises:
         InputError: Something given cannot be used.
+        WorkError: The disk or the memory failed in the course of it.
     """
     quieten()
     cli = ExplainerCLI(args, train, evaluating=True)
-    if cli.retraining.methods:
-        return retrain(cli, trusted(cli.config))
-    if cli.layer_retraining.statistics:
-        return retrain_layers(cli, trusted(cli.config))
-    if cli.variations.sources:
-        return vary(cli)
-    if cli.infills.fills:
-        return compare_infills(cli)
-    return score_methods(cli)
+    out = results_folder(cli)
+    with working(f"what is done is kept in {out}, and the command goes on from there"):
+        if cli.retraining.methods:
+            return retrain(cli, trusted(cli.config))
+        if cli.layer_retraining.statistics:
+            return retrain_layers(cli, trusted(cli.config))
+        if cli.variations.sources:
+            return vary(cli)
+        if cli.infills.fills:
+            return compare_infills(cli)
+        return score_methods(cli)
 
 
-def run(command: Callable[[], object]) -> None:
-    """Run a command for a person: input errors in one line, without a traceback; exit status 2.
+def results_folder(cli: ExplainerCLI) -> Path:
+    """Make the folder of the results, and try whether it can be written.
+
+    Args:
+        cli: Holds the config.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: It cannot be made or written.
+    """
+    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(f"results cannot be written to {out}: {plain_words(error)}; see --evaluation.out") from error
+    return out
+
+
+def run(command: Callable[[], object]) -> NoReturn:
+    """Run a command for a person: every error is one line; exit status 2 before the work, 1 after it, 130 at Ctrl-C.
 
     Args:
         command: `train` or `evaluate`; what it returns may name failures under "failed": exit status 1.
+
+    Raises:
+        SystemExit: Always.
     """
+    write_any_text()
     try:
         done = command()
-        if isinstance(done, dict) and done.get("failed"):
-            sys.exit(1)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        status = 1 if isinstance(done, dict) and done.get("failed") else 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except KeyboardInterrupt:
-        print("stopped; what is done is kept, and the command goes on from there", file=sys.stderr)
-        sys.exit(130)
+        say("stopped; what is done is kept, and the command goes on from there")
+        status = 130
+    except Exception as error:
+        status = explain(error)
+    sys.exit(closed(status))
+
+
+def explain(error: Exception) -> int:
+    """Print what went wrong in one line.
+
+    Args:
+        error: What the command raised.
+
+    Returns:
+        Exit status: 2 when something given cannot be used, 1 when the work failed.
+    """
+    if os.environ.get(SHOW_TRACEBACK):
+        traceback.print_exception(error)
+    found = input_error(error)
+    if found is not None:
+        say(f"error: {found}")
+        return 2
+    if isinstance(error, WorkError):
+        say(f"error: {error}")
+        return 1
+    if isinstance(error, MisconfigurationException):
+        say(f"error: the Trainer refuses its settings: {one_line(error).partition(': ')[2]}")
+        return 2
+    if is_refusal(error):
+        say(f"error: {plain_words(error)}")
+        return 2
+    say(f"error: {one_line(error)} (not foreseen; {SHOW_TRACEBACK}=1 shows where)")
+    return 1
+
+
+def say(line: str) -> None:
+    """Print a line for a person to the standard error; a closed one is no reason to fail."""
+    with contextlib.suppress(OSError, ValueError):
+        print(" ".join(line.splitlines()), file=sys.stderr, flush=True)
+
+
+def write_any_text() -> None:
+    """Let output that cannot show a character show its code instead: a table is no reason to fail after the work."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def closed(status: int) -> int:
+    """Send what is left of the output; where nobody takes it, the results are on the disk all the same.
+
+    Args:
+        status: Of the command so far.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        say("error: the output could not be written; the results are on the disk")
+        return status or 1
+    return status

@@ -1,4 +1,7 @@
-"""The one exception that a person is meant to read: what is wrong with the input, and what to do."""
+"""The exceptions that a person is meant to read, and the one place where an error becomes a line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -7,6 +10,90 @@ class InputError(ValueError):
     The message is one line: it names the file, key or shape and says what to do. The command line prints it
     without a traceback and exits with status 2.
     """
+
+
+class WorkError(RuntimeError):
+    """Something outside stopped the work after it had begun: a full disk, too little memory, a folder that is gone.
+
+    The message is one line, which also says what is kept. The command line exits with status 1.
+    """
+
+
+@contextmanager
+def working(kept: str) -> Iterator[None]:
+    """Turn what the machine refuses while the block runs into a `WorkError`.
+
+    Args:
+        kept: What is kept of the work, and how it goes on, for the error.
+
+    Raises:
+        WorkError: The disk or the memory failed.
+
+    Example:
+        >>> with working("what is done is in results/x"): raise OSError(28, "No space left on device", "results/x/a")
+        Traceback (most recent call last):
+        ...
+        explainer.errors.WorkError: No space left on device: results/x/a; what is done is in results/x
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        raise WorkError(f"{plain_words(error)}; {kept}") from error
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether the machine, not the program, is at fault: disk, permissions, or memory.
+
+    Args:
+        error: Any; PyTorch's errors are known by their names and words, since this file imports nothing.
+
+    Example:
+        >>> is_refusal(PermissionError()), is_refusal(KeyError("a"))
+        (True, False)
+    """
+    if isinstance(error, OSError | MemoryError):
+        return True
+    words = str(error)
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in words
+        or "PytorchStreamWriter failed" in words
+        or "unexpected pos" in words
+    )
+
+
+def plain_words(error: BaseException) -> str:
+    """Return what an error says in one line: of an OSError, what the system says and of which file.
+
+    Args:
+        error: Any.
+
+    Example:
+        >>> plain_words(FileNotFoundError(2, "No such file or directory", "a/b"))
+        'No such file or directory: a/b'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return f"{error.strerror}: {' -> '.join(names)}" if names else error.strerror
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return "there is not enough memory"
+    if "PytorchStreamWriter failed" in str(error) or "unexpected pos" in str(error):
+        return "a checkpoint could not be written: is the disk full?"
+    return one_line(error)
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """Return the input error that another error came from, if any.
+
+    Example:
+        >>> input_error(ValueError("a number")) is None
+        True
+    """
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def one_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from explainer.callbacks.resume import LAST
 from explainer.cli import CHECKPOINTS, ExplainerCLI
+from explainer.errors import working
 from explainer.networks.checkpoint import read_checkpoint
 
 
@@ -25,6 +26,7 @@ def train(args: Sequence[str] | None = None) -> ExplainerCLI:
 
     Raises:
         InputError: Something given cannot be used.
+        WorkError: The disk or the memory failed in the course of it.
     """
     quieten()
     cli = ExplainerCLI(args, train)
@@ -36,12 +38,14 @@ def train(args: Sequence[str] | None = None) -> ExplainerCLI:
         cli.parser.save(cli.config, cli.folder / "config.yaml", skip_none=False, overwrite=True)
     if isinstance(cli.trainer.logger, Logger) and not quick:
         cli.trainer.logger.log_hyperparams(cli.config.as_dict())
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=path, weights_only=True)
+    with working(f"what is saved stays in {cli.folder}; --ckpt_path last goes on from there"):
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=path, weights_only=True)
     for split, dataset in cli.datamodule._splits.items():
         if dataset.unreadable:
             rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
     if not quick and cli.trainer.is_global_zero:
-        rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
+        with working(f"the training is finished, its checkpoints stay in {cli.folder}"):
+            rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
     return cli
 
 
