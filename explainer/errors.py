@@ -3,6 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import math
+
+LARGEST_SEED = 2**32 - 1
+"""Of all generators that the project uses."""
+
 
 class InputError(ValueError):
     """Something that the user gave (file, key, shape, checkpoint) cannot be used.
@@ -111,3 +116,50 @@ def one_line(error: BaseException) -> str:
     """
     words = str(error).strip() or "no message"
     return f"{type(error).__name__}: {words.splitlines()[0][:200]}"
+
+
+def check_range(key: str, value: float, low: float = -math.inf, high: float = math.inf, *, above: bool = False) -> None:
+    """Refuse a number outside of its range, one that is no number, and an infinite one.
+
+    Args:
+        key: Who has to be told, such as "evaluation.limit" or "infill Blur: sigma".
+        value: The number.
+        low: Lower end, in the range.
+        high: Upper end, in the range.
+        above: Whether the lower end itself is outside.
+
+    Raises:
+        InputError: Names the key, the range and the value.
+
+    Example:
+        >>> check_range("data.flip", 0.5, 0, 1)
+        >>> check_range("infill Blur: sigma", 0.0, 0, above=True)
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: infill Blur: sigma must be above 0, got 0.0
+    """
+    inside = low < value <= high if above else low <= value <= high
+    if inside and math.isfinite(value):
+        return
+    if math.isinf(high):
+        bounds = f"be {'above' if above else 'at least'} {low:g}"
+    else:
+        bounds = f"lie in {'(' if above else '['}{low:g}, {high:g}]"
+    raise InputError(f"{key} must {bounds}, got {value}")
+
+
+def check_seed(key: str, seed: int) -> None:
+    """Refuse a seed that a generator would refuse, or take for another one.
+
+    Args:
+        key: Who has to be told.
+        seed: In [0, 2³² − 1].
+
+    Raises:
+        InputError: Names the key.
+
+    Example:
+        >>> check_seed("attribution RISE: seed", 3)
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"{key} must lie in [0, {LARGEST_SEED}], got {seed}")

@@ -244,7 +244,7 @@ def test_an_unknown_metric_is_named(capsys):
         ({"alpha": -1}, "evaluation.alpha must lie in"),
         ({"held_out": 0}, "evaluation.held_out must be positive"),
         ({"counterfactuals": -1}, "evaluation.counterfactuals must be at least 0"),
-        ({"curve_steps": -1}, "evaluation.curve_steps must be at least 0"),
+        ({"curve_steps": -1}, r"evaluation.curve_steps must lie in \[0, 100000\]"),
     ],
 )
 def test_settings_out_of_range(given, words):

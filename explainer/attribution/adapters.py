@@ -12,7 +12,7 @@ from torch import Tensor
 
 from explainer.attribution.base import Attribution
 from explainer.attribution.gradient import Channels, reduce_channels, simple_relu
-from explainer.errors import InputError
+from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
 
 
@@ -41,6 +41,7 @@ class Captum(Attribution):
         if not (isinstance(found, type) and issubclass(found, captum.attr.Attribution)):
             raise InputError(f"attribution Captum: {method!r} is no attribution method of {path or 'captum.attr'}")
         self.method, self.arguments, self.layer = method, dict(arguments or {}), layer
+        check_seed(f"attribution {type(self).__name__}: seed", seed)
         self.baseline, self.channels, self.seed, self.batch_size = baseline, channels, seed, batch_size
         self._class = found
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from explainer.attribution.base import Attribution
 from explainer.attribution.perturbing import Explained, MaskedScore, positive, squared_differences, steps, upsampled
-from explainer.errors import InputError
+from explainer.errors import InputError, check_seed
 from explainer.infill import Infill
 from explainer.networks import Explanandum
 
@@ -128,6 +128,7 @@ class EmpiricalMask(Attribution):
             raise InputError(f"attribution EmpiricalMask: density must lie in (0, 1], got {density}")
         self.iterations, self.grid, self.eta, self.update = iterations, grid, eta, update
         self.density, self.dim, self.result, self.infill = density, dim, result, infill
+        check_seed(f"attribution {type(self).__name__}: seed", seed)
         self.chains, self.seed, self.batch_size = chains, seed, batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:

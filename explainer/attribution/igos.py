@@ -10,6 +10,7 @@ from torch import Tensor
 
 from explainer.attribution.base import Attribution
 from explainer.attribution.perturbing import Explained, MaskedScore, positive, steps, upsampled
+from explainer.errors import check_seed
 from explainer.infill import Blur, Infill
 from explainer.networks import Explanandum
 
@@ -99,6 +100,7 @@ class IGOS(Attribution):
             l1,
             tv,
         )
+        check_seed(f"attribution {type(self).__name__}: seed", seed)
         self.power, self.sigma, self.noise, self.step, self.seed = power, sigma, noise, step, seed
         self.infill, self.batch_size = Blur(10.0) if infill is None else infill, batch_size
 

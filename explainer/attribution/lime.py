@@ -12,7 +12,7 @@ from torch import Tensor
 
 from explainer.attribution.base import Attribution
 from explainer.attribution.perturbing import Score, positive, score_of
-from explainer.errors import InputError
+from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
 
 
@@ -56,6 +56,7 @@ class LIME(Attribution):
         if kernel not in ("lime", "shap"):
             raise InputError(f"attribution LIME: kernel must be lime or shap, got {kernel!r}")
         self.samples, self.segments, self.compactness, self.kernel = samples, segments, compactness, kernel
+        check_seed(f"attribution {type(self).__name__}: seed", seed)
         self.score, self.seed, self.batch_size = score, seed, batch_size
 
     @torch.no_grad()

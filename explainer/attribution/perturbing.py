@@ -4,6 +4,7 @@ Noise and random in-fills are drawn once for all the images of a batch, so that 
 which others it was computed with.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -232,6 +233,6 @@ def positive(method: object, **values: float) -> None:
         >>> positive("FIDO", steps=300)
     """
     for name, value in values.items():
-        if value <= 0:
+        if not 0 < value < math.inf:
             owner = method if isinstance(method, str) else type(method).__name__
             raise InputError(f"attribution {owner}: {name} must be positive, got {value}")

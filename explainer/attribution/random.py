@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from explainer.attribution.base import Reference
+from explainer.errors import check_seed
 
 
 class Random(Reference):
@@ -16,6 +17,7 @@ class Random(Reference):
     """
 
     def __init__(self, seed: int = 0) -> None:
+        check_seed(f"attribution {type(self).__name__}: seed", seed)
         self.seed = seed
 
     def mask(self, image: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from explainer.attribution.base import Attribution
 from explainer.attribution.perturbing import Explained, MaskedScore, positive, squared_differences, steps, upsampled
+from explainer.errors import check_seed
 from explainer.infill import Infill
 from explainer.networks import Explanandum
 
@@ -78,6 +79,7 @@ class RegionSearch(Attribution):
     ) -> None:  # fmt: skip
         positive(self, grid=grid, steps=steps, learning_rate=learning_rate, batch_size=batch_size)
         self.region, self.infill, self.grid, self.steps, self.sparsity = region, infill, grid, steps, sparsity
+        check_seed(f"attribution {type(self).__name__}: seed", seed)
         self.tv, self.learning_rate, self.warm_up, self.seed = tv, learning_rate, warm_up, seed
         self.batch_size = batch_size
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from explainer.attribution.base import Attribution
 from explainer.attribution.perturbing import positive, steps
+from explainer.errors import check_seed
 from explainer.infill import Constant, Infill
 from explainer.masking import composite
 from explainer.networks import Explanandum
@@ -70,6 +71,7 @@ class RISE(Attribution):
     ) -> None:  # fmt: skip
         positive(self, masks=masks, grid=grid, probability=probability, batch_size=batch_size)
         self.masks, self.grid, self.probability, self.infill = masks, grid, probability, infill
+        check_seed(f"attribution {type(self).__name__}: seed", seed)
         self.seed, self.batch_size = seed, batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from explainer.attribution.base import Attribution
 from explainer.attribution.gradient import Gradient, GradientMethod, reduce_channels, simple_relu
-from explainer.errors import InputError
+from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
 
 
@@ -38,6 +38,7 @@ class SmoothGrad(Attribution):
             )
         self.method = Gradient() if method is None else method
         self.samples, self.deviation, self.squared = samples, deviation, squared
+        check_seed(f"attribution {type(self).__name__}: seed", seed)
         self.seed, self.batch_size = seed, batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:

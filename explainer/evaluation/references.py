@@ -29,11 +29,12 @@ def left_out(results: Mapping[str, object]) -> str:
     return " and ".join(f"the {name.lower()}" for name in ANNOTATED if name in results)
 
 
-def check_free(names: Iterable[str]) -> None:
+def check_free(names: Iterable[str], key: str = "evaluation.methods") -> None:
     """Refuse methods that have a reference's name, whose rows could not be told from its own.
 
     Args:
         names: Of the methods of a config.
+        key: Of the config, for the error.
 
     Raises:
         InputError: Names the first.
@@ -43,7 +44,7 @@ def check_free(names: Iterable[str]) -> None:
     """
     for name in names:
         if name in (ORIGINAL, *ANNOTATED):
-            raise InputError(f"evaluation.methods: {name!r} is the name of a reference; choose another one")
+            raise InputError(f"{key}: {name!r} is the name of a reference; choose another one")
 
 
 def having(name: str, batch: Batch) -> Batch:

@@ -3,23 +3,25 @@
 from typing import Any, Literal
 
 from explainer.attribution import Attribution
-from explainer.errors import InputError
+from explainer.errors import InputError, check_range, check_seed
 from explainer.evaluation.columns import columns_of
 from explainer.evaluation.probes import Probe
 from explainer.evaluation.published import Published, check_columns
+from explainer.evaluation.ranges import (
+    check_different,
+    check_different_files,
+    check_levels,
+    check_names,
+    check_new_columns,
+    check_processes_wanted,
+)
+from explainer.evaluation.references import check_free
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
-from explainer.metrics.localisation import ALPHAS
+from explainer.networks.devices import choose_device
 from explainer.variation import Variation
 from explainer.variation.acceptance import Unchanged
 from explainer.variation.box import Threshold
-
-TAKEN = {
-    "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
-    "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou",
-    "mae", "sal", "insertion", "deletion", "matrix",
-}  # fmt: skip
-"""Keys of results, which no metric of a config may be called."""
 
 
 class Evaluation:
@@ -66,8 +68,8 @@ class Evaluation:
         true_boxes: Add a row "Bounding box": the mask is 1 within the boxes of the labelled objects, a reference.
 
     Raises:
-        InputError: A number is out of its range, a metric or a probe has the name of another column, or a published
-            number is of no column.
+        InputError: A number is out of its range, there is no such device, a name cannot be shown, a metric or a probe
+            has the name of another column, or a published number is of no column.
     """
 
     def __init__(
@@ -85,17 +87,20 @@ class Evaluation:
         self.report, self.wandb = report, wandb
         self.published, self.matrix, self.matrix_classes = published, matrix, matrix_classes
         self.true_boxes, self.probed = true_boxes, probed
-        if processes < 1:
-            raise InputError(f"evaluation.processes must be positive, got {processes}")
-        for name, count in (("curve_steps", curve_steps), ("counterfactuals", counterfactuals)):
-            if count < 0:
-                raise InputError(f"evaluation.{name} must be at least 0, got {count}")
+        choose_device(device)
+        check_processes_wanted("evaluation.processes", processes)
+        counts = {"counterfactuals": counterfactuals, "gallery": gallery, "offset": offset}
+        for name, count in counts.items():
+            check_range(f"evaluation.{name}", count, 0)
+        check_range("evaluation.curve_steps", curve_steps, 0, 100_000)
+        if limit is not None:
+            check_range("evaluation.limit", limit, 1)
+        check_names("evaluation.methods", methods or ())
+        check_names("evaluation.infills", infills or ())
         check_levels(level, alpha, held_out)
         self.metrics: dict[str, ImageMetric] = metrics or {}
         self.probes: dict[str, Probe] = probes or {}
-        for kind, name in [*(("metrics", m) for m in self.metrics), *(("probes", p) for p in self.probes)]:
-            if name in TAKEN or (kind == "probes" and name in self.metrics):
-                raise InputError(f"evaluation.{kind}: {name!r} is the name of another column; choose another one")
+        check_new_columns(self.metrics, self.probes)
         check_columns(published, [*columns_of(self.metrics | self.probes), "area"], "evaluation.published")
         self.curve_steps, self.as_it_is = curve_steps, as_it_is
         self.methods, self.split, self.limit, self.out = methods, split, limit, out
@@ -105,28 +110,6 @@ class Evaluation:
         self.counterfactuals, self.cache, self.processes = counterfactuals, cache, processes
         self.intervals = intervals
         self.infills: dict[str, Infill | None] = {**infills} if infills else {"in-fill": infill}
-
-
-def check_levels(level: float | None, alpha: float | None, held_out: int) -> None:
-    """Refuse levels under which everything or nothing would be salient.
-
-    Args:
-        level: In [0, 1), or None.
-        alpha: In [0, 5], or None.
-        held_out: At least 1.
-
-    Raises:
-        InputError: Names the key.
-
-    Example:
-        >>> check_levels(0.5, None, 50)
-    """
-    if level is not None and not 0 <= level < 1:
-        raise InputError(f"evaluation.level must lie in [0, 1), got {level}")
-    if alpha is not None and not 0 <= alpha <= ALPHAS[-1]:
-        raise InputError(f"evaluation.alpha must lie in [0, {ALPHAS[-1]:g}], got {alpha}")
-    if held_out < 1:
-        raise InputError(f"evaluation.held_out must be positive, got {held_out}")
 
 
 class InfillComparison:
@@ -144,7 +127,8 @@ class InfillComparison:
         examples: Images in the picture of images × in-fills.
 
     Raises:
-        InputError: The fractions are not in order in (0, 1], or the share is not between 0 and 1.
+        InputError: The fractions are not in order in (0, 1], the share is not between 0 and 1, the seed or the number
+            of examples is out of range, or an in-fill has a name that cannot be shown or is a reference's.
     """
 
     def __init__(
@@ -159,6 +143,10 @@ class InfillComparison:
         self.fills: dict[str, Infill] = fills or {}
         if not 0 < share < 1:
             raise InputError(f"infills.share must lie between 0 and 1, got {share}")
+        check_seed("infills.seed", seed)
+        check_range("infills.examples", examples, 0)
+        check_names("infills.fills", self.fills)
+        check_free(self.fills, "infills.fills")
         self.where, self.smallest, self.largest, self.seed, self.examples = where, smallest, largest, seed, examples
         self.share = share
 
@@ -176,6 +164,10 @@ class Retraining:
         target: Whose maps are ranked: those of the "predicted" class, or of the "label", which gives the label away.
         infill: What stands in place of the pixels; None takes the training images' mean colour.
         published: A paper's own numbers: KAR, ROAR, SUM, and scores in percent such as "KAR 10 %".
+
+    Raises:
+        InputError: A number is out of range, a list is empty or has something twice, or two methods would have the
+            same files.
     """
 
     def __init__(
@@ -190,9 +182,15 @@ class Retraining:
         self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
         self.seeds = seeds or [0, 1]
         self.workers, self.keep_checkpoints, self.target = workers, keep_checkpoints, target
+        for key, values in (("modes", modes), ("fractions", fractions), ("seeds", seeds)):
+            check_different(f"retraining.{key}", values)
         for fraction in self.fractions:
-            if not 0 <= fraction <= 1:
-                raise InputError(f"retraining.fractions must lie in [0, 1], got {fraction}")
+            check_range("retraining.fractions", fraction, 0, 1)
+        for seed in self.seeds:
+            check_seed("retraining.seeds", seed)
+        check_processes_wanted("retraining.workers", workers)
+        check_names("retraining.methods", self.methods)
+        check_different_files("retraining.methods", self.methods)
         shown = [f"{name} {100 * f:g} %" for name in ("KAR", "ROAR") for f in self.fractions]
         check_columns(published, ["KAR", "ROAR", "SUM", *shown], "retraining.published")
 
@@ -209,6 +207,9 @@ class LayerRetraining:
         seeds: Of each cell's training.
         workers: Cells at once; None takes one a GPU, or one.
         published: A paper's own numbers: D, I, and scores in percent such as "KAR L1".
+
+    Raises:
+        InputError: A number is out of range, or a list is empty or has something twice.
     """
 
     def __init__(
@@ -223,9 +224,16 @@ class LayerRetraining:
         self.scales, self.keep, self.remove, self.workers = scales, keep, remove, workers
         self.roar_removes = roar_removes or ["most"]
         self.seeds = seeds or [0]
-        for fraction in (keep, remove):
-            if not 0 <= fraction <= 1:
-                raise InputError(f"layer_retraining.keep and remove must lie in [0, 1], got {fraction}")
+        lists = {"statistics": statistics, "scales": scales, "roar_removes": roar_removes, "seeds": seeds}
+        for key, values in lists.items():
+            check_different(f"layer_retraining.{key}", values)
+        for scale in scales or ():
+            check_range("layer_retraining.scales", scale, 1)
+        for seed in self.seeds:
+            check_seed("layer_retraining.seeds", seed)
+        check_range("layer_retraining.keep", keep, 0, 1)
+        check_range("layer_retraining.remove", remove, 0, 1)
+        check_processes_wanted("layer_retraining.workers", workers)
 
 
 class Variations:
@@ -242,7 +250,7 @@ class Variations:
         batch_size: Variations that the classifier looks at together.
 
     Raises:
-        InputError: A number is out of range.
+        InputError: A number is out of range, a size is there twice, or two sources would have the same files.
     """
 
     def __init__(
@@ -255,10 +263,12 @@ class Variations:
         self.threshold, self.threshold_of, self.same = threshold, threshold_of, same
         self.shown, self.batch_size = shown, batch_size
         for value in (threshold, *self.alphas):
-            if not 0 < value <= 1:
-                raise InputError(f"variations.threshold and alphas must lie in (0, 1], got {value}")
+            check_range("variations.threshold and alphas", value, 0, 1, above=True)
+        check_different("variations.alphas", alphas)
         if shown < 1 or batch_size < 1:
             raise InputError(f"variations.shown and batch_size must be positive, got {shown} and {batch_size}")
+        check_names("variations.sources", self.sources)
+        check_different_files("variations.sources", self.sources)
 
 
 def data_facts(config: dict[str, Any]) -> dict[str, Any]:

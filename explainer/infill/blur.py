@@ -6,7 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from explainer.errors import check_range
 from explainer.infill.base import Infill
+
+WIDEST = 1000.0
+"""Standard deviation in pixels: the kernel of a wider one would need more memory than the images."""
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
@@ -36,10 +40,14 @@ class Blur(Infill):
     """A Gaussian blur of the image.
 
     Args:
-        sigma: Standard deviation in pixels (10 in the papers, at 224×224).
+        sigma: Standard deviation in pixels (10 in the papers, at 224×224), in (0, 1000].
+
+    Raises:
+        InputError: It is not in its range.
     """
 
     def __init__(self, sigma: float = 10.0) -> None:
+        check_range("infill Blur: sigma", sigma, 0, WIDEST, above=True)
         self.sigma = sigma
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:

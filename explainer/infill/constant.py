@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from explainer.errors import InputError, check_range
 from explainer.infill.base import Infill
 
 
@@ -14,12 +15,19 @@ class Constant(Infill):
     Args:
         colour: RGB in [0, 1]; ImageNet's mean by default, a zero at the input of most classifiers.
 
+    Raises:
+        InputError: Not three such numbers.
+
     Example:
         >>> Constant((0.0, 0.5, 1.0))(torch.rand(2, 3, 4, 4)).flatten().tolist()
         [0.0, 0.5, 1.0]
     """
 
     def __init__(self, colour: Sequence[float] = (0.485, 0.456, 0.406)) -> None:
+        if len(colour) != 3:
+            raise InputError(f"infill Constant: colour has three numbers, got {len(colour)}")
+        for value in colour:
+            check_range("infill Constant: colour", value, 0, 1)
         self.colour = tuple(colour)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:

@@ -8,21 +8,27 @@ Image Classifiers by Counterfactual Generation, ICLR 2019 (a random colour with 
 import torch
 from torch import Tensor
 
+from explainer.errors import check_range
 from explainer.infill.base import Infill
-from explainer.infill.blur import gaussian_blur
+from explainer.infill.blur import WIDEST, gaussian_blur
 
 
 class RandomColour(Infill):
     """A random colour with Gaussian noise on it, one draw a call, shared by the images of the batch.
 
     Args:
-        colour: The colour is uniform within ± this around 0.5.
-        noise: Standard deviation of the noise.
+        colour: The colour is uniform within ± this around 0.5, in [0, 0.5].
+        noise: Standard deviation of the noise, at least 0.
+
+    Raises:
+        InputError: A number is not in its range.
     """
 
     stochastic = True
 
     def __init__(self, colour: float = 0.5, noise: float = 0.2) -> None:
+        check_range(f"infill {type(self).__name__}: colour", colour, 0, 0.5)
+        check_range(f"infill {type(self).__name__}: noise", noise, 0)
         self.colour, self.noise = colour, noise
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
@@ -56,6 +62,7 @@ class BlurOrColour(Infill):
     stochastic = True
 
     def __init__(self, sigma: float = 10.0, colour: float = 0.33, noise: float = 0.11) -> None:
+        check_range("infill BlurOrColour: sigma", sigma, 0, WIDEST, above=True)
         self.sigma, self.colour, self.noise = sigma, colour, noise
         self.shade = RandomColour(colour, noise)
 

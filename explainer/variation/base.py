@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from explainer.errors import InputError
+from explainer.errors import InputError, check_seed
 from explainer.variation.box import check_boxes, outside
 from explainer.variation.pasting import paste, seamless
 
@@ -45,6 +45,7 @@ class Variation(ABC):
         for name, value in (("count", count), ("batch_size", batch_size)):
             if value < 1:
                 raise InputError(f"variation {type(self).__name__}: {name} must be positive, got {value}")
+        check_seed(f"variation {type(self).__name__}: seed", seed)
         self.count, self.blend, self.seed, self.batch_size = count, blend, seed, batch_size
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from explainer.attribution import Attribution
+from explainer.errors import check_seed
 from explainer.evaluation.probes.base import Probe, Probed, agreement, check_probe
 from explainer.metrics import Measured
 from explainer.networks import Explanandum
@@ -121,6 +122,7 @@ class Randomisation(Probe):
             check_probe(self, value in known, f"{name} is {known[0]!r} or {known[1]!r}, got {value!r}")
         check_probe(self, blocks >= 0, f"blocks must be at least 0, got {blocks}")
         self.order, self.network, self.blocks = order, network, blocks
+        check_seed(f"probe {type(self).__name__}: seed", seed)
         self.similarity, self.how, self.seed = similarity, how, seed
 
     def measure(self, probed: Probed) -> Measured:

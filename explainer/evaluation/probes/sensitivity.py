@@ -8,6 +8,7 @@ change counts relative to the map; unlike there, the images stay in [0, 1], and 
 import torch
 from torch import Tensor
 
+from explainer.errors import check_seed
 from explainer.evaluation.probes.base import Probe, Probed, check_probe
 from explainer.metrics import Measured
 
@@ -50,6 +51,7 @@ class Sensitivity(Probe):
     def __init__(self, radius: float = 0.02, samples: int = 10, seed: int = 0) -> None:
         check_probe(self, radius > 0, f"radius must be positive, got {radius}")
         check_probe(self, samples >= 1, f"samples must be positive, got {samples}")
+        check_seed(f"probe {type(self).__name__}: seed", seed)
         self.radius, self.samples, self.seed = radius, samples, seed
 
     def measure(self, probed: Probed) -> Measured:

@@ -1,0 +1,147 @@
+"""Checks of what a config says, made where it was said: each names the key."""
+
+import os
+from collections.abc import Iterable, Sequence
+
+from explainer.errors import InputError, check_range
+from explainer.evaluation.fingerprint import slug
+from explainer.files import printable
+from explainer.metrics.localisation import ALPHAS
+
+TAKEN = {
+    "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
+    "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou",
+    "mae", "sal", "insertion", "deletion", "matrix",
+}  # fmt: skip
+"""Keys of results, which no metric of a config may be called."""
+LONGEST = 200
+"""Characters of a name."""
+
+
+def check_levels(level: float | None, alpha: float | None, held_out: int) -> None:
+    """Refuse levels under which everything or nothing would be salient.
+
+    Args:
+        level: In [0, 1), or None.
+        alpha: In [0, 5], or None.
+        held_out: At least 1.
+
+    Raises:
+        InputError: Names the key.
+
+    Example:
+        >>> check_levels(0.5, None, 50)
+    """
+    if level is not None and not 0 <= level < 1:
+        raise InputError(f"evaluation.level must lie in [0, 1), got {level}")
+    if alpha is not None:
+        check_range("evaluation.alpha", alpha, 0, ALPHAS[-1])
+    if held_out < 1:
+        raise InputError(f"evaluation.held_out must be positive, got {held_out}")
+
+
+def check_processes_wanted(key: str, count: int | None) -> None:
+    """Refuse a number of processes under which a machine would only be busy with them.
+
+    Args:
+        key: Of the config.
+        count: None leaves it to the project.
+
+    Raises:
+        InputError: It is not positive, or more than four a core (and more than 16).
+
+    Example:
+        >>> check_processes_wanted("evaluation.processes", 2)
+    """
+    if count is None:
+        return
+    most = max(16, 4 * (os.cpu_count() or 1))
+    if not 1 <= count <= most:
+        raise InputError(f"{key} must be positive and at most {most}, four for each core here, got {count}")
+
+
+def check_names(key: str, names: Iterable[str]) -> None:
+    """Refuse names that no table, file or picture could show.
+
+    Args:
+        key: Of the config.
+        names: Of methods, in-fills, columns.
+
+    Raises:
+        InputError: A name is empty, too long, or has line ends or control characters.
+
+    Example:
+        >>> check_names("evaluation.methods", ["Gradient, SmoothGrad²"])
+    """
+    for name in names:
+        if not name.strip():
+            raise InputError(f"{key}: a name is empty")
+        if len(name) > LONGEST:
+            raise InputError(f"{key}: a name has {len(name)} characters, at most {LONGEST} can be shown: {name[:30]} …")
+        if printable(name) != name:
+            raise InputError(f"{key}: the name {name!r} has a line end or another character that cannot be shown")
+
+
+def check_new_columns(metrics: Iterable[str], probes: Iterable[str]) -> None:
+    """Refuse metrics and probes with the name of another column.
+
+    Args:
+        metrics: Names.
+        probes: Names.
+
+    Raises:
+        InputError: Names the first.
+
+    Example:
+        >>> check_new_columns(["ssr"], ["seed stability"])
+    """
+    taken = set(TAKEN)
+    for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.probes", list(probes))):
+        check_names(key, names)
+        for name in names:
+            if name in taken:
+                raise InputError(f"{key}: {name!r} is the name of another column; choose another one")
+        taken |= {*names}
+
+
+def check_different_files(key: str, names: Iterable[str]) -> None:
+    """Refuse names that would be one file's, whose results would overwrite each other's.
+
+    Args:
+        key: Of the config.
+        names: Each has files or folders of its own.
+
+    Raises:
+        InputError: Names the two.
+
+    Example:
+        >>> check_different_files("retraining.methods", ["Grad-CAM", "RISE"])
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(slug(name).casefold(), name)
+        if other != name:
+            raise InputError(f"{key}: {other!r} and {name!r} would have the same files: give one another name")
+
+
+def check_different(key: str, values: Sequence[object] | None) -> None:
+    """Refuse a list that is empty, or that has something twice.
+
+    Args:
+        key: Of the config.
+        values: Numbers that are the same in the names of files count as the same; None: there is no list.
+
+    Raises:
+        InputError: Names what is there twice.
+
+    Example:
+        >>> check_different("retraining.seeds", [0, 1])
+    """
+    if values is None:
+        return
+    if not values:
+        raise InputError(f"{key} is empty: name at least one, or leave it out")
+    shown = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    for n, word in enumerate(shown):
+        if word in shown[:n]:
+            raise InputError(f"{key} has {word} twice")
