@@ -1,9 +1,8 @@
 """The exceptions that a person is meant to read, and the one place where an error becomes a line."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import math
 
 LARGEST_SEED = 2**32 - 1
 """Of all generators that the project uses."""

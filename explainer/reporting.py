@@ -16,7 +16,7 @@ from explainer.networks import Explanandum
 def report(
     cli: ExplainerCLI, explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch,
     kept: KeptMasks | None, out: Path,
-) -> None:  # fmt: skip
+) -> Path | None:  # fmt: skip
     """Write report.html and table.tex from what a folder holds, and log them to wandb; each only where asked for.
 
     Args:
@@ -26,18 +26,21 @@ def report(
         batch: Images of the gallery.
         kept: Their masks.
         out: Folder with results.json.
+
+    Returns:
+        The page, if one was asked for.
     """
     settings: Evaluation = cli.evaluation
     if not (settings.report or settings.wandb):
-        return
+        return None
     content, rows = read_results(out)
     shown = list(pictures(explanandum, methods, batch, kept, rows, settings.scaled))
     page = write_report(out, about(cli, explanandum), shown)
-    print(f"report: {page}")
     if settings.wandb:
         tracker = Tracker(f"{cli.name}_evaluation", out, resume=True)
         log_report(tracker.experiment, content, page, shown)
         tracker.finalize("success")
+    return page
 
 
 def about(cli: ExplainerCLI, explanandum: Explanandum) -> About:

@@ -1,45 +1,44 @@
 """evaluate.py's table: methods × metrics × images."""
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.table import Table
 
-from explainer.attribution import Attribution, Constant, Reference
+from explainer.attribution import Attribution, Reference
 from explainer.cli import RESULTS, ExplainerCLI
-from explainer.data import Batch, ImageDataModule, ImageDataset, collate
+from explainer.data import ImageDataModule, collate
 from explainer.errors import InputError
 from explainer.evaluation.batches import to_device
 from explainer.evaluation.columns import FIXED, columns_of
-from explainer.evaluation.counterfactuals import counterfactual_gallery
-from explainer.evaluation.curves import plot_flipping
-from explainer.evaluation.fingerprint import infill_settings, settings_of, slug
-from explainer.evaluation.gallery import found, method_gallery
+from explainer.evaluation.fingerprint import infill_settings, settings_of
 from explainer.evaluation.held_out import held_out_places, search_alphas
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.matrix import ClassMatrix, class_matrix
 from explainer.evaluation.matrix_results import matrix_table
 from explainer.evaluation.names import check_methods
+from explainer.evaluation.picturing import COUNTERFACTUALS, to_show, write_curves, write_pictures
 from explainer.evaluation.places import candidates, check_infills
 from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, check_free
+from explainer.evaluation.rows import Evaluated, Searched
 from explainer.evaluation.run_facts import Clock, run_facts
 from explainer.evaluation.settings import Evaluation
-from explainer.evaluation.store import Store
+from explainer.evaluation.store import LOCK, Store
 from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
+from explainer.evaluation.telling import show_tables, tell
+from explainer.files import alone, write_text
 from explainer.infill import Infill
-from explainer.metrics import Flipping
 from explainer.networks import Explanandum
 from explainer.reporting import report
 from explainer.subject import prepared
 
 
 def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
-    """Score every method on every image of a split, print the table, and write results and pictures.
+    """Score every method on every image of a split, write results and pictures, and then print the table.
 
     Args:
         cli: Holds the config.
@@ -50,22 +49,30 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     Raises:
         InputError: Something given cannot be used.
     """
+    out = Path(cli.evaluation.out or RESULTS / cli.name)
+    with alone(out / LOCK, str(out)):
+        return _score_methods(cli, out)
+
+
+def _score_methods(cli: ExplainerCLI, out: Path) -> dict[str, Any]:
     clock = Clock()
     settings: Evaluation = cli.evaluation
     data: ImageDataModule = cli.datamodule
-    explanandum, methods, dataset, places, device, facts = prepared(cli)
+    here = prepared(cli)
+    explanandum, methods, dataset, places, device = (
+        here.explanandum, here.methods, here.dataset, here.places, here.device
+    )  # fmt: skip
     matrix = class_matrix(settings.matrix, settings.matrix_classes, data.classes, methods, settings.scaled)
     check_free(methods)
     check_methods("evaluation.probed", settings.probed or (), methods)
-    facts |= method_facts(settings, methods, matrix)
-    check_infills(all_infills(settings, methods), dataset[places[0]], explanandum)
+    facts = here.facts | method_facts(settings, methods, matrix)
+    check_infills(all_infills(settings, methods), here.sample, explanandum)
     check_processes(settings.processes, device)
-    out = Path(settings.out or RESULTS / cli.name)
     chosen, imagined = (to_show(dataset, places, count) for count in (settings.gallery, settings.counterfactuals))
     shown = {dataset.ids[i] for i in (*chosen, *imagined)}
     kept = kept_masks(settings, methods, facts, out, shown)
     check_room(kept, len(places), data.image_size)
-    store = Store(out, facts)
+    store = Store(out, facts, Evaluated)
     alphas = found_alphas(settings, data, explanandum, methods, facts, places, out, device)
     level = 0.5 if settings.level is None else settings.level
     judge = Judge(settings.metrics, settings.infill, level, {name: a["alpha"] for name, a in alphas.items()})
@@ -86,10 +93,14 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     )  # fmt: skip
     able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
     write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
-    report(cli, explanandum, methods, to_device(collate([dataset[i] for i in chosen]), device), kept, out)
     write_curves(settings, list(methods), rows, out)
-    show(content, settings, out, f"{cli.name} on {settings.split}")
-    name_failures(content["failed"], dataset.unreadable)
+    tables = write_tables(content, settings, out, f"{cli.name} on {settings.split}")
+    page = report(cli, explanandum, methods, to_device(collate([dataset[i] for i in chosen]), device), kept, out)
+    show_tables(tables, table_width(content, settings))
+    more = f", {COUNTERFACTUALS}/" if settings.counterfactuals else ""
+    tell([f"report: {page}"] if page else [])
+    tell([f"written to {out}: results.json, per_image.csv, table.md, gallery.png{more}"])
+    tell(missing(content["failed"], dataset.unreadable))
     return content
 
 
@@ -115,8 +126,8 @@ def kept_masks(
     }  # fmt: skip
     folder = out / "maps" if settings.cache in (None, "none") else Path(settings.cache)
     kept = KeptMasks(folder, about, shown if settings.cache == "none" else None)
-    for line in kept.strangers():
-        print(line)
+    kept.sweep()
+    tell(kept.strangers())
     return kept
 
 
@@ -157,13 +168,12 @@ def in_order(rows: list[dict[str, Any]], methods: list[str], images: list[str]) 
     return [by_key[method, image] for method in methods for image in images if (method, image) in by_key]
 
 
-def name_failures(failed: dict[str, dict[str, str]], unreadable: list[str]) -> None:
-    """Print what is missing from the table: a line for each method and image that failed, and each unreadable image."""
-    for method, images in failed.items():
-        for image, error in images.items():
-            print(f"failed: {method} on {image}: {error}")
-    for name in unreadable:
-        print(f"skipped the unreadable image {name}")
+def missing(failed: dict[str, dict[str, str]], unreadable: list[str]) -> list[str]:
+    """What is missing from the table: a line for each method and image that failed, and each unreadable image."""
+    lines = [
+        f"failed: {method} on {image}: {error}" for method, some in failed.items() for image, error in some.items()
+    ]
+    return lines + [f"skipped the unreadable image {name}" for name in unreadable]
 
 
 def method_facts(
@@ -227,60 +237,34 @@ def found_alphas(
     batches = [collate([dataset[i] for i in part]) for part in parts]
     kept = {key: facts[key] for key in ("checkpoint", "data", "version")}
     described = {"split": settings.held_out_split, "images": held_out, "methods": settings_of(wanted)}
-    store = Store(out / "held_out", kept | described)
+    store = Store(out / "held_out", kept | described, Searched)
     return search_alphas(explanandum, wanted, batches, store, device, settings.scaled)
 
 
-def write_pictures(
-    settings: Evaluation, explanandum: Explanandum, methods: dict[str, Attribution], dataset: ImageDataset,
-    places: tuple[list[int], list[int]], judge: Judge, kept: KeptMasks, out: Path, device: str,
-) -> None:  # fmt: skip
-    """The gallery and the counterfactuals, of images at these places; without images none."""
-    chosen, imagined = (to_device(collate([dataset[i] for i in some]), device) for some in places)
-    if chosen.id:
-        method_gallery(explanandum, methods, chosen, kept, settings.scaled).save(out / "gallery.png")
-    write_counterfactuals(settings, explanandum, methods, judge, imagined, kept, out)
+def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title: str) -> list[Table]:
+    """Write table.md.
 
+    Args:
+        content: Of results.json.
+        settings: Of the evaluation.
+        out: Folder of the results.
+        title: Of the terminal's table.
 
-def write_counterfactuals(
-    settings: Evaluation, explanandum: Explanandum, methods: dict[str, Attribution], judge: Judge, batch: Batch,
-    kept: KeptMasks, out: Path,
-) -> None:  # fmt: skip
-    """A picture a method, of what remains and what replaces the region; of no images none."""
-    for name, method in methods.items() if batch.id else ():
-        if not isinstance(method, Constant):
-            mask = found(explanandum, name, method, batch, kept, settings.scaled)
-            picture = counterfactual_gallery(explanandum, mask, judge.levels(name, mask), batch, settings.infills)
-            (out / "counterfactuals").mkdir(exist_ok=True)
-            picture.save(out / "counterfactuals" / f"{slug(name)}.png")
-
-
-def write_curves(settings: Evaluation, methods: list[str], rows: list[dict[str, Any]], out: Path) -> None:
-    """A figure of every metric that has curves."""
-    for column, metric in settings.metrics.items():
-        if isinstance(metric, Flipping):
-            plot_flipping(rows, methods, column).savefig(out / f"{slug(column)}.png", dpi=150)
-
-
-def show(content: dict[str, Any], settings: Evaluation, out: Path, title: str) -> None:
-    """Write table.md, and print the table."""
+    Returns:
+        The same for the terminal.
+    """
     columns = {name: about for name, about in content["columns"].items() if name not in FIXED}
     table = content["results"], columns, content["pairs"], settings.intervals, content["published"]
-    width = None if sys.stdout.isatty() else 140 + (18 if settings.intervals else 14) * (len(columns) + 4)
-    console, text = Console(width=width), markdown(*table)
-    console.print(rich_table(table[0], title, *table[1:]))
+    tables, text = [rich_table(table[0], title, *table[1:])], markdown(*table)
     if any("summary" in one for one in (content["matrix"] or {}).values()):
         classes, lines = matrix_table(content["matrix"])
-        console.print(classes)
+        tables.append(classes)
         text += f"\n{lines}\n"
-    (out / "table.md").write_text(text)
-    more = ", counterfactuals/" if settings.counterfactuals else ""
-    print(f"written to {out}: results.json, per_image.csv, table.md, gallery.png{more}")
+    write_text(out / "table.md", text)
+    return tables
 
 
-def to_show(dataset: ImageDataset, places: list[int], count: int) -> list[int]:
-    """So many of these places of a data set, evenly spread, those of labelled images if there are any."""
-    if not count:
-        return []
-    labelled = [i for i in places if dataset.labels(i).any()] or places
-    return labelled[:: max(1, len(labelled) // count)][:count]
+def table_width(content: dict[str, Any], settings: Evaluation) -> int:
+    """Characters that the terminal's table takes where the output is no terminal."""
+    columns = sum(name not in FIXED for name in content["columns"])
+    return 140 + (18 if settings.intervals else 14) * (columns + 4)

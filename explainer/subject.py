@@ -1,15 +1,15 @@
 """What evaluate.py looks at: a classifier, methods, and the images of a split."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from explainer.attribution import Attribution, CentredBox, Constant, Explainer, GradCAM
 from explainer.cli import CHECKPOINTS, ExplainerCLI
-from explainer.data import ImageDataset
+from explainer.data import ImageDataset, Sample
 from explainer.errors import InputError
-from explainer.evaluation.places import candidates, spread
+from explainer.evaluation.places import candidates, check_classifier, first_readable, spread
 from explainer.evaluation.settings import Evaluation, data_facts
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
@@ -25,6 +25,7 @@ class Prepared(NamedTuple):
         methods: Name → method.
         dataset: The split.
         places: Of the images that are looked at.
+        sample: The first of them that can be read.
         device: Where to compute.
         facts: What results depend on so far.
     """
@@ -33,6 +34,7 @@ class Prepared(NamedTuple):
     methods: dict[str, Attribution]
     dataset: ImageDataset
     places: list[int]
+    sample: Sample
     device: str
     facts: dict[str, Any]
 
@@ -41,7 +43,8 @@ def prepared(cli: ExplainerCLI) -> Prepared:
     """The classifier and the images of an evaluation.
 
     Raises:
-        InputError: As `subject`, or the classifier's and the data set's classes differ.
+        InputError: As `subject`, the classifier's and the data set's classes differ, no image can be read, or what the
+            classifier says is no probability.
     """
     settings, data = cli.evaluation, cli.datamodule
     device = str(choose_device(settings.device))
@@ -51,6 +54,8 @@ def prepared(cli: ExplainerCLI) -> Prepared:
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
     dataset = data.split(settings.split)
     places = spread(candidates(dataset, settings.one_label), settings.limit, settings.offset)
+    sample = first_readable(dataset, places)
+    check_classifier(explanandum, sample)
     facts = {
         "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()), "split": settings.split,
         "version": __version__, "images": len(places),
@@ -58,7 +63,7 @@ def prepared(cli: ExplainerCLI) -> Prepared:
     facts |= {"spread": True} if len(places) < len(dataset) else {}
     facts |= {"one_label": True} if settings.one_label else {}
     facts |= {"offset": settings.offset} if settings.offset else {}
-    return Prepared(explanandum, methods, dataset, places, device, facts)
+    return Prepared(explanandum, methods, dataset, places, sample, device, facts)
 
 
 def subject(cli: ExplainerCLI) -> tuple[Explanandum, dict[str, Attribution], str]:
@@ -78,6 +83,9 @@ def subject(cli: ExplainerCLI) -> tuple[Explanandum, dict[str, Attribution], str
         explanandum = getattr(cli.model, "explanandum", None)
         if explanandum is None:
             raise InputError("evaluation.as_it_is explains the classifier of the config's model, which has none")
+        network = str(explanandum_settings(cli.config).get("network"))
+        if network.endswith(".ckpt"):
+            check_image_size(network, read_checkpoint(network)[0], cli.datamodule.image_size)
         explanandum.freeze()
         digest = hashlib.sha256()
         for name, value in explanandum.state_dict().items():
@@ -85,12 +93,34 @@ def subject(cli: ExplainerCLI) -> tuple[Explanandum, dict[str, Attribution], str
         return explanandum, chosen_methods(settings, Path(), "classifier"), digest.hexdigest()
     path = Path(cli.config.ckpt_path or CHECKPOINTS / f"{cli.name}.ckpt")
     spec, _ = read_checkpoint(path)
-    if cli.datamodule.image_size != spec["image_size"]:
-        wanted, given = spec["image_size"], cli.datamodule.image_size
-        raise InputError(f"{path} was trained at {wanted} pixels, the data is at {given}")
+    check_image_size(path, spec, cli.datamodule.image_size)
     allow = trusted(cli.config)
     methods = chosen_methods(settings, path, spec["kind"], allow)
     return Explanandum(str(path), allow=allow), methods, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_image_size(path: str | Path, spec: Mapping[str, Any], given: int) -> None:
+    """Refuse a checkpoint for images of another size: its numbers would be worse without a word.
+
+    Args:
+        path: The checkpoint, for the error.
+        spec: Its description.
+        given: Side of the data's images in pixels.
+
+    Raises:
+        InputError: Names both sizes.
+
+    Example:
+        >>> check_image_size("a.ckpt", {"image_size": 64}, 64)
+    """
+    if spec["image_size"] != given:
+        raise InputError(f"{path} was trained at {spec['image_size']} pixels, the data is at {given}")
+
+
+def explanandum_settings(config: Any) -> Mapping[str, Any]:
+    """What a config says of its classifier; nothing where its model has none."""
+    explanandum = config.get("model.init_args.explanandum")
+    return {} if explanandum is None else explanandum.get("init_args", explanandum)
 
 
 def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[str] = ()) -> dict[str, Attribution]:

@@ -1,20 +1,21 @@
 """evaluate.py's alternate explanations: table, curves and pictures."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from explainer.attribution import GradCAM
 from explainer.cli import RESULTS, ExplainerCLI
 from explainer.evaluation.fingerprint import settings_of
 from explainer.evaluation.places import check_infills
+from explainer.evaluation.rows import Varied
 from explainer.evaluation.settings import Variations
-from explainer.evaluation.store import Store
+from explainer.evaluation.store import LOCK, Store
+from explainer.evaluation.telling import show_tables, tell
 from explainer.evaluation.variation_results import not_varied, variation_tables, write_variations
 from explainer.evaluation.variations import vary_images
+from explainer.files import alone, write_text
 from explainer.infill import Infill
 from explainer.subject import prepared
 
@@ -31,6 +32,12 @@ def vary(cli: ExplainerCLI) -> dict[str, Any]:
     Raises:
         InputError: Something given cannot be used.
     """
+    out = Path(cli.evaluation.out or RESULTS / cli.name)
+    with alone(out / LOCK, str(out)):
+        return _vary(cli, out)
+
+
+def _vary(cli: ExplainerCLI, out: Path) -> dict[str, Any]:
     settings: Variations = cli.variations
     here = prepared(cli)
     method = settings.method or here.methods.get("Explainer") or GradCAM()
@@ -40,17 +47,14 @@ def vary(cli: ExplainerCLI) -> dict[str, Any]:
     }  # fmt: skip
     infills = {name: getattr(source, "infill", None) for name, source in settings.sources.items()}
     known = {name: infill for name, infill in infills.items() if isinstance(infill, Infill)}
-    check_infills(known, here.dataset[here.places[0]], here.explanandum)
-    out = Path(cli.evaluation.out or RESULTS / cli.name)
-    store = Store(out, facts)
+    check_infills(known, here.sample, here.explanandum)
+    store = Store(out, facts, Varied)
     vary_images(here.explanandum, method, settings, here.dataset, here.places, store, out, here.device)
     content = write_variations(store.rows, settings, facts | {"device": here.device, "torch": torch.__version__}, out)
     tables, lines = variation_tables(content["results"], f"{cli.name} on {cli.evaluation.split}")
-    (out / "table.md").write_text(lines)
-    Console(width=None if sys.stdout.isatty() else 160).print(tables)
-    for line in not_varied(store.rows, settings):
-        print(line)
-    for name in here.dataset.unreadable:
-        print(f"skipped the unreadable image {name}")
-    print(f"written to {out}: results.json, per_image.csv, table.md, sizes.png, and a folder of pictures an image")
+    write_text(out / "table.md", lines)
+    show_tables([tables], 160)
+    tell(not_varied(store.rows, settings))
+    tell(f"skipped the unreadable image {name}" for name in here.dataset.unreadable)
+    tell([f"written to {out}: results.json, per_image.csv, table.md, sizes.png, and a folder of pictures an image"])
     return content

@@ -206,7 +206,7 @@ def test_a_checkpoint_of_another_size_or_data_set(networks, options, words):
     save_inpainter(networks / "checkpoints" / "ca.ckpt", **options)
     with pytest.raises(InputError, match=words):
         evaluate(["--config", config()])
-    assert not (networks / "results").exists()
+    assert not list((networks / "results").rglob("rows.jsonl"))
 
 
 def test_a_missing_checkpoint_and_one_of_another_kind(networks):

@@ -141,7 +141,7 @@ def test_wrong_numbers_of_processes(monkeypatch):
     check_processes(1, "cuda")
     with pytest.raises(InputError, match=r"evaluation.processes is 2, and there are 1 GPUs"):
         check_processes(2, "cuda:0")
-    with pytest.raises(InputError, match=r"evaluation.processes must be positive, got 0"):
+    with pytest.raises(InputError, match=r"evaluation.processes must be positive and at most .*, got 0"):
         Evaluation(processes=0)
 
 

@@ -161,7 +161,7 @@ def test_an_in_fill_of_another_image_size_is_refused_before_any_work(here, monke
     sources = {"CA": {"class_path": "CompletedVariations", "init_args": {"infill": infill}}}
     with pytest.raises(InputError, match=r"in-fill 'CA': .*trained on images of 64×64, these are 32×32"):
         evaluate(["--config", config(sources=sources)])
-    assert not (here / "results").exists()
+    assert not list((here / "results").rglob("rows.jsonl"))
 
 
 def test_there_is_nothing_to_train(here):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from explainer.attribution import Attribution
 from explainer.attribution.perturbing import no_bars
@@ -16,6 +15,7 @@ from explainer.evaluation.making import make_mask
 from explainer.evaluation.places import spread
 from explainer.evaluation.runner import append_or_note
 from explainer.evaluation.store import Store
+from explainer.evaluation.telling import bars
 from explainer.metrics import alpha_errors, best_alpha
 from explainer.networks import Explanandum
 
@@ -43,8 +43,7 @@ def search_alphas(
     if not any(len(some) for batch in batches for some in true_boxes(batch)):
         raise InputError("evaluation.alpha cannot be searched: no held-out image has a box; give it a number")
     total = len(methods) * sum(len(batch.id) for batch in batches)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress, no_bars():
+    with bars() as progress, no_bars():
         task = progress.add_task("searching levels", total=total)
         for name, method in methods.items():
             for batch in batches:

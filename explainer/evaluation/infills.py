@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
@@ -109,7 +110,7 @@ def compare_fills(
         seed: Of stochastic in-fills.
         device: Where to compute.
     """
-    for batch, mask in track(cases, "filling in"):
+    for batch, mask in track(cases, "filling in", console=Console(stderr=True)):
         here, hole = to_device(batch, device), mask.to(device)
         whole = said(explanandum, here, here.image)
         for name, fill in {ORIGINAL: None, **fills}.items():

@@ -8,8 +8,8 @@ power failure a file may be torn, which its checksum tells, and the mask is made
 
 import hashlib
 import json
-import os
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from explainer.evaluation.fingerprint import slug
+from explainer.files import conform, read_state, replacing, sweep, write_json
 
 ABOUT = "about.json"
 
@@ -35,6 +37,11 @@ class Made(NamedTuple):
     mask: Tensor
     broken: list[bool]
     cost: list[dict[str, Any]]
+
+
+class _About(TypedDict):
+    broken: bool
+    cost: dict[str, float | None]
 
 
 def file_name(name: str) -> str:
@@ -71,12 +78,14 @@ class KeptMasks:
     ) -> None:
         self.folder, self.about = folder, about
         self.only = None if only is None else set(only)
+        self._described: set[str] = set()
         self.places = {name: folder / slug(name) / digest(values) for name, values in about.items()}
 
     def path(self, method: str, image: str) -> Path:
         """Where a mask is; different images have different files, whatever their names."""
-        name = f"{file_name(image)[:80]}.{hashlib.sha256(image.encode()).hexdigest()[:8]}.npz"
-        return self.places[method] / name
+        start = file_name(image)[:80].encode()[:240].decode(errors="ignore")  # file systems count bytes
+        digest = hashlib.sha256(image.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        return self.places[method] / f"{start}.{digest}.npz"
 
     def add(self, method: str, ids: Sequence[str], made: Made) -> None:
         """Keep masks, each in a file of its own.
@@ -91,20 +100,21 @@ class KeptMasks:
         self._describe(method)
         for n, image in enumerate(ids):
             if self.only is None or image in self.only:
-                path = self.path(method, image)
-                partial = path.with_name(f"{path.name}.{os.getpid()}")
-                with partial.open("wb") as file:
-                    about = json.dumps({"broken": made.broken[n], "cost": made.cost[n]})
+                about = json.dumps({"broken": made.broken[n], "cost": made.cost[n]})
+                with replacing(self.path(method, image)) as partial, partial.open("wb") as file:
                     np.savez(file, mask=made.mask[n].float().cpu().numpy(), about=np.array(about))
-                partial.replace(path)
 
     def _describe(self, method: str) -> None:
-        place = self.places[method]
-        if not (place / ABOUT).is_file():
-            place.mkdir(parents=True, exist_ok=True)
-            partial = place / f"{ABOUT}.{os.getpid()}"
-            partial.write_text(json.dumps(self.about[method], indent=2, sort_keys=True, default=str) + "\n")
-            partial.replace(place / ABOUT)
+        if method not in self._described:
+            path = self.places[method] / ABOUT
+            if read_state(path, dict[str, Any]) is None:  # missing, or torn
+                write_json(path, self.about[method], sort_keys=True)
+            self._described.add(method)
+
+    def sweep(self) -> None:
+        """Remove what processes left half written that were killed."""
+        for place in self.places.values():
+            sweep(place)
 
     def find(self, method: str, ids: Sequence[str]) -> Made | None:
         """The masks of some images, on the CPU, if those of all are there and whole."""
@@ -129,16 +139,22 @@ class KeptMasks:
             return None
         try:
             with np.load(self.path(method, image), allow_pickle=False) as content:
-                return torch.from_numpy(content["mask"]), json.loads(str(content["about"]))
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+                mask = torch.from_numpy(content["mask"])
+                about = conform(json.loads(str(content["about"])), _About, "")
+        except (OSError, EOFError, KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile, zlib.error):
             return None  # torn: made again
+        whole = mask.ndim == 3 and len(mask) == 1 and mask.dtype == torch.float32
+        return (mask, dict(about)) if whole else None
 
     def strangers(self) -> list[str]:
         """One line for each method of which only masks of something else are there, naming what differs."""
         lines = []
         for method, place in self.places.items():
-            others = [json.loads(path.read_text()) for path in sorted(place.parent.glob(f"*/{ABOUT}"))]
-            if not others or (place / ABOUT).is_file():
+            if (place / ABOUT).is_file():
+                continue
+            read = [read_state(path, dict[str, Any]) for path in sorted(place.parent.glob(f"*/{ABOUT}"))]
+            others = [content for content in read if content is not None]
+            if not others:
                 continue
             now = json.loads(json.dumps(self.about[method], default=str))
             changed = min((sorted(k for k in {**o, **now} if o.get(k) != now.get(k)) for o in others), key=len)
@@ -153,5 +169,5 @@ class KeptMasks:
             side: Of the square images.
         """
         images = images if self.only is None else min(images, len(self.only))
-        there = (sum(1 for _ in place.glob("*.npz")) for place in self.places.values())
+        there = (sum(1 for _ in place.glob("[!.]*.npz")) for place in self.places.values())
         return sum(max(0, images - count) for count in there) * (4 * side * side + 1000)

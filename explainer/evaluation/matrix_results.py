@@ -4,7 +4,6 @@ S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is W
 Attributions, NeurIPS 2022 (section 4.2, Table 1). The paper gives no intervals.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from explainer.evaluation.intervals import mean_intervals
 from explainer.evaluation.table import two_forms
+from explainer.files import write_csv
 from explainer.metrics import MaskingMatrix
 
 
@@ -125,16 +125,15 @@ def write_matrix(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     if not found:
         return
     columns = list(dict.fromkeys(name for one in found.values() for name in one["classes"]))
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        both = [f"{column} {end}" for column in ("none", *columns) for end in ("low", "high")]
-        writer.writerow(["method", "class", "images", "none", *columns, *both])
-        for method, one in found.items():
-            counts = one.get("images", [""] * len(one["classes"]))
-            pairs = one.get("interval") or [[]] * len(one["classes"])
-            for name, count, values, ends in zip(one["classes"], counts, one["values"], pairs, strict=True):
-                by_mask = dict(zip(["", *one["classes"]], values, strict=True))
-                between = dict(zip(["", *one["classes"]], ends, strict=False))
-                line = [by_mask.get(c) for c in ("", *columns)]
-                line += [end for c in ("", *columns) for end in between.get(c, ("", ""))]
-                writer.writerow([method, name, count, *line])
+    both = [f"{column} {end}" for column in ("none", *columns) for end in ("low", "high")]
+    lines: list[list[Any]] = [["method", "class", "images", "none", *columns, *both]]
+    for method, one in found.items():
+        counts = one.get("images", [""] * len(one["classes"]))
+        pairs = one.get("interval") or [[]] * len(one["classes"])
+        for name, count, values, ends in zip(one["classes"], counts, one["values"], pairs, strict=True):
+            by_mask = dict(zip(["", *one["classes"]], values, strict=True))
+            between = dict(zip(["", *one["classes"]], ends, strict=False))
+            line = [by_mask.get(c) for c in ("", *columns)]
+            line += [end for c in ("", *columns) for end in between.get(c, ("", ""))]
+            lines.append([method, name, count, *line])
+    write_csv(path, lines)

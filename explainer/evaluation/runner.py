@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from explainer.attribution import Attribution
@@ -25,6 +24,7 @@ from explainer.evaluation.probing import merged, probe
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, having
 from explainer.evaluation.scores import curves, fixed_scores, plain, predictions
 from explainer.evaluation.store import Store
+from explainer.evaluation.telling import bars
 from explainer.masking import composite
 from explainer.metrics.segmentation import Void
 from explainer.networks import Explanandum
@@ -62,8 +62,7 @@ def evaluate(
     """
     explanandum.to(device)
     maker = Maker(kept, void, scaled)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=quiet) as progress, no_bars():
+    with bars(quiet=quiet) as progress, no_bars():
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
             known = {name: having(name, batch) for name in (TRUTH, *([BOXES] if true_boxes else []))}
@@ -128,6 +127,8 @@ def attempt(
     try:
         store.append(rows(batch))
         return {}
+    except OSError:
+        raise  # the disk's, which the next image would meet too
     except Exception as error:
         words = str(error) if isinstance(error, InputError) else None, one_line(error)
     if batch.image.is_cuda:

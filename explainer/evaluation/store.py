@@ -2,6 +2,7 @@
 
 Rows are handed to the operating system before `append` returns, so that they outlive the process, however it is killed.
 They are not forced to the disk (no fsync): a power failure can cost the last seconds. A line that was torn is cut off.
+A fingerprint that is torn, or lost, is a reason to begin anew where there are no rows, and else to ask.
 """
 
 import copy
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from explainer.errors import InputError
+from explainer.evaluation.rows import Row, read_rows
+from explainer.files import append_lines, read_state, sweep, write_json, write_text
 
-ROWS, FINGERPRINT = "rows.jsonl", "fingerprint.json"
+ROWS, FINGERPRINT, LOCK = "rows.jsonl", "fingerprint.json", ".lock"
 
 
 class Store:
@@ -21,16 +24,21 @@ class Store:
         folder: Made when missing.
         fingerprint: What the results depend on (checkpoint, data, settings), in plain values. Under "methods", name →
             settings: a name that was used must keep its settings, further names may join.
+        kind: Of the rows, of `explainer.evaluation.rows`.
 
     Raises:
-        InputError: The folder holds results of something else, or a line that is no row.
+        InputError: The folder holds results of something else, or of nobody knows what, or a line that is no row.
     """
 
-    def __init__(self, folder: Path, fingerprint: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, fingerprint: dict[str, Any], kind: Any = Row) -> None:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file: choose a folder with --evaluation.out")
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / ROWS
+        sweep(folder)
+        self.path, self.kind = folder / ROWS, kind
+        for path in (self.path, folder / FINGERPRINT):
+            if path.exists() and not path.is_file():
+                raise InputError(f"{path} is no file: delete it, or choose another folder with --evaluation.out")
         self._check(folder / FINGERPRINT, fingerprint)
         self.rows: list[dict[str, Any]] = []
         self._done: set[tuple[str, str]] = set()
@@ -40,16 +48,21 @@ class Store:
     def _check(self, path: Path, fingerprint: dict[str, Any]) -> None:
         now = json.loads(json.dumps(fingerprint, default=str))  # as it reads back: lists for tuples
         methods: dict[str, Any] = {}
-        if self.path.is_file() or self._parts():
-            earlier = json.loads(path.read_text()) if path.is_file() else {}
-            methods = earlier.get("methods", {})
+        if any(_holds_something(rows) for rows in (self.path, *self._parts())):
+            earlier = read_state(path, dict[str, Any])
+            methods = {} if earlier is None else earlier.get("methods", {})
+            if earlier is None or not isinstance(methods, dict):
+                raise InputError(
+                    f"{path} is missing or torn: nothing says what the rows beside it are of; delete the folder "
+                    f"(or only its {ROWS}: maps stay), or choose another one with --evaluation.out"
+                )
             keys = sorted({*earlier, *now} - {"methods"})
             changed = [key for key in keys if differ(earlier.get(key), now.get(key))]
             for name, settings in now.get("methods", {}).items():
                 changed += [f"method {name!r}"] if differ(methods.get(name, settings), settings) else []
             self._refuse(path.parent, changed)
         now["methods"] = methods | now.get("methods", {})  # further methods may join
-        replace(path, json.dumps(now, indent=2, sort_keys=True) + "\n")
+        write_json(path, now, sort_keys=True)
 
     def _refuse(self, folder: Path, changed: list[str]) -> None:
         if changed:
@@ -66,11 +79,11 @@ class Store:
         """Read the rows, those of several processes too, which then stand in the one file; tears are mended."""
         parts = self._parts()
         for path in (self.path, *parts):
-            for row in read_rows(path):
+            for row in read_rows(path, self.kind):
                 self._take(row)
         if parts:
             lines = [*self.rows, *(failure(m, i, error) for (m, i), error in self._failed.items())]
-            replace(self.path, "".join(json.dumps(line) + "\n" for line in lines))
+            write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
             for path in parts:
                 path.unlink()
 
@@ -112,7 +125,16 @@ class Store:
         return found
 
     def append(self, rows: list[dict[str, Any]]) -> None:
-        """Add rows, out of the process's hands before this returns; those of images done before are left out."""
+        """Add rows, out of the process's hands before this returns; those of images done before are left out.
+
+        Raises:
+            InputError: Two of the rows are of one image and method: one's numbers would stand for the other.
+        """
+        seen: set[tuple[str, str]] = set()
+        for key in ((row["method"], row["id"]) for row in rows):
+            if key in seen:
+                raise InputError(f"the image {key[1]!r} is in the data set twice: {key[0]} has two rows of it")
+            seen.add(key)
         fresh = [row for row in rows if (row["method"], row["id"]) not in self._done]
         self._write(fresh)
 
@@ -122,10 +144,14 @@ class Store:
             self._write([failure(method, name, error)])
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        with self.path.open("a") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
+        append_lines(self.path, rows)
         for row in rows:
             self._take(row)
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether a file of rows has more than what a power failure leaves."""
+    return path.is_file() and bool(path.read_bytes().strip(b"\0\n "))
 
 
 def failure(method: str, name: str, error: str) -> dict[str, str]:
@@ -148,54 +174,3 @@ def differ(earlier: Any, now: Any) -> bool:
     if isinstance(earlier, dict) and isinstance(now, dict) and "sha256" not in earlier:
         now = {key: value for key, value in now.items() if key != "sha256"}
     return earlier != now
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file, which is never seen half written."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file; of a last line without an end the row is taken, if it is whole, else it is cut off.
-
-    Args:
-        path: Need not be there.
-
-    Returns:
-        Rows; the file ends with a whole line.
-
-    Raises:
-        InputError: Another line is no row.
-    """
-    if not path.is_file():
-        return []
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        whole = parsed(content[end:]) is not None
-        with path.open("ab") as file:
-            file.write(b"\n") if whole else file.truncate(end)
-        content = content if whole else content[:end]
-    rows = []
-    for number, line in enumerate(content.splitlines(), 1):
-        row = parsed(line)
-        if row is None:
-            raise InputError(f"{path}, line {number}, is no row: delete that line, and it is computed again")
-        rows.append(row)
-    return rows
-
-
-def parsed(line: bytes) -> dict[str, Any] | None:
-    r"""A row, or None of what is not a whole one.
-
-    Example:
-        >>> parsed(b'{"id": "a", "method": "b"}'), parsed(b'{"id": "\xc3')
-        ({'id': 'a', 'method': 'b'}, None)
-    """
-    try:
-        row = json.loads(line)
-    except ValueError:  # of UnicodeDecodeError and JSONDecodeError
-        return None
-    return row if isinstance(row, dict) and {"id", "method"} <= set(row) else None

@@ -1,7 +1,5 @@
 """From rows to results: means over images, intervals, comparisons, classification scores, files."""
 
-import csv
-import json
 import statistics
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ from explainer.evaluation.intervals import against_best, classification_interval
 from explainer.evaluation.matrix_results import matrices, write_matrix
 from explainer.evaluation.published import Published
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
+from explainer.files import write_csv, write_json
 from explainer.metrics import MeanAveragePrecision, MeanF1
 
 COLUMNS = {name: about["higher_is_better"] for name, about in FIXED.items()}
@@ -196,13 +195,9 @@ def write_results(
         "facts": facts, "results": results, "columns": shown, "pairs": pairs(rows, shown), "failed": failed,
         "published": None if published is None else published.content(), "matrix": found or None, "run": run or {},
     }  # fmt: skip
-    partial = folder / "results.json.partial"
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(folder / "results.json")
+    write_json(folder / "results.json", content)
     write_matrix(found, folder / "matrix.csv")
     fields = ["id", "method", *COLUMNS, *metrics, "area", "seconds", "constant"]
-    with (folder / "per_image.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fields, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(row for row in rows if row["method"] != ORIGINAL)
+    scored = (row for row in rows if row["method"] != ORIGINAL)
+    write_csv(folder / "per_image.csv", [fields, *([row.get(field, "") for field in fields] for row in scored)])
     return content

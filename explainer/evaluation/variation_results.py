@@ -4,8 +4,6 @@ S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of
 IV-F).
 """
 
-import csv
-import json
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,9 +12,11 @@ from typing import Any
 from rich.table import Table
 
 from explainer.errors import InputError
+from explainer.evaluation.drawing import save_figure
 from explainer.evaluation.settings import Variations
 from explainer.evaluation.table import two_forms
 from explainer.evaluation.variation_pictures import size_curves
+from explainer.files import write_csv, write_json
 from explainer.variation import Variation
 
 DONE, NO_BOX, FULL_BOX, NO_CLASS = "done", "no box", "full box", "no class"
@@ -96,13 +96,10 @@ def write_variations(
     if not mine:
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
     content = {"facts": facts, "results": summarise_rows(mine, settings)}
-    (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n")
-    with (folder / "per_image.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["id", "source", "alpha", "status", "class", "before", *COLUMNS],
-                                extrasaction="ignore")  # fmt: skip
-        writer.writeheader()
-        writer.writerows(mine)
-    size_curves(content["results"], "mean over images").savefig(folder / "sizes.png", dpi=130)
+    write_json(folder / "results.json", content)
+    fields = ["id", "source", "alpha", "status", "class", "before", *COLUMNS]
+    write_csv(folder / "per_image.csv", [fields, *([row.get(field, "") for field in fields] for row in mine)])
+    save_figure(size_curves(content["results"], "mean over images"), folder / "sizes.png", dpi=130)
     return content
 
 

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from explainer.attribution import Attribution
 from explainer.attribution.perturbing import no_bars
 from explainer.data import ImageDataset
-from explainer.evaluation.kept import file_name
+from explainer.evaluation.drawing import save_figure, save_picture
 from explainer.evaluation.settings import Variations
 from explainer.evaluation.store import Store
+from explainer.evaluation.telling import bars
 from explainer.evaluation.variation_pictures import Varied, pixel_histograms, size_curves, variation_picture
 from explainer.evaluation.variation_results import DONE, FULL_BOX, NO_BOX, NO_CLASS, cells, row_name, summarise_rows
+from explainer.files import file_name
 from explainer.networks import Explanandum
 from explainer.variation import Variation, saliency_boxes, shrink
 from explainer.variation.acceptance import accepted, explained_class, look, summarise
@@ -90,36 +91,62 @@ def vary_images(
     """
     for source in settings.sources.values():
         source.check(explanandum.classes)
+    folders = image_folders(dataset.ids)
     share = sum(source.steps for source in settings.sources.values()) * len(settings.alphas)
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as progress, no_bars():
+    with bars(counted=False) as progress, no_bars():
         task = progress.add_task("varying", total=share * len(places))
         for number, place in enumerate(places):
             name = dataset.ids[place]
             todo = [c for c in cells(settings) if not store.has(row_name(c[0], c[2]), [name])]
+            own = folder / folders[name]
+            if not todo and not (own / "sizes.png").is_file():  # killed between the last row and the curves
+                draw_sizes(store.rows, name, settings, own)
             sample = dataset[place] if todo else None
             if sample is not None:
                 case = explain(explanandum, method, name, sample.image.to(device), settings)
                 for source_name, source, alpha in todo:
                     progress.update(task, description=f"{number + 1}/{len(places)} {source_name} α {alpha:g}")
-                    row = vary_one(explanandum, case, source_name, source, alpha, settings, folder,
+                    row = vary_one(explanandum, case, source_name, source, alpha, settings, own,
                                    lambda: progress.advance(task))  # fmt: skip
                     store.append([row])
-                draw_sizes(store.rows, name, settings, folder)
+                draw_sizes(store.rows, name, settings, own)
             progress.update(task, completed=share * (number + 1))
 
 
+def image_folders(ids: Sequence[str]) -> dict[str, str]:
+    """Give every image a folder of its own, which further images of a later call do not change.
+
+    Args:
+        ids: Of all images of the split.
+
+    Returns:
+        Id → name of the folder.
+
+    Example:
+        >>> image_folders(["a/1.png", "b.png", "a_1.png"])
+        {'a/1.png': 'a_1.png', 'b.png': 'b.png', 'a_1.png': 'a_1.png-ff6c6853'}
+    """
+    folders: dict[str, str] = {}
+    used = {"results.json", "rows.jsonl", "fingerprint.json", "per_image.csv", "table.md", "sizes.png"}
+    for name in ids:
+        usual = file_name(name)
+        folders[name] = file_name(name, [usual]) if usual.casefold() in used else usual
+        used.add(folders[name].casefold())
+    return folders
+
+
 def draw_sizes(rows: Sequence[dict[str, Any]], name: str, settings: Variations, folder: Path) -> None:
-    """Save the curves over sizes of the box of one image, if any of its boxes was varied."""
+    """Save the curves over sizes of the box of one image in its folder, if any of its boxes was varied."""
     own = [row for row in rows if row["id"] == name]
     if any(row["status"] == DONE for row in own):
-        size_curves(summarise_rows(own, settings), name).savefig(folder / file_name(name) / "sizes.png", dpi=110)
+        save_figure(size_curves(summarise_rows(own, settings), name), folder / "sizes.png", dpi=110)
 
 
 def vary_one(
     explanandum: Explanandum, case: Case, name: str, source: Variation, alpha: float, settings: Variations,
     folder: Path, tick: Callable[[], object],
 ) -> dict[str, Any]:  # fmt: skip
-    """One image, source and size: its pictures are saved, its row is returned."""
+    """One image, source and size: its pictures are saved in its folder, its row is returned."""
     box = shrink(case.box, alpha)
     row: dict[str, Any] = {
         "id": case.id, "method": row_name(name, alpha), "source": name, "alpha": alpha, "status": case.status(box),
@@ -143,9 +170,7 @@ def vary_one(
     row |= summarise(case.image[0], made.images[0], corners, seen, case.target, accept, made.loss[0])
     varied = Varied(case.image[0], case.saliency[0], made.weight[0], made.images[0], corners,
                     seen.probabilities[:, case.target], accept)  # fmt: skip
-    place = folder / file_name(case.id)
-    place.mkdir(parents=True, exist_ok=True)
     stem = f"{file_name(name)}_{alpha:g}"
-    variation_picture(varied, row, settings.shown).save(place / f"{stem}.png")
-    pixel_histograms(varied, row).savefig(place / f"{stem}_pixels.png", dpi=110)
+    save_picture(variation_picture(varied, row, settings.shown), folder / f"{stem}.png")
+    save_figure(pixel_histograms(varied, row), folder / f"{stem}_pixels.png", dpi=110)
     return row

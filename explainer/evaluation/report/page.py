@@ -17,7 +17,9 @@ from explainer.evaluation.report.gallery import Shown, data_uri
 from explainer.evaluation.report.latex import latex
 from explainer.evaluation.report.matrix import heat_maps
 from explainer.evaluation.report.tables import MARKS, grids, with_costs
+from explainer.evaluation.rows import parsed
 from explainer.evaluation.store import ROWS
+from explainer.files import read_state, write_text
 
 HERE = Path(__file__).parent
 PAGE, TABLE = "report.html", "table.tex"
@@ -85,10 +87,8 @@ def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Pat
         InputError: There are no results in the folder.
     """
     content, rows = read_results(folder)
-    (folder / TABLE).write_text(latex(content))
-    path = folder / PAGE
-    path.write_text(page(content, rows, about, shown))
-    return path
+    write_text(folder / TABLE, latex(content))
+    return write_text(folder / PAGE, page(content, rows, about, shown))
 
 
 def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -101,15 +101,17 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         Content and rows.
 
     Raises:
-        InputError: There is no results.json.
+        InputError: There is no results.json, or it is torn.
     """
     path = folder / "results.json"
     if not path.is_file():
         raise InputError(f"{path} is missing: evaluate first, the report is made from it")
-    content = json.loads(path.read_text())
+    content = read_state(path, dict[str, Any])
+    if content is None or not isinstance(content.get("results"), dict):
+        raise InputError(f"{path} is torn: evaluate again, which writes it from the rows")
     stored = folder / ROWS
-    text = stored.read_text() if stored.is_file() else ""
-    rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    lines = stored.read_bytes().splitlines() if stored.is_file() else []
+    rows = [row for row in map(parsed, lines) if row is not None]
     asked = {*content["results"], *(content.get("failed") or {})}
     last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
     return content, list(last.values())
@@ -141,8 +143,8 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
         counts=counts(content),
         original={k: v for k, v in (original.get("kept") or {}).items() if v is not None},
         intervals=any(e.get("interval") for e in content["results"].values()), pairs=bool(content.get("pairs")),
-        config=config_text(content), style=Markup((HERE / "style.css").read_text()),
-        script=Markup((HERE / "script.js").read_text()),
+        config=config_text(content), style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
     )  # fmt: skip
 
 

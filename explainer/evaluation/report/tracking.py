@@ -44,7 +44,7 @@ def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Sh
             if column.of(entry) is not None:
                 run.summary[f"{name}/{column.key}"] = column.of(entry)
         table.add_data(*numbers)
-    logged: dict[str, Any] = {"methods": table, "report": wandb.Html(page.read_text(), inject=False)}
+    logged: dict[str, Any] = {"methods": table, "report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)}
     if shown:
         logged["gallery"] = [wandb.Image(beside(one), caption=one.said) for one in shown]
     run.log(logged)

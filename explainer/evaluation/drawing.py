@@ -1,0 +1,43 @@
+"""Figures and pictures on the disk: whole or absent, and no word of theirs read as a formula."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from explainer.files import printable, replacing
+
+
+def save_figure(figure: Figure, path: Path, **settings: Any) -> None:
+    """Write a figure.
+
+    Args:
+        figure: Names in it may hold anything; matplotlib would read what stands between dollars as mathematics, and
+            stop at what it does not understand.
+        path: Target.
+        settings: Of `Figure.savefig`.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text("\n".join(printable(line) for line in text.get_text().split("\n")))
+    with replacing(path) as partial:
+        figure.savefig(partial, **settings)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture.
+
+    Args:
+        picture: Any.
+        path: Target.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with replacing(path) as partial:
+        picture.save(partial)
