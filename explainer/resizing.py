@@ -1,0 +1,103 @@
+"""Images and masks at another size; large ones in bands of rows, so that no more than a band is held as floats."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+BAND = 2**21
+"""Pixels of a band: 8 MiB a channel as floats."""
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize images bilinearly with antialiasing, as the data sets do.
+
+    Args:
+        images: (B, C, H, W).
+        size: Height and width wanted.
+
+    Returns:
+        (B, C, *size).
+
+    Example:
+        >>> resize(torch.rand(1, 3, 8, 8), (4, 2)).shape
+        torch.Size([1, 3, 4, 2])
+    """
+    if images.shape[-2:] == torch.Size(size):
+        return images
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def bands(height: int, width: int, pixels: int = BAND) -> Iterator[slice]:
+    """Divide an image into bands of whole rows.
+
+    Args:
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        pixels: At most so many pixels a band, but at least a row.
+
+    Yields:
+        The rows of each band, from the top.
+
+    Example:
+        >>> list(bands(5, 10, pixels=20))
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, pixels // width)
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))
+
+
+def resize_bands(parts: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
+    """Resize an image that comes in bands, as `resize` does the whole: first along the rows, then along the columns.
+
+    Args:
+        parts: (B, C, rows, W) each, from the top.
+        size: Height and width wanted.
+
+    Returns:
+        (B, C, *size).
+
+    Example:
+        >>> image = torch.rand(1, 3, 40, 30)
+        >>> torch.allclose(resize_bands(image.split(16, 2), (8, 8)), resize(image, (8, 8)), atol=1e-6)
+        True
+    """
+    narrow = [resize(part, (part.shape[-2], size[1])) for part in parts]
+    return resize(torch.cat(narrow, -2), size)
+
+
+def enlarge_rows(maps: Tensor, size: tuple[int, int], rows: slice) -> Tensor:
+    """Compute some rows of enlarged maps: those of `F.interpolate(maps, size, mode="bilinear", align_corners=False)`.
+
+    Args:
+        maps: (B, C, h, w) float.
+        size: Height and width of the whole.
+        rows: Which rows of the whole.
+
+    Returns:
+        (B, C, rows, W), in storage of its own.
+
+    Example:
+        >>> maps = torch.rand(1, 2, 4, 4)
+        >>> whole = F.interpolate(maps, (10, 12), mode="bilinear", align_corners=False)
+        >>> torch.allclose(enlarge_rows(maps, (10, 12), slice(3, 7)), whole[:, :, 3:7], atol=1e-6)
+        True
+    """
+    height = maps.shape[-2]
+    if maps.shape[-2:] == torch.Size(size):
+        return maps[..., rows, :].clone()
+    # PyTorch rounds the scale to single precision, and the place only once, after a fused multiplication and addition
+    scale = torch.tensor(height / size[0], dtype=torch.float32).double()
+    place = torch.arange(rows.start, rows.stop, device=maps.device, dtype=torch.float64)
+    place = ((place + 0.5) * scale - 0.5).float().clamp_min(0)
+    above = place.floor().long().clamp_max(height - 1)
+    below = (above + 1).clamp_max(height - 1)
+    share = (place - above).clamp(0, 1)[:, None]
+    first, last = int(above[0]), int(below[-1]) + 1
+    wide = maps[..., first:last, :]
+    if wide.shape[-1] != size[1]:
+        wide = F.interpolate(wide, (last - first, size[1]), mode="bilinear", align_corners=False)
+    upper = wide.index_select(-2, above - first).mul_(1 - share)
+    return upper.add_(wide.index_select(-2, below - first).mul_(share))
