@@ -1,123 +1,210 @@
 """python -m explainer photo.jpg --ckpt_path checkpoints/x.ckpt --out explained: explain photographs."""
 
 import argparse
-import json
+import errno
+import math
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-import torch
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from explainer.errors import InputError, plain_words
+from explainer.files import file_name, for_terminal, printable
+from explainer.terminal import mute, open_streams, say
 
-from explainer.errors import InputError
-from explainer.inference import Explainer, Explanation
-from explainer.masking import composite
-from explainer.rendering import Tile, gallery, mask_image, overlay, to_pil
+if TYPE_CHECKING:
+    from explainer.inference import Explainer
 
-
-def save(explanation: Explanation, folder: Path, mean_colour: torch.Tensor) -> dict:
-    """Write an explanation's pictures and numbers.
-
-    Args:
-        explanation: Of one photograph.
-        folder: Made when missing: overview.png, target_mask.png, mask_<class>.png, overlay_<class>.png,
-            probabilities.json.
-        mean_colour: (1, 3, 1, 1), what stands where the mask is 0 in the pictures.
-
-    Returns:
-        The content of probabilities.json.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    image, target = explanation.image, explanation.target
-    mask_image(target[0]).save(folder / "target_mask.png")
-    tiles = [Tile(to_pil(image[0]), "photograph")]
-    for index in explanation.predicted:
-        name, mask = explanation.classes[index], explanation.masks[0, index : index + 1]
-        safe = "".join(c if c.isalnum() else "_" for c in name)
-        mask_image(mask).save(folder / f"mask_{safe}.png")
-        shown = overlay(image[0], mask)
-        shown.save(folder / f"overlay_{safe}.png")
-        tiles.append(Tile(shown, f"{name} {explanation.probabilities[index]:.2f}"))
-    first = explanation.predicted[0]
-    for words, mask, scores in (("kept", target, explanation.kept), ("removed", 1 - target, explanation.removed)):
-        caption = f"{words}: {explanation.classes[first]} {scores[first]:.2f}"
-        tiles.append(Tile(to_pil(composite(image, mask, mean_colour)[0]), caption))
-    gallery([tiles]).save(folder / "overview.png")
-    numbers = {
-        "predicted": [explanation.classes[c] for c in explanation.predicted],
-        "area": float(target.mean()),
-        "probabilities": {
-            name: {"photograph": float(p), "kept": float(k), "removed": float(r)}
-            for name, p, k, r in zip(
-                explanation.classes, explanation.probabilities, explanation.kept, explanation.removed, strict=True
-            )
-        },
-    }
-    (folder / "probabilities.json").write_text(json.dumps(numbers, indent=2) + "\n")
-    return numbers
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""Errors of a disk after which the next photograph would not fare better."""
 
 
-def unused(out: Path, stem: str, written: set[Path]) -> Path:
-    """A folder for a photograph that no other one of this call has: photographs may share a name."""
-    number = 1
-    while (folder := out / (stem if number == 1 else f"{stem}_{number}")) in written:
-        number += 1
-    written.add(folder)
-    return folder
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong; the exit status is 2."""
+        say(f"error: {message} (see --help)")
+        sys.exit(2)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+_share.__name__, _count.__name__ = "number", "whole number"  # argparse's words for what is none
 
 
 def arguments(args: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser("python -m explainer", description="Explain photographs with a trained Explainer.")
+    parser = _Parser("python -m explainer", description="Explain photographs with a trained Explainer.")
     parser.add_argument("photos", nargs="+", type=Path, help="image files")
     parser.add_argument("--ckpt_path", required=True, help="an Explainer's checkpoint, checkpoints/<config>.ckpt")
     parser.add_argument("--out", type=Path, default=Path("explained"), help="folder of the results (explained)")
-    parser.add_argument("--threshold", type=float, default=0.5, help="probability from which a class is present (0.5)")
-    parser.add_argument("--top", type=int, default=1, help="classes to show when none reaches the threshold (1)")
+    parser.add_argument("--threshold", type=_share, default=0.5, help="probability from which a class is present (0.5)")
+    parser.add_argument("--top", type=_count, default=1, help="classes to show when none reaches the threshold (1)")
     parser.add_argument("--device", default=None, help="cpu, cuda, …; by default the GPU when there is one")
     parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
     return parser.parse_args(args)
 
 
+def result_folder(out: Path, photo: Path, taken: set[str]) -> Path:
+    """Return a folder for a photograph that no other one of this call has: photographs may share a name.
+
+    Args:
+        out: Folder of all results.
+        photo: Its file.
+        taken: Names given before; the new one is added.
+
+    Example:
+        >>> names = set()
+        >>> [result_folder(Path("out"), Path(p), names).name for p in ("a/x.jpg", "b/x.jpg", "..jpg")]
+        ['x', 'x_2', '_']
+    """
+    stem = photo.stem
+    if not stem.isprintable() or stem.startswith("."):  # hidden, or a name that a terminal cannot show
+        stem = file_name(stem)
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    taken.add(name.casefold())
+    return out / name
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder and try to write into it, before any work is done for it.
+
+    Raises:
+        InputError: It cannot be written; names it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except FileExistsError as error:
+        raise InputError(f"--out {folder} is a file: name another folder") from error
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be written: {error.strerror or error}; name another folder") from error
+
+
+class Command:
+    """Explains photographs one after the other; what one of them does wrong does not touch the others.
+
+    Args:
+        explainer: To explain with.
+        options: Of the command line.
+    """
+
+    def __init__(self, explainer: "Explainer", options: argparse.Namespace) -> None:
+        from rich.table import Table
+
+        from explainer.saving import class_file_names
+
+        self.explainer, self.options = explainer, options
+        self.table = Table("folder", "class", "probability", "kept", "removed", "area")
+        self.done: list[Path] = []
+        self.failed: list[Path] = []
+        self._names = class_file_names(explainer.classes)
+        self._taken: set[str] = set()
+
+    def explain_all(self) -> None:
+        """Explain every photograph, or name what is wrong with it."""
+        from rich.console import Console
+        from rich.progress import track
+
+        console = Console(stderr=True)
+        for photo in track(self.options.photos, "explaining", console=console, disable=not console.is_terminal):
+            try:
+                self._explain(photo)
+            except InputError as error:
+                self._refuse(photo, str(error))
+            except OSError as error:
+                self._refuse(photo, f"{photo}: {plain_words(error)}")
+                if error.errno in _NO_ROOM:
+                    say("error: the photographs after it are left out")
+                    return
+            except Exception as error:
+                self._refuse(photo, f"{photo}: {plain_words(error)}")
+
+    def _refuse(self, photo: Path, words: str) -> None:
+        self.failed.append(photo)
+        say(f"error: {words}")
+
+    def _explain(self, photo: Path) -> None:
+        from explainer.saving import save
+
+        explanation = self.explainer.explain(photo, self.options.threshold, self.options.top)
+        folder = result_folder(self.options.out, photo, self._taken)
+        areas = save(explanation, folder, self._names, self.explainer.explanandum.mean_colour.cpu())
+        self.done.append(folder)
+        for index, area in areas.items():
+            scores = (explanation.probabilities[index], explanation.kept[index], explanation.removed[index])
+            shown = [f"{float(score):.3f}" for score in (*scores, area)]
+            self.table.add_row(for_terminal(folder.name), for_terminal(explanation.classes[index][:60]), *shown)
+
+    def report(self) -> bool:
+        """Print the table of what was explained.
+
+        Returns:
+            Whether it could be printed.
+        """
+        from rich.console import Console
+
+        if not self.done:
+            return True
+        words = f"written to {printable(str(self.options.out))}: a folder a photograph, with overview.png, masks, "
+        try:
+            Console(width=None if sys.stdout.isatty() else 100).print(self.table)
+            print(f"{words}overlays, probabilities.json", flush=True)
+        except (OSError, ValueError) as error:
+            mute(sys.stdout)
+            say(f"error: cannot print the table ({plain_words(error)}); the results are in {self.options.out}")
+            return False
+        return True
+
+
 def main(args: list[str] | None = None) -> int:
-    """Explain every photograph; those that cannot be read are named, and the exit status is 1.
+    """Explain every photograph; those that cannot be explained are named.
 
     Args:
         args: Command-line arguments; None takes the process's.
 
     Returns:
-        The exit status.
+        The exit status: 0, 1 when a photograph or the output failed, 2 when nothing could begin, 130 at Ctrl-C.
     """
+    has_output = open_streams()
     options = arguments(args)
+    command = None
     try:
+        from explainer.inference import Explainer
+
         explainer = Explainer(options.ckpt_path, options.device, options.allow)
+        make_writable(options.out)
+        command = Command(explainer, options)
+        command.explain_all()
+        printed = command.report()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
-    table = Table("folder", "class", "probability", "kept", "removed", "area")
-    failed = 0
-    written: set[Path] = set()
-    mean = explainer.explanandum.mean_colour.cpu()
-    for photo in track(options.photos, "explaining", console=Console(stderr=True)):
-        try:
-            explanation = explainer.explain(photo, options.threshold, options.top)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failed = 1
-            continue
-        folder = unused(options.out, photo.stem, written)
-        save(explanation, folder, mean)
-        for c in explanation.predicted:
-            scores = (explanation.probabilities[c], explanation.kept[c], explanation.removed[c])
-            shown = [f"{float(s):.3f}" for s in (*scores, explanation.masks[0, c].mean())]
-            table.add_row(folder.name, explanation.classes[c], *shown)
-    if written:
-        Console(width=None if sys.stdout.isatty() else 100).print(table)
-        print(
-            f"written to {options.out}: a folder a photograph, with overview.png, masks, overlays, probabilities.json"
-        )
-    return failed
+    except Exception as error:
+        say(f"error: {plain_words(error)}")
+        return 1 if command else 2
+    except KeyboardInterrupt:
+        done = len(command.done) if command else 0
+        say(f"stopped: {done} of {len(options.photos)} photographs are explained, in {options.out}")
+        return 130
+    return 1 if command.failed or not printed or not has_output else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Explain photographs with a trained Explainer: one forward pass, a mask for every class."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,12 +89,15 @@ class Explainer(nn.Module):
             Masks, probabilities and class names; what is at the photograph's size is computed when it is asked for.
 
         Raises:
-            InputError: The file cannot be read, the tensor is no such image, or `top` is below 1.
+            InputError: The file cannot be read, the tensor is no such image, `top` is below 1, or
+                `threshold` is no number.
         """
         if top < 1:
             raise InputError(f"top must be at least 1, got {top}")
+        if math.isnan(threshold):
+            raise InputError("threshold must be a number, got nan")
         pixels = read_pixels(photo)
-        size, side = pixels.shape[-2:], (self.image_size, self.image_size)
+        size, side = (pixels.shape[-2], pixels.shape[-1]), (self.image_size, self.image_size)
         small = resize_bands((to_float(pixels[..., rows, :]) for rows in bands(*size)), side).to(self.device)
         scores = self.explanandum.probabilities(self.explanandum(small).float())[0]
         order = scores.argsort(descending=True).tolist()

@@ -73,7 +73,9 @@ ALLOWED = {
     "reporting": {"attribution", "callbacks", "cli", "data", "evaluation", "networks"},
     "varying": {"attribution", "cli", "evaluation", "infill", "subject"},
     "commands": {"cli", "infilling", "layer_retraining", "retraining", "scoring", "subject", "training", "varying"},
-    "__main__": {"inference", "masking", "rendering"},
+    "terminal": set(),
+    "saving": {"explanation", "rendering"},
+    "__main__": {"inference", "saving", "terminal"},
     "__init__": {"inference"},
 }
 LIBRARIES = {
