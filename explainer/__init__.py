@@ -19,7 +19,8 @@ def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ())
     Args:
         path: checkpoints/<config>.ckpt, as train.py wrote it. It is read without unpickling.
         device: Where to run; None takes the GPU when there is one.
-        allow: Packages, besides torchvision and timm, whose callables the checkpoint may name.
+        allow: Dotted names of builders, modules or packages that the checkpoint may name, besides the classifiers of
+            torchvision, of timm and of this project.
 
     Returns:
         An object with `masks(images)`, `probabilities(images)`, `explain(photo)` and `classes`.

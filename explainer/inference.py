@@ -24,7 +24,7 @@ class Explainer(nn.Module):
     Args:
         path: checkpoints/<config>.ckpt, as train.py wrote it; nothing else is needed.
         device: Where to run; None takes the GPU when there is one.
-        allow: Packages whose callables the checkpoint may name to build its classifier.
+        allow: Dotted names of builders, modules or packages that the checkpoint's classifier may come from.
 
     Raises:
         InputError: There is no such device, or the checkpoint cannot be used.

@@ -25,7 +25,7 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
 
     Args:
         cli: Holds the config: optimizer and Trainer of a cell, the data, and the explanandum's config.
-        allow: Packages whose callables the explanandum's checkpoint may name.
+        allow: Dotted names of builders, modules or packages that the explanandum's checkpoint may name.
 
     Returns:
         The content of results.json.

@@ -37,7 +37,7 @@ def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
 
     Args:
         cli: Holds the config: model and trainer of a cell, the data, the methods, and the explanandum's config.
-        allow: Packages whose callables the explanandum's checkpoint may name.
+        allow: Dotted names of builders, modules or packages that the explanandum's checkpoint may name.
 
     Returns:
         The content of results.json.

@@ -130,7 +130,7 @@ def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[
         settings: Of the evaluation.
         path: The checkpoint.
         kind: What it holds.
-        allow: Packages whose callables the checkpoint may name.
+        allow: Dotted names of builders, modules or packages that the checkpoint may name.
 
     Returns:
         Name → method.
@@ -144,14 +144,16 @@ def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[
 
 
 def trusted(config: Any) -> list[str]:
-    """Packages that a config vouches for: those it allows, and the one its own explanandum comes from.
+    """What a config vouches for: the names it allows, and its own explanandum's builder, if that is a dotted path.
 
     Args:
-        config: Of a run; without a model it vouches for none.
+        config: Of a run; without a model it vouches for nothing.
 
     Returns:
-        Names for `allow`.
+        Names for `allow`. A builder is vouched for by its own name; not the package that it lies in.
     """
     explanandum = config.get("model.init_args.explanandum")
     settings = {} if explanandum is None else explanandum.get("init_args", explanandum)
-    return [*(settings.get("allow") or []), str(settings.get("network", "")).split(".")[0]]
+    network = str(settings.get("network", ""))
+    builder = [network] if "." in network and "/" not in network and not network.endswith(".ckpt") else []
+    return [*(settings.get("allow") or []), *builder]

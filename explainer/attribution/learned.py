@@ -23,7 +23,7 @@ class Explainer(Attribution):
     Args:
         checkpoint: checkpoints/<config>.ckpt.
         batch_size: At most so many images at once.
-        allow: Packages whose callables the checkpoint may name.
+        allow: Dotted names of builders, modules or packages that the checkpoint may name.
     """
 
     def __init__(self, checkpoint: str, batch_size: int = 16, allow: Sequence[str] = ()) -> None:

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from explainer.errors import InputError
-from explainer.networks.build import TRUSTED, load_state, read_tensors
+from explainer.networks.description import check_description, check_kind, check_state
+from explainer.networks.loading import load_state, read_tensors
+from explainer.networks.trust import bounded, check_network
 
 if TYPE_CHECKING:
     from explainer.networks.dcgan import DCGAN
@@ -28,43 +30,42 @@ def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[dict[str
 
     Args:
         path: A file that train.py wrote.
-        kind: "classifier" or "explainer", when only that one will do.
+        kind: "classifier", "explainer", …, when only that one will do.
 
     Returns:
         The description, and name → tensor.
 
     Raises:
-        InputError: The file is missing, is no checkpoint, is not of this project, or is of another kind.
+        InputError: The file is missing, is no checkpoint, is damaged, is not of this project, or is of another kind;
+            its description lacks something, or holds something of another type or of absurd size.
     """
     content = read_tensors(path)
     if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
         raise InputError(f"{path} is not a checkpoint that train.py of this project wrote")
     spec = content[KEY]
-    if kind is not None and spec["kind"] != kind:
-        raise InputError(f"{path} is a checkpoint of kind {spec['kind']!r}, but {kind!r} is needed here")
+    check_description(spec, path, check_kind(spec, path, kind))
+    check_state(content["state_dict"], path)
     return spec, content["state_dict"]
 
 
-def reject_untrusted(network: str, path: str | Path, allow: Sequence[str] = ()) -> None:
-    """Refuse a checkpoint that names a callable of a package nobody vouched for: building it would run that code.
+def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description and weights of a checkpoint that holds a classifier which may be built.
 
     Args:
-        network: The name in the checkpoint.
-        path: The checkpoint.
-        allow: Packages that the caller trusts.
+        path: A file that train.py wrote for a classifier or an Explainer.
+        allow: Dotted names of builders, modules or packages that the caller trusts, as for `check_network`.
+
+    Returns:
+        The description, and name → tensor of the explanandum.
 
     Raises:
-        InputError: The name's package is neither trusted nor allowed.
-
-    Example:
-        >>> reject_untrusted("os.system", "x.ckpt")
-        Traceback (most recent call last):
-        ...
-        explainer.errors.InputError: x.ckpt builds its classifier by os.system: if you trust it, allow the package 'os'
+        InputError: As `read_checkpoint` and `check_network`, or there is no classifier in it.
     """
-    package = network.split(".")[0]
-    if "." in network and "/" not in network and package not in (*TRUSTED, *allow):
-        raise InputError(f"{path} builds its classifier by {network}: if you trust it, allow the package {package!r}")
+    spec, state = read_checkpoint(path)
+    if "explanandum" not in spec:
+        raise InputError(f"{path} is a checkpoint of kind {spec['kind']!r}, which holds no classifier")
+    check_network(spec["explanandum"]["network"], spec["explanandum"]["network_args"], path, allow)
+    return spec, part(state, "explanandum")
 
 
 def part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -92,21 +93,22 @@ def load_explainer(
     Args:
         path: A file that train.py wrote for an Explainer.
         map_location: Device to put them on.
-        allow: Packages whose callables the checkpoint may name.
+        allow: Dotted names of builders, modules or packages that the caller trusts, as for `check_network`.
 
     Returns:
         The explanandum, the masker, and the checkpoint's description.
 
     Raises:
-        InputError: As `read_checkpoint` and `reject_untrusted`, or the weights do not fit.
+        InputError: As `read_checkpoint` and `check_network`, or the weights do not fit.
     """
     from explainer.networks.explanandum import Explanandum
     from explainer.networks.masker import Masker
 
     spec, state = read_checkpoint(path, "explainer")
     explanandum = Explanandum(str(path), allow=allow)
-    masker = Masker(**spec["masker"])
-    masker.build(len(spec["classes"]))
+    with bounded(state, path):
+        masker = Masker(**spec["masker"])
+        masker.build(len(spec["classes"]))
     load_state(masker, part(state, "masker"), str(path))
     masker.requires_grad_(False)
     return explanandum.to(map_location), masker.eval().to(map_location), spec
@@ -161,7 +163,8 @@ def load_generator(
     from explainer.networks.dcgan import DCGAN
 
     spec, state = read_generative(path, "generator", image_size, classes, "generator.")
-    network = DCGAN(**spec["network"])
+    with bounded(state, path):
+        network = DCGAN(**spec["network"])
     load_state(network, state, str(path))
     network.classes = tuple(spec["classes"]) if network.num_classes else ()
     return network.requires_grad_(False).eval().to(map_location)
@@ -190,6 +193,7 @@ def load_inpainter(
     from explainer.networks.vae import CompletionVAE
 
     spec, state = read_generative(path, kind, image_size, classes)
-    network: Inpainter = (CompletionVAE if kind == "vae" else ContextualAttention)(**spec["network"])
+    with bounded(state, path):
+        network: Inpainter = (CompletionVAE if kind == "vae" else ContextualAttention)(**spec["network"])
     load_state(network, state, str(path))
     return network.requires_grad_(False).eval().to(map_location), spec

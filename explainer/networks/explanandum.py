@@ -8,10 +8,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from explainer.errors import InputError
-from explainer.networks.build import build_network, head, load_state, num_outputs, replace_head
-from explainer.networks.checkpoint import part, read_checkpoint, reject_untrusted
+from explainer.networks.build import build_network
+from explainer.networks.checkpoint import read_classifier
+from explainer.networks.description import check_colours
+from explainer.networks.heads import Layer, heads, named, replace_head, width
+from explainer.networks.loading import load_state
+from explainer.networks.outputs import logits_of
 from explainer.networks.randomise import randomise
 from explainer.networks.taps import find_taps
+from explainer.networks.trust import OWN, bounded
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -30,9 +35,14 @@ class Explanandum(nn.Module):
         std: Likewise.
         taps: Dotted names of the layers at the end of each spatial scale; None finds them.
         network_args: Keyword arguments of the callable.
-        allow: Packages whose callables a checkpoint may name, besides torchvision, timm and this project.
+        allow: Dotted names of builders, modules or packages that a checkpoint may name, besides the classifiers of
+            torchvision, of timm and of this project.
         randomise_seed: Give every layer random weights, drawn with this seed, in place of those of `weights` or of the
             checkpoint: what an Explainer is trained against to see whether it learns anything from a classifier.
+        head: Dotted names of the layers that give the class scores; None finds them.
+
+    Raises:
+        InputError: Something given is unknown, does not fit together, or is not trusted.
 
     Example:
         >>> Explanandum("alexnet", num_classes=3)(torch.rand(2, 3, 64, 64)).shape
@@ -46,30 +56,44 @@ class Explanandum(nn.Module):
         self, network: str = "vgg16", weights: str | None = None, num_classes: int | None = None,
         multilabel: bool | None = None, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
         taps: Sequence[str] | None = None, network_args: dict[str, Any] | None = None, allow: Sequence[str] = (),
-        randomise_seed: int | None = None,
+        randomise_seed: int | None = None, head: str | Sequence[str] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.classes: tuple[str, ...] = ()
         self.multilabel = multilabel
         self.mode: Literal["eval", "train"] = "eval"
         self.frozen = True
-        state = None
+        if num_classes is not None and num_classes < 1:
+            raise InputError(f"num_classes must be at least 1, got {num_classes}")
+        self._head = (head,) if isinstance(head, str) else None if head is None else tuple(head)
         if network.endswith(".ckpt"):
-            spec, state = read_checkpoint(network)
-            source, inner = network, dict(spec["explanandum"])
-            reject_untrusted(inner["network"], network, allow)
-            self.classes, self.multilabel = tuple(spec["classes"]), spec["multilabel"] or len(spec["classes"]) == 1
-            network, network_args, num_classes = inner["network"], inner["network_args"], len(self.classes)
-            mean, std, taps = mean or inner["mean"], std or inner["std"], taps or inner["taps"]
-        self.network = build_network(network, weights, network_args)
-        if num_classes is not None:
-            replace_head(self.network, num_classes)
-        self._describe(network, network_args, mean, std, taps)
-        if state is not None:
-            load_state(self, part(state, "explanandum"), source)
+            if weights is not None:
+                raise InputError(f"weights {weights!r} cannot go into the checkpoint {network}, which has its own")
+            self._restore(network, mean, std, taps, allow)
+        else:
+            self.network = build_network(network, weights, network_args)
+            self._describe(network, network_args, mean, std, taps)
+            if num_classes is not None:
+                self._fit(num_classes)
         if randomise_seed is not None:
             randomise(self.network, randomise_seed)
         self.freeze()
+
+    def _restore(
+        self, path: str, mean: Sequence[float] | None, std: Sequence[float] | None, taps: Sequence[str] | None,
+        allow: Sequence[str],
+    ) -> None:  # fmt: skip
+        """Build the classifier of a checkpoint; what the caller names is taken before what the checkpoint says."""
+        spec, state = read_classifier(path, allow)
+        inner = spec["explanandum"]
+        name, arguments = inner["network"], inner["network_args"]
+        self.classes, self.multilabel = tuple(spec["classes"]), spec["multilabel"]
+        self._head = self._head or (tuple(inner["head"]) if inner.get("head") else None)
+        with bounded(state, path):
+            self.network = build_network(name, None, {**arguments, **OWN.get(name, {})})
+            self._describe(name, arguments, mean or inner["mean"], std or inner["std"], taps or inner["taps"])
+            self._fit(len(self.classes), spec["image_size"])
+        load_state(self, state, path)
 
     def _describe(
         self, network: str, network_args: dict | None, mean: Sequence[float] | None, std: Sequence[float] | None,
@@ -77,6 +101,7 @@ class Explanandum(nn.Module):
     ) -> None:  # fmt: skip
         config = getattr(self.network, "default_cfg", None) or {}
         mean, std = mean or config.get("mean", IMAGENET_MEAN), std or config.get("std", IMAGENET_STD)
+        check_colours(mean, std)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self._taps = None if taps is None else self._known(taps)
@@ -86,15 +111,24 @@ class Explanandum(nn.Module):
     @property
     def spec(self) -> dict[str, Any]:
         """What a checkpoint needs to build this network again: plain values, no weights."""
-        return {
+        described: dict[str, Any] = {
             "network": self._network_name, "network_args": self._network_args, "mean": self.mean.flatten().tolist(),
             "std": self.std.flatten().tolist(), "taps": None if self._taps is None else list(self._taps),
         }  # fmt: skip
+        return described if self._head is None else described | {"head": list(self._head)}
+
+    @property
+    def heads(self) -> list[tuple[str, Layer]]:
+        """Names, below `network`, and layers that give the class scores: one, or several that are combined."""
+        return heads(self.network) if self._head is None else named(self.network, self._head)
 
     @property
     def num_classes(self) -> int:
         """K."""
-        return num_outputs(self.network)
+        return width(self.heads[0][1])
+
+    def _fit(self, num_classes: int, size: int | None = None) -> None:
+        replace_head(self.network, num_classes, self._head, size)
 
     @property
     def mean_colour(self) -> Tensor:
@@ -110,6 +144,8 @@ class Explanandum(nn.Module):
 
     def _known(self, taps: Sequence[str]) -> tuple[str, ...]:
         names = {name for name, _ in self.network.named_modules()}
+        if isinstance(taps, str) or not all(isinstance(tap, str) for tap in taps):
+            raise InputError(f"taps must be a list of layers' names, got {str(taps)[:100]}")
         for tap in taps:
             if tap not in names:
                 near = [n for n in names if n.startswith(tap.split(".")[0])] or [n for n in names if n and "." not in n]
@@ -128,7 +164,7 @@ class Explanandum(nn.Module):
             InputError: The classifier's and the data set's classes differ.
         """
         if new_head:
-            replace_head(self.network, len(classes))
+            self._fit(len(classes))
         elif self.num_classes != len(classes):
             raise InputError(f"the classifier has {self.num_classes} classes, the data set {len(classes)}")
         elif self.classes and self.classes != tuple(classes):
@@ -153,10 +189,11 @@ class Explanandum(nn.Module):
         self.train()
 
     def unfreeze(self, *, head_only: bool = False) -> None:
-        """Make it an ordinary trainable network, or only its last layer, with the rest as frozen features."""
+        """Make it an ordinary trainable network, or only its heads, with the rest as frozen features."""
         self.frozen, self.mode = head_only, "eval"
         self.requires_grad_(not head_only)
-        head(self.network)[1].requires_grad_(True)
+        for _, layer in self.heads:
+            layer.requires_grad_(True)
         self.train()
 
     def train(self, mode: bool = True) -> "Explanandum":
@@ -170,10 +207,20 @@ class Explanandum(nn.Module):
             image: (B, 3, H, W) in [0, 1].
 
         Returns:
-            (B, K).
+            (B, K); float32 where the network computes in half precision.
+
+        Raises:
+            InputError: The network returns something else, from which no logits can be told.
         """
-        output = self.network(self.normalised(image))
-        return output if torch.is_tensor(output) else output.logits  # Inception and GoogLeNet in train mode
+        seen = self.normalised(image)
+        precision = next((p.dtype for p in self.network.parameters()), seen.dtype)
+        half = precision in (torch.float16, torch.bfloat16)
+        output = self.network(seen.to(precision) if half else seen)
+        if torch.is_tensor(output) and output.ndim == 2:
+            return output.float() if half else output
+        several = isinstance(output, tuple | list) and not hasattr(output, "logits")
+        logits = logits_of(output, self._network_name, self.num_classes if several else None)
+        return logits.float() if half else logits
 
     def normalised(self, image: Tensor) -> Tensor:
         """What the network is fed for images in [0, 1]."""

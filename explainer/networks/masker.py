@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explainer.errors import InputError
+from explainer.errors import InputError, one_line
 from explainer.networks import lite
-from explainer.networks.build import WEIGHT_FILES, load_state, read_state
 from explainer.networks.checkpoint import part
 from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
+from explainer.networks.loading import WEIGHT_FILES, load_state, read_state
+from explainer.networks.trust import ARCHITECTURES
 
 
 def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequence[float]]:
@@ -61,6 +62,9 @@ class Masker(nn.Module):
         architecture: "DeepLabV3" as in the paper, or another one of the library ("DeepLabV3Plus", "Unet", …).
         arguments: Further arguments of the architecture (encoder_output_stride, decoder_channels, …).
 
+    Raises:
+        InputError: The encoder, the architecture or an argument is unknown, or they do not fit together.
+
     Example:
         >>> masker = Masker("resnet18"); masker.build(5)
         >>> masker(torch.rand(1, 3, 40, 64)).shape
@@ -78,8 +82,39 @@ class Masker(nn.Module):
         self.encoder, self.encoder_weights, self.architecture = encoder, encoder_weights, architecture
         self.arguments = dict(arguments or {})
         self.network: nn.Module | None = None
+        self._check()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def _check(self) -> None:
+        """Refuse here, where a person said it, what the library would refuse when the classes are known."""
+        if self.architecture not in ARCHITECTURES:
+            raise InputError(f"masker architecture {self.architecture!r} is not in segmentation-models-pytorch")
+        known = inspect.signature(getattr(smp, self.architecture).__init__).parameters
+        given = {"self", "kwargs", "encoder_name", "encoder_weights", "classes"}
+        for name in self.arguments:
+            if name not in known or name in given:  # the library would swallow it silently
+                names = ", ".join(n for n in known if n not in given)
+                raise InputError(f"masker: {self.architecture} has no argument {name!r}; it has {names}")
+        try:
+            with torch.device("meta"):
+                self._made(1, None)
+        except Exception:  # some encoders cannot be built without memory
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    self._made(1, None)
+            except Exception as error:
+                raise InputError(self._refusal(error)) from error
+
+    def _made(self, num_classes: int, weights: str | None) -> nn.Module:
+        architecture = getattr(smp, self.architecture)
+        return architecture(
+            encoder_name=self.encoder, encoder_weights=weights, classes=num_classes, **self.arguments
+        )  # fmt: skip
+
+    def _refusal(self, error: Exception) -> str:
+        arguments = f" and arguments {self.arguments}" if self.arguments else ""
+        return f"masker: {self.architecture} with encoder {self.encoder!r}{arguments}: {one_line(error)}"
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -98,29 +133,20 @@ class Masker(nn.Module):
         """Make the network, with `num_classes` output channels; a second call changes nothing.
 
         Raises:
-            InputError: The encoder, the architecture or an argument is unknown, or the weights cannot be had.
+            InputError: The weights cannot be had, or are of another network.
         """
         if self.network is not None:
             return
-        if not hasattr(smp, self.architecture):
-            raise InputError(f"masker architecture {self.architecture!r} is not in segmentation-models-pytorch")
-        architecture = getattr(smp, self.architecture)
-        known = inspect.signature(architecture.__init__).parameters
-        for name in self.arguments:
-            if name not in known:  # the library would swallow it silently
-                raise InputError(f"masker: {self.architecture} has no argument {name!r}; it has {', '.join(known)}")
         own = self.encoder_weights == lite.PACKAGED or Path(self.encoder_weights or "").suffix in WEIGHT_FILES
         file = self.encoder_weights if own else None
         named = None if file else self.encoder_weights
         try:
-            self.network = architecture(
-                encoder_name=self.encoder, encoder_weights=named, classes=num_classes, **self.arguments
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"masker: {str(error).splitlines()[0][:200]}") from error
+            self.network = self._made(num_classes, named)
+        except InputError:
+            raise
         except Exception as error:  # the hub's many errors without a network
-            if named is None:
-                raise
+            if named is None or isinstance(error, KeyError | TypeError | ValueError):
+                raise InputError(self._refusal(error)) from error
             raise InputError(
                 f"cannot download encoder_weights {self.encoder_weights!r} of {self.encoder!r}: use null, or a network"
             ) from error

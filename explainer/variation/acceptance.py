@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from explainer.networks import Explanandum
-from explainer.networks.build import head
 
 PRESENT = 0.5
 """Probability from which a multi-label classifier says that a class is there."""
@@ -154,7 +153,7 @@ def look(explanandum: Explanandum, images: Tensor, batch_size: int = 64) -> Seen
     def keep(module: object, inputs: tuple[Tensor, ...]) -> None:
         features.append(inputs[0].flatten(2).mean(2) if inputs[0].ndim == 4 else inputs[0].flatten(1))
 
-    handle = head(explanandum.network)[1].register_forward_pre_hook(keep)
+    handle = explanandum.heads[0][1].register_forward_pre_hook(keep)
     try:
         logits = torch.cat([explanandum(some).float() for some in images.split(batch_size)])
     finally:

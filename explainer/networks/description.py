@@ -1,0 +1,258 @@
+"""What a checkpoint says of its networks, and the one check of it.
+
+A file of another version, of another project, or of an attacker is read like any other: whatever is missing, of another
+type or of absurd size is named, with the file, before anything is built from it.
+"""
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import (
+    Any,
+    Literal,
+    NotRequired,  # typing's own is not enough for the check before Python 3.12
+)
+
+import torch
+from torch import Tensor
+from typing_extensions import TypedDict
+
+from explainer.errors import InputError
+from explainer.files import conform
+from explainer.networks.trust import check_arguments, check_masker
+from explainer.version import __version__
+
+LARGEST_SIDE = 8192
+MOST_CLASSES = 100_000
+LONGEST_NAME = 1000
+_MORE = {"extra": "allow"}
+"""Other keys are no fault: a later version may say more than this one reads."""
+
+
+class Network(TypedDict):
+    """The explanandum: its `spec`."""
+
+    __pydantic_config__ = _MORE  # type: ignore[misc]
+    network: str
+    network_args: dict[str, Any]
+    mean: list[float]
+    std: list[float]
+    taps: list[str] | None
+    head: NotRequired[list[str] | None]
+
+
+class Segmenter(TypedDict):
+    """The masker: its `spec`."""
+
+    __pydantic_config__ = _MORE  # type: ignore[misc]
+    encoder: str
+    architecture: NotRequired[str]
+    arguments: NotRequired[dict[str, Any] | None]
+
+
+class Kind(TypedDict):
+    """What is looked at first: whether the file is the one that is needed."""
+
+    __pydantic_config__ = _MORE  # type: ignore[misc]
+    kind: str
+
+
+class _Any(Kind):
+    version: NotRequired[str | None]
+    image_size: int
+    classes: list[str]
+
+
+class Classified(_Any):
+    """A classifier."""
+
+    multilabel: bool | None
+    explanandum: Network
+
+
+class Explained(Classified):
+    """A classifier and its Explainer."""
+
+    masker: Segmenter
+
+
+class Generated(_Any):
+    """A network that makes or completes images."""
+
+    multilabel: NotRequired[bool | None]
+    network: dict[str, Any]
+
+
+class GeneratorArguments(TypedDict, total=False):
+    """Hyperparameters of a DCGAN."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
+    image_size: int
+    latent: int
+    width: int
+    num_classes: int
+    spectral: bool
+
+
+class InpainterArguments(TypedDict, total=False):
+    """Hyperparameters of the contextual-attention network."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
+    width: int
+    dilations: list[int]
+    rate: int
+    scale: float
+    reach: int
+
+
+class VAEArguments(TypedDict, total=False):
+    """Hyperparameters of the completion VAE."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
+    width: int
+    latent: int
+    dilations: list[int]
+
+
+KINDS: dict[str, Any] = {
+    "classifier": Classified,
+    "layer_masked": Classified,
+    "explainer": Explained,
+    "generator": Generated,
+    "inpainter": Generated,
+    "vae": Generated,
+}
+_GENERATIVE: dict[str, Any] = {
+    "generator": GeneratorArguments,
+    "inpainter": InpainterArguments,
+    "vae": VAEArguments,
+}
+
+
+def check_kind(spec: Any, source: str | Path, kind: str | None) -> str:
+    """Return the kind of a checkpoint, if it is the one that is needed.
+
+    Args:
+        spec: What stands under the checkpoint's key.
+        source: The checkpoint.
+        kind: The only kind that will do; None takes every known one.
+
+    Returns:
+        Its kind.
+
+    Raises:
+        InputError: It is another kind, or none.
+    """
+    own = conform(spec, Kind, source)["kind"]
+    if kind is not None and own != kind:
+        raise InputError(f"{source} is a checkpoint of kind {own!r}, but {kind!r} is needed here")
+    if kind is None and own not in KINDS:
+        raise InputError(f"{source} is a checkpoint of kind {own[:100]!r}: known are {', '.join(KINDS)}")
+    return own
+
+
+def check_description(spec: Any, source: str | Path, kind: str) -> None:
+    """Refuse a description in which something is missing, of another type, or of absurd size.
+
+    Args:
+        spec: What stands under the checkpoint's key.
+        source: The checkpoint.
+        kind: Its kind; of a module that is not this project's own, only what every description has is checked.
+
+    Raises:
+        InputError: Names the file, the field and what is wrong.
+    """
+    conform(spec, KINDS.get(kind, _Any), source)
+    _check_version(spec.get("version"), source)
+    if not 1 <= spec["image_size"] <= LARGEST_SIDE:
+        raise InputError(f"{source}: image_size is {spec['image_size']}, it must be from 1 to {LARGEST_SIDE} pixels")
+    # a generator of no classes has none
+    _check_classes(spec["classes"], source, at_least=1 if KINDS.get(kind) in (Classified, Explained) else 0)
+    if "explanandum" in spec and kind in KINDS:
+        _check_colours(spec["explanandum"], source)
+    if kind == "explainer":
+        check_masker(spec["masker"], source)
+    if kind in _GENERATIVE:
+        conform(spec["network"], _GENERATIVE[kind], f"{source}: network")
+        check_arguments(spec["network"], f"{source}: network")
+
+
+def _check_version(version: str | None, source: str | Path) -> None:
+    """A file of a later major version may mean other things by the same words."""
+    major = (version or "0").partition(".")[0]
+    if not major.isdigit() or int(major) > int(__version__.partition(".")[0]):
+        raise InputError(f"{source} is of version {version!r:.50}, this is {__version__}: update the project")
+
+
+def _check_classes(classes: list[str], source: str | Path, at_least: int) -> None:
+    if not at_least <= len(classes) <= MOST_CLASSES:
+        raise InputError(f"{source} has {len(classes)} classes; from {at_least} to {MOST_CLASSES} can be")
+    name, times = Counter(classes).most_common(1)[0] if classes else ("", 1)
+    if times > 1:
+        raise InputError(f"{source} has the class {name[:100]!r} {times} times: names must differ")
+    if max(map(len, classes), default=0) > LONGEST_NAME:
+        raise InputError(f"{source} has a class whose name has more than {LONGEST_NAME} characters")
+
+
+def _check_colours(network: dict[str, Any], source: str | Path) -> None:
+    check_colours(network["mean"], network["std"], f"{source}: ")
+
+
+def check_colours(mean: Any, std: Any, source: str = "") -> None:
+    """Refuse a normalisation that is not of three channels.
+
+    Args:
+        mean: Should be three numbers.
+        std: Should be three numbers above 0.
+        source: In front of the error.
+
+    Raises:
+        InputError: Names which of them, and what it is.
+
+    Example:
+        >>> check_colours((0.5, 0.5, 0.5), (1, 1, 0))
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: std must be three numbers above 0, got (1, 1, 0)
+    """
+    for name, values, limit in (("mean", mean, -math.inf), ("std", std, 0)):
+        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        if len(values) != 3 or len(numbers) != 3 or not all(math.isfinite(v) and v > limit for v in numbers):
+            kind = "three numbers above 0" if name == "std" else "three numbers"
+            raise InputError(f"{source}{name} must be {kind}, got {str(values)[:100]}")
+
+
+def check_state(state: Any, source: str | Path) -> None:
+    """Refuse weights that are not tensors with a value for each of their elements.
+
+    Args:
+        state: What stands under the checkpoint's "state_dict".
+        source: The checkpoint.
+
+    Raises:
+        InputError: Names the entry.
+    """
+    if not isinstance(state, dict):
+        raise InputError(f"{source}: its state_dict is a {type(state).__name__}, not a dictionary of tensors")
+    for name, tensor in state.items():
+        fault = _fault(name, tensor)
+        if fault:
+            raise InputError(f"{source}: the entry {str(name)[:200]!r} of its state_dict {fault}")
+
+
+def _fault(name: Any, tensor: Any) -> str | Literal[""]:
+    if not isinstance(name, str):
+        return f"has a name that is a {type(name).__name__}"
+    if not isinstance(tensor, Tensor):
+        return f"is a {type(tensor).__name__}, not a tensor"
+    if tensor.layout != torch.strided:
+        return "is a sparse tensor"
+    if tensor.is_meta:
+        return "has no values: it was saved from the device meta"
+    if tensor.is_quantized:
+        return "is quantized"
+    if tensor.is_complex():
+        return "is complex"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"claims the shape {tuple(tensor.shape)}, of which not all is stored"
+    return ""

@@ -1,0 +1,274 @@
+"""Which layers of a classifier give its class scores.
+
+The layer that is registered last need not be the one: networks have projectors, auxiliary heads and several heads whose
+mean they return. timm says which layers they are; of any other network one forward pass tells, by the operations that
+the logits came from.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from explainer.errors import InputError
+from explainer.networks.modes import evaluation_mode
+from explainer.networks.outputs import logits_of
+
+Layer = nn.Linear | nn.Conv2d
+
+_SIZES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 48, 160, 192, 320, 512)
+"""Sides of the images that are tried: a network may take only one."""
+_AUXILIARY = ("AuxLogits.fc", "aux1.fc2", "aux2.fc2")
+"""Heads of Inception and GoogLeNet that help their training. Nothing here uses what they say, so they stay as they are;
+only where a file has other ones are they made to fit it."""
+_traced: "WeakKeyDictionary[nn.Module, tuple[str, ...]]" = WeakKeyDictionary()
+
+
+class Trace(NamedTuple):
+    """What a forward pass shows.
+
+    Attributes:
+        logits: (1, K), with the graph of what they came from.
+        nodes: Graph node of a layer's output → the layer's name.
+    """
+
+    logits: Tensor
+    nodes: dict[Any, str]
+
+
+def heads(network: nn.Module, size: int | None = None) -> list[tuple[str, Layer]]:
+    """The layers that give the class scores: one, or several whose scores are combined.
+
+    Args:
+        network: Any classifier; left as it was found.
+        size: Side of the images that it takes, where that is known.
+
+    Returns:
+        Their dotted names and the layers.
+
+    Raises:
+        InputError: They cannot be told: name them in `head`.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> [name for name, _ in heads(resnet18())]
+        ['fc']
+    """
+    names = _said(network)
+    if names is None:
+        if network not in _traced:
+            _traced[network] = _trace_heads(network, size)
+        names = _traced[network]
+    return named(network, names)
+
+
+def named(network: nn.Module, names: Sequence[str]) -> list[tuple[str, Layer]]:
+    """Layers by their names.
+
+    Args:
+        network: Any.
+        names: Dotted names of linear layers or convolutions.
+
+    Returns:
+        The names and the layers.
+
+    Raises:
+        InputError: There is no such layer, or it is neither linear nor a convolution; lists those that there are.
+    """
+    modules = dict(network.named_modules())
+    for name in names:
+        if not _is_layer(modules.get(name)):
+            known = ", ".join([n for n, m in modules.items() if isinstance(m, nn.Linear)][-12:])
+            raise InputError(f"head: {type(network).__name__} has no linear layer {name!r}; it has {known or 'none'}")
+    if not names:
+        raise InputError("head: name at least one layer")
+    return [(name, modules[name]) for name in names]  # type: ignore[misc]
+
+
+def head(network: nn.Module) -> tuple[str, Layer]:
+    """The first of `heads`: what there is in almost every network."""
+    return heads(network)[0]
+
+
+def width(layer: Layer) -> int:
+    """How many classes a layer scores."""
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+
+
+def num_outputs(network: nn.Module) -> int:
+    """How many classes the network's head scores."""
+    return width(head(network)[1])
+
+
+def replace_head(
+    network: nn.Module, num_classes: int, names: Sequence[str] | None = None, size: int | None = None
+) -> None:
+    """Give the network fresh heads; a head that already has `num_classes` outputs stays.
+
+    Args:
+        network: Changed in place.
+        num_classes: K, at least 1.
+        names: Dotted names of the heads; None finds them.
+        size: As in `heads`.
+
+    Raises:
+        InputError: K is not positive, the heads cannot be told, or the network does not run with other ones.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> network = resnet18(); replace_head(network, 20); num_outputs(network)
+        20
+    """
+    if num_classes < 1:
+        raise InputError(f"num_classes must be at least 1, got {num_classes}")
+    before = heads(network, size) if names is None else named(network, names)
+    changed = [(name, layer) for name, layer in before if width(layer) != num_classes]
+    for name, layer in changed:
+        _put(network, name, _fresh(layer, num_classes))
+    if changed and network in _traced and names is None:
+        trace = _trace(network, size)
+        if trace is None or trace.logits.shape[1] != num_classes:
+            for name, layer in changed:
+                _put(network, name, layer)
+            raise InputError(_unclear(network, f"it does not run with {num_classes} classes"))
+
+
+def fit_heads(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give the network heads, auxiliary ones too, with as many outputs as a state dict has for them.
+
+    Args:
+        network: Changed in place.
+        state: Name → tensor; heads that it lacks stay.
+    """
+    modules = dict(network.named_modules())
+    extra = [(name, modules[name]) for name in _AUXILIARY if isinstance(modules.get(name), nn.Linear)]
+    for name, layer in [*heads(network), *extra]:
+        weight = state.get(f"{name}.weight")
+        if weight is not None and weight.ndim and len(weight) not in (0, width(layer)):  # type: ignore[arg-type]
+            _put(network, name, _fresh(layer, len(weight)))  # type: ignore[arg-type]
+
+
+def _put(network: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, layer)
+
+
+def _fresh(layer: Layer, num_classes: int) -> Layer:
+    bias = layer.bias is not None
+    if isinstance(layer, nn.Linear):
+        return nn.Linear(layer.in_features, num_classes, bias).to(layer.weight)
+    shape: dict[str, Any] = {
+        "kernel_size": layer.kernel_size, "stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation,
+    }  # fmt: skip
+    return nn.Conv2d(layer.in_channels, num_classes, bias=bias, **shape).to(layer.weight)
+
+
+def _is_layer(module: nn.Module | None) -> bool:
+    return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+
+
+def _said(network: nn.Module) -> tuple[str, ...] | None:
+    """What a network of timm or torchvision, and not one around it, is known to end in."""
+    library = type(network).__module__.partition(".")[0]
+    modules = dict(network.named_modules())
+    names: Any = ()
+    if library == "timm":
+        names = (getattr(network, "default_cfg", None) or {}).get("classifier") or ()
+    elif type(network).__module__.startswith("torchvision.models."):
+        linear = [n for n, m in modules.items() if isinstance(m, nn.Linear) and n not in _AUXILIARY]
+        names = linear[-1:] or [n for n, m in modules.items() if isinstance(m, nn.Conv2d)][-1:]
+    names = (names,) if isinstance(names, str) else tuple(names)
+    there = tuple(name for name in names if _is_layer(modules.get(name)))  # LeViT's second head may be left out
+    return there or None
+
+
+def _trace_heads(network: nn.Module, size: int | None) -> tuple[str, ...]:
+    """Names of the layers that the logits of a forward pass came from, with nothing learned in between."""
+    candidates = [name for name, module in network.named_modules() if _is_layer(module)]
+    linear = [name for name in candidates if isinstance(network.get_submodule(name), nn.Linear)]
+    if not candidates:
+        raise InputError(f"{type(network).__name__} has no linear layer: cannot tell its class count")
+    trace = _trace(network, size)
+    if trace is None:  # it takes images of a size that is not known here
+        if len(linear) == 1:
+            return (linear[0],)
+        raise InputError(_unclear(network, "it runs with none of the image sizes that are tried"))
+    names = _nearest(trace.logits.grad_fn, trace.nodes)
+    modules = dict(network.named_modules())
+    fitting = [name for name in names if width(modules[name]) == trace.logits.shape[1]]  # type: ignore[arg-type]
+    inner = {name for node, name in trace.nodes.items() if name in fitting and _beyond(node, trace.nodes, fitting)}
+    if not fitting or inner:
+        raise InputError(_unclear(network, "no layer gives its output alone"))
+    return tuple(name for name in candidates if name in fitting)
+
+
+def _unclear(network: nn.Module, why: str) -> str:
+    return f"cannot tell which layer of {type(network).__name__} gives the class scores ({why}): name it in `head`"
+
+
+def _trace(network: nn.Module, size: int | None) -> Trace | None:
+    """A forward pass on a black image of the first size that the network takes; None where it takes none."""
+    for side in dict.fromkeys((size, *_SIZES)):
+        if side is None:
+            continue
+        try:
+            return _forward(network, side)
+        except InputError:
+            raise
+        except Exception:  # what a network says of a size it does not take may be anything
+            continue
+    return None
+
+
+def _forward(network: nn.Module, side: int) -> Trace:
+    nodes: dict[Any, str] = {}
+
+    def keep(name: str, output: Any) -> None:
+        if torch.is_tensor(output) and output.grad_fn is not None:
+            nodes[output.grad_fn] = name
+
+    handles = [
+        module.register_forward_hook(lambda _, __, output, n=name: keep(n, output))
+        for name, module in network.named_modules()
+        if _is_layer(module)
+    ]
+    parameter = next(p for p in network.parameters() if p.is_floating_point())
+    image = torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype, requires_grad=True)
+    try:
+        with torch.enable_grad(), evaluation_mode(network), torch.random.fork_rng(devices=[]):
+            return Trace(logits_of(network(image), type(network).__name__), nodes)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _nearest(start: Any, nodes: dict[Any, str]) -> list[str]:
+    """Layers that are met first on every way back from a node."""
+    names, seen, todo = [], set(), [start]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node in nodes:
+            names.append(nodes[node])
+        else:
+            todo += [before for before, _ in node.next_functions]
+    return names
+
+
+def _beyond(node: Any, nodes: dict[Any, str], names: Sequence[str]) -> bool:
+    """Whether one of some layers lies before another: then giving both as many outputs would tear the network."""
+    seen: set[Any] = set()
+    todo = [before for before, _ in node.next_functions]
+    while todo:
+        current = todo.pop()
+        if current is None or current in seen:
+            continue
+        seen.add(current)
+        if nodes.get(current) in names:
+            return True
+        todo += [before for before, _ in current.next_functions]
+    return False

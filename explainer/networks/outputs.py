@@ -1,0 +1,67 @@
+"""What a network returns, as logits: a tensor, or what clearly holds one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explainer.errors import InputError
+
+_KEYS = ("logits", "out", "pred")
+
+
+def logits_of(output: Any, network: str, num_classes: int | None = None) -> Tensor:
+    """Take the logits out of what a network returned.
+
+    Args:
+        output: A tensor (B, K), or (B, K, 1, 1); an object with `logits`; a dictionary with "logits", "out" or "pred";
+            a tuple or list of tensors, of which the first (B, K) is taken.
+        network: Name of the network, for the error.
+        num_classes: K, to choose by among the tensors of a tuple; None takes the first with two axes.
+
+    Returns:
+        (B, K).
+
+    Raises:
+        InputError: Names the network and what it returned.
+
+    Example:
+        >>> logits_of({"logits": torch.zeros(2, 3)}, "mine").shape
+        torch.Size([2, 3])
+        >>> logits_of(torch.zeros(2), "mine")
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: network 'mine' returned a tensor (2), not logits (B, K): return a tensor (B, K)
+    """
+    tensor = _tensor(output, num_classes)
+    if tensor is not None and tensor.ndim > 2 and set(tensor.shape[2:]) == {1}:
+        tensor = tensor.flatten(1)
+    if tensor is None or tensor.ndim != 2:
+        raise InputError(f"network {network!r} returned {_words(output)}, not logits (B, K): return a tensor (B, K)")
+    return tensor
+
+
+def _tensor(output: Any, num_classes: int | None) -> Tensor | None:
+    if torch.is_tensor(output):
+        return output
+    named = getattr(output, "logits", None)  # Inception and GoogLeNet in train mode, and many a library's outputs
+    if torch.is_tensor(named):
+        return named
+    if isinstance(output, Mapping):
+        return next((output[key] for key in _KEYS if torch.is_tensor(output.get(key))), None)
+    if isinstance(output, tuple | list):
+        flat = [part for part in output if torch.is_tensor(part) and part.ndim == 2]
+        return next((part for part in flat if num_classes in (None, part.shape[1])), None)
+    return None
+
+
+def _words(output: Any) -> str:
+    """What was returned, in a few words."""
+    if torch.is_tensor(output):
+        return f"a tensor ({', '.join(str(side) for side in output.shape)})"
+    if isinstance(output, Mapping):
+        return f"a {type(output).__name__} with the keys {', '.join(str(key) for key in output)[:100]}"
+    if isinstance(output, tuple | list):
+        return f"a {type(output).__name__} of {', '.join(_words(part) for part in output[:5])}"
+    return f"a {type(output).__name__}"

@@ -1,0 +1,278 @@
+"""What a checkpoint may build: names that are known, from plain arguments, within the memory that its own weights need.
+
+A checkpoint is a file of a stranger until somebody vouches for it. What it names is therefore looked up in registries,
+and never imported because of where it lies: a package that is trusted as a whole offers functions that run, fetch or
+write anything. What is not in a registry the caller has to allow.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from segmentation_models_pytorch.encoders import encoders
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision import models
+
+from explainer.errors import InputError, one_line
+
+OWN: dict[str, dict[str, Any]] = {
+    "explainer.networks.small.small_cnn": {},
+    "explainer.networks.lite.efficientnet_lite0": {"pretrained": False},
+}
+"""This project's builders of classifiers, and the arguments that they get from a checkpoint, which has the weights."""
+ARCHITECTURES = ("DeepLabV3", "DeepLabV3Plus", "DPT", "FPN", "Linknet", "MAnet", "PAN", "PSPNet", "Segformer",
+                 "UPerNet", "Unet", "UnetPlusPlus")  # fmt: skip
+"""Segmentation networks of segmentation-models-pytorch."""
+
+_TIMM_NAME = re.compile(r"\w+(\.\w+)?", re.ASCII)
+_FETCHING = {"weights", "pretrained", "checkpoint", "cache", "path", "file", "url", "hub", "dir", "repo"}
+"""Words in the names of arguments that make a builder read a file or fetch one."""
+_LARGEST_NUMBER = 10**6
+_MOST_VALUES = 1000
+_LONGEST_TEXT = 1000
+_DEEPEST = 4
+_SPARE_ELEMENTS = 2**26
+_SPARE_CALLS = 50_000
+_FACTORIES = {"empty", "zeros", "ones", "full", "rand", "randn", "arange", "linspace", "eye", "empty_strided",
+              "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided", "repeat"}  # fmt: skip
+
+
+def in_timm(name: str) -> bool:
+    """Whether a name, with or without a tag, is in timm's own registry; addresses of a hub or a folder are not.
+
+    Example:
+        >>> in_timm("resnet18.a1_in1k"), in_timm("hf-hub:someone/resnet18"), in_timm("local-dir:resnet18")
+        (True, False, False)
+    """
+    return _TIMM_NAME.fullmatch(name) is not None and name.partition(".")[0] in timm.list_models()
+
+
+def is_known(name: str) -> bool:
+    """Whether a classifier's name is in torchvision's or timm's registry or among this project's own builders.
+
+    Args:
+        name: As a checkpoint has it: "resnet18", "timm/resnet18", or the dotted path of a builder.
+
+    Example:
+        >>> [is_known(name) for name in ("resnet18", "timm/resnet18", "torchvision.models.resnet18")]
+        [True, True, True]
+        >>> [is_known(name) for name in ("torchvision.io.write_file", "explainer.training.train", "timm/hf-hub:a/b")]
+        [False, False, False]
+    """
+    classifiers = models.list_models(module=models)  # detectors fetch the weights of their backbones
+    if name in OWN or name in classifiers:
+        return True
+    if name.startswith("timm/"):
+        return in_timm(name.removeprefix("timm/"))
+    last = name.rpartition(".")[2]
+    paths: set[str] = set()
+    if last in classifiers:
+        paths |= {f"torchvision.models.{last}", f"{models.get_model_builder(last).__module__}.{last}"}
+    if last in timm.list_models():
+        paths |= {f"timm.models.{last}", f"{timm.model_entrypoint(last).__module__}.{last}"}
+    return name in paths
+
+
+def is_allowed(name: str, allow: Sequence[str]) -> bool:
+    """Whether a dotted name is one of those allowed, or lies below one of them.
+
+    Args:
+        name: Dotted path of a builder.
+        allow: Dotted names, of builders, modules or packages.
+
+    Example:
+        >>> is_allowed("mine.nets.small", ["mine"]), is_allowed("mine.nets.small", ["mine.nets.small"])
+        (True, True)
+        >>> is_allowed("mineral.net", ["mine"]), is_allowed("mine.nets.large", ["mine.nets.small"])
+        (False, False)
+    """
+    return any(entry and (name == entry or name.startswith(f"{entry}.")) for entry in allow)
+
+
+def check_network(name: str, arguments: Mapping[str, Any], path: str | Path, allow: Sequence[str] = ()) -> None:
+    """Refuse a checkpoint whose classifier nobody vouched for: building it would run its code.
+
+    Args:
+        name: Classifier's name in the checkpoint.
+        arguments: Its arguments there.
+        path: The checkpoint.
+        allow: Dotted names of builders, modules or packages that the caller trusts. What lies below them is called
+            with the checkpoint's arguments, whatever it does with them.
+
+    Raises:
+        InputError: The name is neither known nor allowed, or an argument is not plain, is of absurd size, or would
+            make a known builder read or fetch a file.
+
+    Example:
+        >>> check_network("os.system", {}, "x.ckpt")
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: x.ckpt builds its classifier by os.system: if you trust it, allow the package 'os'
+    """
+    known = is_known(name)
+    if not known and "/" in name:
+        raise InputError(f"{path} names the network {name!r}, which is neither in torchvision's nor in timm's registry")
+    if not known and not is_allowed(name, allow):
+        package, dot, _ = name.partition(".")
+        if not dot or name.endswith(".ckpt"):
+            raise InputError(f"{path} names the network {name!r}, which is not known here")
+        # a package that this project itself needs is full of functions that do more than build a network
+        own = package in ("explainer", "torchvision", "timm", "torch")
+        what = repr(name) if own else f"the package {package!r}"
+        raise InputError(f"{path} builds its classifier by {name}: if you trust it, allow {what}")
+    check_arguments({**arguments, **OWN.get(name, {})}, f"{path}: network_args", vouched=not known)
+
+
+def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse a checkpoint whose masker is none of segmentation-models-pytorch's, with one of its or timm's encoders.
+
+    Args:
+        spec: Masker's description in the checkpoint.
+        path: The checkpoint.
+
+    Raises:
+        InputError: Names what is unknown, or the argument that is refused.
+    """
+    unknown = set(spec) - {"encoder", "architecture", "arguments"}
+    if unknown:
+        raise InputError(f"{path}: the masker has no {sorted(unknown)[0]!r}")
+    encoder, architecture = spec["encoder"], spec.get("architecture", "DeepLabV3")
+    if architecture not in ARCHITECTURES:
+        raise InputError(f"{path}: masker architecture {architecture!r} is none of {', '.join(ARCHITECTURES)}")
+    if encoder not in encoders and not (encoder.startswith("tu-") and in_timm(encoder.removeprefix("tu-"))):
+        raise InputError(f"{path}: masker encoder {encoder!r} is not in segmentation-models-pytorch or timm")
+    check_arguments(spec.get("arguments") or {}, f"{path}: masker.arguments")
+
+
+def check_arguments(arguments: Mapping[str, Any], source: str, *, vouched: bool = False) -> None:
+    """Refuse arguments that are not plain values of sane size.
+
+    Args:
+        arguments: Keyword arguments of a builder.
+        source: What to call them in the error.
+        vouched: Whether the caller trusts the builder: what its arguments mean is then its own affair, and
+            dictionaries are plain values too.
+
+    Raises:
+        InputError: Names the argument.
+
+    Example:
+        >>> check_arguments({"width": 10**9}, "x.ckpt: network_args")
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: x.ckpt: network_args.width is absurdly large
+    """
+    counted = 0
+    for name, value in arguments.items():
+        place = f"{source}.{name}"
+        if not isinstance(name, str) or not name.isidentifier() or len(name) > _LONGEST_TEXT:
+            raise InputError(f"{source} has the key {str(name)[:100]!r}, which is no argument's name")
+        if not vouched and value not in (None, False) and _FETCHING & set(name.split("_")) and name != "init_weights":
+            raise InputError(f"{place} is refused: a checkpoint has its own weights, and names no others")
+        for leaf in _leaves(value, place, vouched, 0):
+            counted += 1
+            if counted > _MOST_VALUES:
+                raise InputError(f"{source} holds more than {_MOST_VALUES} values")
+            _check_leaf(leaf, place, vouched)
+
+
+def _leaves(value: Any, place: str, vouched: bool, depth: int) -> Iterator[Any]:
+    """The values in nested lists (and dictionaries, where the caller vouched for the builder)."""
+    if depth > _DEEPEST:
+        raise InputError(f"{place} is nested too deeply")
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part, place, vouched, depth + 1)
+    elif isinstance(value, dict) and vouched:
+        for key, part in value.items():
+            yield key
+            yield from _leaves(part, place, vouched, depth + 1)
+    else:
+        yield value
+
+
+def _check_leaf(value: Any, place: str, vouched: bool) -> None:
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        if not math.isfinite(value) or abs(value) > _LARGEST_NUMBER:
+            raise InputError(f"{place} is absurdly large")
+        return
+    if not isinstance(value, str):
+        raise InputError(f"{place} is a {type(value).__name__}: only numbers, texts and lists of them are built from")
+    if len(value) > _LONGEST_TEXT:
+        raise InputError(f"{place} is absurdly long")
+    if not vouched and set(value) & set("/\\:"):
+        raise InputError(f"{place} is {value[:100]!r}, which names a file or an address")
+
+
+class _Budget(TorchDispatchMode):
+    """Refuses an operation, before it takes memory, that makes more than so many elements."""
+
+    def __init__(self, elements: int, calls: int) -> None:
+        super().__init__()
+        self.elements, self.calls = elements, calls
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = func.overloadpacket.__name__, kwargs or {}
+        self.calls -= 1
+        size = 0 if str(kwargs.get("device")) == "meta" else _size(name, args)
+        if size > self.elements or self.calls < 0:
+            raise InputError("its description asks for networks far larger than its weights")
+        if name in _FACTORIES:
+            self.elements -= size
+        return func(*args, **kwargs)
+
+
+def _size(name: str, args: Sequence[Any]) -> int:
+    """How many elements an operation is about to make, at most: a factory's, or what its tensors broadcast to."""
+    tensors = [a for arg in args for a in (arg if isinstance(arg, list | tuple) else [arg]) if isinstance(a, Tensor)]
+    if any(tensor.is_meta for tensor in tensors):
+        return 0
+    if name in ("arange", "linspace"):
+        return int(max((abs(a) for a in args if isinstance(a, int | float)), default=0))
+    if name in _FACTORIES:
+        sizes = next((arg for arg in args if isinstance(arg, list | tuple)), [a for a in args if isinstance(a, int)])
+        return math.prod(sizes) * (tensors[0].numel() if name == "repeat" else 1)
+    if name in ("cat", "stack"):
+        return sum(tensor.numel() for tensor in tensors)
+    if name in ("clone", "_to_copy", "contiguous"):
+        return tensors[0].numel()
+    try:
+        return math.prod(torch.broadcast_shapes(*(tensor.shape for tensor in tensors))) if len(tensors) > 1 else 0
+    except RuntimeError:
+        return 0
+
+
+@contextmanager
+def bounded(state: Mapping[str, Tensor], source: str | Path) -> Iterator[None]:
+    """Build, while open, only what a checkpoint's own weights can fill; every error becomes one line.
+
+    Args:
+        state: Weights of the checkpoint, each of which is stored whole.
+        source: The checkpoint.
+
+    Raises:
+        InputError: The networks would take much more memory than the weights, or cannot be built.
+
+    Example:
+        >>> with bounded({}, "x.ckpt"): torch.empty(10**6, 10**6)
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: x.ckpt: its description asks for networks far larger than its weights
+    """
+    elements = sum(tensor.numel() for tensor in state.values())
+    try:
+        with _Budget(4 * elements + _SPARE_ELEMENTS, 200 * len(state) + _SPARE_CALLS):
+            yield
+    except InputError as error:
+        message = str(error)
+        raise InputError(message if message.startswith(f"{source}") else f"{source}: {message}") from error
+    except Exception as error:  # whatever a library says of arguments that do not fit together
+        raise InputError(f"{source}: its networks cannot be built: {one_line(error)}") from error
