@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tvf
 
 from explainer.errors import InputError
 from explainer.explanation import Explanation, highest_rows, to_float
+from explainer.files.pictures import read_picture
 from explainer.masking import composite
 from explainer.networks.checkpoint import load_explainer
 from explainer.networks.devices import choose_device
@@ -133,7 +134,7 @@ def check_images(images: Tensor) -> None:
 
 
 def read_photo(photo: str | Path | Image.Image | Tensor) -> Tensor:
-    """Any photograph as (1, 3, H, W) in [0, 1]; a camera's orientation tag is obeyed.
+    """Read any photograph as (1, 3, H, W) in [0, 1], as the data sets do (explainer.files.pictures).
 
     Args:
         photo: A file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W).
@@ -169,27 +170,4 @@ def read_pixels(photo: str | Path | Image.Image | Tensor) -> Tensor:
         if len(photo) != 1:
             raise InputError(f"explain() takes one image, got {len(photo)}; use masks() for a batch")
         return photo.detach().float().cpu()
-    if isinstance(photo, str | Path):
-        try:
-            with Image.open(photo) as file:
-                file.load()
-                photo = file.copy()
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"cannot read image {photo}: {error}") from error
-    upright = ImageOps.exif_transpose(photo)
-    return tvf.pil_to_tensor(to_rgb(upright))[None]
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB from any mode; transparent pixels are laid on white.
-
-    Example:
-        >>> to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
-        (255, 255, 255)
-    """
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    if image.mode.startswith("I") or image.mode == "F":
-        image = image.convert("F").point(lambda v: v / 257.0)
-    return image.convert("RGB")
+    return tvf.to_dtype(tvf.to_image(read_picture(photo)), torch.float32, scale=True)[None]

@@ -3,6 +3,7 @@
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020.
 """
 
+import contextlib
 import math
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from explainer import statistics
 from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
 from explainer.callbacks.showing import log, show
 from explainer.errors import InputError
+from explainer.files.pictures import UnreadableError, read_picture
 from explainer.networks.modes import evaluation_mode
 from explainer.networks.taps import find_taps, read_taps
 from explainer.rendering import Tile, beside_grey, gallery, heat_map, lovi, to_pil
@@ -229,10 +231,10 @@ def strip_over_time(folder: Path, photograph: Image.Image) -> Image.Image:
     Returns:
         One row.
     """
-    files = sorted(folder.glob("step_*.png"))
+    files = sorted(folder.glob("step_[0-9]*.png"))
     chosen = sorted({round(i * (len(files) - 1) / max(1, STRIP - 1)) for i in range(STRIP)}) if files else []
     tiles = [Tile(photograph, "image")]
     for index in chosen:
-        with Image.open(files[index]) as file:
-            tiles.append(Tile(file.copy(), f"step {int(files[index].stem.split('_')[1])}"))
+        with contextlib.suppress(UnreadableError):  # a kill tore it: the training must not end for a picture
+            tiles.append(Tile(read_picture(files[index]), f"step {files[index].stem.split('_')[1].lstrip('0') or 0}"))
     return gallery([tiles], tile_size=128)

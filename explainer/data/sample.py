@@ -1,9 +1,8 @@
 """One sample and one batch for every data set, and the operations on a single image.
 
-Images are read safely whatever their mode; flips keep segmentation and boxes with the image.
+Flips keep segmentation and boxes with the image. Files are read by explainer.files.pictures.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,7 +10,12 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
+from explainer.files.pictures import read_picture
+
 VOID = 255
+
+open_rgb = read_picture
+"""The name under which the data sets know it."""
 
 
 class Sample(NamedTuple):
@@ -75,32 +79,6 @@ def _segmentation_or_void(sample: Sample) -> Tensor:
     if sample.segmentation is not None:
         return sample.segmentation
     return torch.full((len(sample.labels), *sample.image.shape[1:]), VOID, dtype=torch.uint8)
-
-
-def open_rgb(path: str | Path) -> Image.Image:
-    """Read an image file of any mode (grey, palette, RGBA, CMYK, 16 bit) as 8-bit RGB.
-
-    Args:
-        path: An image file.
-
-    Returns:
-        The decoded image.
-
-    Raises:
-        OSError: The file is missing, truncated or not an image.
-
-    Example:
-        >>> import tempfile; name = tempfile.mktemp(suffix=".png")
-        >>> Image.new("LA", (2, 1), (128, 255)).save(name)
-        >>> open_rgb(name).mode
-        'RGB'
-    """
-    with Image.open(path) as file:
-        file.load()
-        image: Image.Image = file
-        if image.mode.startswith("I") or image.mode == "F":
-            image = image.convert("F").point(lambda v: v / 257.0)
-        return image.convert("RGB")
 
 
 def pixels(image: Image.Image, size: int) -> Tensor:

@@ -1,0 +1,222 @@
+"""One way to read a picture: upright, 8-bit RGB, transparency laid on white, whatever the file's mode."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from explainer.errors import InputError
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of an EXIF orientation upright."""
+_SIDEWAYS = (5, 6, 7, 8)
+_LARGE = 89_478_485
+"""Pixels from which a file must be large as well; Pillow itself refuses twice as many."""
+_PIXELS_A_BYTE = 50
+"""A photograph holds a byte for at most some twenty pixels; what claims many more is a decompression bomb."""
+
+
+class UnreadableError(InputError):
+    """A picture's file is missing, damaged, or holds what cannot be shown."""
+
+
+class Frame(NamedTuple):
+    """What a file's header says of its picture.
+
+    Attributes:
+        width: Width as stored, in pixels.
+        height: Height as stored, in pixels.
+        orientation: EXIF orientation, 1 to 8; 1 where there is none.
+    """
+
+    width: int
+    height: int
+    orientation: int
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height of the upright picture."""
+        return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
+
+    def turn_of(self, width: float, height: float) -> int:
+        """Return the orientation from which annotations must be turned with the picture.
+
+        Annotations whose size has the stored picture's format, and not the upright one's, were drawn on the stored
+        picture. Where the size cannot tell (square, not given, an orientation that keeps width and height) they are
+        taken to be drawn on the upright picture, which is what viewers and labelling tools show.
+
+        Args:
+            width: Width of the picture that the annotations were drawn on; 0 where it is not known.
+            height: Height of that picture.
+
+        Returns:
+            1 where nothing must be turned.
+
+        Example:
+            >>> Frame(4000, 3000, 6).turn_of(4000, 3000), Frame(4000, 3000, 6).turn_of(3000, 4000)
+            (6, 1)
+        """
+        stored = (width - height) * (self.width - self.height) > 0
+        return self.orientation if stored and self.orientation in _SIDEWAYS else 1
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn a stored picture of an EXIF orientation upright."""
+    return image if orientation == 1 else image.transpose(TURNS[orientation])
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation of a picture, 1 where it has none or a wrong one."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return value if value in TURNS else 1
+    except Exception:  # damaged EXIF raises whatever its parser meets; the picture itself may be whole
+        return 1
+
+
+@contextlib.contextmanager
+def opened(path: str | Path, what: str = "image") -> Iterator[Image.Image]:
+    """Open a picture's file; every error of the decoder within the block names the file.
+
+    Args:
+        path: The file.
+        what: What the file is, for the error.
+
+    Yields:
+        The picture, of which only the header has been read.
+
+    Raises:
+        UnreadableError: The file is no regular file (reading a pipe would wait for ever), no picture, damaged, a
+            decompression bomb, or too large for the memory.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError("it is not a file")
+        # not by its name: Pillow would map plain TIFFs into the memory, and then garbles those that lie sideways
+        with path.open("rb") as content, Image.open(content) as file:
+            pixels = file.width * file.height
+            if pixels > _LARGE and path.stat().st_size * _PIXELS_A_BYTE < pixels:
+                raise InputError(f"it claims {file.width} x {file.height} pixels in a small file")
+            yield file
+    except MemoryError as error:
+        raise UnreadableError(f"cannot read {what} {path}: not enough memory") from error
+    except Exception as error:  # Pillow's decoders raise anything on damaged files: struct, zlib, index errors
+        words = str(error).strip() or type(error).__name__
+        raise UnreadableError(f"cannot read {what} {path}: {words.splitlines()[0][:300]}") from error
+
+
+def read_frame(path: str | Path) -> Frame:
+    """Read a picture's size and orientation from its header.
+
+    Args:
+        path: An image file.
+
+    Returns:
+        Its frame.
+
+    Raises:
+        UnreadableError: As in `opened`.
+    """
+    with opened(path) as file:
+        orientation = orientation_of(file)
+        width, height = file.size
+        if file.format == "TIFF" and orientation in _SIDEWAYS:  # Pillow turns TIFFs itself, and says so beforehand
+            width, height = height, width
+        return Frame(width, height, orientation)
+
+
+def read_picture(source: str | Path | Image.Image) -> Image.Image:
+    """Read a picture of any mode as upright 8-bit RGB.
+
+    A camera's orientation tag is obeyed, transparent pixels are laid on white, and of an animation the first frame is
+    taken. For the range of 16-bit, 32-bit and float pixels see `to_rgb`.
+
+    Args:
+        source: An image file, or a PIL image.
+
+    Returns:
+        The picture. It carries no EXIF any more, so that it is not turned twice.
+
+    Raises:
+        UnreadableError: As in `opened`; or the pixels' range is none that `to_rgb` knows.
+
+    Example:
+        >>> read_picture(Image.new("LA", (2, 1), (0, 0))).getpixel((0, 0))
+        (255, 255, 255)
+    """
+    if isinstance(source, Image.Image):
+        try:
+            return _upright_rgb(source)
+        except (InputError, OSError, SyntaxError) as error:
+            raise UnreadableError(f"cannot read the image: {error}") from error
+    with opened(source) as file:
+        return _upright_rgb(file)
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    if 0 in image.size:
+        raise InputError("it has no pixels")
+    image.load()
+    rgb = to_rgb(turned(image, orientation_of(image)))
+    rgb.info = {}
+    return rgb
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image of any mode to 8-bit RGB; transparent pixels are laid on white.
+
+    16-bit pixels are divided by 257, and so are 32-bit integers, which must lie in the range of 16 bits. Float pixels
+    are taken for [0, 1] where they lie in it, else for [0, 255], else for 16 bits.
+
+    Args:
+        image: An image.
+
+    Returns:
+        A new RGB image.
+
+    Raises:
+        InputError: Pixels are negative, not finite, or above 65535: what they mean cannot be told.
+
+    Example:
+        >>> to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
+        (255, 255, 255)
+    """
+    if image.mode[0] in "IF":
+        values = np.asarray(image)
+        grey = Image.fromarray(_eight_bits(values))
+        if image.info.get("transparency") is not None:
+            grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
+        image = grey
+    if image.mode == "La":  # Pillow converts it to nothing but LA
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: NDArray) -> NDArray[np.uint8]:
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 65535):  # NaN fails both
+        raise InputError(f"its pixels lie between {low:g} and {high:g}; save it as 8 bit, 16 bit, or float in [0, 1]")
+    scaled = values.astype(np.float64)
+    if values.dtype.kind != "f" or high > 255:
+        scaled = (scaled * (1 / 257)).astype(np.float32)
+    elif high > 1:
+        scaled += 0.5
+    else:
+        scaled = scaled * 255 + 0.5
+    return scaled.astype(np.uint8)
