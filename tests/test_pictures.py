@@ -1,4 +1,4 @@
-"""One way to read a picture: every mode, every orientation, and nothing that hangs, floods the memory or turns black."""
+"""One way to read a picture: every mode, every orientation; nothing hangs, floods the memory, or turns black."""
 
 import io
 import os
@@ -120,7 +120,7 @@ def test_sixteen_bits_are_divided_by_their_range(dtype):
     assert np.asarray(to_rgb(Image.fromarray(values.astype(np.int32))))[0, :, 0].tolist() == [0, 1, 127, 255]
 
 
-@pytest.mark.parametrize("largest, want", [(1.0, [0, 128, 255]), (255.0, [0, 128, 255]), (65535.0, [0, 127, 255])])
+@pytest.mark.parametrize(("largest", "want"), [(1.0, [0, 128, 255]), (255.0, [0, 128, 255]), (65535.0, [0, 127, 255])])
 def test_float_pixels_are_taken_by_their_range(tmp_path, largest, want):
     Image.fromarray(np.array([[0, largest / 2, largest]], np.float32)).save(tmp_path / "x.tif")
     assert np.asarray(read_picture(tmp_path / "x.tif"))[0, :, 0].tolist() == want

@@ -1,5 +1,6 @@
-"""What the annotated data sets share: XML of the Pascal kind, boxes at the resized image, and splits from a seed."""
+"""What the annotated data sets share: XML of the Pascal kind, boxes that are checked and placed, splits from a seed."""
 
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,10 @@ import torch
 from torch import Tensor
 
 from explainer.errors import InputError
+from explainer.files.reading import read_bytes
+
+Box = tuple[float, float, float, float]
+"""Corners x0, y0, x1, y1 in pixels, from 0; the last ones lie behind the object."""
 
 
 class Annotated(NamedTuple):
@@ -17,41 +22,115 @@ class Annotated(NamedTuple):
 
     name: str
     difficult: bool
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 def read_xml(path: Path) -> tuple[int, int, list[Annotated]]:
     """Read an annotation file of VOC or ImageNet.
 
     Args:
-        path: The XML file. Its corners count from 1 and include the last pixel.
+        path: The XML file. Its corners count from 1 and include the last pixel; reversed ones are put in order.
 
     Returns:
-        Width and height of the image in pixels, and the objects.
+        Width and height of the image in pixels, 0 where the file does not give them; and the objects.
 
     Raises:
-        InputError: The file is missing or is not such an XML.
+        InputError: The file is missing or is not such an XML, or a number in it is none.
     """
     try:
-        root = ElementTree.parse(path).getroot()
-        objects = []
-        for element in root.iter("object"):
-            x0, y0, x1, y1 = (float(element.findtext(f"bndbox/{k}", "")) for k in ("xmin", "ymin", "xmax", "ymax"))
-            difficult = element.findtext("difficult", "0").strip() == "1"
-            objects.append(Annotated(element.findtext("name", "").strip(), difficult, (x0 - 1, y0 - 1, x1, y1)))
-        return int(root.findtext("size/width", "")), int(root.findtext("size/height", "")), objects
-    except (OSError, ElementTree.ParseError, ValueError) as error:
+        root = ElementTree.fromstring(read_bytes(path))
+        sides = [_side(root.findtext(f"size/{key}", "")) for key in ("width", "height")]
+        objects = [_read_object(element) for element in root.iter("object")]
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:  # LookupError: its encoding
         raise InputError(f"cannot read annotation {path}: {error}") from error
+    return sides[0], sides[1], objects
 
 
-def place_boxes(rows: Sequence[tuple[int, tuple[float, ...]]], width: float, height: float, size: int) -> Tensor:
+def _side(text: str) -> int:
+    """Width or height; tools that do not know it write 0 or nothing."""
+    side = float(text or 0)
+    if not 0 <= side < 2**31 or side != int(side):
+        raise InputError(f"an image cannot be {text} pixels wide or high")
+    return int(side)
+
+
+def _read_object(element: ElementTree.Element) -> Annotated:
+    name = element.findtext("name", "").strip()
+    texts = [element.findtext(f"bndbox/{key}", "") for key in ("xmin", "ymin", "xmax", "ymax")]
+    try:
+        x0, y0, x1, y1 = map(float, texts)
+    except ValueError as error:
+        raise InputError(f"object {name!r} has the box {', '.join(texts)}, which is not four numbers") from error
+    box = (min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1), max(y0, y1))
+    return Annotated(name, element.findtext("difficult", "0").strip() == "1", box)
+
+
+def check_box(corners: Sequence[float], width: float, height: float, where: str) -> Box | None:
+    """Put a box's corners in order, and clip it to its image.
+
+    Args:
+        corners: x0, y0, x1, y1 in pixels of the annotated image.
+        width: Width of that image; 0 where it is not known, and then nothing is clipped.
+        height: Height of that image.
+        where: File and object, for the error.
+
+    Returns:
+        The box; None where it has no area, as some of COCO's own have.
+
+    Raises:
+        InputError: A corner is no finite number, or all of the box lies outside the image.
+
+    Example:
+        >>> check_box((30, 5, 10, 41), 40, 40, "a.xml: cat")
+        (10, 5, 30, 40)
+    """
+    if not all(math.isfinite(corner) for corner in corners):
+        raise InputError(f"{where} has the box {list(corners)}: correct it, or take it out")
+    x0, x1 = sorted((corners[0], corners[2]))
+    y0, y1 = sorted((corners[1], corners[3]))
+    if x0 == x1 or y0 == y1:
+        return None
+    if width and height:
+        if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+            raise InputError(f"{where} has the box {list(corners)} outside its image of {width} x {height} pixels")
+        x0, x1 = max(x0, 0), min(x1, width)
+        y0, y1 = max(y0, 0), min(y1, height)
+    return x0, y0, x1, y1
+
+
+def turn_box(box: Box, orientation: int) -> Box:
+    """Turn a box of a stored picture with the picture.
+
+    Args:
+        box: Corners as parts of the stored picture's width and height, in [0, 1].
+        orientation: The picture's EXIF orientation.
+
+    Returns:
+        Corners as parts of the upright picture's width and height.
+
+    Example:
+        >>> turn_box((0.0, 0.0, 0.5, 0.25), 6)
+        (0.75, 0.0, 1.0, 0.5)
+    """
+    x0, y0, x1, y1 = box
+    if orientation in (2, 3, 7, 8):
+        x0, x1 = 1 - x1, 1 - x0
+    if orientation in (3, 4, 6, 7):
+        y0, y1 = 1 - y1, 1 - y0
+    return (y0, x0, y1, x1) if orientation >= 5 else (x0, y0, x1, y1)
+
+
+def place_boxes(
+    rows: Sequence[tuple[int, tuple[float, ...]]], width: float, height: float, size: int, orientation: int = 1
+) -> Tensor:
     """Boxes in pixels of the resized image.
 
     Args:
-        rows: Class index, and x0, y0, x1, y1 in pixels of the original image.
-        width: Of the original image.
-        height: Of the original image.
+        rows: Class index, and x0, y0, x1, y1 in pixels of the annotated image.
+        width: Of the annotated image.
+        height: Of the annotated image.
         size: Side of the resized image.
+        orientation: EXIF orientation from which the boxes are turned upright; 1 where they are upright.
 
     Returns:
         (N, 5): class index, x0, y0, x1, y1.
@@ -61,7 +140,13 @@ def place_boxes(rows: Sequence[tuple[int, tuple[float, ...]]], width: float, hei
         [[3.0, 0.0, 0.0, 5.0, 10.0]]
     """
     across, down = size / width, size / height
-    placed = [[c, x0 * across, y0 * down, x1 * across, y1 * down] for c, (x0, y0, x1, y1) in rows]
+    placed = []
+    for number, (x0, y0, x1, y1) in rows:
+        box = (x0 * across, y0 * down, x1 * across, y1 * down)
+        if orientation != 1:
+            x0, y0, x1, y1 = turn_box((x0 / width, y0 / height, x1 / width, y1 / height), orientation)
+            box = (x0 * size, y0 * size, x1 * size, y1 * size)
+        placed.append([number, *box])
     return torch.tensor(placed, dtype=torch.float32).view(-1, 5)
 
 

@@ -7,15 +7,18 @@ download them); everything else, from resizing to skipping unreadable files, is 
 import os
 import warnings
 from abc import ABC, abstractmethod
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from explainer.data.bounds import LARGEST_SEED, within
 from explainer.data.sample import VOID, Batch, Sample, collate, erase_rectangle, flip_sample, open_rgb, pixels
 from explainer.data.sampler import EpochSampler
 from explainer.errors import InputError
@@ -25,6 +28,12 @@ __all__ = [
 ]  # fmt: skip
 
 Split = Literal["train", "val", "test"]
+
+_LARGEST_SIDE = 16_384
+"""Of the square images: one of it takes 3 GiB."""
+_WORKERS_A_CORE = 4
+_UNREADABLE = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
+"""What reading a damaged image or segmentation raises."""
 
 
 class ImageDataset(Dataset, ABC):
@@ -46,11 +55,38 @@ class ImageDataset(Dataset, ABC):
         self, ids: list[str], classes: tuple[str, ...], *, image_size: int, annotations: bool = False,
         strict: bool = False, flip: float = 0.0, erase: float = 0.0, seed: int = 42,
     ) -> None:  # fmt: skip
+        twice = next((name for name, count in Counter(ids).items() if count > 1), None)
+        if twice is not None:
+            raise InputError(f"image {twice} is listed twice: an image's name stands for its scores, list it once")
         self.ids, self.classes = ids, classes
         self.image_size, self.annotations, self.strict = image_size, annotations, strict
         self.flip, self.erase, self.seed = flip, erase, seed
         self.epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # seen by loader workers too
         self._unreadable = torch.zeros(len(ids), dtype=torch.bool).share_memory_()
+
+    def check(self) -> None:
+        """Refuse, before any work, annotations that cannot be, and a split of which no image can be read.
+
+        Raises:
+            InputError: Names the annotation, or the first image and what is wrong with it.
+        """
+        self.check_annotations()
+        errors: dict[int, Exception] = {}
+        for index in range(len(self)):
+            try:
+                self._load(index)
+                break
+            except _UNREADABLE as error:
+                errors[index] = error
+                if self.strict:
+                    break
+        if errors and len(errors) == len(self) and not self.strict:
+            raise InputError(f"none of its {len(self)} images can be read; the first: {next(iter(errors.values()))}")
+        for index in errors:
+            self._report_unreadable(index, errors[index])
+
+    def check_annotations(self) -> None:
+        """Refuse annotations that cannot be; where they are read with the list of images, there is nothing to do."""
 
     @property
     def unreadable(self) -> list[str]:
@@ -78,12 +114,18 @@ class ImageDataset(Dataset, ABC):
 
     def __getitem__(self, index: int) -> Sample | None:
         try:
-            image = self.image(index)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            image, segmentation, boxes = self._load(index)
+        except _UNREADABLE as error:
             self._report_unreadable(index, error)
             return None
-        segmentation, boxes = (self.segmentation(index), self.boxes(index)) if self.annotations else (None, None)
         return self._augment(Sample(image, self.labels(index), self.ids[index], segmentation, boxes), index)
+
+    def _load(self, index: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Image, segmentation and boxes: everything that a damaged file can hold."""
+        image = self.image(index)
+        if not self.annotations:
+            return image, None, None
+        return image, self.segmentation(index), self.boxes(index)
 
     def _report_unreadable(self, index: int, error: Exception) -> None:
         if self.strict:
@@ -102,6 +144,17 @@ class ImageDataset(Dataset, ABC):
         if draw[1] < self.erase:
             sample = sample._replace(image=erase_rectangle(sample.image, draw[2:]))
         return sample
+
+
+def _worker_count(asked: int | None) -> int:
+    """Loader processes: as asked, within what the machine can serve."""
+    cores = os.cpu_count() or 1
+    if asked is None:
+        return min(8, cores)
+    within("num_workers", asked, 0)
+    if asked > _WORKERS_A_CORE * cores:
+        rank_zero_warn(f"data.init_args.num_workers {asked} is too many for {cores} cores: {_WORKERS_A_CORE * cores}")
+    return min(asked, _WORKERS_A_CORE * cores)
 
 
 class ImageDataModule(pl.LightningDataModule, ABC):
@@ -126,11 +179,14 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         download: bool = False, strict: bool = False, flip: float = 0.0, erase: float = 0.0, seed: int = 42,
     ) -> None:  # fmt: skip
         super().__init__()
-        if image_size < 1 or batch_size < 1:
-            raise InputError(f"image_size and batch_size must be positive, got {image_size} and {batch_size}")
+        within("image_size", image_size, 1, _LARGEST_SIDE)
+        within("batch_size", batch_size, 1)
+        within("seed", seed, 0, LARGEST_SEED)
+        within("flip", flip, 0, 1)
+        within("erase", erase, 0, 1)
         self.root = Path(root)
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
-        self.num_workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
+        self.num_workers = _worker_count(num_workers)
         self.download, self.strict, self.flip, self.erase = download, strict, flip, erase
         self._splits: dict[str, ImageDataset] = {}
 
@@ -161,13 +217,20 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             self.fetch()
 
     def split(self, name: Split) -> ImageDataset:
-        """The data set of a split, built once; an empty one is an error."""
+        """The data set of a split, built and checked once; an empty or unreadable one is an error."""
         if name not in self._splits:
             dataset = self.build(name)
             if not len(dataset):
-                raise InputError(f"the {name} split of {type(self).__name__} in {self.root} has no images")
+                raise InputError(f"{self._name_of(name)} has no images")
+            try:
+                dataset.check()
+            except InputError as error:
+                raise InputError(f"{self._name_of(name)}: {error}") from error
             self._splits[name] = dataset
         return self._splits[name]
+
+    def _name_of(self, name: Split) -> str:
+        return f"the {name} split of {type(self).__name__} in {self.root}"
 
     def loader(self, name: Split) -> DataLoader:
         """Batches of a split; in order, but for training, which is shuffled and can be entered anywhere."""

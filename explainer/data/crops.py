@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from explainer.data.annotations import divide
-from explainer.data.base import Split, open_rgb, pixels
+from explainer.data.base import Split, pixels
 from explainer.data.imagenet import ImageNet, ImageNetDataset, list_images
 from explainer.errors import InputError
+from explainer.files.pictures import read_picture
 
 
 class CropDataset(ImageNetDataset):
@@ -35,7 +36,7 @@ class CropDataset(ImageNetDataset):
         epoch = int(self.epoch) if self.moving else 0
         generator = torch.Generator().manual_seed(hash((self.seed, epoch, index, 1)) % 2**63)
         extent, across, down = torch.rand(3, generator=generator).tolist()
-        photo = open_rgb(self.folder / self.ids[index].rpartition("#")[0])
+        photo = read_picture(self.folder / self.ids[index].rpartition("#")[0])
         side = max(1, round(min(photo.size) * (self.smallest + (1 - self.smallest) * extent)))
         left, top = round(across * (photo.width - side)), round(down * (photo.height - side))
         return pixels(photo.crop((left, top, left + side, top + side)), self.image_size)
@@ -58,7 +59,9 @@ class ImageNetCrops(ImageNet):
     def __init__(self, crops: int = 1, smallest: float = 0.5, val_fraction: float = 0.02, **kwargs: Any) -> None:
         super().__init__(val_fraction=val_fraction, **kwargs)
         if crops < 1 or not 0 < smallest <= 1:
-            raise InputError(f"ImageNetCrops: crops must be at least 1, smallest in (0, 1], got {crops}, {smallest}")
+            raise InputError(
+                f"data.init_args of ImageNetCrops: crops must be at least 1, smallest in (0, 1], got {crops}, {smallest}"
+            )
         self.crops, self.smallest = crops, smallest
 
     def build(self, split: Split) -> CropDataset:

@@ -64,6 +64,9 @@ class DegradedDataset(ImageDataset):
         fill = self.fill(image[None], mask, torch.Generator().manual_seed(index))
         return degrade(image, rank, self.mode, self.fraction, fill[0])
 
+    def check(self) -> None:
+        """Nothing: the data set has been checked, and a learned infill need not run for that."""
+
     def labels(self, index: int) -> Tensor:
         """Those of the data set."""
         return self.base.labels(index)
@@ -95,7 +98,7 @@ class Degraded(ImageDataModule):
         method: str | None = None, infill: Infill | None = None,
     ) -> None:  # fmt: skip
         if not 0 <= fraction <= 1:
-            raise InputError(f"Degraded: fraction must lie in [0, 1], got {fraction}")
+            raise InputError(f"data.init_args of Degraded: fraction must lie in [0, 1], got {fraction}")
         super().__init__(
             root=str(data.root), image_size=data.image_size, batch_size=data.batch_size, num_workers=data.num_workers,
             strict=data.strict, flip=data.flip, erase=data.erase, seed=data.seed,

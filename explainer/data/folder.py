@@ -1,28 +1,19 @@
 """Anybody's own images: one folder a class, or a CSV of paths and labels."""
 
-import csv
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
-from explainer.data.annotations import divide
-from explainer.data.base import VOID, ImageDataModule, ImageDataset, Split, open_rgb, pixels
+from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.division import partition, stratify
+from explainer.data.listing import Item, list_folders
+from explainer.data.masks import check_masks, place_mask
+from explainer.data.tables import SPLITS, read_csv
 from explainer.errors import InputError
-
-_IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-_SPLITS = ("train", "val", "test")
-
-
-class Item(NamedTuple):
-    """One image: its path below the root, the names of its classes, and its split where that is given."""
-
-    path: str
-    labels: tuple[str, ...]
-    split: str | None
+from explainer.files.pictures import read_picture
 
 
 class FolderDataset(ImageDataset):
@@ -41,33 +32,44 @@ class FolderDataset(ImageDataset):
     ) -> None:  # fmt: skip
         super().__init__([item.path for item in items], classes, **options)  # type: ignore[arg-type]
         self.root, self.items, self.masks = root, items, masks
+        self._index = {name: number for number, name in enumerate(classes)}
 
     def image(self, index: int) -> Tensor:
         """(3, S, S) in [0, 1]."""
-        return pixels(open_rgb(self.root / self.ids[index]), self.image_size)
+        return pixels(read_picture(self.root / self.ids[index]), self.image_size)
 
     def labels(self, index: int) -> Tensor:
         """(K,) multi-hot."""
         present = torch.zeros(len(self.classes))
-        present[[self.classes.index(name) for name in self.items[index].labels]] = 1
+        present[[self._index[name] for name in self.items[index].labels]] = 1
         return present
+
+    def _mask(self, index: int) -> Path | None:
+        path = None if self.masks is None else self.masks / Path(self.ids[index]).with_suffix(".png")
+        return path if path is not None and path.exists() else None
 
     def segmentation(self, index: int) -> Tensor | None:
         """(K, S, S) from the mask of the same name; None where there is none."""
-        path = None if self.masks is None else self.masks / Path(self.ids[index]).with_suffix(".png")
-        if path is None or not path.is_file():
+        path = self._mask(index)
+        if path is None:
             return None
-        with Image.open(path) as file:
-            drawn = torch.from_numpy(np.array(file.resize((self.image_size,) * 2, Image.Resampling.NEAREST)))
-        masks = (drawn == torch.arange(1, len(self.classes) + 1)[:, None, None]).to(torch.uint8)
-        return masks.masked_fill(drawn == VOID, VOID)
+        return place_mask(path, self.root / self.ids[index], len(self.classes), self.image_size)
+
+    def check_annotations(self) -> None:
+        """Refuse masks that are none."""
+        if self.annotations and self.masks is not None:
+            masks = ((self._mask(index), self.root / name) for index, name in enumerate(self.ids))
+            pairs = ((mask, photo) for mask, photo in masks if mask is not None)
+            check_masks(pairs, len(self.classes), self.image_size)
 
 
 class Folder(ImageDataModule):
     """Images of one's own.
 
     Without a CSV: root/{train,val,test}/<class>/*, or root/<class>/*, which is split 80 / 10 / 10 by a seed. With one:
-    columns `path` (relative to the root) and `labels` (separated by ";", may be empty), and optionally `split`.
+    columns `path` (relative to the root) and `labels` (separated by ";", may be empty), and optionally `split`. An
+    image may have several lines, one a label. Where there is a train split and no val, a tenth of train is val; where
+    there is no test, val is test too; where there is neither, train is split.
 
     Args:
         csv: The CSV file, relative to the root or absolute.
@@ -86,6 +88,9 @@ class Folder(ImageDataModule):
         self.csv, self.masks = csv, masks
         self._given, self._class_names = multilabel, class_names
         self._items: list[Item] | None = None
+        self._divided: dict[Split, list[Item]] | None = None
+        if class_names is not None:
+            _check_names(class_names)
 
     @property
     def items(self) -> list[Item]:
@@ -93,7 +98,8 @@ class Folder(ImageDataModule):
         if self._items is None:
             if not self.root.is_dir():
                 raise InputError(f"no folder {self.root}: set data.init_args.root to your images")
-            self._items = read_csv(self.root, self.csv) if self.csv else list_folders(self.root)
+            masks = None if self.masks is None else self.root / self.masks
+            self._items = read_csv(self.root, self.csv) if self.csv else list_folders(self.root, masks)
         return self._items
 
     @property
@@ -105,6 +111,8 @@ class Folder(ImageDataModule):
     def classes(self) -> tuple[str, ...]:
         """Names as given, else those that occur, sorted; an image of another class is an error."""
         occurring = sorted({name for item in self.items for name in item.labels})
+        if self._class_names is None and not occurring:
+            raise InputError(f"no image in {self.root} has a label: give labels, or data.init_args.class_names")
         if self._class_names is None:
             return tuple(occurring)
         unknown = sorted(set(occurring) - set(self._class_names))
@@ -118,72 +126,52 @@ class Folder(ImageDataModule):
 
     def build(self, split: Split) -> FolderDataset:
         """Images of a split."""
-        items = self.items
-        if any(item.split for item in items):
-            items = [item for item in items if item.split == split]
-        else:
-            items = [item for name in sorted({i.labels for i in items}) for item in self._part(name, split)]
+        if self._divided is None:
+            self._divided = self._divide()
+        if split == "test" and self._divided["test"] is self._divided["val"]:
+            rank_zero_info(f"{self.root}: there are no test images, the val images are the test images too")
         masks = None if self.masks is None else self.root / self.masks
-        return FolderDataset(self.root, items, self.classes, masks, **self.options(split))
+        return FolderDataset(self.root, self._divided[split], self.classes, masks, **self.options(split))
 
-    def _part(self, labels: tuple[str, ...], split: Split) -> list[Item]:
-        """80, 10 or 10 % of the images with the same labels."""
-        train, rest = divide([item for item in self.items if item.labels == labels], 0.8, self.seed)
-        val, test = divide(rest, 0.5, self.seed) if rest else ([], [])
-        return {"train": train, "val": val, "test": test}[split]
+    def _divide(self) -> dict[Split, list[Item]]:
+        """The splits that are given, and those that must be made, which are sorted by labels."""
+        parts: dict[Split, list[Item]] = {name: [i for i in self.items if i.split == name] for name in SPLITS}
+        if not any(parts.values()):
+            return self._share_out(self.items, "no splits are given")
+        if parts["train"] and not parts["val"] and not parts["test"]:
+            return self._share_out(parts["train"], "there are neither val nor test images")
+        if parts["train"] and not parts["val"]:
+            train = sorted(parts["train"], key=lambda item: item.labels)
+            chosen = stratify([item.labels for item in train], (0.9, 0.1), self.seed)
+            parts["train"] = [item for item, part in zip(train, chosen) if part == 0]
+            parts["val"] = [item for item, part in zip(train, chosen) if part == 1]
+            note = (
+                f"there are no val images: {len(parts['val'])} of {len(train)} train images, chosen by labels, are val"
+            )
+            self._notes["train"] = note
+        elif parts["val"] and not parts["test"]:
+            parts["test"] = parts["val"]
+        return parts
+
+    def _share_out(self, items: list[Item], why: str) -> dict[Split, list[Item]]:
+        """80, 10 and 10 % of images, by labels."""
+        items = sorted(items, key=lambda item: item.labels)
+        chosen = partition([item.labels for item in items], self.seed)
+        parts: dict[Split, list[Item]] = {
+            name: [item for item, part in zip(items, chosen) if part == number] for number, name in enumerate(SPLITS)
+        }
+        sizes = " / ".join(str(len(part)) for part in parts.values())
+        rank_zero_info(
+            f"{self.root}: {why}, the images are split {sizes} (train / val / test) by labels, seed {self.seed}"
+        )
+        return parts
 
 
-def list_folders(root: Path) -> list[Item]:
-    """Images in root/<split>/<class>/ or root/<class>/, at any depth below the class.
-
-    Args:
-        root: The folder.
-
-    Returns:
-        The images in sorted order.
-
-    Raises:
-        InputError: There is no image in such a place.
-    """
-    split = (root / "train").is_dir()
-    items = []
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        if path.suffix.lower() in _IMAGES and len(parts) > 1 + split and (not split or parts[0] in _SPLITS):
-            items.append(Item("/".join(parts), (parts[split],), parts[0] if split else None))
-    if not items:
-        raise InputError(f"no images in {root}: expected {root}/<class>/<image> or {root}/train/<class>/<image>")
-    return items
-
-
-def read_csv(root: Path, name: str) -> list[Item]:
-    """Images named in a CSV.
-
-    Args:
-        root: What the paths, and the CSV's own when relative, are relative to.
-        name: The CSV.
-
-    Returns:
-        The images in the file's order.
-
-    Raises:
-        InputError: The file, a column or an image is missing, or a split has an unknown name.
-    """
-    path = root / name
-    if not path.is_file():
-        raise InputError(f"no CSV {path}")
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for column in ("path", "labels"):
-        if not rows or column not in rows[0]:
-            raise InputError(f"{path} needs the columns path and labels; {column!r} is missing")
-    items = []
-    for line, row in enumerate(rows, start=2):
-        split = row.get("split") or None
-        if split not in (None, *_SPLITS):
-            raise InputError(f"{path}, line {line}: split {split!r} is none of train, val, test")
-        if not (root / row["path"]).is_file():
-            raise InputError(f"{path}, line {line}: no image {root / row['path']}")
-        labels = tuple(sorted({label.strip() for label in (row["labels"] or "").split(";") if label.strip()}))
-        items.append(Item(row["path"], labels, split))
-    return items
+def _check_names(names: list[str]) -> None:
+    """Refuse class names that are none, or that stand twice."""
+    wrong = next((name for name in names if not isinstance(name, str) or not name.strip()), None)
+    if wrong is not None or not names:
+        raise InputError(f"data.init_args.class_names must be names, got {wrong!r}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"data.init_args.class_names has {twice!r} twice")

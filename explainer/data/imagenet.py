@@ -6,6 +6,7 @@ A class's index is its wnid's place among the 1,000 of the challenge in sorted o
 of them. The labels of the test images are not public: val is the test split, and train is divided by a seed.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import torch
 from timm.data import ImageNetInfo
 from torch import Tensor
 
-from explainer.data.annotations import divide, place_boxes, read_xml
-from explainer.data.base import ImageDataModule, ImageDataset, Split, open_rgb, pixels
+from explainer.data.annotations import check_box, divide, place_boxes, read_xml
+from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.listing import hidden
 from explainer.errors import InputError
+from explainer.files.pictures import UnreadableError, read_frame, read_picture
 
 _INFO = ImageNetInfo()
 WNIDS: tuple[str, ...] = tuple(_INFO.label_names())
@@ -42,7 +45,7 @@ class ImageNetDataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """(3, S, S) in [0, 1]."""
-        return pixels(open_rgb(self.folder / self.ids[index]), self.image_size)
+        return pixels(read_picture(self.folder / self.ids[index]), self.image_size)
 
     def _class(self, index: int) -> int:
         return WNIDS.index(self.ids[index].split("/")[0])
@@ -53,15 +56,34 @@ class ImageNetDataset(ImageDataset):
         present[self._class(index)] = 1
         return present
 
-    def boxes(self, index: int) -> Tensor | None:
-        """(N, 5): all boxes of the image's class; None without XML."""
+    def _xml(self, index: int) -> Path | None:
         relative = Path(self.ids[index]).with_suffix(".xml")
-        for path in (p for folder in self.xml for p in (folder / relative, folder / relative.name)):
-            if path.is_file():
-                width, height, objects = read_xml(path)
-                rows = [(self._class(index), item.box) for item in objects]
-                return place_boxes(rows, width, height, self.image_size)
-        return None
+        paths = (path for folder in self.xml for path in (folder / relative, folder / relative.name))
+        return next((path for path in paths if path.is_file()), None)
+
+    def boxes(self, index: int) -> Tensor | None:
+        """(N, 5): all boxes of the image's class; None without XML.
+
+        Of a picture that lies sideways, they are turned with it when they were drawn on it as it is stored.
+        """
+        path = self._xml(index)
+        if path is None:
+            return None
+        width, height, objects = read_xml(path)
+        frame = read_frame(self.folder / self.ids[index])
+        if not (width and height):
+            width, height = frame.upright
+        boxes = [check_box(item.box, width, height, f"{path}: {item.name}") for item in objects]
+        rows = [(self._class(index), box) for box in boxes if box is not None]
+        return place_boxes(rows, width, height, self.image_size, frame.turn_of(width, height))
+
+    def check_annotations(self) -> None:
+        """Refuse XML that cannot be read, and boxes that cannot be."""
+        if not self.annotations or not any(folder.is_dir() for folder in self.xml):
+            return
+        for index in range(len(self)):
+            with contextlib.suppress(UnreadableError):
+                self.boxes(index)
 
 
 def list_images(folder: Path) -> list[str]:
@@ -78,11 +100,15 @@ def list_images(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise InputError(f"no {folder}: ImageNet's {folder.name} images, a folder for each wnid, belong there")
-    wnids = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    wnids = sorted(p.name for p in folder.iterdir() if p.is_dir() and not hidden(p.name))
     unknown = next((w for w in wnids if w not in set(WNIDS)), None)
     if unknown is not None:
         raise InputError(f"folder {folder / unknown} is none of ImageNet's 1,000 wnids; use Folder for other classes")
-    return [f"{w}/{p.name}" for w in wnids for p in sorted((folder / w).iterdir()) if p.suffix.lower() in _IMAGES]
+    return [f"{w}/{p.name}" for w in wnids for p in sorted((folder / w).iterdir()) if _is_image(p)]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _IMAGES and not hidden(path.name) and path.is_file()
 
 
 class ImageNet(ImageDataModule):
@@ -98,7 +124,7 @@ class ImageNet(ImageDataModule):
     def __init__(self, val_fraction: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 < val_fraction < 1:
-            raise InputError(f"val_fraction must lie between 0 and 1, got {val_fraction}")
+            raise InputError(f"data.init_args.val_fraction must lie between 0 and 1, got {val_fraction}")
         self.val_fraction = val_fraction
 
     @property

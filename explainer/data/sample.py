@@ -10,9 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
+from explainer.data.masks import VOID
 from explainer.files.pictures import read_picture
-
-VOID = 255
 
 open_rgb = read_picture
 """The name under which the data sets know it."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explainer.data.base import ImageDataModule, ImageDataset, Split
+from explainer.data.bounds import within
 from explainer.data.textures import TEXTURES, background, silhouette, surface
 
 CLASSES = tuple(TEXTURES)
@@ -171,6 +172,10 @@ class Shapes(ImageDataModule):
         **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
+        within("train_images", train_images, 0)
+        within("val_images", val_images, 0)
+        within("test_images", test_images, 0)
+        within("scene_seed", scene_seed, 0)
         self.counts = {"train": train_images, "val": val_images, "test": test_images}
         self.scene_seed = scene_seed
 

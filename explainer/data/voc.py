@@ -6,24 +6,35 @@ Splits are those of the Explainer paper: train, val and test of VOC 2007. The an
 are not public: there, val is the test split, and a seeded tenth of train is the validation split.
 """
 
+import contextlib
 import urllib.error
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torchvision.datasets import VOCDetection
 
-from explainer.data.annotations import divide, place_boxes, read_xml
-from explainer.data.base import VOID, ImageDataModule, ImageDataset, Split, open_rgb, pixels
+from explainer.data.annotations import Box, check_box, divide, place_boxes, read_xml
+from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.masks import check_masks, place_mask
 from explainer.errors import InputError
+from explainer.files import read_lines
+from explainer.files.pictures import UnreadableError, read_frame, read_picture
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
+
+
+class _Annotation(NamedTuple):
+    """Size of an image, 0 where its XML does not say it, and its objects: class index, and box unless it is empty."""
+
+    width: int
+    height: int
+    rows: list[tuple[int, Box | None]]
 
 
 class VOCDataset(ImageDataset):
@@ -43,40 +54,63 @@ class VOCDataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """(3, S, S) in [0, 1]."""
-        return pixels(open_rgb(self.folder / "JPEGImages" / f"{self.ids[index]}.jpg"), self.image_size)
+        return pixels(read_picture(self._photo(index)), self.image_size)
 
-    def _read(self, name: str) -> tuple[int, int, list[tuple[int, tuple[float, ...]]]]:
+    def _photo(self, index: int) -> Path:
+        return self.folder / "JPEGImages" / f"{self.ids[index]}.jpg"
+
+    def _read(self, name: str) -> _Annotation:
         path = self.folder / "Annotations" / f"{name}.xml"
         width, height, objects = read_xml(path)
-        rows: list[tuple[int, tuple[float, ...]]] = []
+        rows: list[tuple[int, Box | None]] = []
         for item in objects:
             if item.name not in CLASSES:
                 raise InputError(f"{path} names the class {item.name!r}, which VOC does not have")
             if self.difficult or not item.difficult:
-                rows.append((CLASSES.index(item.name), item.box))
-        return width, height, rows
+                box = check_box(item.box, width, height, f"{path}: {item.name}")
+                rows.append((CLASSES.index(item.name), box))
+                if box is None:
+                    rank_zero_warn(f"{path}: the box of {item.name} has no area, and is left out")
+        return _Annotation(width, height, rows)
 
     def labels(self, index: int) -> Tensor:
         """(20,): the classes of the annotated objects."""
         present = torch.zeros(len(CLASSES))
-        present[[c for c, _ in self._annotated[index][2]]] = 1
+        present[[c for c, _ in self._annotated[index].rows]] = 1
         return present
+
+    def _mask(self, index: int) -> Path | None:
+        path = self.folder / "SegmentationClass" / f"{self.ids[index]}.png"
+        return path if path.exists() else None
 
     def segmentation(self, index: int) -> Tensor | None:
         """(20, S, S), from SegmentationClass; None for the many images that have none."""
-        path = self.folder / "SegmentationClass" / f"{self.ids[index]}.png"
-        if not path.is_file():
+        path = self._mask(index)
+        if path is None:
             return None
-        with Image.open(path) as file:
-            drawn = file.resize((self.image_size, self.image_size), Image.Resampling.NEAREST)
-        classes = torch.from_numpy(np.array(drawn))
-        masks = (classes == torch.arange(1, len(CLASSES) + 1)[:, None, None]).to(torch.uint8)
-        return masks.masked_fill(classes == VOID, VOID)
+        return place_mask(path, self._photo(index), len(CLASSES), self.image_size)
 
     def boxes(self, index: int) -> Tensor:
-        """(N, 5)."""
+        """(N, 5); of a picture that lies sideways, turned with it when they were drawn on it as it is stored."""
         width, height, rows = self._annotated[index]
-        return place_boxes(rows, width, height, self.image_size)
+        frame = read_frame(self._photo(index))
+        if not (width and height):
+            width, height = frame.upright
+        path = self.folder / "Annotations" / f"{self.ids[index]}.xml"
+        boxes = [(c, check_box(box, width, height, f"{path}: {CLASSES[c]}")) for c, box in rows if box is not None]
+        placed = [(c, box) for c, box in boxes if box is not None]
+        return place_boxes(placed, width, height, self.image_size, frame.turn_of(width, height))
+
+    def check_annotations(self) -> None:
+        """Refuse masks that are none, and boxes outside images whose size only their own file tells."""
+        if not self.annotations:
+            return
+        masks = ((self._mask(index), self._photo(index)) for index in range(len(self)))
+        check_masks(((mask, photo) for mask, photo in masks if mask is not None), len(CLASSES), self.image_size)
+        for index, annotation in enumerate(self._annotated):
+            if not (annotation.width and annotation.height):
+                with contextlib.suppress(UnreadableError):
+                    self.boxes(index)
 
 
 class VOC(ImageDataModule):
@@ -136,4 +170,4 @@ class VOC(ImageDataModule):
         path = self.folder / "ImageSets" / kind / f"{name}.txt"
         if not path.is_file():
             raise InputError(f"no {path}: the VOC {self.year} archive with the {name} images is missing")
-        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+        return [line.split()[0] for line in read_lines(path)]

@@ -1,0 +1,125 @@
+"""What in a folder is an image, a class, a split: hidden and special files are passed over, links are followed."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+
+from explainer.errors import InputError
+
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+_LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "lost+found", "@eadir"})
+"""What systems leave behind in folders without a leading dot; compared without case."""
+_NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Folder names of splits, as labelling tools write them; compared without case."""
+
+
+class Item(NamedTuple):
+    """One image: its path below the root, the names of its classes, and its split where that is given."""
+
+    path: str
+    labels: tuple[str, ...]
+    split: str | None
+
+
+def hidden(name: str) -> bool:
+    """Whether an entry of a folder is no part of a data set: `.ipynb_checkpoints`, `._photo.png`, `__MACOSX`, …."""
+    return name.startswith(".") or name.casefold() in _LEFT_BEHIND
+
+
+def walk(folder: Path, passed: Counter, but: Path | None = None) -> Iterator[tuple[str, ...]]:
+    """List the images below a folder, following links, but never around a loop.
+
+    Args:
+        folder: Where to look.
+        passed: Counts what is passed over, by the reason.
+        but: A folder that is left out.
+
+    Yields:
+        The parts of each image's path below the folder, in no certain order.
+    """
+    left_out = os.path.realpath(but) if but is not None else None
+    todo: list[tuple[tuple[str, ...], frozenset[str]]] = [((), frozenset({os.path.realpath(folder)}))]
+    while todo:
+        parts, above = todo.pop()
+        for entry in os.scandir(folder.joinpath(*parts)):
+            image = Path(entry.name).suffix.lower() in IMAGES
+            folder_like = _follows(entry.is_dir)
+            if hidden(entry.name):
+                passed["hidden"] += image or folder_like
+            elif folder_like:
+                real = os.path.realpath(entry.path)
+                if real == left_out:
+                    passed["the masks"] += 1
+                elif real in above:
+                    passed["a link to a folder above it"] += 1
+                else:
+                    todo.append(((*parts, entry.name), above | {real}))
+            elif image and _follows(entry.is_file):
+                yield (*parts, entry.name)
+            elif image:
+                passed["no file, such as a broken link or a pipe"] += 1
+
+
+def _follows(kind: Callable[[], bool]) -> bool:
+    """Ask an entry what it is; a link that leads nowhere, or to itself, is nothing."""
+    try:
+        return kind()
+    except OSError:
+        return False
+
+
+def list_folders(root: Path, masks: Path | None = None) -> list[Item]:
+    """List the images in root/<split>/<class>/ or root/<class>/, at any depth below the class.
+
+    Folders named train, val and test (or as `_NAMES` has them) are splits when train holds folders of images; they are
+    classes when images lie in them directly beside other classes, or when there is neither val nor test beside train
+    but other folders of images. What was decided that a person might not expect is said in one line.
+
+    Args:
+        root: The folder.
+        masks: Folder of segmentations, which is no class.
+
+    Returns:
+        The images in sorted order.
+
+    Raises:
+        InputError: There is no image in such a place.
+    """
+    passed: Counter = Counter()
+    found = list(walk(root, passed, masks))
+    paths = sorted(parts for parts in found if len(parts) > 1)
+    passed["beside the class folders"] = len(found) - len(paths)
+    splits = _splits(paths)
+    if not splits:
+        items = [Item("/".join(parts), (parts[0],), None) for parts in paths]
+    else:
+        nested = [parts for parts in paths if parts[0] in splits and len(parts) > 2]
+        passed["outside the splits"] = len(paths) - len(nested)
+        items = [Item("/".join(parts), (parts[1],), splits[parts[0]]) for parts in nested]
+    if not items:
+        raise InputError(f"no images in {root}: expected {root}/<class>/<image> or {root}/train/<class>/<image>")
+    reasons = [f"{count} ({reason})" for reason, count in passed.items() if count]
+    if reasons:
+        rank_zero_info(f"{root}: passed over {', '.join(reasons)}")
+    return items
+
+
+def _splits(paths: list[tuple[str, ...]]) -> dict[str, str]:
+    """Which top folders are splits, and of which name; none where they are classes."""
+    direct = {parts[0] for parts in paths if len(parts) == 2}
+    nested = {parts[0] for parts in paths if len(parts) > 2}
+    splits = {name: _NAMES[name.casefold()] for name in direct | nested if name.casefold() in _NAMES}
+    others = (direct | nested) - set(splits)
+    held = {split for name, split in splits.items() if name in nested}
+    flat = any(name not in nested for name in splits)
+    if others and (flat or "train" not in held or len(held) == 1):
+        return {}
+    return splits if held else {}
