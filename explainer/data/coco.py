@@ -8,48 +8,19 @@ permutation, and val as the test set. An image without annotation has no label.
 """
 
 import contextlib
-import io
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
-from pycocotools.coco import COCO as Annotations  # noqa: N811
 from torch import Tensor
 
-from explainer.data.annotations import divide, place_boxes
-from explainer.data.base import ImageDataModule, ImageDataset, Split, open_rgb, pixels
+from explainer.data.annotations import check_box, divide, place_boxes
+from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.coco_file import Annotations, Photo, RunLengths, check_segmentation, draw, read_annotations
 from explainer.errors import InputError
-
-
-def read_annotations(path: Path) -> Annotations:
-    """Read an annotation file, silently.
-
-    Args:
-        path: instances_<split><year>.json.
-
-    Returns:
-        pycocotools' index of it.
-
-    Raises:
-        InputError: The file is missing or not such a file, or an annotation names an unknown category.
-    """
-    if not path.is_file():
-        raise InputError(f"no {path}: unpack COCO's annotations_trainval archive there")
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            annotations = Annotations(str(path))
-        known, categories = set(annotations.getCatIds()), annotations.anns.values()
-        unknown = next((a for a in categories if a["category_id"] not in known), None)
-    except (json.JSONDecodeError, KeyError, TypeError, AssertionError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a COCO annotation file: {type(error).__name__} {error}") from error
-    if unknown is not None:
-        raise InputError(
-            f"annotation {unknown.get('id')} in {path} names the unknown category {unknown['category_id']}"
-        )
-    return annotations
+from explainer.files.pictures import UnreadableError, read_frame, read_picture, turned
 
 
 class COCODataset(ImageDataset):
@@ -57,53 +28,81 @@ class COCODataset(ImageDataset):
 
     Args:
         folder: Where the image files are.
-        coco: Of `read_annotations`.
-        image_ids: Which images, by COCO id.
+        annotations_file: Of `read_annotations`.
+        photos: Which of its images.
         options: Of `ImageDataset`.
     """
 
-    def __init__(self, folder: Path, coco: Annotations, image_ids: list[int], **options: object) -> None:
-        categories = sorted(coco.getCatIds())
-        self.index = {category: i for i, category in enumerate(categories)}
-        names = tuple(coco.cats[c]["name"] for c in categories)
-        super().__init__([coco.imgs[i]["file_name"] for i in image_ids], names, **options)  # type: ignore[arg-type]
-        self.folder, self.coco, self.image_ids = folder, coco, image_ids
+    def __init__(self, folder: Path, annotations_file: Annotations, photos: list[Photo], **options: object) -> None:
+        super().__init__([photo.file_name for photo in photos], annotations_file.classes, **options)  # type: ignore[arg-type]
+        self.folder, self.photos, self.segmented = folder, photos, annotations_file.segmented
 
     def image(self, index: int) -> Tensor:
         """(3, S, S) in [0, 1]."""
-        return pixels(open_rgb(self.folder / self.ids[index]), self.image_size)
-
-    def _objects(self, index: int) -> list[dict[str, Any]]:
-        return self.coco.imgToAnns[self.image_ids[index]]
+        return pixels(read_picture(self.folder / self.ids[index]), self.image_size)
 
     def labels(self, index: int) -> Tensor:
         """(K,): the set of categories annotated, crowds included."""
         present = torch.zeros(len(self.classes))
-        present[[self.index[a["category_id"]] for a in self._objects(index)]] = 1
+        present[[thing.category for thing in self.photos[index].things]] = 1
         return present
 
-    def segmentation(self, index: int) -> Tensor:
-        """(K, S, S): polygons and RLE drawn at the original size, then resized; an unannotated image is all 0.
+    def _frame(self, index: int) -> tuple[int, int, int]:
+        """Width and height of the annotated picture, and the orientation from which annotations are turned upright.
 
-        A crowd region counts as object of its category, as the category counts as a label.
+        A size that the file does not give is that of run lengths, where there are some, or the upright picture's.
         """
+        photo = self.photos[index]
+        frame = read_frame(self.folder / photo.file_name)
+        width, height = photo.width, photo.height
+        if not width:
+            width, height = frame.upright
+            packed = [thing.segmentation for thing in photo.things if isinstance(thing.segmentation, RunLengths)]
+            if packed:
+                height, width = packed[0].size
+        return width, height, frame.turn_of(width, height)
+
+    def segmentation(self, index: int) -> Tensor | None:
+        """(K, S, S): polygons and RLE drawn at the annotated size, then resized; an unannotated image is all 0.
+
+        A crowd region counts as object of its category, as the category counts as a label. None where an object has no
+        segmentation, or the file holds none: what is not drawn is not known.
+        """
+        things = self.photos[index].things
+        if not self.segmented or any(thing.segmentation is None for thing in things):
+            return None
         side = self.image_size
         masks = torch.zeros(len(self.classes), side, side, dtype=torch.uint8)
-        for item in self._objects(index):
-            drawn = Image.fromarray(np.asarray(self.coco.annToMask(item), np.uint8))
+        if not things:
+            return masks
+        width, height, orientation = self._frame(index)
+        for thing in things:
+            assert thing.segmentation is not None
+            if not self.photos[index].width:
+                check_segmentation(thing.segmentation, width, height)
+            drawn = turned(Image.fromarray(draw(thing.segmentation, width, height)), orientation)
             small = torch.from_numpy(np.array(drawn.resize((side, side), Image.Resampling.NEAREST)))
-            masks[self.index[item["category_id"]]] |= small
+            masks[thing.category] |= small
         return masks
 
     def boxes(self, index: int) -> Tensor:
-        """(N, 5), without crowds, whose boxes hold several objects."""
-        info = self.coco.imgs[self.image_ids[index]]
+        """(N, 5), without crowds, whose boxes hold several objects, and without objects that have no box."""
         rows = []
-        for item in self._objects(index):
-            if not item.get("iscrowd"):
-                x, y, width, height = item["bbox"]
-                rows.append((self.index[item["category_id"]], (x, y, x + width, y + height)))
-        return place_boxes(rows, info["width"], info["height"], self.image_size)
+        width, height, orientation = self._frame(index)
+        for thing in self.photos[index].things:
+            if not thing.crowd and thing.box is not None:
+                box = check_box(thing.box, width, height, f"{thing.name} of {self.folder / self.ids[index]}")
+                if box is not None:
+                    rows.append((thing.category, box))
+        return place_boxes(rows, width, height, self.image_size, orientation)
+
+    def check_annotations(self) -> None:
+        """Check the images whose size only their own file tells; the others were checked when they were read."""
+        for index, photo in enumerate(self.photos):
+            if self.annotations and photo.things and not photo.width:
+                with contextlib.suppress(UnreadableError):
+                    self.boxes(index)
+                    self.segmentation(index)
 
 
 class COCO(ImageDataModule):
@@ -135,8 +134,7 @@ class COCO(ImageDataModule):
     @property
     def classes(self) -> tuple[str, ...]:
         """The categories of the training file in the order of their ids."""
-        coco = self.annotations("train")
-        return tuple(coco.cats[c]["name"] for c in sorted(coco.getCatIds()))
+        return self.annotations("train").classes
 
     def build(self, split: Split) -> COCODataset:
         """Images of a split."""
@@ -144,10 +142,10 @@ class COCO(ImageDataModule):
         coco, folder = self.annotations(part), self.root / f"{part}{self.year}"
         if not folder.is_dir():
             raise InputError(f"no {folder}: unpack COCO's {part}{self.year}.zip there")
-        ids = sorted(coco.imgs)
+        photos = coco.photos
         if split != "test":
-            ids = divide(ids, 0.9, self.seed)[split == "val"]
-        dataset = COCODataset(folder, coco, ids, **self.options(split))
+            photos = divide(photos, 0.9, self.seed)[split == "val"]
+        dataset = COCODataset(folder, coco, photos, **self.options(split))
         if dataset.classes != self.classes:
             raise InputError(f"the categories of {part} and train differ in {self.root / 'annotations'}")
         return dataset

@@ -59,9 +59,7 @@ class ImageNetCrops(ImageNet):
     def __init__(self, crops: int = 1, smallest: float = 0.5, val_fraction: float = 0.02, **kwargs: Any) -> None:
         super().__init__(val_fraction=val_fraction, **kwargs)
         if crops < 1 or not 0 < smallest <= 1:
-            raise InputError(
-                f"data.init_args of ImageNetCrops: crops must be at least 1, smallest in (0, 1], got {crops}, {smallest}"
-            )
+            raise InputError(f"data.init_args: crops must be at least 1, smallest in (0, 1], got {crops}, {smallest}")
         self.crops, self.smallest = crops, smallest
 
     def build(self, split: Split) -> CropDataset:

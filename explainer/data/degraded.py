@@ -98,7 +98,7 @@ class Degraded(ImageDataModule):
         method: str | None = None, infill: Infill | None = None,
     ) -> None:  # fmt: skip
         if not 0 <= fraction <= 1:
-            raise InputError(f"data.init_args of Degraded: fraction must lie in [0, 1], got {fraction}")
+            raise InputError(f"data.init_args.fraction must lie in [0, 1], got {fraction}")
         super().__init__(
             root=str(data.root), image_size=data.image_size, batch_size=data.batch_size, num_workers=data.num_workers,
             strict=data.strict, flip=data.flip, erase=data.erase, seed=data.seed,

@@ -145,10 +145,8 @@ class Folder(ImageDataModule):
             chosen = stratify([item.labels for item in train], (0.9, 0.1), self.seed)
             parts["train"] = [item for item, part in zip(train, chosen) if part == 0]
             parts["val"] = [item for item, part in zip(train, chosen) if part == 1]
-            note = (
-                f"there are no val images: {len(parts['val'])} of {len(train)} train images, chosen by labels, are val"
-            )
-            self._notes["train"] = note
+            counts = f"{len(parts['val'])} of {len(train)} train images, chosen by labels, seed {self.seed}"
+            rank_zero_info(f"{self.root}: there are no val images, they are {counts}")
         elif parts["val"] and not parts["test"]:
             parts["test"] = parts["val"]
         return parts

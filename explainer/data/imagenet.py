@@ -7,6 +7,7 @@ of them. The labels of the test images are not public: val is the test split, an
 """
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,13 @@ def list_images(folder: Path) -> list[str]:
     unknown = next((w for w in wnids if w not in set(WNIDS)), None)
     if unknown is not None:
         raise InputError(f"folder {folder / unknown} is none of ImageNet's 1,000 wnids; use Folder for other classes")
-    return [f"{w}/{p.name}" for w in wnids for p in sorted((folder / w).iterdir()) if _is_image(p)]
+    return [f"{wnid}/{name}" for wnid in wnids for name in sorted(_images_in(folder / wnid))]
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _IMAGES and not hidden(path.name) and path.is_file()
+def _images_in(folder: Path) -> list[str]:
+    # os.scandir knows what is a file without asking for each of a million
+    entries = [entry for entry in os.scandir(folder) if not hidden(entry.name)]
+    return [entry.name for entry in entries if Path(entry.name).suffix.lower() in _IMAGES and entry.is_file()]
 
 
 class ImageNet(ImageDataModule):

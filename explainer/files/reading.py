@@ -139,11 +139,34 @@ def conform(value: Any, kind: type[T], source: str | Path) -> T:
         explainer.errors.InputError: x.json: a: input should be a valid integer
     """
     try:
-        return _adapter(cast(Any, kind)).validate_json(to_json(value, inf_nan_mode="constants"), strict=True)
+        content = to_json(value, inf_nan_mode="constants")
+    except (ValueError, RecursionError) as error:  # what is no plain value
+        raise InputError(f"{source} holds more than plain values: {str(error).splitlines()[0][:200]}") from error
+    return _validated(content, kind, source)
+
+
+def parse(path: str | Path, kind: type[T], source: str | Path | None = None) -> T:
+    """Read a JSON file and check it in one go, which is faster than `read_json` and `conform` for large files.
+
+    Args:
+        path: The file.
+        kind: What it must hold, as for `conform`.
+        source: How the file is called in an error; None takes its path.
+
+    Returns:
+        What it holds, as such a type.
+
+    Raises:
+        InputError: It cannot be read, is no JSON, or holds something else.
+    """
+    return _validated(read_text(path), kind, path if source is None else source)
+
+
+def _validated(content: str | bytes, kind: type[T], source: str | Path) -> T:
+    try:
+        return _adapter(cast(Any, kind)).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         words = first["msg"][:1].lower() + first["msg"][1:]
         raise InputError(f"{source}: {f'{place}: ' if place else ''}{words}") from error
-    except (ValueError, RecursionError) as error:  # what is no plain value
-        raise InputError(f"{source} holds more than plain values: {str(error).splitlines()[0][:200]}") from error

@@ -1,0 +1,294 @@
+"""COCO's annotation files, checked once and whole: ids, boxes, polygons and run lengths."""
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as run_lengths
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
+from explainer.data.annotations import Box, check_box
+from explainer.errors import InputError
+from explainer.files.reading import parse
+
+_Id = int | str | float
+_LARGEST = 178_956_970
+"""Pixels of an image: more than Pillow opens, and more than pycocotools survives."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    id: _Id
+    file_name: str
+    width: float | str | None = None
+    height: float | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLengths:
+    """A mask as pycocotools packs it: height and width, and the lengths of its runs, as numbers or as text."""
+
+    size: tuple[int, int]
+    counts: list[int] | str
+
+
+Segmentation = list[list[float]] | RunLengths
+"""Polygons of x0, y0, x1, y1, …; or run lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    image_id: _Id
+    category_id: _Id
+    id: _Id | None = None
+    bbox: list[float] | None = None
+    segmentation: Segmentation | None = None
+    iscrowd: int | bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Category:
+    id: _Id
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One object: its name, its class, whether it is a crowd, and box and segmentation, None where there is none."""
+
+    name: str
+    category: int
+    crowd: bool
+    box: Box | None
+    segmentation: Segmentation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One image: its file, its size (0 where the file does not say it), and its objects."""
+
+    file_name: str
+    width: int
+    height: int
+    things: list[Thing] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """A checked annotation file.
+
+    Attributes:
+        classes: Names of the categories in the order of their ids.
+        photos: The images in the order of their ids.
+        segmented: Whether any object has a segmentation.
+    """
+
+    classes: tuple[str, ...]
+    photos: list[Photo]
+    segmented: bool
+
+
+def read_annotations(path: Path) -> Annotations:
+    """Read an annotation file.
+
+    Ids given as text stand for the same numbers. Annotations that name no image are counted and named, and so are
+    boxes and polygons without an area, which are left out.
+
+    Args:
+        path: instances_<split><year>.json.
+
+    Returns:
+        Its images in the order of their ids, with their objects.
+
+    Raises:
+        InputError: The file is missing or not such a file, an id or a file stands twice, an annotation names an unknown
+            category, or its box or segmentation cannot be; names the annotation.
+    """
+    if not path.is_file():
+        raise InputError(f"no {path}: unpack COCO's annotations_trainval archive there")
+    content = parse(path, _File, f"{path} is not a COCO annotation file")
+    categories = sorted(content.categories, key=_order)
+    index = {_key(category.id): number for number, category in enumerate(categories)}
+    _refuse_twice([_key(category.id) for category in categories], f"{path}: category")
+    images = sorted(content.images, key=_order)
+    _refuse_twice([_key(image.id) for image in images], f"{path}: image id")
+    _refuse_twice([image.file_name for image in images], f"{path}: image")
+    photos = {_key(image.id): _photo(image, path) for image in images}
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for number, annotation in enumerate(content.annotations):
+        name = f"annotation {number if annotation.id is None else annotation.id}"
+        if _key(annotation.category_id) not in index:
+            raise InputError(f"{name} in {path} names the unknown category {annotation.category_id}")
+        photo = photos.get(_key(annotation.image_id))
+        if photo is None:
+            left_out["annotations name no image"].append(f"{name} of image {annotation.image_id!r}")
+        else:
+            try:
+                photo.things.append(_thing(annotation, name, index[_key(annotation.category_id)], photo, left_out))
+            except InputError as error:
+                raise InputError(f"{path}: {name} of {photo.file_name}: {error}") from error
+    if content.annotations and len(left_out["annotations name no image"]) == len(content.annotations):
+        raise InputError(
+            f"{path}: no annotation names an image; the first is {left_out['annotations name no image'][0]}"
+        )
+    for what, names in left_out.items():
+        if names:
+            rank_zero_warn(f"{path}: {len(names)} {what} and are left out, such as {names[0]}")
+    segmented = any(thing.segmentation is not None for photo in photos.values() for thing in photo.things)
+    return Annotations(tuple(category.name for category in categories), list(photos.values()), segmented)
+
+
+def _key(identity: _Id) -> str:
+    """Name of an id: 1, 1.0 and "1" are one."""
+    return str(int(identity)) if isinstance(identity, float) and identity.is_integer() else str(identity)
+
+
+def _order(item: _Image | _Category) -> tuple[bool, _Id]:
+    return isinstance(item.id, str), item.id
+
+
+def _refuse_twice(names: list[str], what: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{what} {name} stands twice: take one out")
+        seen.add(name)
+
+
+def _photo(image: _Image, path: Path) -> Photo:
+    try:
+        width, height = (float(side or 0) for side in (image.width, image.height))
+    except ValueError as error:
+        raise InputError(f"{path}: image {image.file_name} has a size that is no number: {error}") from error
+    whole = width >= 0 and height >= 0 and width % 1 == 0 and height % 1 == 0
+    if not whole or width * height > _LARGEST:
+        raise InputError(f"{path}: image {image.file_name} cannot have {width:g} x {height:g} pixels")
+    return Photo(image.file_name, int(width), int(height)) if width and height else Photo(image.file_name, 0, 0)
+
+
+def _thing(annotation: _Annotation, name: str, category: int, photo: Photo, left_out: dict[str, list[str]]) -> Thing:
+    """Check an annotation of an image; what has no area is left out."""
+    segmentation = check_segmentation(annotation.segmentation, photo.width, photo.height)
+    if segmentation is None and annotation.segmentation and any(annotation.segmentation):  # type: ignore[arg-type]
+        left_out["segmentations have no area"].append(f"{name} of {photo.file_name}")
+    box = None
+    if annotation.bbox:
+        if len(annotation.bbox) != 4:
+            raise InputError(f"its bbox has {len(annotation.bbox)} numbers instead of x, y, width, height")
+        x, y, width, height = annotation.bbox
+        box = check_box((x, y, x + width, y + height), photo.width, photo.height, "it")
+        if box is None:
+            left_out["boxes have no area"].append(f"{name} of {photo.file_name}")
+    elif segmentation is not None:
+        box = check_box(_around(segmentation), photo.width, photo.height, "it")
+    return Thing(name, category, bool(annotation.iscrowd), box, segmentation)
+
+
+def check_segmentation(segmentation: Segmentation | None, width: int, height: int) -> Segmentation | None:
+    """Refuse a segmentation that cannot be.
+
+    Args:
+        segmentation: Polygons, or run lengths.
+        width: Width of the image; 0 where it is not known.
+        height: Its height.
+
+    Returns:
+        The segmentation without polygons of no area; None where none is left.
+
+    Raises:
+        InputError: It lies outside the image, is of another size, or is not made of numbers that can be; says which.
+    """
+    if segmentation is None:
+        return None
+    if isinstance(segmentation, RunLengths):
+        _check_runs(segmentation, width, height)
+        return segmentation
+    return [polygon for polygon in segmentation if polygon and _check_polygon(polygon, width, height)] or None
+
+
+def _check_polygon(polygon: list[float], width: int, height: int) -> bool:
+    """Whether a polygon has three points; one that cannot be is an error."""
+    if len(polygon) % 2 or not math.isfinite(sum(polygon)):
+        raise InputError("a polygon is not pairs of finite numbers")
+    if width:
+        xs, ys = polygon[::2], polygon[1::2]
+        left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+        if left > width or right < 0 or top > height or bottom < 0:
+            raise InputError(f"a polygon lies outside its image of {width} x {height} pixels")
+        if left < -width or right > 2 * width or top < -height or bottom > 2 * height:  # and costs memory to draw
+            raise InputError(f"a polygon goes far beyond its image of {width} x {height} pixels")
+    return len(polygon) >= 6
+
+
+def _check_runs(runs: RunLengths, width: int, height: int) -> None:
+    rows, columns = runs.size
+    if min(rows, columns) < 1 or rows * columns > _LARGEST:
+        raise InputError(f"its run lengths cannot be of {columns} x {rows} pixels")
+    if width and (columns, rows) != (width, height):
+        raise InputError(f"its run lengths are of {columns} x {rows} pixels, its image of {width} x {height}")
+    counts = unpack(runs.counts) if isinstance(runs.counts, str) else runs.counts
+    if not counts or min(counts) < 0 or sum(counts) != rows * columns:
+        raise InputError(f"its run lengths do not fill its {columns} x {rows} pixels")
+
+
+def unpack(text: str) -> list[int]:
+    """Unpack run lengths that COCO's tools packed into text, whatever the text is.
+
+    Args:
+        text: Six bits a character, from "0" on, the sixth of which says that the number goes on; numbers from the
+            third on are differences to the one before the last.
+
+    Returns:
+        The lengths; none where the text is no such text.
+
+    Example:
+        >>> unpack("52203")
+        [5, 2, 2, 2, 5]
+    """
+    codes = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        return []
+    ends = np.flatnonzero((codes & 32) == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 6:
+        return []
+    digit = np.arange(len(codes)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & 31) << (5 * digit), starts)
+    values -= np.where(codes[ends] & 16, 1 << (5 * lengths), 0)  # two's complement
+    values[1::2] = values[1::2].cumsum()
+    values[2::2] = values[2::2].cumsum()
+    return values.tolist()
+
+
+def _around(segmentation: Segmentation) -> tuple[float, float, float, float]:
+    if isinstance(segmentation, RunLengths):
+        x, y, width, height = run_lengths.toBbox(_packed(segmentation))
+        return float(x), float(y), float(x + width), float(y + height)
+    xs = [x for polygon in segmentation for x in polygon[::2]]
+    ys = [y for polygon in segmentation for y in polygon[1::2]]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _packed(runs: RunLengths) -> dict:
+    rows, columns = runs.size
+    if isinstance(runs.counts, str):
+        return {"size": [rows, columns], "counts": runs.counts}
+    return run_lengths.frPyObjects({"size": [rows, columns], "counts": runs.counts}, rows, columns)
+
+
+def draw(segmentation: Segmentation, width: int, height: int) -> NDArray[np.uint8]:
+    """Draw an object: (height, width) of 0 and 1."""
+    if isinstance(segmentation, RunLengths):
+        return run_lengths.decode(_packed(segmentation))
+    return run_lengths.decode(run_lengths.merge(run_lengths.frPyObjects(segmentation, height, width)))
