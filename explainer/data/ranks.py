@@ -8,13 +8,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from explainer.errors import InputError
+from explainer.files import read_state, write_json
 
 LEVELS = 200
 """A byte a pixel: half a percent of the image a level, 0 the most salient."""
@@ -69,13 +71,17 @@ class Ranks:
         """
         now = {"fingerprint": fingerprint, "ids": digest(ids), "count": len(ids), "size": size}
         now = json.loads(json.dumps(now, default=str))
-        if self.path.is_file() and self.about.is_file():
-            earlier = json.loads(self.about.read_text())
+        earlier = self._state()
+        if earlier is not None:
             changed = [key for key, value in now.items() if earlier.get(key) != value]
             if changed:
                 raise InputError(f"{self.path} holds ranks of another {', '.join(changed)}: delete it, or name another")
-            self._array = np.load(self.path, mmap_mode="r+")
-            return int(earlier["done"])
+            array = self._opened("r+", earlier)
+            if array is not None:
+                self._array = array
+                return int(earlier["done"])
+        if self.path.exists() or self.about.exists():
+            rank_zero_warn(f"{self.path} or its .json is torn: the ranks are made again")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         shape = (len(ids), size, size)
         self._array = np.lib.format.open_memmap(self.path, mode="w+", dtype=np.uint8, shape=shape)
@@ -83,31 +89,50 @@ class Ranks:
         return 0
 
     def _write(self, content: dict[str, Any]) -> None:
-        partial = self.about.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-        partial.replace(self.about)
+        write_json(self.about, content, sort_keys=True)
+
+    def _state(self) -> dict[str, Any] | None:
+        """What the file is of; None where it is missing, torn or empty."""
+        state = read_state(self.about, dict[str, Any]) if self.path.is_file() else None
+        if state is None or not set(state) >= {"fingerprint", "ids", "count", "size", "done", "seconds", "colour"}:
+            return None
+        numbers = [state[key] for key in ("count", "size", "done")]
+        whole = all(isinstance(number, int) for number in numbers) and isinstance(state["fingerprint"], dict)
+        return state if whole and isinstance(state["seconds"], int | float) else None
+
+    def _opened(self, mode: Literal["r", "r+"], state: dict[str, Any]) -> np.memmap | None:
+        """The ranks themselves; None where their file is torn or has another shape."""
+        try:
+            array = np.load(self.path, mmap_mode=mode)
+        except (ValueError, EOFError):
+            return None
+        fits = array.shape == (state["count"], state["size"], state["size"]) and array.dtype == np.uint8
+        return cast(np.memmap, array) if fits else None
 
     def write(self, start: int, found: Tensor, seconds: float) -> None:
         """Store ranks (B, H, W) from image `start` on, on disk before they count as done."""
         assert self._array is not None
         self._array[start : start + len(found)] = found.cpu().numpy()
         self._array.flush()
-        content = json.loads(self.about.read_text())
+        content = self.facts()
         self._write(content | {"done": start + len(found), "seconds": content["seconds"] + seconds})
 
     def finish(self, colour: Sequence[float]) -> None:
         """Note the mean colour of the training images, which stands where pixels are removed."""
-        self._write(json.loads(self.about.read_text()) | {"colour": list(colour)})
+        self._write(self.facts() | {"colour": list(colour)})
 
     def facts(self) -> dict[str, Any]:
         """What the file is of: fingerprint, ids, count, size, done, seconds, colour.
 
         Raises:
-            InputError: There is no such file.
+            InputError: There is no such file, or it is torn.
         """
         if not self.about.is_file() or not self.path.is_file():
             raise InputError(f"no saliency ranks {self.path}: evaluate.py builds them for a retraining grid")
-        return json.loads(self.about.read_text())
+        state = self._state()
+        if state is None:
+            raise InputError(f"{self.about} is torn: delete it, and evaluate.py builds the ranks again")
+        return state
 
     def open(self, ids: Sequence[str], size: int, method: str | None = None) -> dict[str, Any]:
         """Check the file against a data set, and read it.
@@ -132,7 +157,9 @@ class Ranks:
             raise InputError(f"{self.path} holds ranks by {facts['fingerprint'].get('name')!r}, not by {method!r}")
         if facts["done"] < facts["count"] or facts["colour"] is None:
             raise InputError(f"{self.path} is unfinished: {facts['done']} of {facts['count']} images")
-        self._array = np.load(self.path, mmap_mode="r")
+        self._array = self._opened("r", facts)
+        if self._array is None:
+            raise InputError(f"{self.path} is torn: delete it, and evaluate.py builds the ranks again")
         return facts
 
     def __getitem__(self, index: int) -> Tensor:

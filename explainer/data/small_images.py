@@ -4,9 +4,12 @@ They are held in memory and cost next to nothing to load, so that whole grids of
 """
 
 import gzip
-import shutil
+import math
+import struct
 import urllib.error
-from typing import Any, Literal
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -16,7 +19,12 @@ from torchvision.transforms.v2 import functional as tvf
 
 from explainer.data.annotations import divide
 from explainer.data.base import ImageDataModule, ImageDataset, Split
+from explainer.data.bounds import within
 from explainer.errors import InputError
+from explainer.files import replacing
+
+_LARGEST = 1 << 30
+"""Bytes of an unpacked file: the real ones hold at most 47 million."""
 
 Name = Literal["FashionMNIST", "MNIST", "KMNIST", "CIFAR10", "CIFAR100"]
 
@@ -62,6 +70,9 @@ class SmallImages(ImageDataModule):
         image_size: int = 28, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(image_size=image_size, **kwargs)
+        for key, count in (("train_images", train_images), ("test_images", test_images)):
+            if count is not None:
+                within(key, count, 1)
         self.collection = name
         self.limits = {"train": train_images, "val": test_images, "test": test_images}
         self._parts: dict[bool, Any] = {}
@@ -73,13 +84,14 @@ class SmallImages(ImageDataModule):
 
     def prepare_data(self) -> None:
         """Unpack files that were put below the root as they are distributed; else download."""
-        packed = {path.stem: path for path in self.root.rglob("*-ubyte.gz")} if self.root.is_dir() else {}
         raw = self.root / self.collection / "raw"
+        for path in raw.glob("*-ubyte"):
+            if not _is_whole(path):  # a kill tore it; where it is not packed below the root, it is downloaded again
+                path.unlink()
+        packed = {path.stem: path for path in self.root.rglob("*-ubyte.gz") if path.is_file()}
         for name, path in packed.items():
             if not (raw / name).is_file():
-                raw.mkdir(parents=True, exist_ok=True)
-                with gzip.open(path) as source, (raw / name).open("wb") as target:
-                    shutil.copyfileobj(source, target)
+                unpack(path, raw / name)
         if self.download or not self._is_there():
             self.fetch()
 
@@ -94,10 +106,18 @@ class SmallImages(ImageDataModule):
         if train not in self._parts:
             try:
                 self._parts[train] = getattr(datasets, self.collection)(str(self.root), train=train, download=download)
-            except (urllib.error.URLError, OSError, RuntimeError) as error:
-                reason = str(error).splitlines()[0]
+            except (urllib.error.URLError, OSError, RuntimeError, ValueError, EOFError) as error:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise InputError(f"no {self.collection} in {self.root} ({reason}): put its files there") from error
+            self._check_part(self._parts[train])
         return self._parts[train]
+
+    def _check_part(self, part: Any) -> None:
+        targets = torch.as_tensor(part.targets)
+        if len(part.data) != len(targets) or not len(targets):
+            raise InputError(f"{self.collection} in {self.root} has {len(part.data)} images and {len(targets)} labels")
+        if int(targets.min()) < 0 or int(targets.max()) >= len(part.classes):
+            raise InputError(f"{self.collection} in {self.root} has labels beyond its {len(part.classes)} classes")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -117,3 +137,47 @@ class SmallImages(ImageDataModule):
         kind = "test" if split == "test" else "train"
         ids = [f"{kind}_{i:05d}" for i in indices]
         return SmallDataset(images, targets, ids, self.classes, **self.options(split))
+
+
+def _announced(file: BinaryIO) -> int | None:
+    """Size in bytes that the head of an idx file announces, its head included; None where it is no such head."""
+    head = file.read(4)
+    if len(head) < 4 or head[:3] != b"\0\0\x08":  # two zeros, then the type: bytes
+        return None
+    sides = file.read(4 * head[3])
+    if not head[3] or len(sides) < 4 * head[3]:
+        return None
+    return 4 + len(sides) + math.prod(struct.unpack(f">{head[3]}I", sides))
+
+
+def _is_whole(path: Path) -> bool:
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        return _announced(file) == path.stat().st_size
+
+
+def unpack(source: Path, target: Path) -> None:
+    """Unpack an idx file; the target is the whole file or absent.
+
+    Args:
+        source: The file as it is distributed, packed by gzip.
+        target: Where to.
+
+    Raises:
+        InputError: The file is torn, no such file, larger than any of the real ones, or not of the size that its head
+            announces.
+    """
+    try:
+        with gzip.open(source) as packed:
+            size = _announced(packed)  # type: ignore[arg-type]
+        if size is None or size > _LARGEST:
+            raise InputError(f"{source} is no packed idx file of this collection: fetch it again")
+        with gzip.open(source) as packed:
+            content = packed.read(size + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"cannot unpack {source} ({error}): fetch it again") from error
+    if len(content) != size:
+        raise InputError(f"{source} does not hold the {size} bytes that it announces: fetch it again")
+    with replacing(target, sync=True) as partial:
+        partial.write_bytes(content)
