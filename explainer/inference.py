@@ -170,4 +170,4 @@ def read_pixels(photo: str | Path | Image.Image | Tensor) -> Tensor:
         if len(photo) != 1:
             raise InputError(f"explain() takes one image, got {len(photo)}; use masks() for a batch")
         return photo.detach().float().cpu()
-    return tvf.to_dtype(tvf.to_image(read_picture(photo)), torch.float32, scale=True)[None]
+    return tvf.pil_to_tensor(read_picture(photo))[None]
