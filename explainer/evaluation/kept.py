@@ -169,5 +169,5 @@ class KeptMasks:
             side: Of the square images.
         """
         images = images if self.only is None else min(images, len(self.only))
-        there = (sum(1 for _ in place.glob("[!.]*.npz")) for place in self.places.values())
+        there = (sum(".partial" not in path.name for path in place.glob("*.npz")) for place in self.places.values())
         return sum(max(0, images - count) for count in there) * (4 * side * side + 1000)
