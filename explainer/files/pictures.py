@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from explainer.errors import InputError
 
@@ -111,6 +111,8 @@ def opened(path: str | Path, what: str = "image") -> Iterator[Image.Image]:
             if pixels > _LARGE and path.stat().st_size * _PIXELS_A_BYTE < pixels:
                 raise InputError(f"it claims {file.width} x {file.height} pixels in a small file")
             yield file
+    except UnidentifiedImageError as error:
+        raise UnreadableError(f"cannot read {what} {path}: it is no picture, or its beginning is damaged") from error
     except MemoryError as error:
         raise UnreadableError(f"cannot read {what} {path}: not enough memory") from error
     except Exception as error:  # Pillow's decoders raise anything on damaged files: struct, zlib, index errors
