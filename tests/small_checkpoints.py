@@ -1,5 +1,8 @@
 """Checkpoints as train.py writes them, without training."""
 
+import io
+from functools import cache
+
 import torch
 
 from explainer.networks import DCGAN, CompletionVAE, ContextualAttention, Explanandum, Masker
@@ -51,3 +54,15 @@ def save_generative(path, kind="inpainter", classes=CLASSES, image_size=32, netw
     }  # fmt: skip
     torch.save({"explainer": spec, "state_dict": state}, path)
     return str(path)
+
+
+@cache
+def _explainer_bytes():
+    file = io.BytesIO()
+    save_explainer(file)
+    return file.getvalue()
+
+
+def explainer_content():
+    """What `save_explainer` writes, fresh each time, of networks that are built once."""
+    return torch.load(io.BytesIO(_explainer_bytes()), weights_only=True)

@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 import yaml
-from small_checkpoints import save_classifier, save_explainer, save_generative
+from small_checkpoints import explainer_content, save_classifier, save_generative
 from tiny_runs import classifier_config, explainer_config
 from torch import nn
 from trees import photo
@@ -58,7 +58,7 @@ def trap(tmp_path, monkeypatch):
 
 def hostile(path, network=None, arguments=None, masker=None, **changes):
     """A good Explainer's checkpoint with another description."""
-    content = torch.load(save_explainer(path), weights_only=True)
+    content = explainer_content()
     spec = content["explainer"]
     if network is not None:
         spec["explanandum"]["network"] = network
