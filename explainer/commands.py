@@ -148,6 +148,8 @@ def closed(status: int) -> int:
     Returns:
         The exit status.
     """
+    if sys.stdout is None:  # closed before Python began
+        return status
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -11,11 +11,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from rich.table import Table
 from small_checkpoints import save_classifier
 from small_evaluation import CLASSES, FACTS, classifier, pictures, run
 from tiny_runs import classifier_config, data
 
-from explainer.commands import evaluate
+from explainer.commands import closed, evaluate
 from explainer.data import Batch, ImageDataset, Sample, Shapes
 from explainer.errors import InputError
 from explainer.evaluation.kept import ABOUT, KeptMasks
@@ -25,6 +26,7 @@ from explainer.evaluation.report.page import read_results
 from explainer.evaluation.rows import Evaluated, Filled, Searched, Varied, read_rows
 from explainer.evaluation.runner import attempt
 from explainer.evaluation.store import FINGERPRINT, ROWS, Store
+from explainer.evaluation.telling import show_tables
 from explainer.evaluation.variations import image_folders
 from explainer.files import alone
 
@@ -286,6 +288,12 @@ def test_results_are_on_the_disk_before_anything_is_printed(here, monkeypatch):
     written = {path.name for path in (here / "results" / "tiny_classifier").iterdir()}
     wanted = {"results.json", "per_image.csv", "table.md", "report.html", "table.tex", "gallery.png", ROWS, FINGERPRINT}
     assert wanted <= written
+
+
+def test_an_output_that_was_closed_before_is_no_reason_to_fail(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    show_tables([Table("a")], 80)
+    assert closed(0) == 0
 
 
 def test_a_second_evaluation_of_a_folder_is_refused(here):

@@ -50,6 +50,8 @@ def show_tables(tables: Iterable[Table], width: int) -> None:
         tables: One below the other.
         width: In characters, where the output is no terminal.
     """
+    if sys.stdout is None:  # closed before Python began; `print` keeps silent then
+        return
     console = Console(width=None if sys.stdout.isatty() else width)
     for table in tables:
         console.print(table)
