@@ -1,13 +1,39 @@
-"""Weights & Biases: online for those who are logged in, offline for all others, the same run after a resume."""
+"""Weights & Biases: online for those who are logged in, offline for all others, the same run after a resume.
 
+A training is never lost to wandb: whatever it refuses, the run goes on offline, and one line says so.
+"""
+
+import contextlib
 import os
+import re
+import shlex
+import socket
+import threading
+import urllib.request
 import uuid
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import wandb
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.loggers.logger import rank_zero_experiment
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+
+from explainer.files import printable, write_text
+
+MODES = {
+    "online": "online", "run": "online", "shared": "shared", "offline": "offline", "dryrun": "offline",
+    "disabled": "disabled",
+}  # fmt: skip
+"""wandb's modes, and what they are here."""
+PROBE, START, FINISH = 3.0, 10.0, 120.0
+"""Seconds that wandb gets to be reached, to start a run, and to send the rest of one; offline has no such limits."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAMED = 3
+"""More folders than these are named by a pattern."""
 
 
 def logged_in() -> bool:
@@ -22,6 +48,72 @@ def logged_in() -> bool:
         return bool(wandb.login(prompt=False))
     except Exception:  # each version has its own way of saying no
         return False
+
+
+def choose_mode(mode: str | None) -> str:
+    """Return how to run wandb, and let it read the same from its environment variable.
+
+    Args:
+        mode: One of `MODES`; None asks WANDB_MODE, else whether the user is logged in.
+
+    Returns:
+        "online", "shared", "offline" or "disabled"; "offline" for a mode that wandb does not know.
+    """
+    asked = (mode or os.environ.get("WANDB_MODE") or "").strip().lower()
+    if asked in MODES:
+        chosen = MODES[asked]
+    elif asked:
+        rank_zero_info(f"wandb stays offline: it has no mode {printable(asked)!r} (WANDB_MODE)")
+        chosen = "offline"
+    else:
+        chosen = "online" if logged_in() else "offline"
+    if os.environ.get("WANDB_MODE") not in (None, *MODES):  # wandb would refuse every run
+        os.environ["WANDB_MODE"] = chosen
+    return chosen
+
+
+def reachable(url: str, seconds: float = PROBE) -> bool:
+    """Tell whether a server, or the proxy before it, takes connections: wandb itself would try for minutes.
+
+    Args:
+        url: Of the server.
+        seconds: To wait at most, looking up its name included.
+
+    Example:
+        >>> reachable("http://127.0.0.1:9")
+        False
+    """
+    answered = threading.Event()
+
+    def connect() -> None:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            parts = urlsplit(url)
+            proxy = urllib.request.getproxies().get(parts.scheme)
+            if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+                parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname, port), seconds).close()
+            answered.set()
+
+    thread = threading.Thread(target=connect, daemon=True)  # a name server that is silent cannot be interrupted
+    thread.start()
+    thread.join(seconds)
+    return answered.is_set()
+
+
+class NoRun:
+    """What stands for a run where wandb cannot even be offline: takes everything, keeps nothing."""
+
+    def __getattr__(self, name: str) -> "NoRun":
+        """Whatever is asked for."""
+        return self
+
+    def __call__(self, *arguments: Any, **options: Any) -> "NoRun":
+        """Do nothing."""
+        return self
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Do nothing."""
 
 
 class Tracker(WandbLogger):
@@ -40,27 +132,154 @@ class Tracker(WandbLogger):
     ) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        mode = mode or os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
-        stored = folder / "wandb_id"
-        if not (resume and stored.is_file()):
-            stored.write_text(uuid.uuid4().hex[:8])
         os.environ.setdefault("WANDB_SILENT", "true")  # what matters is said by finalize, in one line
-        settings = wandb.Settings(silent=True, console="off")
-        arguments: dict[str, Any] = {"mode": mode, "resume": "allow", "settings": settings}
-        super().__init__(name=name, save_dir=folder.absolute(), project=project, id=stored.read_text(), **arguments)
-        self._mode, self._folder = mode, folder
+        chosen = choose_mode(mode)
+        run_id = find_id(folder / "wandb_id", resume)
+        super().__init__(name=name, save_dir=folder.absolute(), project=project, id=run_id, mode=chosen, resume="allow")
+        self._mode, self._folder, self._silent = chosen, folder, False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The run, started when it is first asked for."""
+        if self._experiment is None:
+            self._start()
+        return self._experiment
+
+    def _start(self) -> None:
+        """Start the run: online where that works within seconds, else offline."""
+        if self._online and not reachable(_server()):
+            self._go_offline(f"{_server()} cannot be reached")
+        if self._online:
+            try:
+                self._begin()
+                return
+            except Exception as error:  # no key, a wrong one, a server that says no
+                self._go_offline(_words(error))
+        try:
+            self._begin()
+        except Exception as error:
+            rank_zero_info(f"wandb is left out: {_words(error)}; the training goes on without it")
+            self._experiment: Any = NoRun()
+
+    def _begin(self) -> None:
+        self._experiment = None
+        settings = wandb.Settings(
+            silent=True, console="off", init_timeout=START, finish_timeout=FINISH, finish_timeout_raises=True
+        )
+        self._wandb_init |= {"settings": settings, "mode": self._mode}
+        with _stopped_on_error():
+            super().experiment  # noqa: B018  (starts the run)
+
+    @property
+    def _online(self) -> bool:
+        return self._mode in ("online", "shared")
+
+    def _go_offline(self, reason: str) -> None:
+        rank_zero_info(f"wandb goes on offline: {reason}")
+        self._mode = "offline"
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers or pictures; what wandb refuses is said once."""
+        with self._forgiving():
+            super().log_metrics(metrics, step)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Log settings; what wandb refuses is said once."""
+        with self._forgiving():
+            super().log_hyperparams(params)
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not self._silent:
+                rank_zero_info(f"wandb lacks some of the curves and pictures: {_words(error)}")
+            self._silent = True
 
     def finalize(self, status: str) -> None:
-        """Close the run; offline, say how to send it."""
-        super().finalize(status)
-        if self._experiment is None:
+        """Close the run; say how to send what is offline, of earlier parts of the run too."""
+        with self._forgiving():
+            super().finalize(status)
+        run, self._experiment = self._experiment, None
+        if run is None or isinstance(run, NoRun):
             return
-        where = Path(self._experiment.dir).parent
-        where = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else where
-        url = None if self._mode == "offline" else self._experiment.url
-        wandb.finish()
-        self._experiment = None
-        if self._mode == "offline":
-            rank_zero_info(f"wandb was offline: `wandb login`, then `wandb sync {where}` sends this run")
-        elif url:
+        parts = unsent(self._folder.absolute() / "wandb", str(self.version))
+        own, url = Path(run.dir).parent, run.url if self._online else None
+        left = self._mode == "offline"
+        try:
+            wandb.finish()
+        except Exception as error:
+            rank_zero_info(f"wandb did not take the rest of the run: {_words(error)}")
+            left = True
+        if url:
             rank_zero_info(f"wandb: {url}")
+        if left and own not in parts:
+            parts.append(own)
+        if parts and self._mode != "disabled":
+            rank_zero_info(f"wandb was offline: `wandb login`, then `wandb sync {_shown(parts)}` sends this run")
+
+
+def find_id(path: Path, resume: bool) -> str:
+    """Return the id of a run, which its folder keeps.
+
+    Args:
+        path: File of the id.
+        resume: Whether to go on with the run whose id is there; one that is no id is replaced.
+
+    Returns:
+        The id.
+    """
+    stored = path.read_text(encoding="utf-8", errors="replace").strip() if resume and path.is_file() else None
+    if stored is not None and _ID.fullmatch(stored):
+        return stored
+    if stored is not None:
+        rank_zero_info(f"{path} holds no run's id: wandb begins a new run")
+    fresh = uuid.uuid4().hex[:8]
+    if getattr(rank_zero_only, "rank", 0) == 0:  # the others have no run
+        write_text(path, fresh)
+    return fresh
+
+
+def unsent(folder: Path, run_id: str) -> list[Path]:
+    """Return the folders of a run's offline parts that were not sent yet, in the order of time.
+
+    Args:
+        folder: wandb's, with a folder a part.
+        run_id: Of the run.
+    """
+    parts = sorted(folder.glob(f"offline-run-*-{run_id}"))
+    return [part for part in parts if not (part / f"run-{run_id}.wandb.synced").exists()]
+
+
+def _shown(parts: list[Path]) -> str:
+    here = Path.cwd()
+    near = [part.relative_to(here) if part.is_relative_to(here) else part for part in parts]
+    if len(near) <= _NAMED:
+        return " ".join(shlex.quote(str(part)) for part in near)
+    run_id = near[0].name.rpartition("-")[2]
+    return f"{shlex.quote(str(near[0].parent))}/offline-run-*-{run_id}"
+
+
+def _server() -> str:
+    try:
+        return str(wandb.setup().settings.base_url)
+    except Exception:  # settings that wandb refuses: starting the run will say which
+        return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+
+
+@contextlib.contextmanager
+def _stopped_on_error() -> Iterator[None]:
+    """Leave no process of wandb behind when a run cannot start."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            wandb.teardown(exit_code=1)
+        raise
+
+
+def _words(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(" ".join(lines[:2])[:200]) or type(error).__name__
