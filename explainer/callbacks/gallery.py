@@ -8,8 +8,9 @@ import wandb
 from PIL import Image
 from torch import Tensor
 
-from explainer.callbacks.showing import log, show
-from explainer.errors import InputError
+from explainer.callbacks.showing import check_cadence, check_images, forgiving, log, show
+from explainer.errors import InputError, check_range
+from explainer.files import printable
 from explainer.masking import composite, non_target_mask, target_mask
 from explainer.networks.modes import evaluation_mode
 from explainer.rendering import Tile, gallery, heat_map, overlay, to_pil
@@ -29,9 +30,15 @@ class Gallery(pl.Callback):
         images: How many validation images, evenly spread over the split; 0 turns the gallery off.
         every_n_steps: Also within an epoch, every so many training steps; None only at the end of validation.
         classes: At most so many class masks a row.
+
+    Raises:
+        InputError: A number that cannot be; names the key.
     """
 
     def __init__(self, images: int = 6, every_n_steps: int | None = None, classes: int = 3) -> None:
+        check_images("gallery.images", images)
+        check_cadence("gallery.every_n_steps", every_n_steps)
+        check_range("gallery.classes", classes, 0)
         self.images, self.every_n_steps, self.classes = images, every_n_steps, classes
         self._fixed: tuple[Tensor, Tensor] | None = None
 
@@ -49,14 +56,15 @@ class Gallery(pl.Callback):
     def _show(self, trainer: pl.Trainer, module: Any) -> None:
         if not self.images or module.kind != "explainer" or not trainer.is_global_zero or trainer.sanity_checking:
             return
-        if self._fixed is None:
-            self._fixed = validation_images(trainer.datamodule.split("val"), self.images)  # type: ignore[attr-defined]
-        images, labels = (t.to(module.device) for t in self._fixed)
-        with torch.no_grad(), evaluation_mode(module):
-            masks = module(images)
-            picture = draw(module, images, labels, masks, self.classes)
-        show(trainer, "gallery", picture)
-        log(trainer, lambda: {"class masks": wandb_masks(images, masks, module.explanandum.classes)})
+        with forgiving(trainer, "gallery"):
+            if self._fixed is None:
+                self._fixed = validation_images(trainer.datamodule.split("val"), self.images)  # type: ignore[attr-defined]
+            images, labels = (t.to(module.device) for t in self._fixed)
+            with torch.no_grad(), evaluation_mode(module):
+                masks = module(images)
+                picture = draw(module, images, labels, masks, self.classes)
+            show(trainer, "gallery", picture)
+            log(trainer, lambda: {"class masks": wandb_masks(images, masks, module.explanandum.classes)})
 
 
 def validation_images(dataset: Any, count: int) -> tuple[Tensor, Tensor]:
@@ -132,6 +140,7 @@ def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list
         N pictures; label 0 is where every mask is below 0.5. wandb knows 256 labels: of more classes, an image's labels
         number those that cover most of it, and the last one stands for all others.
     """
+    classes = tuple(printable(name) for name in classes)
     strength, label = masks.max(1)
     pictures = []
     for image, own in zip(images, torch.where(strength > 0.5, label + 1, 0).cpu(), strict=True):

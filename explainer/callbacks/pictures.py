@@ -8,7 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from explainer.callbacks.gallery import validation_images
-from explainer.callbacks.showing import show
+from explainer.callbacks.showing import check_cadence, check_images, forgiving, show
+from explainer.errors import check_seed
 from explainer.masking import composite
 from explainer.networks.modes import evaluation_mode
 from explainer.rendering import Tile, gallery, strip, to_pil
@@ -27,9 +28,15 @@ class Pictures(pl.Callback):
         images: How many; 0 turns the pictures off.
         every_n_steps: Also within an epoch, every so many training batches; None only at the end of validation.
         seed: Of holes and codes.
+
+    Raises:
+        InputError: A number that cannot be; names the key.
     """
 
     def __init__(self, images: int = 12, every_n_steps: int | None = None, seed: int = 0) -> None:
+        check_images("pictures.images", images)
+        check_cadence("pictures.every_n_steps", every_n_steps)
+        check_seed("pictures.seed", seed)
         self.images, self.every_n_steps, self.seed = images, every_n_steps, seed
         self._fixed: tuple[Tensor, Tensor] | None = None
 
@@ -48,7 +55,7 @@ class Pictures(pl.Callback):
         if not self.images or not trainer.is_global_zero or trainer.sanity_checking:
             return
         generator = torch.Generator().manual_seed(self.seed)
-        with torch.no_grad(), evaluation_mode(module):
+        with forgiving(trainer, "pictures"), torch.no_grad(), evaluation_mode(module):
             if module.kind == "generator":
                 show(trainer, "pictures", draw_made(module, self.images, generator))
             elif module.kind in ("inpainter", "vae"):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from explainer.errors import check_range
 from explainer.masking import composite, target_mask
 from explainer.metrics import MaskMAE, SaliencyMetric, SoftAccuracy, SoftIoU
 
@@ -15,9 +16,13 @@ class Scores(pl.Callback):
 
     Args:
         batches: Validation batches scored, the first ones; each costs one more forward pass. 0 turns the scores off.
+
+    Raises:
+        InputError: `batches` is negative.
     """
 
     def __init__(self, batches: int = 8) -> None:
+        check_range("scores.batches", batches, 0)
         self.batches = batches
         self._metrics: dict[str, Any] = {}
 

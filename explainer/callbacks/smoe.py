@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from explainer import statistics
 from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
-from explainer.callbacks.showing import log, show
-from explainer.errors import InputError
+from explainer.callbacks.showing import check_images, forgiving, log, show
+from explainer.errors import InputError, check_range
 from explainer.files.pictures import UnreadableError, read_picture
 from explainer.networks.modes import evaluation_mode
 from explainer.networks.taps import find_taps, read_taps
-from explainer.rendering import Tile, beside_grey, gallery, heat_map, lovi, to_pil
+from explainer.rendering import Tile, beside_grey, gallery, heat_map, lovi, save_picture, to_pil
 
 STRIP = 12
 """At most so many pictures in the strip over time."""
@@ -42,17 +42,39 @@ class SMOESaliency(pl.Callback):
         images: How many images of the batch.
         statistic: A function of `explainer.statistics`.
         weights: Of the scales, as in `explainer.attribution.SMOE`.
+
+    Raises:
+        InputError: A number that cannot be; names the key.
     """
 
     def __init__(
         self, every_n_steps: int = 500, images: int = 4, statistic: Statistic = "smoe_scale",
         weights: Weights | None = None,
     ) -> None:  # fmt: skip
+        check_range("saliency.every_n_steps", every_n_steps, 0)
+        check_images("saliency.images", images)
+        if isinstance(weights, list):
+            for weight in weights:
+                check_range("saliency.weights", weight, 0)
         self.every_n_steps, self.images, self.statistic, self.weights = every_n_steps, images, statistic, weights
         self._taps: tuple[str, ...] = ()
         self._open: ExitStack | None = None
         self._seen: dict[str, Tensor] = {}
         self._said: list[Tensor] = []
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse weights for another number of scales than the network has, before the training."""
+        module: Any = pl_module
+        if not self.every_n_steps or self.weights is None or module.watched is None:
+            return
+        try:
+            taps = find_taps(plain(module.watched), trainer.datamodule.image_size)  # type: ignore[attr-defined]
+        except InputError:  # a network without scales is trained without being watched
+            return
+        try:
+            scale_weights(self.weights, len(taps))
+        except InputError as error:
+            raise InputError(f"saliency.weights: {error}") from error
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -110,9 +132,9 @@ class SMOESaliency(pl.Callback):
             return
         combined = self._combined(self._maps(self._look(module, image), image), image)
         folder = Path(trainer.default_root_dir) / "saliency_of_one_image"
-        folder.mkdir(parents=True, exist_ok=True)
-        beside_grey(image[0], heat_map(combined[0])).save(folder / f"step_{trainer.global_step:07d}.png")
-        show(trainer, "saliency_over_time", strip_over_time(folder, to_pil(image[0])))
+        with forgiving(trainer, "saliency_over_time"):
+            save_picture(beside_grey(image[0], heat_map(combined[0])), folder / f"step_{trainer.global_step:07d}.png")
+            show(trainer, "saliency_over_time", strip_over_time(folder, to_pil(image[0])))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave no hook behind."""
@@ -137,7 +159,7 @@ class SMOESaliency(pl.Callback):
 
     def _due(self, trainer: pl.Trainer) -> bool:
         """Every so many optimizer steps, on the first of the batches that one accumulates."""
-        if not self.every_n_steps or not trainer.is_global_zero:
+        if not self.every_n_steps or not self.images or not trainer.is_global_zero:
             return False
         return trainer.fit_loop.total_batch_idx % (self.every_n_steps * trainer.accumulate_grad_batches) == 0
 

@@ -1,0 +1,211 @@
+"""python -m explainer: one line for every bad input, and what is done stays."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from small_checkpoints import save_explainer
+from trees import photo
+
+import explainer.saving
+from explainer.__main__ import main
+from explainer.inference import Explainer
+from explainer.saving import class_file_names
+
+HOSTILE = ("a/b", "a b", "a_b", "x\ny\x1b[31mred", "c" * 300, "[/red]", "../../evil", "\udcff", "CAT", "cat")
+FILES = {"overview.png", "target_mask.png", "probabilities.json"}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save_explainer(tmp_path_factory.mktemp("main") / "x.ckpt")
+
+
+@pytest.fixture
+def call(checkpoint, tmp_path, monkeypatch, capsys):
+    """(exit status, lines of the standard error, standard output) of a call in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "z"):
+        photo(tmp_path / f"{name}.jpg")
+
+    def run(*arguments, ckpt_path=checkpoint):
+        try:
+            status = main([*map(str, arguments), "--ckpt_path", ckpt_path, "--device", "cpu"])
+        except SystemExit as error:
+            status = error.code
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return status, said.err.splitlines(), said.out
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--top", "0"], "--top: must be at least 1"),
+        (["--top", "-6"], "--top: must be at least 1"),
+        (["--top", "x"], "--top: invalid whole number"),
+        (["--threshold", "nan"], "--threshold: must be from 0 to 1"),
+        (["--threshold", "7"], "--threshold: must be from 0 to 1"),
+        (["--threshold", "-1"], "--threshold: must be from 0 to 1"),
+        (["--out", "z.jpg"], "--out z.jpg is a file"),
+        (["--out", "z.jpg/x"], "--out z.jpg/x cannot be written: Not a directory"),
+        (["--out", "o" * 300], "cannot be written: File name too long"),
+        (["--out", "/proc/x"], "--out /proc/x cannot be written"),
+        (["--foo"], "unrecognized arguments: --foo"),
+    ],
+)
+def test_a_bad_argument_is_one_line_and_status_2(call, arguments, words):
+    status, lines, _ = call("a.jpg", *arguments)
+    assert status == 2
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert not Path("explained/a").exists()
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:77", "meta", ""])
+def test_a_device_that_is_not_there_is_one_line(call, device):
+    status, lines, _ = call("a.jpg", "--device", "cpu")
+    assert (status, lines) == (0, [])
+    assert main(["a.jpg", "--ckpt_path", "none.ckpt", "--device", device]) == 2
+
+
+def test_what_is_no_photograph_does_not_lose_the_others(call):
+    Path("folder.jpg").mkdir()
+    os.mkfifo("fifo.jpg")
+    Path("text.jpg").write_text("x")
+    bad = ["none.jpg", "folder.jpg", "fifo.jpg", "text.jpg"]
+    status, lines, out = call("a.jpg", *bad, "z.jpg")
+    assert status == 1
+    assert len(lines) == len(bad)
+    assert all(name in line for name, line in zip(bad, lines, strict=True))
+    assert {p.name for p in Path("explained").iterdir()} == {"a", "z"}
+    assert "written to explained" in out
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate\nx"),
+        KeyError("b"),
+    ],
+)
+def test_an_error_of_any_kind_costs_one_photograph(call, monkeypatch, error):
+    explain = Explainer.explain
+
+    def explained(self, photograph, *arguments):
+        if photograph.name == "a.jpg":
+            raise error
+        return explain(self, photograph, *arguments)
+
+    monkeypatch.setattr(Explainer, "explain", explained)
+    status, lines, _ = call("a.jpg", "z.jpg")
+    assert status == 1
+    assert len(lines) == 1
+    assert "a.jpg" in lines[0]
+    assert {p.name for p in Path("explained/z").iterdir()} >= FILES
+
+
+def test_a_full_disk_keeps_what_is_done_and_ends(call, monkeypatch):
+    write, count = explainer.saving.save_picture, []
+
+    def full(picture, path):
+        count.append(path)
+        if len(count) > 6:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(picture, path)
+
+    monkeypatch.setattr(explainer.saving, "save_picture", full)
+    status, lines, out = call("a.jpg", "z.jpg", "a.jpg")
+    assert status == 1
+    assert len(lines) == 2
+    assert "No space left on device" in lines[0]
+    assert {p.name for p in Path("explained/a").iterdir()} >= FILES
+    assert not Path("explained/z/probabilities.json").exists()
+    assert "written to explained" in out
+
+
+def test_ctrl_c_is_one_line_and_keeps_what_is_done(call, monkeypatch):
+    explain = Explainer.explain
+
+    def stopped(self, photograph, *arguments):
+        if photograph.name == "z.jpg":
+            raise KeyboardInterrupt
+        return explain(self, photograph, *arguments)
+
+    monkeypatch.setattr(Explainer, "explain", stopped)
+    status, lines, _ = call("a.jpg", "z.jpg")
+    assert (status, lines) == (130, ["stopped: 1 of 2 photographs are explained, in explained"])
+    assert {p.name for p in Path("explained/a").iterdir()} >= FILES
+
+
+def test_hostile_class_names_are_files_and_lines_of_their_own(call, tmp_path, monkeypatch):
+    path = tmp_path / "h.ckpt"
+    save_explainer(path, ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j"), multilabel=False)
+    build = Explainer.__init__
+
+    def named(self, *arguments):
+        build(self, *arguments)
+        self.classes = HOSTILE
+
+    monkeypatch.setattr(Explainer, "__init__", named)
+    status, lines, out = call("a.jpg", "--top", "10", ckpt_path=str(path))
+    assert (status, lines) == (0, [])
+    files = {p.name for p in Path("explained/a").iterdir()}
+    assert len(files) == 2 * len(HOSTILE) + len(FILES)
+    assert {p.name for p in tmp_path.iterdir()} == {"a.jpg", "z.jpg", "h.ckpt", "explained"}
+    assert "\x1b" not in out
+    assert len(json.loads(Path("explained/a/probabilities.json").read_text())["predicted"]) == 10
+
+
+def test_file_names_of_classes_are_alike_for_every_photograph_and_unique():
+    names = class_file_names([*HOSTILE, "traffic-light", ""])
+    assert len({name.casefold() for name in names}) == len(names)
+    assert all(len(name.encode()) <= 100 and "/" not in name and name.isprintable() for name in names)
+    assert names[0] == "a_b"
+    assert names[-2] == "traffic-light"
+
+
+def test_photographs_of_any_name_get_a_folder_of_their_own(call):
+    source = Path("a.jpg").read_bytes()
+    for name in (b"..jpg", b"...jpg", b".hidden.jpg", b"caf\xe9.jpg", b"a\nb.jpg", b"[red]x.jpg", b"A.jpg"):
+        Path(os.fsdecode(name)).write_bytes(source)
+    photographs = sorted(Path().glob("*.jpg")) + sorted(Path().glob(".*.jpg"))
+    status, lines, _ = call(*dict.fromkeys(photographs))
+    assert (status, lines) == (0, [])
+    folders = [p.name for p in Path("explained").iterdir()]
+    assert len(folders) == len(dict.fromkeys(photographs))
+    assert all(name.isprintable() and not name.startswith(".") for name in folders)
+
+
+def test_an_earlier_explanation_in_the_folder_is_replaced(call):
+    call("a.jpg")
+    first = Path("explained/a/probabilities.json").read_text()
+    Path("explained/a/target_mask.png").write_text("torn")
+    call("a.jpg")
+    assert Path("explained/a/probabilities.json").read_text() == first
+    assert Image.open("explained/a/target_mask.png").mode == "L"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "wanted"),
+    [(">/dev/full", 1), (">&-", 1), ("2>&-", 0), ("2>/dev/full", 0), (">&- 2>&-", 1)],
+)
+def test_streams_that_take_nothing_do_not_lose_the_results(checkpoint, tmp_path, redirection, wanted):
+    photo(tmp_path / "a.jpg")
+    command = f'"{sys.executable}" -m explainer a.jpg --ckpt_path "{checkpoint}" --device cpu {redirection}'
+    root = Path(explainer.__file__).parent.parent
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == wanted, done.stderr
+    assert "Traceback" not in done.stderr
+    assert {p.name for p in (tmp_path / "explained/a").iterdir()} >= FILES
