@@ -10,6 +10,7 @@ from wandb_file import history
 
 from explainer.callbacks import SMOESaliency
 from explainer.callbacks.smoe import spread
+from explainer.errors import InputError
 from explainer.modules import Classifier
 from explainer.networks import Explanandum
 from explainer.training import train
@@ -149,3 +150,8 @@ def test_a_network_without_scales_is_trained_without_being_watched(tmp_path):
     with pytest.warns(UserWarning, match="saliency is not shown"):
         names = fit(Classifier(network), SMOESaliency(every_n_steps=1), tmp_path, limit_val_batches=1, max_steps=2)
     assert names == []
+
+
+def test_weights_for_another_number_of_scales_are_refused_before_training(tmp_path):
+    with pytest.raises(InputError, match=r"saliency\.weights: .*"):
+        fit(classifier(), SMOESaliency(weights=[1.0]), tmp_path)
