@@ -9,79 +9,122 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from explainer.errors import InputError
+from explainer.stopping import Stopped
 
 LAST = "last.ckpt"
 
 
 class Resume(Checkpoint):
-    """Saves the state every so many steps, at the end of each epoch, and at Ctrl-C.
+    """Saves the state every so many steps, at the end of each epoch, and at Ctrl-C or SIGTERM.
 
     The state includes PyTorch's random number generators; the order of the images and their augmentation are functions
     of seed and epoch. So a resumed run on a CPU ends in the same weights, to the bit, as an uninterrupted one.
-    The first Ctrl-C finishes the step, saves and stops; the second one stops at once.
+    The first Ctrl-C, or SIGTERM, finishes the step, saves and stops; the second one stops at once.
+
+    It has to be the last of the callbacks: then `last.ckpt` knows what the others made of the epoch, above all which
+    epoch is the best. `best.ckpt` is written before it. Killed in between, the run computes the epoch again and writes
+    the same `best.ckpt` again.
 
     Args:
         every_n_steps: Optimizer steps between saves within an epoch; at most so many are computed twice.
     """
 
     def __init__(self, every_n_steps: int = 200) -> None:
+        if every_n_steps < 1:
+            raise InputError(f"resume.every_n_steps must be positive, got {every_n_steps}")
         self.every_n_steps = every_n_steps
-        self._interrupted, self._saved = False, 0
-        self._random: dict[str, Any] | None = None
-        self._previous: Any = None
+        self.stopped_by = 0
+        self._saved = 0
+        self._loaded: dict[str, Any] = {}
+        self._previous: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over Ctrl-C."""
-        self._interrupted = False
-        self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        """Take over Ctrl-C and SIGTERM; what is ignored, as in a grid's processes, stays ignored."""
+        self.stopped_by = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._stop)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give Ctrl-C back."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        """Give the signals back; of a run that had nothing left to do, restore the random number generators."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+        self._restore_random()
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt
-        self._interrupted = True
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.stopped_by:
+            raise Stopped("", number)
+        self.stopped_by = number
         rank_zero_info("\nstopping after this step (in validation: after it); Ctrl-C again stops at once")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the state of the random number generators to every checkpoint."""
+        """Add to every checkpoint the random number generators, and what Lightning does not keep of an epoch's end."""
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         checkpoint["random"] = {"cpu": torch.get_rng_state(), "cuda": cuda}
+        checkpoint["should_stop"] = trainer.should_stop
+        if over(trainer):
+            checkpoint["plateau"] = [metric_of(trainer, config) for config in trainer.lr_scheduler_configs]
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep the state until training starts: building and checking come in between."""
-        self._random = checkpoint.get("random")
+        self._loaded = {key: checkpoint[key] for key in ("random", "should_stop", "plateau") if key in checkpoint}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the random number generators."""
-        if self._random is not None:
-            torch.set_rng_state(self._random["cpu"].cpu())
-            if self._random["cuda"] and len(self._random["cuda"]) == torch.cuda.device_count():
-                torch.cuda.set_rng_state_all([state.cpu() for state in self._random["cuda"]])
-            self._random = None
+        """Restore what was loaded, and count the batches of a resumed epoch as they are now."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        shift_batches(trainer, data.batches_done(trainer.num_training_batches))
+        # a scheduler that waits for a score steps behind the hook that saved: its step is made up for
+        for config, score in zip(trainer.lr_scheduler_configs, self._loaded.get("plateau", []), strict=False):
+            if score is not None:
+                config.scheduler.step(score)
+        # early stopping decides at an epoch's end, and Lightning forgets it in a checkpoint
+        trainer.should_stop = trainer.should_stop or self._loaded.get("should_stop", False)
+        self._restore_random()
+
+    def _restore_random(self) -> None:
+        random = self._loaded.get("random")
+        self._loaded = {}
+        if random is None:
+            return
+        torch.set_rng_state(random["cpu"].cpu())
+        if random["cuda"] and len(random["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in random["cuda"]])
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save within the epoch; its last batch is left to the end of the epoch, which comes after validation."""
+        """Save within the epoch, unless validation follows: it decides which checkpoint is best, and comes first."""
         epoch_loop = trainer.fit_loop.epoch_loop
         if epoch_loop.batch_progress.is_last_batch or epoch_loop._should_accumulate():
             return
-        due = trainer.global_step % self.every_n_steps == 0 and trainer.global_step != self._saved
-        if self._interrupted or due:
-            self._save(trainer)
+        if not epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
+            self._save_if_due(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save after a validation within the epoch."""
+        if not trainer.sanity_checking and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the finished epoch."""
         self._save(trainer)
+
+    def _save_if_due(self, trainer: pl.Trainer) -> None:
+        due = trainer.global_step % self.every_n_steps == 0 and trainer.global_step != self._saved
+        # a signal reaches several processes at different steps, and saving is done together
+        if trainer.strategy.reduce_boolean_decision(bool(self.stopped_by), all=False):
+            self.stopped_by = self.stopped_by or signal.SIGINT
+            due = True
+        if due:
+            self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -89,6 +132,44 @@ class Resume(Checkpoint):
         path = Path(trainer.default_root_dir) / LAST
         trainer.save_checkpoint(path)
         self._saved = trainer.global_step
-        if self._interrupted:
-            rank_zero_info(f"saved {path} at step {trainer.global_step}; go on with --ckpt_path last")
-            raise KeyboardInterrupt
+        if self.stopped_by and not finished(trainer):
+            message = f"stopped; saved {path} at step {trainer.global_step}: go on with --ckpt_path last"
+            raise Stopped(message, self.stopped_by)
+
+
+def over(trainer: pl.Trainer) -> bool:
+    """Whether all batches of the epoch are done, and counted as an epoch."""
+    epochs = trainer.fit_loop.epoch_progress.current
+    return epochs.processed == epochs.ready
+
+
+def finished(trainer: pl.Trainer) -> bool:
+    """Whether the training ends with this epoch: what remains is to publish it."""
+    limit = trainer.max_epochs
+    return over(trainer) and limit is not None and 0 <= limit <= trainer.fit_loop.epoch_progress.current.processed
+
+
+def metric_of(trainer: pl.Trainer, config: Any) -> float | None:
+    """The score that a scheduler is still to be told at the end of this epoch; None of one that waits for none."""
+    waits = isinstance(config.scheduler, ReduceLROnPlateau) and config.interval == "epoch"
+    if not waits or trainer.fit_loop.epoch_progress.current.processed % config.frequency:
+        return None
+    score = trainer.callback_metrics.get(config.monitor)
+    return None if score is None else float(score)
+
+
+def shift_batches(trainer: pl.Trainer, done: int | None) -> None:
+    """Set how many batches of the epoch Lightning takes as done.
+
+    Args:
+        trainer: About to train.
+        done: Their number; None leaves it.
+    """
+    if done is None:
+        return
+    current = trainer.fit_loop.epoch_loop.batch_progress.current
+    shift = done - current.processed
+    current.ready += shift
+    current.started += shift
+    current.processed += shift
+    current.completed += shift

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
 
 
 class _Epochs(Protocol):
@@ -15,12 +15,15 @@ class _Epochs(Protocol):
 
 
 class EpochSampler(Sampler[int]):
-    """Indices in an order fixed by seed and epoch; a resumed epoch starts behind the batches already done.
+    """Indices in an order fixed by seed and epoch; a resumed epoch starts behind the images already done.
+
+    The order is that of all processes together, and what is done is counted in images. So a run goes on with another
+    batch size or number of processes, and leaves out no image and takes none twice, but for the ragged end.
 
     Args:
         dataset: Its `epoch` tensor is set together with the sampler's.
         batch_size: Images a batch, on each process.
-        seed: Of the permutation.
+        seed: Seed of the permutation.
         shuffle: False gives 0, 1, 2, …
         rank: This process among `world`; None asks torch.distributed.
         world: Number of processes; each gets every `world`-th index, the last ones cut so that all get as many.
@@ -47,12 +50,28 @@ class EpochSampler(Sampler[int]):
         """Called by Lightning before each epoch."""
         self.dataset.epoch.fill_(epoch)
 
+    def skip_images(self, count: int) -> None:
+        """Leave out the first images of the next pass: those that a resumed epoch has done, in all processes."""
+        self._skip = count
+
     def skip_batches(self, count: int) -> None:
-        """Leave out the first batches of the next pass: those that a resumed epoch has done already."""
-        self._skip = count * self.batch_size
+        """Leave out the first batches of the next pass, of all processes."""
+        self.skip_images(count * self.batch_size * self.world)
 
     def __len__(self) -> int:
-        return len(self.dataset) // self.world if self.shuffle else len(range(self.rank, len(self.dataset), self.world))
+        return self.length(0)
+
+    def length(self, done: int) -> int:
+        """Number of indices of an epoch of which some images are done.
+
+        Args:
+            done: Images done, in all processes.
+        """
+        rest = max(0, len(self.dataset) - done)
+        if not self.shuffle:
+            return len(range(self.rank, rest, self.world))
+        # of a rest smaller than the number of processes each takes one, some the same: all need as many
+        return max(rest // self.world, 1 if done and rest else 0)
 
     def __iter__(self) -> Iterator[int]:
         count = len(self.dataset)
@@ -61,5 +80,38 @@ class EpochSampler(Sampler[int]):
             order = torch.randperm(count, generator=generator).tolist()
         else:
             order = list(range(count))
-        skip, self._skip = self._skip % max(1, len(self)), 0
-        return iter(order[self.rank :: self.world][: len(self)][skip:])
+        done, self._skip = min(self._skip, count), 0
+        rest = order[done:]
+        share = rest[self.rank :: self.world] or rest[:1]
+        return iter(share[: self.length(done)])
+
+
+class EpochBatches(BatchSampler):
+    """Whole batches of an epoch; the images that are left over at its end are not seen in it.
+
+    Only where they are all that is left, of a resumed epoch or of a small data set, they make a smaller batch: an
+    epoch cannot end without one.
+
+    Args:
+        sampler: Order of the images.
+        batch_size: Images a batch, on each process.
+        drop_last: True; as in the base class, for Lightning, which builds samplers again.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int, drop_last: bool = True) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.order = sampler
+
+    def __len__(self) -> int:
+        return self.left(0)
+
+    def left(self, done: int) -> int:
+        """Number of batches of an epoch of which some images are done, in all processes."""
+        images = self.order.length(done)
+        return max(images // self.batch_size, min(1, images))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        indices = list(self.sampler)
+        whole = len(indices) - len(indices) % self.batch_size or len(indices)
+        for start in range(0, whole, self.batch_size):
+            yield indices[start : start + self.batch_size]

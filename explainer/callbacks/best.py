@@ -1,0 +1,82 @@
+"""Keep `best.ckpt` in the run's folder, and write every checkpoint so that a kill cannot tear it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from lightning_fabric.utilities.types import _PATH
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from explainer.files import replacing
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its target, forces it to the disk, and renames it.
+
+    Lightning's own writer goes through the temporary folder. Where that is another file system, as it often is, the
+    last step is a copy over the earlier checkpoint, and a kill or a full disk in it loses both.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: State of the run.
+            path: Target.
+            storage_options: None; nothing else has a meaning here.
+        """
+        if storage_options is not None:
+            raise TypeError("storage_options have no meaning for a local checkpoint")
+        # an open file, not a path: torch would write the path's name into the archive
+        with replacing(path, sync=True) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+
+
+class Best(ModelCheckpoint):
+    """Keeps the checkpoint of the best epoch as `best.ckpt`.
+
+    Its state in a checkpoint names files without their folder: the checkpoint is the same wherever it was trained, and
+    a folder that was moved remembers its best score.
+
+    Args:
+        folder: The run's folder.
+        monitor: Logged value that decides.
+        mode: Whether a lower ("min") or a higher ("max") value is better.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: str) -> None:
+        super().__init__(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
+
+    @property
+    def state_key(self) -> str:
+        """Key of the state in a checkpoint: that of the base class, under which earlier versions wrote it."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, with names of files in place of paths."""
+        return moved(super().state_dict(), "") | {"dirpath": ""}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state, whatever folder it was written in."""
+        super().load_state_dict(moved(state_dict, str(self.dirpath)) | {"dirpath": self.dirpath})
+
+
+def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return the state of a `ModelCheckpoint` as if its files lay in another folder.
+
+    Args:
+        state: State, as `ModelCheckpoint.state_dict` gives it.
+        folder: The other folder; "" for names alone.
+
+    Example:
+        >>> moved({"best_model_path": "/a/best.ckpt", "best_k_models": {"/a/best.ckpt": 1}, "last_model_path": ""}, "b")
+        {'best_model_path': 'b/best.ckpt', 'best_k_models': {'b/best.ckpt': 1}, 'last_model_path': ''}
+    """
+
+    def place(path: str) -> str:
+        return str(Path(folder) / Path(path).name) if path else path
+
+    paths = {key: place(value) for key, value in state.items() if key.endswith("_model_path")}
+    scores = {place(path): score for path, score in state.get("best_k_models", {}).items()}
+    return state | paths | {"best_k_models": scores}

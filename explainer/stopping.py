@@ -1,0 +1,111 @@
+"""How a command ends before its work is done: Ctrl-C, SIGTERM, and the death of the process that started it."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+_PDEATHSIG = 1
+"""prctl's number for the signal that a process gets when its parent ends (Linux)."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A command was stopped, and nothing that it had done is lost.
+
+    It is no `Exception`: what goes on after an error, such as a grid's next cell, does not go on after this.
+
+    Args:
+        message: What is kept and how to go on, in one line.
+        number: Signal that stopped it.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+def last_words(error: KeyboardInterrupt) -> str:
+    """Return the one line that a person reads when a command was stopped.
+
+    Args:
+        error: What ended the command.
+
+    Example:
+        >>> last_words(KeyboardInterrupt())
+        'stopped; what is done is kept, and the command goes on from there'
+    """
+    return str(error) or "stopped; what is done is kept, and the command goes on from there"
+
+
+def exit_status(error: KeyboardInterrupt) -> int:
+    """Return the exit status of a command that was stopped: 128 and the signal's number, as shells have it.
+
+    Args:
+        error: What ended the command.
+
+    Example:
+        >>> exit_status(KeyboardInterrupt()), exit_status(Stopped("", signal.SIGTERM))
+        (130, 143)
+    """
+    return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
+
+
+@contextlib.contextmanager
+def heeding_sigterm() -> Iterator[None]:
+    """Make SIGTERM raise `Stopped` while the block runs, so that it is cleaned up as after Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, raise_stopped)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+def raise_stopped(number: int, frame: FrameType | None) -> None:
+    """Raise `Stopped`, as a signal's handler."""
+    raise Stopped("", number)
+
+
+@contextlib.contextmanager
+def letting_stop() -> Iterator[None]:
+    """Let a stop through that Lightning's Trainer turns into a SystemExit, which looks like a failure."""
+    try:
+        yield
+    except SystemExit as error:
+        cause = error.__context__
+        if isinstance(cause, KeyboardInterrupt):
+            raise cause from None
+        raise
+
+
+def end_with_parent(*_: Any) -> None:
+    """End this process, at once, when the process that started it has ended: an orphan must not go on writing.
+
+    Call it first in a process that `multiprocessing` started. What it is given does not matter, so that a DataLoader
+    can call it as `worker_init_fn`.
+    """
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None:
+        return
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch, args=(parent.pid,), daemon=True).start()
+    if os.getppid() != parent.pid:  # it ended before it could be asked
+        os._exit(1)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
