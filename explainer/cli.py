@@ -1,7 +1,6 @@
 """One parser for train.py and evaluate.py: the classes' signatures and docstrings are the schema."""
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
@@ -18,14 +17,15 @@ import explainer.data
 import explainer.infill
 import explainer.modules
 import explainer.variation  # noqa: F401  (imports are the registry: short class names resolve among them)
-from explainer.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency, Tracker
-from explainer.callbacks.resume import LAST
+from explainer.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency
+from explainer.callbacks.best import Best, WholeCheckpoints
 from explainer.data import ImageDataModule
 from explainer.errors import InputError, input_error
 from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining, Variations
 from explainer.modules import SaliencyModule
 from explainer.parser import CONFIGS, ConfigAction, Parser, condensed, find_config
 from explainer.rehearsal import check_interval, check_name, check_settings, try_out, with_stand_in
+from explainer.runs import can_go_on
 
 RUNS, CHECKPOINTS, RESULTS = Path("runs"), Path("checkpoints"), Path("results")
 _FORWARDED = ("data", "trainer.accelerator", "trainer.devices", "trainer.precision", "trainer.fast_dev_run",
@@ -90,7 +90,12 @@ class ExplainerCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Arguments beside model, data and trainer."""
-        parser.add_argument("--ckpt_path", type=str | None, default=None, help="'last' goes on with a stopped run.")
+        parser.add_argument(
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help="'last' goes on with a stopped run; 'auto' does so where nothing changed.",
+        )
         parser.add_argument("--name", type=str | None, default=None, help="Of the run; by default the config's name.")
         parser.add_argument(
             "--explanandum_config", type=str | None, default=None,
@@ -210,20 +215,19 @@ class ExplainerCLI(LightningCLI):
             check_interval(self.config, self.datamodule)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """The Trainer, with the run's folder, logger, progress bar and checkpoints."""
-        self.resuming = self.config.ckpt_path == "last"
-        quick = bool(self.config.trainer.fast_dev_run)
-        if not quick:
-            prepare_folder(self.folder, self.resuming)
-        settings: dict[str, Any] = {"default_root_dir": str(self.folder)}
-        if self.config.trainer.logger in (None, True) and not quick:
-            settings["logger"] = Tracker(self.name, self.folder, resume=self.resuming)
-        best = ModelCheckpoint(
-            self.folder, "best", monitor=self.model.monitor, mode=self.model.monitor_mode, enable_version_counter=False
-        )
-        bar = [] if self.config.trainer.enable_progress_bar is False else [RichProgressBar(leave=True)]
-        self.trainer_defaults = {"callbacks": bar + ([] if quick else [best])}
-        return super().instantiate_trainer(**settings, **kwargs)
+        """The Trainer, with the run's folder, progress bar and checkpoints; nothing is written or moved yet."""
+        given = self.config.trainer
+        plugins = given.plugins if isinstance(given.plugins, list) else [given.plugins] if given.plugins else []
+        settings: dict[str, Any] = {"default_root_dir": str(self.folder), "plugins": [*plugins, WholeCheckpoints()]}
+        self.tracked = given.logger in (None, True) and not given.fast_dev_run
+        if self.tracked:
+            settings["logger"] = False  # it makes files: see training.begin_run
+        best = [] if given.fast_dev_run else [Best(self.folder, self.model.monitor, self.model.monitor_mode)]
+        bar = [] if given.enable_progress_bar is False else [RichProgressBar(leave=True)]
+        self.trainer_defaults = {"callbacks": bar + best}
+        trainer = super().instantiate_trainer(**settings, **kwargs)
+        trainer.callbacks.sort(key=lambda callback: isinstance(callback, Resume))  # type: ignore[attr-defined]
+        return trainer
 
 
 def explainers(*groups: dict[str, Namespace] | None) -> list[Path]:
@@ -263,27 +267,6 @@ def forwarded(arguments: Sequence[str], name: str) -> list[str]:
             taking = any(key == f or key.startswith(f"{f}.") for f in _FORWARDED)
         if taking:
             kept.append(argument)
-    if (RUNS / name / LAST).is_file():
-        kept += ["--ckpt_path", "last"]
+    if can_go_on(RUNS / name):
+        kept += ["--ckpt_path", "auto"]
     return kept
-
-
-@rank_zero_only
-def prepare_folder(folder: Path, resuming: bool) -> None:
-    """Move an earlier run of the same name out of the way, so that nothing computed is lost.
-
-    Args:
-        folder: The run's folder.
-        resuming: Go on in it instead.
-
-    Raises:
-        InputError: There is nothing to go on with.
-    """
-    if resuming:
-        if not (folder / LAST).is_file():
-            raise InputError(f"nothing to go on with: no {folder / LAST}; leave out --ckpt_path last")
-    elif folder.exists():
-        kept = folder.with_name(f"{folder.name}.{time.strftime('%Y%m%d-%H%M%S', time.localtime())}")
-        folder.rename(kept)
-        rank_zero_info(f"an earlier run is kept as {kept} (to go on with it instead: --ckpt_path last)")
-    folder.mkdir(parents=True, exist_ok=True)

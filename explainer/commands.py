@@ -13,10 +13,12 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from explainer.cli import RESULTS, ExplainerCLI
 from explainer.errors import InputError, WorkError, input_error, is_refusal, one_line, plain_words, working
+from explainer.files import alone, sweep
 from explainer.infilling import compare_infills
 from explainer.layer_retraining import retrain_layers
 from explainer.retraining import retrain
 from explainer.scoring import score_methods
+from explainer.stopping import exit_status, heeding_sigterm, last_words
 from explainer.subject import trusted
 from explainer.training import quieten, train
 from explainer.varying import vary
@@ -41,7 +43,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     quieten()
     cli = ExplainerCLI(args, train, evaluating=True)
     out = results_folder(cli)
-    with working(f"what is done is kept in {out}, and the command goes on from there"):
+    with alone(out / ".lock", str(out)), working(f"what is done is kept in {out}, and the command goes on from there"):
+        sweep(out, deep=True)
         if cli.retraining.methods:
             return retrain(cli, trusted(cli.config))
         if cli.layer_retraining.statistics:
@@ -76,7 +79,9 @@ def results_folder(cli: ExplainerCLI) -> Path:
 
 
 def run(command: Callable[[], object]) -> NoReturn:
-    """Run a command for a person: every error is one line; exit status 2 before the work, 1 after it, 130 at Ctrl-C.
+    """Run a command for a person: every error is one line; exit status 2 before the work, 1 after it.
+
+    Ctrl-C ends with status 130, SIGTERM with 143.
 
     Args:
         command: `train` or `evaluate`; what it returns may name failures under "failed": exit status 1.
@@ -86,13 +91,14 @@ def run(command: Callable[[], object]) -> NoReturn:
     """
     write_any_text()
     try:
-        done = command()
+        with heeding_sigterm():
+            done = command()
         status = 1 if isinstance(done, dict) and done.get("failed") else 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-    except KeyboardInterrupt:
-        say("stopped; what is done is kept, and the command goes on from there")
-        status = 130
+    except KeyboardInterrupt as error:
+        say(last_words(error))
+        status = exit_status(error)
     except Exception as error:
         status = explain(error)
     sys.exit(closed(status))

@@ -3,7 +3,6 @@
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 3.1, Tables 1, 4).
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,9 @@ from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
 from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.layers import layer_tables, summarise_layers
 from explainer.evaluation.settings import LayerRetraining
-from explainer.retraining import judged, run_cell
+from explainer.files import write_json, write_text
+from explainer.retraining import judged, open_cells, run_cell, tidy
+from explainer.runs import alone_in
 
 
 def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
@@ -44,14 +45,16 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
     cells = layer_cells(settings, scales)
     path = out / "cells.jsonl"
-    done = read_cells(path, facts)
-    failed = run_cells(
-        [cell for cell in cells if cell.name not in done], run_cell,
-        lambda cell: cell_arguments(cli, cell, checkpoint, out), path,
-        workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
-    )  # fmt: skip
-    names = {cell.name for cell in cells}
-    rows = [row for row in read_cells(path, facts).values() if row["cell"] in names]
+    with alone_in(cli.folder):
+        done = open_cells(cli, path, facts)
+        failed = run_cells(
+            [cell for cell in cells if cell.name not in done], run_cell,
+            lambda cell: cell_arguments(cli, cell, checkpoint, out), path,
+            workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
+            tidy=lambda cell: tidy(f"{cli.name}/{cell.name}"),
+        )  # fmt: skip
+    known = read_cells(path, facts)
+    rows = [known[cell.name] for cell in cells if cell.name in known]
     published = None if settings.published is None else settings.published.content()
     content: dict[str, Any] = {"facts": facts, "failed": failed, "results": {}, "published": published}
     text = []
@@ -62,8 +65,8 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
         text.append(f"ROAR removes the {removed} salient locations.\n\n{markdown}")
         for table in tables:
             Console(width=None if sys.stdout.isatty() else 150).print(table)
-    (out / "results.json").write_text(json.dumps(content, indent=2) + "\n")
-    (out / "table.md").write_text("\n".join(text))
+    write_json(out / "results.json", content)
+    write_text(out / "table.md", "\n".join(text))
     print(f"written to {out}: results.json, cells.jsonl, table.md")
     for name, error in failed.items():
         print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")
@@ -90,7 +93,7 @@ def layer_cells(settings: LayerRetraining, scales: Sequence[int]) -> list[Cell]:
     return cells
 
 
-def cell_arguments(cli: ExplainerCLI, cell: Cell, checkpoint: Path, out: Path) -> tuple[str, str, str, bool]:
+def cell_arguments(cli: ExplainerCLI, cell: Cell, checkpoint: Path, out: Path) -> tuple[str, str, str]:
     """Write the config of a cell, which train.py could run as well."""
     facts, given = cell.facts, cli.config.model.as_dict()["init_args"]
     network = given["explanandum"].get("init_args", given["explanandum"])
@@ -107,6 +110,5 @@ def cell_arguments(cli: ExplainerCLI, cell: Cell, checkpoint: Path, out: Path) -
         "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
     }  # fmt: skip
     path = out / "configs" / f"{cell.name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS), False
+    write_text(path, yaml.safe_dump(content, sort_keys=False))
+    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS)

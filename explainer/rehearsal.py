@@ -12,6 +12,7 @@ from explainer.data import ImageDataModule
 from explainer.errors import InputError
 from explainer.files import read_text
 from explainer.modules import SaliencyModule
+from explainer.networks.build import read_tensors
 from explainer.networks.modes import evaluation_mode
 from explainer.parser import find_config, load_yaml
 
@@ -218,3 +219,19 @@ def check_interval(config: Namespace, data: ImageDataModule) -> None:
     batches = max(1, images // processes // data.batch_size)
     if isinstance(interval, int) and interval > batches and config.get("trainer.check_val_every_n_epoch"):
         raise InputError(f"trainer.val_check_interval is {interval}, and an epoch has {batches} batches")
+
+
+def check_unfinished(path: Path, epochs: int | None) -> None:
+    """Refuse to go on from a checkpoint whose training has nothing left to do: nothing would come of it.
+
+    Args:
+        path: A checkpoint.
+        epochs: Epochs of the run in all; None or -1 for no limit.
+
+    Raises:
+        InputError: Says how many epochs it has.
+    """
+    loops = read_tensors(path).get("loops", {})
+    done = loops.get("fit_loop", {}).get("epoch_progress", {}).get("current", {}).get("processed", 0)
+    if epochs is not None and 0 <= epochs <= done:
+        raise InputError(f"{path} has trained {done} epochs already: set trainer.max_epochs above, to train on from it")

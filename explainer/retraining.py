@@ -5,7 +5,6 @@ Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 2.
 """
 
 import hashlib
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-from explainer.callbacks.resume import LAST
 from explainer.cli import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config, forwarded
 from explainer.data import ImageDataModule
 from explainer.data.ranks import Ranks
@@ -27,7 +25,10 @@ from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.ranking import rank_data_set
 from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
 from explainer.evaluation.settings import Retraining, data_facts
+from explainer.files import replacing, write_json, write_text
 from explainer.networks import Explanandum
+from explainer.runs import alone_in, can_go_on, set_aside
+from explainer.stopping import letting_stop
 from explainer.training import train
 from explainer.version import __version__
 
@@ -62,14 +63,17 @@ def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     if settings.infill is not None:
         settings.infill.check_classes(data.classes)
         facts |= {"infill": infill_settings(settings.infill)}
-    done = read_cells(path, facts | {"model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict()})
-    todo = [cell for cell in cells if cell.name not in done]
-    workers = settings.workers or max(1, torch.cuda.device_count())
-    failed = run_cells(
-        todo, run_cell, lambda cell: arguments(cli, cell, out, settings.keep_checkpoints), path, workers=workers,
-        logs=out / "logs",
-    )  # fmt: skip
-    return report(cli, settings, out, facts, cells, failed)
+    known = facts | {"model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict()}
+    keep = settings.keep_checkpoints
+    with alone_in(cli.folder):
+        done = open_cells(cli, path, known, keep)
+        failed = run_cells(
+            [cell for cell in cells if cell.name not in done], run_cell, lambda cell: arguments(cli, cell, out), path,
+            workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
+            tidy=lambda cell: tidy(f"{cli.name}/{cell.name}", keep),
+        )  # fmt: skip
+    rows = read_cells(path, known)
+    return report(cli, settings, out, facts, [rows[cell.name] for cell in cells if cell.name in rows], failed)
 
 
 def judged(cli: ExplainerCLI, allow: Sequence[str]) -> tuple[Path, Explanandum, dict[str, Any]]:
@@ -107,7 +111,7 @@ def grid(settings: Retraining) -> list[Cell]:
     ]  # fmt: skip
 
 
-def arguments(cli: ExplainerCLI, cell: Cell, out: Path, keep: bool) -> tuple[str, str, str, bool]:
+def arguments(cli: ExplainerCLI, cell: Cell, out: Path) -> tuple[str, str, str]:
     """Write the config of a cell, which train.py could run as well."""
     config, facts = cli.config, cell.facts
     data: dict[str, Any] = {"class_path": "Degraded", "init_args": {
@@ -122,57 +126,92 @@ def arguments(cli: ExplainerCLI, cell: Cell, out: Path, keep: bool) -> tuple[str
         "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
     }  # fmt: skip
     path = out / "configs" / f"{cell.name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS), keep
+    write_text(path, yaml.safe_dump(content, sort_keys=False))
+    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS)
 
 
-def run_cell(config: str, name: str, checkpoints: str, keep: bool) -> dict[str, Any]:
+def run_cell(config: str, name: str, checkpoints: str) -> dict[str, Any]:
     """Train a cell, or go on with it, and score its best checkpoint on the degraded test split.
 
     Args:
         config: Its YAML.
         name: Of the run.
         checkpoints: Where its best checkpoint ends.
-        keep: Whether it stays there.
 
     Returns:
         The score: accuracy, or mAP of a multi-label classifier, in [0, 1].
     """
-    resume = ["--ckpt_path", "last"] if (RUNS / name / LAST).is_file() else []
+    resume = ["--ckpt_path", "auto"] if can_go_on(RUNS / name) else []
     cli = train(["--config", config, "--name", name, *resume])
-    path = Path(checkpoints) / f"{name}.ckpt"
-    (scores,) = cli.trainer.test(
-        cli.model, datamodule=cli.datamodule, ckpt_path=str(path), weights_only=True, verbose=False
-    )
-    if not keep:
-        path.unlink()
-        path.with_suffix(".yaml").unlink()
-        shutil.rmtree(RUNS / name)
+    with letting_stop():
+        (scores,) = cli.trainer.test(
+            cli.model, datamodule=cli.datamodule, ckpt_path=f"{checkpoints}/{name}.ckpt", weights_only=True,
+            verbose=False,
+        )  # fmt: skip
     return {"score": scores["test/score"]}
 
 
+def tidy(name: str, keep: bool = False) -> None:
+    """Remove what a finished cell has left: its run, and its checkpoint unless that is kept.
+
+    Its score must be on the disk before: a cell whose run is half removed would be scored by another checkpoint.
+
+    Args:
+        name: Name of the run.
+        keep: Whether the checkpoint, and the run's folder with it, stay.
+    """
+    if keep:
+        return
+    for suffix in (".ckpt", ".yaml"):
+        (CHECKPOINTS / f"{name}{suffix}").unlink(missing_ok=True)
+    folder = RUNS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+
+
+def open_cells(cli: ExplainerCLI, path: Path, facts: dict[str, Any], keep: bool = False) -> set[str]:
+    """Read which cells are done; of a grid that begins anew, runs that an earlier one has left are moved aside.
+
+    Args:
+        cli: Knows the grid's name.
+        path: File of the results.
+        facts: What all cells depend on.
+        keep: Whether checkpoints of cells stay.
+
+    Returns:
+        Names of the cells that are done.
+
+    Raises:
+        InputError: As `read_cells`.
+    """
+    if not path.is_file() and cli.folder.exists():
+        set_aside(cli.folder)
+    done = set(read_cells(path, facts))
+    for name in done:  # killed between a score's record and this
+        tidy(f"{cli.name}/{name}", keep)
+    return done
+
+
 def report(
-    cli: ExplainerCLI, settings: Retraining, out: Path, facts: dict[str, Any], cells: Sequence[Cell],
+    cli: ExplainerCLI, settings: Retraining, out: Path, facts: dict[str, Any], rows: Sequence[dict[str, Any]],
     failed: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     """Write results.json, table.md and retraining.png, print the tables, and name the cells that failed."""
-    rows = [json.loads(line) for line in (out / "cells.jsonl").read_text().splitlines()[1:]]
-    names = {cell.name for cell in cells}
     seconds = {}
     for name in settings.methods:
         about = [Ranks(out / "ranks" / slug(name), split).facts() for split in ("train", "val", "test")]
         seconds[name] = sum(a["seconds"] for a in about) / sum(a["count"] for a in about)
-    results = summarise_cells([row for row in rows if row["cell"] in names], seconds)
+    results = summarise_cells(rows, seconds)
     published = None if settings.published is None else settings.published.content()
     content = {"facts": facts, "results": results, "failed": failed, "published": published}
-    (out / "results.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_json(out / "results.json", content)
     console = Console(width=None if sys.stdout.isatty() else 150)
     tables, text = retraining_tables(results, settings.modes, settings.fractions, cli.name, published)
     for table in tables:
         console.print(table)
-    (out / "table.md").write_text(text)
-    plot(results, settings.modes, settings.fractions).savefig(out / "retraining.png", dpi=150, bbox_inches="tight")
+    write_text(out / "table.md", text)
+    with replacing(out / "retraining.png") as partial:
+        plot(results, settings.modes, settings.fractions).savefig(partial, dpi=150, bbox_inches="tight")
     print(f"written to {out}: results.json, cells.jsonl, table.md, retraining.png")
     for name, error in failed.items():
         print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")

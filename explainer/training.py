@@ -1,18 +1,26 @@
 """What train.py does."""
 
 import logging
-import shutil
+import signal
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
-from explainer.callbacks.resume import LAST
+from explainer.callbacks import Tracker
+from explainer.callbacks.best import BEST
+from explainer.callbacks.resume import LAST, Resume
 from explainer.cli import CHECKPOINTS, ExplainerCLI
-from explainer.errors import working
+from explainer.errors import InputError, working
+from explainer.files import copy_file, replacing, sweep
 from explainer.networks.checkpoint import read_checkpoint
+from explainer.rehearsal import check_unfinished
+from explainer.runs import CONFIG, alone_in, begin, can_go_on, newest, note_inputs, same_run
+from explainer.stopping import Stopped, letting_stop
 
 
 def train(args: Sequence[str] | None = None) -> ExplainerCLI:
@@ -30,23 +38,89 @@ def train(args: Sequence[str] | None = None) -> ExplainerCLI:
     """
     quieten()
     cli = ExplainerCLI(args, train)
-    path = cli.folder / LAST if cli.resuming else cli.config.ckpt_path
-    if path is not None:
-        read_checkpoint(path, cli.model.kind)  # refuses what is no checkpoint of this module, in one line
     quick = bool(cli.config.trainer.fast_dev_run)
-    if not quick and cli.trainer.is_global_zero:
-        cli.parser.save(cli.config, cli.folder / "config.yaml", skip_none=False, overwrite=True)
-    if isinstance(cli.trainer.logger, Logger) and not quick:
-        cli.trainer.logger.log_hyperparams(cli.config.as_dict())
-    with working(f"what is saved stays in {cli.folder}; --ckpt_path last goes on from there"):
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=path, weights_only=True)
-    for split, dataset in cli.datamodule._splits.items():
-        if dataset.unreadable:
-            rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
-    if not quick and cli.trainer.is_global_zero:
-        with working(f"the training is finished, its checkpoints stay in {cli.folder}"):
-            rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
+    first = cli.trainer.is_global_zero
+    with alone_in(cli.folder) if first and not quick else nullcontext():
+        path, going_on = starting_point(cli)
+        with working(f"what is saved stays in {cli.folder}; --ckpt_path last goes on from there"):
+            if not quick:
+                begin_run(cli, going_on)
+            fit(cli, path)
+        for split, dataset in cli.datamodule._splits.items():
+            if dataset.unreadable:
+                rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
+        if first and not quick:
+            with working(f"the training is finished, its checkpoints stay in {cli.folder}"):
+                rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
+    trainer: Any = cli.trainer
+    for callback in trainer.callbacks:
+        if isinstance(callback, Resume) and callback.stopped_by:  # in the last step, when all there was to do was done
+            raise Stopped(f"stopped; {cli.name} was finished already", callback.stopped_by)
     return cli
+
+
+def starting_point(cli: ExplainerCLI) -> tuple[Path | None, bool]:
+    """Find the checkpoint that a training goes on from, if any, and check it.
+
+    Args:
+        cli: Holds the config.
+
+    Returns:
+        The checkpoint, and whether the training goes on in the run's own folder.
+
+    Raises:
+        InputError: It cannot be used, or is of a training that has nothing left to do.
+    """
+    given = cli.config.ckpt_path
+    if given == "auto":
+        given = "last" if can_go_on(cli.folder) and same_run(cli.folder, cli.config.as_dict()) else None
+    if given is None:
+        return None, False
+    if given == "last":
+        return newest(cli.folder, cli.model.kind), True
+    path = Path(given)
+    read_checkpoint(path, cli.model.kind)  # refuses what is no checkpoint of this module, in one line
+    check_unfinished(path, cli.config.trainer.max_epochs)
+    return path, cli.folder.resolve() in path.resolve().parents
+
+
+def begin_run(cli: ExplainerCLI, going_on: bool) -> None:
+    """Make the run's folder ready, write down its settings, and start to track it.
+
+    Args:
+        cli: All is built and checked: from here on an earlier run can be moved aside.
+        going_on: Whether the run in the folder is gone on with instead.
+    """
+    settings = cli.config.as_dict()
+    if cli.trainer.is_global_zero:
+        begin(cli.folder, going_on)
+        with replacing(cli.folder / CONFIG) as partial:
+            cli.parser.save(cli.config, partial, skip_none=False, overwrite=True)
+        note_inputs(cli.folder, settings)
+    if cli.tracked:
+        cli.trainer.logger = Tracker(cli.name, cli.folder, resume=going_on)
+    if isinstance(cli.trainer.logger, Logger):
+        cli.trainer.logger.log_hyperparams(settings)
+
+
+def fit(cli: ExplainerCLI, path: Path | None) -> None:
+    """Train; what Lightning makes of Ctrl-C and SIGTERM becomes one kind of stop.
+
+    Args:
+        cli: Holds Trainer, module and data.
+        path: Checkpoint to go on from.
+
+    Raises:
+        Stopped: Ctrl-C, or SIGTERM.
+    """
+    try:
+        with letting_stop():
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=path, weights_only=True)
+    except KeyboardInterrupt as error:
+        if str(error) or not can_go_on(cli.folder):
+            raise
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        raise Stopped(f"stopped; go on from what {cli.folder} holds with --ckpt_path last", number) from None
 
 
 def quieten() -> None:
@@ -60,7 +134,14 @@ def quieten() -> None:
         "isinstance\\(treespec, LeafSpec\\)",
     ):
         warnings.filterwarnings("ignore", f".*{message}.*")
-    noise = ("Tip:", "litlogger", "`weights_only` was not set", "TPU available", "Seed set to")
+    noise = (
+        "Detected KeyboardInterrupt",
+        "Tip:",
+        "litlogger",
+        "`weights_only` was not set",
+        "TPU available",
+        "Seed set to",
+    )
     for name in (
         "pytorch_lightning.utilities.rank_zero",
         "pytorch_lightning.trainer.connectors.checkpoint_connector",
@@ -79,11 +160,19 @@ def publish(folder: Path, name: str) -> Path:
 
     Returns:
         checkpoints/<name>.ckpt.
+
+    Raises:
+        InputError: The run has no checkpoint.
     """
-    best, destination = folder / "best.ckpt", CHECKPOINTS / f"{name}.ckpt"
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / "config.yaml", CHECKPOINTS / f"{name}.yaml")
-    partial = destination.with_suffix(".partial")
-    shutil.copyfile(best if best.is_file() else folder / LAST, partial)
-    partial.replace(destination)
+    source, destination = folder / BEST, CHECKPOINTS / f"{name}.ckpt"
+    if not source.is_file():
+        source = folder / LAST
+    if not source.is_file():
+        raise InputError(f"nothing was trained: there is no checkpoint in {folder}; look at trainer.max_epochs")
+    config = destination.with_suffix(".yaml")
+    sweep(destination.parent)
+    # the checkpoint is never absent, and never beside the config of another one, whenever this is killed
+    config.unlink(missing_ok=True)
+    copy_file(source, destination, sync=True)
+    copy_file(folder / CONFIG, config, sync=True)
     return destination

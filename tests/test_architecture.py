@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "explainer"
-LOWEST = {"errors", "files", "version"}
+LOWEST = {"errors", "files", "stopping", "version"}
 """Files import nothing of the project but errors; everybody may read and write."""
 ALLOWED = {
     "files": set(),
+    "stopping": set(),
     "losses": set(),
     "masking": set(),
     "statistics": set(),
@@ -62,11 +63,13 @@ ALLOWED = {
         "networks",
         "parser",
         "rehearsal",
+        "runs",
         "variation",
     },
-    "training": {"callbacks", "cli", "networks"},
-    "retraining": {"callbacks", "cli", "data", "evaluation", "networks", "training"},
-    "layer_retraining": {"cli", "evaluation", "networks", "retraining"},
+    "runs": {"callbacks", "networks"},
+    "training": {"callbacks", "cli", "networks", "runs"},
+    "retraining": {"runs", "callbacks", "cli", "data", "evaluation", "networks", "training"},
+    "layer_retraining": {"runs", "cli", "evaluation", "networks", "retraining"},
     "subject": {"attribution", "cli", "data", "evaluation", "networks"},
     "infilling": {"cli", "data", "evaluation", "networks", "subject"},
     "scoring": {"attribution", "cli", "data", "evaluation", "infill", "metrics", "networks", "reporting", "subject"},

@@ -58,7 +58,9 @@ def test_fused_is_for_one_statistic():
         SMOE("mean", fused=True)
 
 
-def test_no_compiler(monkeypatch):
+def test_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+
     def fail(*args, **kwargs):
         raise RuntimeError("Ninja is required to load C++ extensions")
 

@@ -11,6 +11,7 @@ import tiny_runs
 import torch
 
 from explainer.errors import InputError
+from explainer.stopping import Stopped
 from explainer.training import train
 
 
@@ -55,7 +56,7 @@ def test_missing_explanandum_is_trained_first(uninterrupted):
 
 def test_sigint_at_mid_epoch(uninterrupted, capsys):
     stopping = tiny_runs.trainer(callbacks=[{"class_path": "test_resume.PressControlC"}])
-    with pytest.raises(SystemExit):
+    with pytest.raises(Stopped, match=r"saved runs/stopped/last\.ckpt at step 12: go on with --ckpt_path last"):
         train(["--config", tiny_runs.explainer_config("stopped", trainer=stopping)])
     assert weights("stopped")["global_step"] == 12
     assert not Path("checkpoints/stopped.ckpt").exists()

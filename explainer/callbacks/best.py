@@ -10,6 +10,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from explainer.files import replacing
 
+BEST = "best.ckpt"
+
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its target, forces it to the disk, and renames it.
@@ -46,7 +48,7 @@ class Best(ModelCheckpoint):
     """
 
     def __init__(self, folder: Path, monitor: str, mode: str) -> None:
-        super().__init__(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
+        super().__init__(folder, Path(BEST).stem, monitor=monitor, mode=mode, enable_version_counter=False)
 
     @property
     def state_key(self) -> str:

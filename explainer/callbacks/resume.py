@@ -102,7 +102,7 @@ class Resume(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save within the epoch, unless validation follows: it decides which checkpoint is best, and comes first."""
-        epoch_loop = trainer.fit_loop.epoch_loop
+        epoch_loop: Any = trainer.fit_loop.epoch_loop
         if epoch_loop.batch_progress.is_last_batch or epoch_loop._should_accumulate():
             return
         if not epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
@@ -139,20 +139,22 @@ class Resume(Checkpoint):
 
 def over(trainer: pl.Trainer) -> bool:
     """Whether all batches of the epoch are done, and counted as an epoch."""
-    epochs = trainer.fit_loop.epoch_progress.current
+    epochs: Any = trainer.fit_loop.epoch_progress.current
     return epochs.processed == epochs.ready
 
 
 def finished(trainer: pl.Trainer) -> bool:
     """Whether the training ends with this epoch: what remains is to publish it."""
     limit = trainer.max_epochs
-    return over(trainer) and limit is not None and 0 <= limit <= trainer.fit_loop.epoch_progress.current.processed
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    return over(trainer) and limit is not None and 0 <= limit <= epochs.processed
 
 
 def metric_of(trainer: pl.Trainer, config: Any) -> float | None:
     """The score that a scheduler is still to be told at the end of this epoch; None of one that waits for none."""
     waits = isinstance(config.scheduler, ReduceLROnPlateau) and config.interval == "epoch"
-    if not waits or trainer.fit_loop.epoch_progress.current.processed % config.frequency:
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    if not waits or epochs.processed % config.frequency:
         return None
     score = trainer.callback_metrics.get(config.monitor)
     return None if score is None else float(score)
@@ -167,7 +169,7 @@ def shift_batches(trainer: pl.Trainer, done: int | None) -> None:
     """
     if done is None:
         return
-    current = trainer.fit_loop.epoch_loop.batch_progress.current
+    current: Any = trainer.fit_loop.epoch_loop.batch_progress.current
     shift = done - current.processed
     current.ready += shift
     current.started += shift

@@ -7,6 +7,7 @@ are those of a single process, so that every image is computed beside the same o
 
 import os
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.runner import evaluate
 from explainer.evaluation.store import Store
 from explainer.networks import Explanandum
+from explainer.stopping import end_with_parent
 
 
 def check_processes(count: int, device: str) -> None:
@@ -74,7 +76,9 @@ def loader(dataset: ImageDataset, batches: Sequence[list[int]], workers: int) ->
         batches: Places of each.
         workers: Processes that load.
     """
-    return DataLoader(dataset, batch_sampler=_Listed(batches), collate_fn=collate, num_workers=workers)
+    return DataLoader(
+        dataset, batch_sampler=_Listed(batches), collate_fn=collate, num_workers=workers, worker_init_fn=end_with_parent
+    )
 
 
 class _Listed:
@@ -139,6 +143,8 @@ def _share(
     fabric: Fabric, explanandum: Explanandum, methods: dict[str, Attribution], dataset: ImageDataset,
     batches: Sequence[list[int]], workers: int, store: Store, settings: dict[str, Any],
 ) -> None:  # fmt: skip
+    end_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # rows are on the disk as they come: there is nothing to save
     rank = fabric.global_rank
     mine: Sequence[list[int]] = batches[rank :: fabric.world_size]
     images: DataLoader[Batch] = loader(dataset, mine, workers)

@@ -99,7 +99,9 @@ def vary_images(
             name = dataset.ids[place]
             todo = [c for c in cells(settings) if not store.has(row_name(c[0], c[2]), [name])]
             own = folder / folders[name]
-            if not todo and not (own / "sizes.png").is_file():  # killed between the last row and the curves
+            if todo:
+                (own / "sizes.png").unlink(missing_ok=True)  # where it is, it is of all rows
+            elif not (own / "sizes.png").is_file():  # killed between the last row and the curves
                 draw_sizes(store.rows, name, settings, own)
             sample = dataset[place] if todo else None
             if sample is not None:
