@@ -151,7 +151,7 @@ class Crash:
 
     def __init__(self, number: int, torn: bool) -> None:
         self.number, self.torn, self.seen, self.here = number, torn, 0, str(Path.cwd())
-        self.written: tuple[str, int] | None = None
+        self.written: tuple[Path, int] | None = None
         fsync = os.fsync
 
         def counted(handle: int) -> None:
@@ -162,31 +162,31 @@ class Crash:
         sys.addaudithook(self)
 
     def __call__(self, event: str, args: tuple) -> None:
+        """Look at an event; Python calls this."""
         if event == "open":
             path, _, flags = args
             if isinstance(path, str | bytes | os.PathLike) and isinstance(flags, int) and flags & WRITING:
-                self.step(os.fsdecode(path))
+                self.step(os.fsdecode(path), appending=not flags & os.O_TRUNC)
         elif event in CHANGES:
             self.step(None if isinstance(args[0], int) else os.fsdecode(args[0]), changed=True)
 
-    def step(self, path: str | None, changed: bool = False) -> None:
+    def step(self, name: str | None, changed: bool = False, appending: bool = True) -> None:
         """Count one operation; of other folders than the current one none is."""
-        if path is not None and not os.path.abspath(path).startswith(self.here):
+        path = None if name is None else Path.cwd() / name
+        if path is not None and not str(path).startswith(self.here):
             return
         if self.written is not None:
-            name, before = self.written
-            if os.path.exists(name):
-                os.truncate(name, before + max(0, os.path.getsize(name) - before) // 2)
+            file, before = self.written
+            if file.is_file():
+                os.truncate(file, before + max(0, file.stat().st_size - before) // 2)
             os.kill(os.getpid(), signal.SIGKILL)
         self.seen += 1
         if self.seen != self.number:
             return
-        if self.torn and path is not None and not changed:
-            self.written = os.path.abspath(path), os.path.getsize(path) if os.path.exists(path) else 0
-            if not os.path.exists(path):
-                return
-            return
-        os.kill(os.getpid(), signal.SIGKILL)
+        if not self.torn or path is None or changed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif path is not None:
+            self.written = path, path.stat().st_size if appending and path.is_file() else 0
 
 
 class Ended(NamedTuple):

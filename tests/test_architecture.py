@@ -67,7 +67,7 @@ ALLOWED = {
         "variation",
     },
     "runs": {"callbacks", "networks"},
-    "training": {"callbacks", "cli", "networks", "runs"},
+    "training": {"callbacks", "cli", "networks", "rehearsal", "runs"},
     "retraining": {"runs", "callbacks", "cli", "data", "evaluation", "networks", "training"},
     "layer_retraining": {"runs", "cli", "evaluation", "networks", "retraining"},
     "subject": {"attribution", "cli", "data", "evaluation", "networks"},

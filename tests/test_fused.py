@@ -1,6 +1,9 @@
 """The C++ kernel against PyTorch's own operations."""
 
+import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,4 +71,60 @@ def test_no_compiler(monkeypatch, tmp_path):
     fused.kernel.cache_clear()
     with pytest.raises(InputError, match=r"needs a C\+\+ compiler and ninja, leave it out without them: Ninja is req"):
         fused.kernel()
+    fused.kernel.cache_clear()
+
+
+def small_library(calls):
+    """Stands for the compiler: its library is a few bytes."""
+
+    def build(folder):
+        calls.append(folder)
+        (Path(folder) / f"{fused.NAME}.so").write_bytes(b"whole library")
+        return "compiled"
+
+    return build
+
+
+def test_a_killed_compilation_and_a_torn_library_do_not_matter(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    monkeypatch.setattr(fused, "built", small_library(calls))
+    monkeypatch.setattr(fused, "loaded", lambda library: library.read_bytes())
+    library = fused.library_path()
+    library.parent.mkdir(parents=True)
+    (library.parent / "lock").touch()  # as PyTorch's own cache has it
+    killed = library.parent / ".build-killed"
+    killed.mkdir()
+    (killed / "lock").touch()
+    os.utime(killed, (0, 0))
+
+    def kernel():
+        fused.kernel.cache_clear()
+        try:
+            return fused.kernel()
+        finally:
+            fused.kernel.cache_clear()
+
+    assert kernel() == "compiled"
+    assert kernel() == b"whole library"
+    library.write_bytes(b"who")
+    assert kernel() == "compiled"
+    assert kernel() == b"whole library"
+    library.with_suffix(".sha256").unlink()
+    assert kernel() == "compiled"
+    assert len(calls) == 3
+    assert not list(library.parent.glob(".build-*"))
+
+
+def test_a_compiler_that_fails_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+
+    def fail(*args, **kwargs):
+        raise subprocess.CalledProcessError(1, ["false", "-v"])
+
+    monkeypatch.setattr("torch.utils.cpp_extension.load", fail)
+    fused.kernel.cache_clear()
+    with pytest.raises(InputError, match=r"needs a C\+\+ compiler and ninja") as refused:
+        fused.kernel()
+    assert "\n" not in str(refused.value)
     fused.kernel.cache_clear()

@@ -167,3 +167,14 @@ def test_an_in_fill_of_another_image_size_is_refused_before_any_work(here, monke
 def test_there_is_nothing_to_train(here):
     with pytest.raises(InputError, match=r"evaluate\.py takes this config"):
         train(["--config", config()])
+
+
+def test_curves_that_a_kill_left_out_are_drawn_and_never_half(here, monkeypatch):
+    name = config()
+    evaluate(["--config", name])
+    (curves,) = (here / "results" / "small_variations").glob("*/sizes.png")
+    wanted = curves.read_bytes()
+    curves.unlink()  # killed between the last row and the picture
+    evaluate(["--config", name])
+    assert curves.read_bytes() == wanted
+    assert not list(curves.parent.glob(".*"))

@@ -1,6 +1,8 @@
 """Keep `best.ckpt` in the run's folder, and write every checkpoint so that a kill cannot tear it."""
 
+import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,6 +13,17 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from explainer.files import replacing
 
 BEST = "best.ckpt"
+
+
+class _Plain(pickle.Pickler):
+    """Writes equal values as equal bytes, whether or not two of them are one object: after a resume other ones are."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fast = True
+
+
+_PLAIN: Any = SimpleNamespace(__name__="pickle", Pickler=_Plain)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -32,7 +45,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             raise TypeError("storage_options have no meaning for a local checkpoint")
         # an open file, not a path: torch would write the path's name into the archive
         with replacing(path, sync=True) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
+            torch.save(checkpoint, file, pickle_module=_PLAIN)
 
 
 class Best(ModelCheckpoint):
@@ -62,6 +75,7 @@ class Best(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state, whatever folder it was written in."""
         super().load_state_dict(moved(state_dict, str(self.dirpath)) | {"dirpath": self.dirpath})
+        self.current_score = state_dict.get("current_score")  # which Lightning saves and does not load
 
 
 def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM end a command with one line and the status that shells expect."""
+
+import os
+import signal
+
+import pytest
+
+from explainer.commands import run
+from explainer.stopping import Stopped, exit_status, heeding_sigterm, last_words, letting_stop
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (KeyboardInterrupt(), 130, "stopped; what is done is kept, and the command goes on from there"),
+        (Stopped("saved x", signal.SIGTERM), 143, "saved x"),
+    ],
+)
+def test_a_stop_is_one_line(error, status, words, capsys):
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run(command)
+    assert ended.value.code == status == exit_status(error)
+    assert capsys.readouterr().err == f"{words}\n" == f"{last_words(error)}\n"
+
+
+def test_sigterm_is_a_stop_while_a_command_runs():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped) as stopped, heeding_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert exit_status(stopped.value) == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_lightning_makes_of_a_stop_is_a_stop_again():
+    def like_lightning(error):
+        try:
+            raise error
+        except KeyboardInterrupt:
+            raise SystemExit(1)  # noqa: B904
+
+    error = Stopped("words", signal.SIGTERM)
+    with pytest.raises(Stopped) as stopped, letting_stop():
+        like_lightning(error)
+    assert stopped.value is error
+    with pytest.raises(SystemExit), letting_stop():
+        raise SystemExit(2)
