@@ -12,7 +12,7 @@ from explainer.data import ImageDataModule
 from explainer.errors import InputError
 from explainer.files import read_text
 from explainer.modules import SaliencyModule
-from explainer.networks.build import read_tensors
+from explainer.networks.loading import read_tensors
 from explainer.networks.modes import evaluation_mode
 from explainer.parser import find_config, load_yaml
 

@@ -205,7 +205,7 @@ def test_early_stopping_and_a_scheduler_that_waits_for_a_score_are_gone_on_with(
     train([*config("a", callbacks=[stopping]), "--ckpt_path", "last"])  # killed before it could publish
     assert len({epoch for epoch, _ in SEEN}) == 1
 
-    plateau = {"class_path": "torch.optim.lr_scheduler.ReduceLROnPlateau", "init_args": {"mode": "min", "patience": 0}}
+    plateau = {"class_path": "torch.optim.lr_scheduler.ReduceLROnPlateau", "init_args": {"mode": "max", "patience": 0}}
     for name in ("one", "two"):
         arguments = config(name, watch={"hook": "on_train_epoch_start", "epoch": 2} if name == "two" else {})
         arguments += [f"--model.init_args.scheduler={json.dumps(plateau)}"]
