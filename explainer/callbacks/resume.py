@@ -80,7 +80,7 @@ class Resume(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore what was loaded, and count the batches of a resumed epoch as they are now."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        shift_batches(trainer, data.batches_done(trainer.num_training_batches))
+        shift_batches(trainer, data.progress.batches_done(trainer.num_training_batches))
         # a scheduler that waits for a score steps behind the hook that saved: its step is made up for
         for config, score in zip(trainer.lr_scheduler_configs, self._loaded.get("plateau", []), strict=False):
             if score is not None:

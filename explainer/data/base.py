@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from explainer.data.bounds import LARGEST_SEED, within
+from explainer.data.progress import EpochProgress
 from explainer.data.sample import VOID, Batch, Sample, collate, erase_rectangle, flip_sample, open_rgb, pixels
 from explainer.data.sampler import EpochBatches, EpochSampler
 from explainer.errors import InputError
@@ -190,9 +191,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.num_workers = _worker_count(num_workers)
         self.download, self.strict, self.flip, self.erase = download, strict, flip, erase
         self._splits: dict[str, ImageDataset] = {}
-        self._batches: EpochBatches | None = None
-        self._loaded: int | None = None
-        self._epoch = self._done = self._counted = 0
+        self.progress = EpochProgress()
 
     @property
     @abstractmethod
@@ -246,59 +245,18 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         }  # fmt: skip
         if name != "train":
             return DataLoader(dataset, self.batch_size, sampler=sampler, **options)
-        self._batches = EpochBatches(sampler, self.batch_size)
+        batches = EpochBatches(sampler, self.batch_size)
         if self.trainer is not None:
-            self._epoch = self._progress().epoch_progress.current.processed
-            sampler.set_epoch(self._epoch)  # workers start before Lightning tells
-            self._done = self._images_done(sampler.world)
-            sampler.skip_images(self._done)
-        return DataLoader(dataset, batch_sampler=self._batches, **options)
-
-    def _images_done(self, world: int) -> int:
-        """How many images of the epoch a checkpoint has done; 0 at the start of an epoch."""
-        loaded, self._loaded = self._loaded, None
-        loop = self._progress()
-        batches = loop.epoch_loop.batch_progress
-        if not loop.restarting or batches.is_last_batch:
-            return 0
-        # a checkpoint of an earlier version does not tell; it is gone on with as it was trained
-        return batches.current.processed * self.batch_size * world if loaded is None else loaded
-
-    def _progress(self) -> Any:
-        """Lightning's counts of epochs and batches."""
-        return self.trainer.fit_loop  # type: ignore[union-attr]
-
-    def batches_done(self, total: int) -> int | None:
-        """Count the batches of a resumed epoch, so that with those that are left there are as many as in any epoch.
-
-        Args:
-            total: Batches of an epoch, on each process, as the Trainer limits them.
-
-        Returns:
-            Their number, which is another one than was counted where the batch size has changed; None at the start of
-            an epoch. Of images that do not fill a batch at the end of a resumed epoch, see `EpochBatches`.
-        """
-        if not self._done or self._batches is None:
-            return None
-        left = self._batches.left(self._done)
-        if total < len(self._batches):  # the Trainer ends the epoch before the images do
-            left = min(left, total - self._done // (self.batch_size * self._batches.order.world))
-        self._counted = total - max(1, left)
-        return self._counted
+            self.progress.enter(self.trainer.fit_loop, batches)
+        return DataLoader(dataset, batch_sampler=batches, **options)
 
     def state_dict(self) -> dict[str, int]:
-        """How many images of the epoch are done, in all processes together."""
-        epochs, batches = self._progress().epoch_progress.current, self._progress().epoch_loop.batch_progress
-        if batches.is_last_batch or epochs.processed == epochs.ready:
-            return {"images_done": 0}
-        resumed = epochs.processed == self._epoch
-        done, counted = (self._done, self._counted) if resumed else (0, 0)
-        world = self.trainer.world_size  # type: ignore[union-attr]
-        return {"images_done": done + (batches.current.processed - counted) * self.batch_size * world}
+        """How many images of the epoch are done, in all processes together; a checkpoint holds it."""
+        return {"images_done": self.progress.images_done(self.trainer.fit_loop)}  # type: ignore[union-attr]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over how many images of the epoch are done."""
-        self._loaded = int(state_dict["images_done"])
+        self.progress.load(int(state_dict["images_done"]))
 
     def train_dataloader(self) -> DataLoader:
         """Shuffled training batches."""

@@ -101,6 +101,7 @@ class EpochBatches(BatchSampler):
     def __init__(self, sampler: EpochSampler, batch_size: int, drop_last: bool = True) -> None:
         super().__init__(sampler, batch_size, drop_last)
         self.order = sampler
+        self.images_a_step = batch_size * sampler.world
 
     def __len__(self) -> int:
         return self.left(0)
