@@ -59,7 +59,7 @@ def test_a_resumed_epoch_takes_every_other_image_once(count, batch, other, world
 
     before = epoch(batch, world, 0)[: batches * batch * world]
     done = len(before)
-    if done < count:  # a run is saved within an epoch only before its last batch
+    if 0 < done < count:  # a run is saved within an epoch only before its last batch
         after = epoch(other, others, done)
         left = count - done
         assert not set(before) & set(after)
