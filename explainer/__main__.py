@@ -4,12 +4,11 @@ import argparse
 import errno
 import math
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from explainer.errors import InputError, plain_words
-from explainer.files import file_name, for_terminal, printable
+from explainer.files import file_name, for_terminal, make_writable, printable
 from explainer.terminal import mute, open_streams, say
 
 if TYPE_CHECKING:
@@ -80,22 +79,6 @@ def result_folder(out: Path, photo: Path, taken: set[str]) -> Path:
         name = f"{stem}_{number}"
     taken.add(name.casefold())
     return out / name
-
-
-def make_writable(folder: Path) -> None:
-    """Make a folder and try to write into it, before any work is done for it.
-
-    Raises:
-        InputError: It cannot be written; names it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"0")
-    except FileExistsError as error:
-        raise InputError(f"--out {folder} is a file: name another folder") from error
-    except OSError as error:
-        raise InputError(f"--out {folder} cannot be written: {error.strerror or error}; name another folder") from error
 
 
 class Command:
@@ -190,7 +173,7 @@ def main(args: list[str] | None = None) -> int:
         from explainer.inference import Explainer
 
         explainer = Explainer(options.ckpt_path, options.device, options.allow)
-        make_writable(options.out)
+        make_writable(options.out, "name another folder with --out")
         command = Command(explainer, options)
         command.explain_all()
         printed = command.report()

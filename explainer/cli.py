@@ -19,9 +19,11 @@ import explainer.modules
 import explainer.variation  # noqa: F401  (imports are the registry: short class names resolve among them)
 from explainer.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency
 from explainer.callbacks.best import Best, WholeCheckpoints
+from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError, input_error
 from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining, Variations
+from explainer.files import make_writable
 from explainer.modules import SaliencyModule
 from explainer.parser import CONFIGS, ConfigAction, Parser, condensed, find_config
 from explainer.rehearsal import check_interval, check_name, check_settings, try_out, with_stand_in
@@ -65,6 +67,7 @@ class ExplainerCLI(LightningCLI):
         for key, value in self.config.items():
             if value == "None":  # what jsonargparse makes of null for an argument of a nested class
                 self.config[key] = None
+        check_settings(self.config)  # here, because Lightning seeds before it asks for anything else
 
     def _parsed(self, args: Sequence[str]) -> Namespace:
         try:
@@ -128,8 +131,9 @@ class ExplainerCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check what can be checked, then train what is missing: the explanandum, or Explainers among the methods."""
         config = self.config
-        check_settings(config)
         check_name(self.name)
+        if config.ckpt_path == "last" and not self.evaluating and not can_go_on(self.folder):
+            raise InputError(f"nothing to go on with: no {self.folder / LAST}; leave out --ckpt_path last")
         if config.variations.sources and not self.evaluating:
             raise InputError(f"{self.name} makes variations, there is nothing to train: evaluate.py takes this config")
         if self.evaluating:
@@ -160,7 +164,7 @@ class ExplainerCLI(LightningCLI):
         data = self._built(Namespace(data=config.data)).data
         data.prepare_data()
         if self.evaluating:
-            self._built(self._needed())
+            self._built(without_missing(self._needed()))
             data.split(config.evaluation.split)
         else:
             source = self._parsed(["--config", find_config(config.explanandum_config)])
@@ -211,8 +215,14 @@ class ExplainerCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Try out what was built before anything long starts; the other processes of a training trust the first."""
         if not self.evaluating and getattr(rank_zero_only, "rank", 0) == 0:
+            if not self.config.trainer.fast_dev_run:
+                make_writable(RUNS, "runs keep their state there, below the current folder")
+                make_writable(CHECKPOINTS, "trained networks are put there, below the current folder")
             try_out(self.model, self.datamodule)
             check_interval(self.config, self.datamodule)
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, SMOESaliency):
+                    callback.check(self.model, self.datamodule.image_size)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The Trainer, with the run's folder, progress bar and checkpoints; nothing is written or moved yet."""
@@ -243,6 +253,23 @@ def explainers(*groups: dict[str, Namespace] | None) -> list[Path]:
     """
     named = [method for group in groups for method in (group or {}).values() if method.get("init_args")]
     return [Path(m.init_args.checkpoint) for m in named if m.class_path.split(".")[-1] == "Explainer"]
+
+
+def without_missing(config: Namespace) -> Namespace:
+    """Leave out the Explainers among the methods whose checkpoints are not there yet, so that the rest can be built.
+
+    Args:
+        config: Of an evaluation; changed in place.
+
+    Returns:
+        The same config.
+    """
+    for group in ("evaluation.methods", "retraining.methods"):
+        methods = config.get(group) or {}
+        missing = [name for name, method in methods.items() if not all(p.is_file() for p in explainers({"": method}))]
+        if missing:
+            config[group] = {name: method for name, method in methods.items() if name not in missing}
+    return config
 
 
 def forwarded(arguments: Sequence[str], name: str) -> list[str]:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any, NoReturn
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from explainer.cli import RESULTS, ExplainerCLI
-from explainer.errors import InputError, WorkError, input_error, is_refusal, one_line, plain_words, working
-from explainer.files import alone, sweep
+from explainer.errors import WorkError, input_error, is_refusal, one_line, plain_words, working
+from explainer.files import alone, make_writable, sweep
 from explainer.infilling import compare_infills
 from explainer.layer_retraining import retrain_layers
 from explainer.retraining import retrain
@@ -25,6 +24,9 @@ from explainer.varying import vary
 
 SHOW_TRACEBACK = "EXPLAINER_TRACEBACK"
 """Environment variable: when it is set, errors come with Python's traceback, for those who look into the project."""
+
+
+_LONGEST = 600
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
@@ -68,14 +70,8 @@ def results_folder(cli: ExplainerCLI) -> Path:
     Raises:
         InputError: It cannot be made or written.
     """
-    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(f"results cannot be written to {out}: {plain_words(error)}; see --evaluation.out") from error
-    return out
+    out = cli.config.evaluation.out or RESULTS / cli.name
+    return make_writable(out, "name another folder for the results with --evaluation.out")
 
 
 def run(command: Callable[[], object]) -> NoReturn:
@@ -134,8 +130,11 @@ def explain(error: Exception) -> int:
 
 def say(line: str) -> None:
     """Print a line for a person to the standard error; a closed one is no reason to fail."""
+    text = " ".join(line.splitlines())
+    if len(text) > _LONGEST:  # such as a path of two hundred thousand letters
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
     with contextlib.suppress(OSError, ValueError):
-        print(" ".join(line.splitlines()), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 def write_any_text() -> None:

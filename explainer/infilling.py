@@ -18,9 +18,9 @@ from explainer.evaluation.infills import (
 from explainer.evaluation.places import check_infills
 from explainer.evaluation.rows import Filled
 from explainer.evaluation.settings import Evaluation, InfillComparison
-from explainer.evaluation.store import LOCK, Store
+from explainer.evaluation.store import Store
 from explainer.evaluation.telling import show_tables, tell
-from explainer.files import alone, write_json, write_text
+from explainer.files import write_json, write_text
 from explainer.subject import prepared
 
 
@@ -37,11 +37,6 @@ def compare_infills(cli: ExplainerCLI) -> dict[str, Any]:
         InputError: Something given cannot be used, or no image has a hole.
     """
     out = Path(cli.evaluation.out or RESULTS / cli.name)
-    with alone(out / LOCK, str(out)):
-        return _compare_infills(cli, out)
-
-
-def _compare_infills(cli: ExplainerCLI, out: Path) -> dict[str, Any]:
     settings: InfillComparison = cli.infills
     evaluation: Evaluation = cli.evaluation
     here = prepared(cli)

@@ -4,6 +4,7 @@ The Explainer's own loss (S. Stalder et al., NeurIPS 2022, Eq. 1) and that of Re
 Y. Gal, NeurIPS 2017) as Stalder et al. adapted it.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from explainer.errors import InputError
 from explainer.losses import (
     area,
     bounding_measure,
@@ -61,6 +63,24 @@ class Objective(ABC):
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
 
+def check_weights(name: str, weights: dict[str, float]) -> None:
+    """Refuse weights under which a term would be rewarded for what it is there to prevent.
+
+    Args:
+        name: Of the objective.
+        weights: Name → weight.
+
+    Raises:
+        InputError: A weight is negative, infinite or no number; names it.
+
+    Example:
+        >>> check_weights("ExplainerObjective", {"tv": 1.0})
+    """
+    for key, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise InputError(f"{name}: {key} must be at least 0 and finite, got {weight}")
+
+
 class ExplainerObjective(Objective):
     r"""Loss of the Explainer.
 
@@ -79,6 +99,9 @@ class ExplainerObjective(Objective):
         min_area: a of Eq. 4.
         max_area: b of Eq. 4.
         bound_reduction: "mean" over the classes present (the paper) or "sum" (the published code).
+
+    Raises:
+        InputError: A weight is negative, or the bounds are not in order in [0, 1].
     """
 
     def __init__(
@@ -90,6 +113,11 @@ class ExplainerObjective(Objective):
             "classification": classification, "entropy": entropy, "bound": bound, "target_area": target_area,
             "non_target_area": non_target_area, "tv": tv,
         }  # fmt: skip
+        check_weights("ExplainerObjective", self.weights)
+        if not 0 <= min_area <= max_area <= 1:
+            raise InputError(
+                f"ExplainerObjective: 0 <= min_area <= max_area <= 1 must hold, got {min_area} and {max_area}"
+            )
         self.min_area, self.max_area, self.bound_reduction = min_area, max_area, bound_reduction
 
     def terms(self, view: View) -> dict[str, Tensor]:
@@ -122,6 +150,9 @@ class RTISObjective(Objective):
         preservation: Weight of the logarithm on the masked image.
         deletion: Weight of the probability on the complement.
         exponent: Of the probability on the complement.
+
+    Raises:
+        InputError: A weight is negative.
     """
 
     target_only = True
@@ -131,6 +162,7 @@ class RTISObjective(Objective):
         exponent: float = 0.3,
     ) -> None:  # fmt: skip
         self.weights = {"tv": tv, "area": area, "preservation": preservation, "deletion": deletion}
+        check_weights("RTISObjective", self.weights | {"exponent": exponent})
         self.exponent = exponent
 
     def terms(self, view: View) -> dict[str, Tensor]:

@@ -72,10 +72,24 @@ def check_devices(config: Namespace) -> None:
     Raises:
         InputError: Says how many cores there are.
     """
-    devices, cores = config.get("trainer.devices"), os.cpu_count() or 1
+    devices, cores = process_count(config), os.cpu_count() or 1
     on_cpu = config.get("trainer.accelerator") == "cpu" or not torch.cuda.is_available()
-    if on_cpu and isinstance(devices, int) and devices > cores:
+    if on_cpu and devices > cores:
         raise InputError(f"trainer.devices is {devices}, and this machine's CPU has {cores} cores")
+
+
+def process_count(config: Namespace) -> int:
+    """Return how many processes a config asks for by number; 1 where it names devices or leaves them to Lightning.
+
+    Args:
+        config: Of a run.
+
+    Example:
+        >>> process_count(Namespace(trainer=Namespace(devices="2")))
+        2
+    """
+    devices = str(config.get("trainer.devices"))  # the parser leaves a number as text, since text is allowed too
+    return int(devices) if devices.isdigit() else 1
 
 
 def check_name(name: str) -> None:
@@ -210,8 +224,7 @@ def check_interval(config: Namespace, data: ImageDataModule) -> None:
     Raises:
         InputError: Names the key.
     """
-    devices = config.get("trainer.devices")
-    processes = devices if isinstance(devices, int) and devices > 0 else 1
+    processes = max(1, process_count(config))
     images = len(data.split("train"))
     if processes > images:
         raise InputError(f"trainer.devices is {processes}, and there are {images} training images: use fewer processes")

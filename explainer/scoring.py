@@ -26,11 +26,11 @@ from explainer.evaluation.references import ANNOTATED, ORIGINAL, check_free
 from explainer.evaluation.rows import Evaluated, Searched
 from explainer.evaluation.run_facts import Clock, run_facts
 from explainer.evaluation.settings import Evaluation
-from explainer.evaluation.store import LOCK, Store
+from explainer.evaluation.store import Store
 from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
 from explainer.evaluation.telling import show_tables, tell
-from explainer.files import alone, write_text
+from explainer.files import write_text
 from explainer.infill import Infill
 from explainer.networks import Explanandum
 from explainer.reporting import report
@@ -50,11 +50,6 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
         InputError: Something given cannot be used.
     """
     out = Path(cli.evaluation.out or RESULTS / cli.name)
-    with alone(out / LOCK, str(out)):
-        return _score_methods(cli, out)
-
-
-def _score_methods(cli: ExplainerCLI, out: Path) -> dict[str, Any]:
     clock = Clock()
     settings: Evaluation = cli.evaluation
     data: ImageDataModule = cli.datamodule

@@ -19,6 +19,7 @@ from explainer.errors import InputError, working
 from explainer.files import copy_file, replacing, sweep
 from explainer.networks.checkpoint import read_checkpoint
 from explainer.rehearsal import check_unfinished
+from explainer.run_state import check_state
 from explainer.runs import CONFIG, alone_in, begin, can_go_on, newest, note_inputs, same_run
 from explainer.stopping import Stopped, letting_stop
 
@@ -77,11 +78,15 @@ def starting_point(cli: ExplainerCLI) -> tuple[Path | None, bool]:
     if given is None:
         return None, False
     if given == "last":
-        return newest(cli.folder, cli.model.kind), True
-    path = Path(given)
-    read_checkpoint(path, cli.model.kind)  # refuses what is no checkpoint of this module, in one line
-    check_unfinished(path, cli.config.trainer.max_epochs)
-    return path, cli.folder.resolve() in path.resolve().parents
+        path = newest(cli.folder, cli.model.kind)
+    else:
+        path = Path(given)
+        read_checkpoint(path, cli.model.kind)  # refuses what is no checkpoint of this module, in one line
+    if cli.trainer.is_global_zero:  # whose module was built, to be tried out
+        check_state(path, cli.model)
+    if given != "last":
+        check_unfinished(path, cli.config.trainer.max_epochs)
+    return path, given == "last" or cli.folder.resolve() in path.resolve().parents
 
 
 def begin_run(cli: ExplainerCLI, going_on: bool) -> None:

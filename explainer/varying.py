@@ -11,11 +11,11 @@ from explainer.evaluation.fingerprint import settings_of
 from explainer.evaluation.places import check_infills
 from explainer.evaluation.rows import Varied
 from explainer.evaluation.settings import Variations
-from explainer.evaluation.store import LOCK, Store
+from explainer.evaluation.store import Store
 from explainer.evaluation.telling import show_tables, tell
 from explainer.evaluation.variation_results import not_varied, variation_tables, write_variations
 from explainer.evaluation.variations import vary_images
-from explainer.files import alone, write_text
+from explainer.files import write_text
 from explainer.infill import Infill
 from explainer.subject import prepared
 
@@ -33,11 +33,6 @@ def vary(cli: ExplainerCLI) -> dict[str, Any]:
         InputError: Something given cannot be used.
     """
     out = Path(cli.evaluation.out or RESULTS / cli.name)
-    with alone(out / LOCK, str(out)):
-        return _vary(cli, out)
-
-
-def _vary(cli: ExplainerCLI, out: Path) -> dict[str, Any]:
     settings: Variations = cli.variations
     here = prepared(cli)
     method = settings.method or here.methods.get("Explainer") or GradCAM()

@@ -52,6 +52,7 @@ ALLOWED = {
     "explanation": {"resizing"},
     "inference": {"explanation", "networks", "masking", "resizing"},
     "parser": {"attribution", "data", "infill", "metrics", "modules"},
+    "run_state": {"modules", "networks"},
     "rehearsal": {"data", "modules", "networks", "parser"},
     "cli": {
         "attribution",
@@ -67,7 +68,7 @@ ALLOWED = {
         "variation",
     },
     "runs": {"callbacks", "networks"},
-    "training": {"callbacks", "cli", "networks", "rehearsal", "runs"},
+    "training": {"callbacks", "cli", "networks", "rehearsal", "run_state", "runs"},
     "retraining": {"runs", "callbacks", "cli", "data", "evaluation", "networks", "training"},
     "layer_retraining": {"runs", "cli", "evaluation", "networks", "retraining"},
     "subject": {"attribution", "cli", "data", "evaluation", "networks"},

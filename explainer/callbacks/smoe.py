@@ -64,11 +64,22 @@ class SMOESaliency(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse weights for another number of scales than the network has, before the training."""
-        module: Any = pl_module
+        self.check(pl_module, trainer.datamodule.image_size)  # type: ignore[attr-defined]
+
+    def check(self, module: Any, size: int) -> None:
+        """Refuse weights for another number of scales than the network has.
+
+        Args:
+            module: The module that is trained, built.
+            size: Side of its images.
+
+        Raises:
+            InputError: Says how many scales there are.
+        """
         if not self.every_n_steps or self.weights is None or module.watched is None:
             return
         try:
-            taps = find_taps(plain(module.watched), trainer.datamodule.image_size)  # type: ignore[attr-defined]
+            taps = find_taps(plain(module.watched), size)
         except InputError:  # a network without scales is trained without being watched
             return
         try:

@@ -131,6 +131,8 @@ class Folder(ImageDataModule):
         if split == "test" and self._divided["test"] is self._divided["val"]:
             rank_zero_info(f"{self.root}: there are no test images, the val images are the test images too")
         masks = None if self.masks is None else self.root / self.masks
+        if masks is not None and not masks.is_dir():
+            raise InputError(f"no folder {masks}: set data.init_args.masks to the folder of the segmentations")
         return FolderDataset(self.root, self._divided[split], self.classes, masks, **self.options(split))
 
     def _divide(self) -> dict[Split, list[Item]]:

@@ -14,7 +14,7 @@ from explainer.errors import InputError
 from explainer.evaluation.rows import Row, read_rows
 from explainer.files import append_lines, read_state, sweep, write_json, write_text
 
-ROWS, FINGERPRINT, LOCK = "rows.jsonl", "fingerprint.json", ".lock"
+ROWS, FINGERPRINT = "rows.jsonl", "fingerprint.json"
 
 
 class Store:

@@ -13,11 +13,13 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from explainer.errors import InputError
 from explainer.files.escaping import for_csv
 
 _DAY = 24 * 60 * 60
@@ -91,6 +93,30 @@ def _flush(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def make_writable(folder: str | Path, hint: str) -> Path:
+    """Make a folder and write into it for a try, before any work is done for it.
+
+    Args:
+        folder: To be written to later.
+        hint: What to do where it cannot be written, such as "name another one with --out".
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: It cannot be made or written: a file stands there, the disk is full or read-only, the name too long.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+            file.flush()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror or error}): {hint}") from error
+    return folder
 
 
 def write_text(path: str | Path, text: str, *, sync: bool = False) -> Path:

@@ -1,5 +1,6 @@
 """The frozen classifier that is explained: any network, with its normalisation inside and its classes' names."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -161,8 +162,11 @@ class Explanandum(nn.Module):
             new_head: Fit the head to K (for training); else another class count is an error.
 
         Raises:
-            InputError: The classifier's and the data set's classes differ.
+            InputError: The classifier's and the data set's classes differ, or two classes have one name.
         """
+        twice = next((name for name, count in Counter(classes).items() if count > 1), None)
+        if twice is not None:
+            raise InputError(f"two classes of the data set have the name {twice!r}: give each a name of its own")
         if new_head:
             self._fit(len(classes))
         elif self.num_classes != len(classes):

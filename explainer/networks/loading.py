@@ -148,6 +148,21 @@ def load_state(network: nn.Module, state: dict[str, Tensor], source: str) -> Non
     Raises:
         InputError: A key, a shape or a type differs, or a value is not finite; the first is named.
     """
+    check_fit(network, state, source)
+    network.load_state_dict(state)
+
+
+def check_fit(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Refuse a state dict that a network cannot take; the network keeps its own.
+
+    Args:
+        network: Any.
+        state: Name → tensor.
+        source: What to call it in the error.
+
+    Raises:
+        InputError: A key, a shape or a type differs, or a value is not finite; the first is named.
+    """
     own = network.state_dict()
     for name, tensor in own.items():
         if name not in state:
@@ -159,7 +174,6 @@ def load_state(network: nn.Module, state: dict[str, Tensor], source: str) -> Non
     extra = sorted(set(state) - set(own))
     if extra:
         raise InputError(f"{source} holds {extra[0]!r}, which {type(network).__name__} does not have")
-    network.load_state_dict(state)
 
 
 def _check_values(name: str, given: Tensor, own: Tensor, source: str) -> None:
