@@ -260,6 +260,7 @@ def state(folder: Path) -> dict[str, Any]:
         names.add(name)
         if path.suffix == ".ckpt":
             found |= {f"{name}: {key}": value for key, value in flat(torch.load(path, weights_only=True))}
+            found[f"{name}: bytes"] = path.read_bytes()
         elif path.name == "results.json":
             found[name] = timeless(json.loads(path.read_text()))
         elif path.suffix == ".jsonl":
