@@ -53,7 +53,18 @@ def measure(checkout: Path, photograph: Path, checkpoint: Path, out: Path) -> tu
     Returns:
         Exit status, peak resident memory in bytes, processor seconds.
     """
-    command = [sys.executable, "-m", "explainer", str(photograph), "--ckpt_path", str(checkpoint), "--out", str(out)]
+    # -P: the current folder's package is not taken for the checkout's
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "explainer",
+        str(photograph),
+        "--ckpt_path",
+        str(checkpoint),
+        "--out",
+        str(out),
+    ]
     environment = os.environ | {"PYTHONPATH": str(checkout.resolve())}
     log = os.open(out.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     streams = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
