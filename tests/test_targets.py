@@ -60,7 +60,7 @@ def test_matrices_of_classes(kind):
         (torch.tensor([1, 1], dtype=torch.complex64), "complex64"),
         (torch.tensor([1, 1]).to_sparse(), "sparse"),
     ],
-    ids=str,
+    ids=lambda method: type(method).__name__,
 )
 def test_forms_that_are_refused(given, words):
     with pytest.raises(InputError, match=words) as refused:
@@ -69,7 +69,9 @@ def test_forms_that_are_refused(given, words):
 
 
 @pytest.mark.parametrize(
-    "method", [GradCAM(), Gradient(), Random(), FIDO(steps=2), ExtremalPerturbation(steps=2)], ids=str
+    "method",
+    [GradCAM(), Gradient(), Random(), FIDO(steps=2), ExtremalPerturbation(steps=2)],
+    ids=lambda m: type(m).__name__,
 )
 def test_every_method_takes_them(method):
     explanandum = Explanandum(**SMALL, num_classes=3, multilabel=True)
@@ -85,7 +87,9 @@ def test_every_method_takes_them(method):
         explained(inputs=IMAGE.numpy(), targets=np.array([0.5, 1.0]))
 
 
-@pytest.mark.parametrize("method", [FIDO(steps=2), ExtremalPerturbation(steps=2)], ids=str)
+@pytest.mark.parametrize(
+    "method", [FIDO(steps=2), ExtremalPerturbation(steps=2)], ids=lambda method: type(method).__name__
+)
 def test_searches_with_a_history_take_them_too(method):
     explanandum = Explanandum(**SMALL, num_classes=3, multilabel=True)
     wanted = method.explain(explanandum, IMAGE, torch.tensor([1, 1])).map
