@@ -1,6 +1,5 @@
 """What evaluate.py does, and the one place where an error becomes a line."""
 
-import contextlib
 import os
 import sys
 import traceback
@@ -19,14 +18,12 @@ from explainer.retraining import retrain
 from explainer.scoring import score_methods
 from explainer.stopping import exit_status, heeding_sigterm, last_words
 from explainer.subject import trusted
+from explainer.terminal import mute, open_streams, say
 from explainer.training import quieten, train
 from explainer.varying import vary
 
 SHOW_TRACEBACK = "EXPLAINER_TRACEBACK"
 """Environment variable: when it is set, errors come with Python's traceback, for those who look into the project."""
-
-
-_LONGEST = 600
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
@@ -85,7 +82,7 @@ def run(command: Callable[[], object]) -> NoReturn:
     Raises:
         SystemExit: Always.
     """
-    write_any_text()
+    there = open_streams()
     try:
         with heeding_sigterm():
             done = command()
@@ -97,7 +94,7 @@ def run(command: Callable[[], object]) -> NoReturn:
         status = exit_status(error)
     except Exception as error:
         status = explain(error)
-    sys.exit(closed(status))
+    sys.exit(flushed(status) if there else status)
 
 
 def explain(error: Exception) -> int:
@@ -128,23 +125,7 @@ def explain(error: Exception) -> int:
     return 1
 
 
-def say(line: str) -> None:
-    """Print a line for a person to the standard error; a closed one is no reason to fail."""
-    text = " ".join(line.splitlines())
-    if len(text) > _LONGEST:  # such as a path of two hundred thousand letters
-        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
-    with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
-
-
-def write_any_text() -> None:
-    """Let output that cannot show a character show its code instead: a table is no reason to fail after the work."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-
-
-def closed(status: int) -> int:
+def flushed(status: int) -> int:
     """Send what is left of the output; where nobody takes it, the results are on the disk all the same.
 
     Args:
@@ -153,13 +134,10 @@ def closed(status: int) -> int:
     Returns:
         The exit status.
     """
-    if sys.stdout is None:  # closed before Python began
-        return status
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        mute(sys.stdout)
         say("error: the output could not be written; the results are on the disk")
         return status or 1
     return status

@@ -8,6 +8,8 @@ from typing import TextIO
 
 from explainer.files import printable
 
+_LONGEST = 600
+
 
 def open_streams() -> bool:
     """Make standard output and error usable: closed ones go nowhere, and characters that they lack become codes.
@@ -30,8 +32,10 @@ def say(line: str) -> None:
     Args:
         line: What to say; line ends and control characters in it, which may come from a file's name, are replaced.
     """
+    if len(line) > _LONGEST:  # such as a path of two hundred thousand letters
+        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
     try:
-        print(printable(line[:2000]), file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
     except (OSError, ValueError):
         mute(sys.stderr)
 
