@@ -176,8 +176,12 @@ def publish(folder: Path, name: str) -> Path:
         raise InputError(f"nothing was trained: there is no checkpoint in {folder}; look at trainer.max_epochs")
     config = destination.with_suffix(".yaml")
     sweep(destination.parent)
-    # the checkpoint is never absent, and never beside the config of another one, whenever this is killed
+    # killed in between, the checkpoint is never beside the config of another one, and never without a config unless
+    # there was an earlier checkpoint: where there was none, what needs it would take it for whole
     config.unlink(missing_ok=True)
-    copy_file(source, destination, sync=True)
-    copy_file(folder / CONFIG, config, sync=True)
+    copies = [(folder / CONFIG, config), (source, destination)]
+    if destination.is_file():
+        copies.reverse()
+    for written, place in copies:
+        copy_file(written, place, sync=True)
     return destination

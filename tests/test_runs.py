@@ -281,7 +281,6 @@ def test_publishing_never_shows_a_checkpoint_beside_the_config_of_another(here, 
         folder.mkdir(parents=True)
         (folder / "best.ckpt").write_text(name)
         (folder / "config.yaml").write_text(name)
-    publish(Path("runs/one"), "x")
     replace, steps = Path.replace, []
 
     def look(self, target):
@@ -291,6 +290,10 @@ def test_publishing_never_shows_a_checkpoint_beside_the_config_of_another(here, 
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", look)
+    publish(Path("runs/one"), "x")
+    assert steps == [[], ["one"]]
+    assert Path("checkpoints/x.ckpt").read_text() == "one"
+    steps.clear()
     publish(Path("runs/two"), "x")
     assert steps == [["one"], ["two"]]
     assert Path("checkpoints/x.yaml").read_text() == "two"

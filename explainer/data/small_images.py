@@ -21,7 +21,7 @@ from explainer.data.annotations import divide
 from explainer.data.base import ImageDataModule, ImageDataset, Split
 from explainer.data.bounds import within
 from explainer.errors import InputError
-from explainer.files import replacing
+from explainer.files import replacing, sweep
 
 _LARGEST = 1 << 30
 """Bytes of an unpacked file: the real ones hold at most 47 million."""
@@ -85,6 +85,7 @@ class SmallImages(ImageDataModule):
     def prepare_data(self) -> None:
         """Unpack files that were put below the root as they are distributed; else download."""
         raw = self.root / self.collection / "raw"
+        sweep(raw)
         for path in raw.glob("*-ubyte"):
             if not _is_whole(path):  # a kill tore it; where it is not packed below the root, it is downloaded again
                 path.unlink()
