@@ -1,6 +1,7 @@
 """Options and fixtures of all tests."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("WANDB_MODE", "offline")
+# A shell that starts a command in the background lets it ignore Ctrl-C, which the tests of Ctrl-C would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

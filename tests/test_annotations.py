@@ -318,7 +318,7 @@ def test_imagenet_boxes_are_checked_beforehand(tmp_path):
 
 def masked(root, make):
     """A folder of classes whose test image has a mask: class 2 in its upper left quarter."""
-    data = Folder(root=str(trees.folder_tree(root)), masks="masks", **SMALL)
+    data = Folder(root=str(trees.folder_tree(root)), **SMALL)
     name = data.split("test").ids[0]
     path = (root / "masks" / name).with_suffix(".png")
     path.parent.mkdir(parents=True)

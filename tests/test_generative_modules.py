@@ -18,6 +18,7 @@ from explainer.holes import Holes
 from explainer.modules import Completion, Generation, Inpainting, NonFiniteLossError
 from explainer.networks import DCGAN, CompletionVAE, ContextualAttention, Explanandum
 from explainer.networks.checkpoint import load_generator, load_inpainter
+from explainer.stopping import Stopped
 from explainer.training import train
 
 
@@ -210,7 +211,7 @@ def test_a_stopped_training_ends_in_the_same_weights(kind, tmp_path, monkeypatch
         return tiny_runs.write(name, whole | {"pictures": {"images": 3}})
 
     train(["--config", config("whole")])
-    with pytest.raises(SystemExit):
+    with pytest.raises(Stopped):
         train(["--config", config("stopped", callbacks=[{"class_path": "test_generative_modules.StopAt"}])])
     train(["--config", config("stopped"), "--ckpt_path", "last"])
     first, second = (torch.load(f"runs/{n}/last.ckpt", weights_only=True) for n in ("whole", "stopped"))
