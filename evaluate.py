@@ -1,6 +1,11 @@
 """Evaluate a trained Explainer (or a classifier): python evaluate.py --config voc_vgg16.yaml [--ckpt_path …]."""
 
-from explainer.commands import evaluate, run
+import sys
 
 if __name__ == "__main__":
+    try:  # importing takes seconds, in which somebody may think better of it
+        from explainer.commands import evaluate, run
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
     run(evaluate)

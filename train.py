@@ -1,7 +1,12 @@
 """Train whatever a config names: python train.py --config voc_vgg16.yaml."""
 
-from explainer.commands import run
-from explainer.training import train
+import sys
 
 if __name__ == "__main__":
+    try:  # importing takes seconds, in which somebody may think better of it
+        from explainer.commands import run
+        from explainer.training import train
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
     run(train)

@@ -1,12 +1,16 @@
 """A machine that refuses: folders that cannot be written, a disk that is full, output that nobody takes."""
 
+import os
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from bad_inputs import evaluates, explains, refused, status_of, trains
+from tiny_runs import ROOT
 
 LIMIT = 20_000
 """Bytes that a file may have on the full disk: text fits, networks do not."""
@@ -106,3 +110,12 @@ def test_a_disk_that_is_full_keeps_what_was_explained():
     command = explains("good.png")
     refused(on_a_full_disk(command, 500), r"good\.png|explained", status=1)
     assert not partial_files("explained")
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_ctrl_c_while_libraries_are_imported(script):
+    """A module that is imported early stops the command as Ctrl-C would."""
+    Path("pytorch_lightning.py").write_text("raise KeyboardInterrupt\n")
+    environment = os.environ | {"PYTHONPATH": f"{Path.cwd()}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, str(ROOT / script)], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()) == (130, ["stopped"]), done.stderr
