@@ -8,6 +8,7 @@ from small_checkpoints import explainer_content, save_classifier, save_explainer
 from torch import nn
 
 import explainer
+from explainer.attribution import GradCAM
 from explainer.errors import InputError
 from explainer.networks import Explanandum, Masker
 from explainer.networks.build import load_weights
@@ -257,6 +258,9 @@ def test_networks_in_half_precision(dtype):
     assert whole.network.classifier.weight.dtype == dtype
     assert whole(image).shape == (2, 2)
     assert len(whole.taps) > 1
+    cam = GradCAM()(whole, image, torch.tensor([0, 1]))
+    assert cam.dtype == torch.float32
+    assert cam.isfinite().all()
 
 
 MODULES = {

@@ -1,5 +1,7 @@
 """Files that come in are checked, files that go out are whole or absent, and one process works in a folder."""
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -152,3 +154,19 @@ except InputError as error:
         assert done.stdout.startswith(f"process {os.getpid()} on ")
         assert "works in runs/x: wait for it" in done.stdout
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_where_a_file_system_has_no_locks_the_work_goes_on(tmp_path, monkeypatch):
+    def refuse(number):
+        def lockf(*_):
+            raise OSError(number, os.strerror(number))
+
+        return lockf
+
+    for number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        monkeypatch.setattr(fcntl, "lockf", refuse(number))
+        with alone(tmp_path / ".lock", "runs/x"):
+            pass
+    monkeypatch.setattr(fcntl, "lockf", refuse(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), alone(tmp_path / ".lock", "runs/x"):
+        pass

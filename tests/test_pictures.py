@@ -133,6 +133,15 @@ def test_pixels_whose_range_cannot_be_told_are_refused_by_name(tmp_path, worst):
         read_picture(tmp_path / "x.tif")
 
 
+def test_integers_of_thirty_two_bits_are_taken_by_their_range(tmp_path):
+    for largest, want in ((255, [0, 1, 127, 255]), (65535, [0, 0, 127, 255]), (1, [0, 0, 0, 1])):
+        values = np.array([[0, 1, largest // 2, largest]], np.int32)
+        Image.fromarray(values).save(tmp_path / "x.tif")
+        assert np.asarray(read_picture(tmp_path / "x.tif"))[0, :, 0].tolist() == want
+    (tmp_path / "dark.pgm").write_bytes(b"P5 2 1 65535\n" + np.array([0, 255], ">u2").tobytes())  # dark, of 16 bits
+    assert np.asarray(read_picture(tmp_path / "dark.pgm")).max() == 0
+
+
 def test_integers_beyond_sixteen_bits_are_refused():
     for worst in (-1, 65536):
         with pytest.raises(InputError, match="its pixels lie between"):

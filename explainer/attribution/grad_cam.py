@@ -37,7 +37,7 @@ class GradCAM(Attribution):
         for some, its in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
             with torch.inference_mode(False), torch.enable_grad():  # frozen weights: the input must ask for a gradient
                 inputs = some.detach().clone().requires_grad_()
-                coarse = LayerGradCam(explanandum, layer).attribute(inputs, target=its.clone()).detach().relu()
+                coarse = LayerGradCam(explanandum, layer).attribute(inputs, target=its.clone()).detach().float().relu()
             if coarse.ndim != 4:
                 raise InputError(f"Grad-CAM: layer {name!r} gives no feature maps (B, C, h, w); name one that does")
             found.append(F.interpolate(coarse, image.shape[-2:], mode="bilinear", align_corners=False))

@@ -1,6 +1,7 @@
 """One process at a time in a folder: a second one is refused, and never writes over the first one's work."""
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ try:
     import fcntl
 except ImportError:  # Windows: there is no such lock
     fcntl = None  # type: ignore[assignment]
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+"""What file systems say that have no locks, as some of clusters do: there one works unguarded, as before."""
 
 
 @contextlib.contextmanager
@@ -37,6 +41,9 @@ def alone(path: str | Path, what: str) -> Iterator[None]:
             except (BlockingIOError, PermissionError) as error:
                 holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
                 raise InputError(f"{holder} works in {what}: wait for it, stop it, or choose another name") from error
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
         os.ftruncate(handle, 0)
         os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield

@@ -180,8 +180,8 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to 8-bit RGB; transparent pixels are laid on white.
 
-    16-bit pixels are divided by 257, and so are 32-bit integers, which must lie in the range of 16 bits. Float pixels
-    are taken for [0, 1] where they lie in it, else for [0, 255], else for 16 bits.
+    16-bit pixels are divided by 257. Float pixels are taken for [0, 1] where they lie in it, else for [0, 255], else for
+    16 bits; and so are 32-bit integers, but never for [0, 1].
 
     Args:
         image: An image.
@@ -198,7 +198,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode[0] in "IF":
         values = np.asarray(image)
-        grey = Image.fromarray(_eight_bits(values))
+        grey = Image.fromarray(_eight_bits(values, image.format == "PPM"))
         if image.info.get("transparency") is not None:
             grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
         image = grey
@@ -210,14 +210,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bits(values: NDArray) -> NDArray[np.uint8]:
+def _eight_bits(values: NDArray, scaled_to_sixteen: bool) -> NDArray[np.uint8]:
+    """Values of 0 to 255; Pillow scales what a PPM file holds to 16 bits, and gives it as 32-bit integers."""
+    sixteen = values.dtype.itemsize == 2 or scaled_to_sixteen
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 65535):  # NaN fails both
         raise InputError(f"its pixels lie between {low:g} and {high:g}; save it as 8 bit, 16 bit, or float in [0, 1]")
     scaled = values.astype(np.float64)
-    if values.dtype.kind != "f" or high > 255:
+    if sixteen or high > 255:
         scaled = (scaled * (1 / 257)).astype(np.float32)
-    elif high > 1:
+    elif high > 1 or values.dtype.kind != "f":
         scaled += 0.5
     else:
         scaled = scaled * 255 + 0.5
