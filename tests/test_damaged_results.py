@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from explainer.evaluation.runner import attempt
 from explainer.evaluation.store import FINGERPRINT, ROWS, Store
 from explainer.evaluation.telling import show_tables
 from explainer.evaluation.variations import image_folders
-from explainer.files import alone
+from explainer.files import alone, conform
 
 DEEP = "[" * 100_000
 TORN = {"empty": "", "torn": '{"checkpoint": "ab', "zeros": "\0" * 64, "list": "[1]", "deep": DEEP, "text": "x"}
@@ -104,6 +105,17 @@ def test_rows_as_they_are_written_are_rows(tmp_path):
     failed = [{"id": "a", "method": "Half", "error": "RuntimeError: no"}, ROW | {"ssr": None, "sdr": 0.5, "n": 3}]
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in failed))
     assert read_rows(tmp_path / "b.jsonl", Evaluated) == failed
+
+
+def test_rows_of_files_whose_names_are_no_utf8_are_rows(tmp_path):
+    rows = [ROW | {"id": os.fsdecode(b"K\xfche.png")}, ROW | {"id": os.fsdecode(b"\xff.png")}]
+    (tmp_path / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_rows(tmp_path / ROWS, Evaluated) == rows
+    (tmp_path / ROWS).write_text(json.dumps(rows[0] | {"constant": "x"}) + "\n")
+    with pytest.raises(InputError, match=r"line 1, is no row.*constant"):
+        read_rows(tmp_path / ROWS, Evaluated)
+    with pytest.raises(InputError, match="more than plain values"):
+        conform({"id": rows[0]["id"], "labels": torch.ones(1)}, dict[str, Any], "x")
 
 
 @pytest.mark.parametrize("kind", [Filled, Searched, Varied])

@@ -134,7 +134,7 @@ def test_pixels_whose_range_cannot_be_told_are_refused_by_name(tmp_path, worst):
 
 
 def test_integers_of_thirty_two_bits_are_taken_by_their_range(tmp_path):
-    for largest, want in ((255, [0, 1, 127, 255]), (65535, [0, 0, 127, 255]), (1, [0, 0, 0, 1])):
+    for largest, want in ((255, [0, 1, 127, 255]), (65535, [0, 0, 127, 255]), (1, [0, 1, 0, 1])):
         values = np.array([[0, 1, largest // 2, largest]], np.int32)
         Image.fromarray(values).save(tmp_path / "x.tif")
         assert np.asarray(read_picture(tmp_path / "x.tif"))[0, :, 0].tolist() == want

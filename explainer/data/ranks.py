@@ -174,4 +174,4 @@ def digest(ids: Sequence[str]) -> str:
         >>> digest(["a", "b"]) == digest(["b", "a"])
         False
     """
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(ids).encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -180,8 +180,8 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to 8-bit RGB; transparent pixels are laid on white.
 
-    16-bit pixels are divided by 257. Float pixels are taken for [0, 1] where they lie in it, else for [0, 255], else for
-    16 bits; and so are 32-bit integers, but never for [0, 1].
+    16-bit pixels are divided by 257. Float pixels are taken for [0, 1] where they lie in it, else for [0, 255], else
+    for 16 bits; and so are 32-bit integers, but never for [0, 1].
 
     Args:
         image: An image.

@@ -141,8 +141,20 @@ def conform(value: Any, kind: type[T], source: str | Path) -> T:
     try:
         content = to_json(value, inf_nan_mode="constants")
     except (ValueError, RecursionError) as error:  # what is no plain value
-        raise InputError(f"{source} holds more than plain values: {str(error).splitlines()[0][:200]}") from error
-    return _validated(content, kind, source)
+        if "surrogates not allowed" not in str(error):
+            raise _not_plain(error, source) from error
+    else:
+        return _validated(content, kind, source)
+    try:  # the name of a file that is no UTF-8: it stays as it is, and only the rest is checked
+        content = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _not_plain(error, source) from error
+    _validated(content, kind, source)
+    return value
+
+
+def _not_plain(error: Exception, source: str | Path) -> InputError:
+    return InputError(f"{source} holds more than plain values: {str(error).splitlines()[0][:200]}")
 
 
 def parse(path: str | Path, kind: type[T], source: str | Path | None = None) -> T:
