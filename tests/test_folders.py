@@ -10,6 +10,7 @@ import pytest
 import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from explainer.data import Folder, ImageNet
 from explainer.data.annotations import divide
@@ -136,6 +137,16 @@ def test_a_csv_in_long_format_is_joined(tmp_path):
         ("b.png", ("dog",)),
     ]
     assert data.multilabel
+
+
+def test_absolute_paths_are_the_same_images_and_have_the_same_masks(tmp_path):
+    data = table(tmp_path, f"path,labels,split\n{tmp_path}/a.png,cat,test\na.png,dog,test\nb.png,dog,test\n")
+    assert [item.labels for item in data.items] == [("cat", "dog"), ("dog",)]
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (40, 30), 1).save(tmp_path / "masks/a.png")
+    dataset = folder(tmp_path, csv="x.csv", masks="masks").split("test")
+    assert dataset.segmentation(0)[0].all()
+    assert dataset.segmentation(1) is None
 
 
 def test_an_image_in_two_splits_is_said(tmp_path):

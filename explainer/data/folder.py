@@ -45,8 +45,14 @@ class FolderDataset(ImageDataset):
         return present
 
     def _mask(self, index: int) -> Path | None:
-        path = None if self.masks is None else self.masks / Path(self.ids[index]).with_suffix(".png")
-        return path if path is not None and path.exists() else None
+        if self.masks is None:
+            return None
+        name = Path(self.ids[index]).with_suffix(".png")
+        if name.is_absolute():  # joined to the folder of the masks it would be the picture itself
+            root = self.root.absolute()
+            name = name.relative_to(root) if name.is_relative_to(root) else Path(name.name)
+        path = self.masks / name
+        return path if path.exists() else None
 
     def segmentation(self, index: int) -> Tensor | None:
         """(K, S, S) from the mask of the same name; None where there is none."""

@@ -33,6 +33,7 @@ def read_csv(root: Path, name: str) -> list[Item]:
             an unknown name or is given for some lines only; names the line.
     """
     path = root / name
+    base = root.absolute()
     if not path.is_file():
         raise InputError(f"no CSV {path}")
     labels: dict[tuple[str, str | None], set[str]] = {}
@@ -45,7 +46,7 @@ def read_csv(root: Path, name: str) -> list[Item]:
             undecided = (line, item.split is None)
         elif undecided[1] != (item.split is None):
             raise InputError(f"{path}, line {line}: some lines have a split and others have none; give it to all")
-        key = (os.path.normpath(item.path), item.split)
+        key = (os.path.normpath(os.path.join(base, item.path)), item.split)  # noqa: PTH118, which keeps "a/../b"
         paths.setdefault(key, item.path)
         labels.setdefault(key, set()).update(item.labels)
         lines += 1
@@ -89,4 +90,5 @@ def _name_shared(path: Path, keys: list[tuple[str, str | None]]) -> None:
     first: dict[str, str | None] = {}
     shared = [name for name, split in keys if first.setdefault(name, split) != split]
     if shared:
-        rank_zero_warn(f"{path}: {len(set(shared))} images are in several splits, such as {shared[0]}")
+        example = os.path.relpath(shared[0], path.parent)
+        rank_zero_warn(f"{path}: {len(set(shared))} images are in several splits, such as {example}")
