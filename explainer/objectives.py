@@ -142,7 +142,8 @@ class RTISObjective(Objective):
     .. math:: \lambda_1 TV_2(m) + \lambda_2 \mathcal{A}(m) - \overline{\log \sigma(F(x \odot m))}
         + \lambda_3 \overline{\sigma(F(x \odot \tilde m))}^{\lambda_4}
 
-    The bars are means over the classes present; there is no non-target term and no bound.
+    The bars are means over the classes present in the batch, as in the published code, or in each image; there is no
+    non-target term and no bound.
 
     Args:
         tv: Weight of the mean of squared differences.
@@ -150,6 +151,8 @@ class RTISObjective(Objective):
         preservation: Weight of the logarithm on the masked image.
         deletion: Weight of the probability on the complement.
         exponent: Of the probability on the complement.
+        mean_over: Whether a bar is one mean over all the classes present in the "batch", from which the power is taken
+            once, or a mean for each "image", with a power for each.
 
     Raises:
         InputError: A weight is negative.
@@ -159,23 +162,32 @@ class RTISObjective(Objective):
 
     def __init__(
         self, tv: float = 10.0, area: float = 1.0, preservation: float = 1.0, deletion: float = 5.0,
-        exponent: float = 0.3,
+        exponent: float = 0.3, mean_over: Literal["batch", "image"] = "batch",
     ) -> None:  # fmt: skip
         self.weights = {"tv": tv, "area": area, "preservation": preservation, "deletion": deletion}
         check_weights("RTISObjective", self.weights | {"exponent": exponent})
-        self.exponent = exponent
+        self.exponent, self.mean_over = exponent, mean_over
 
     def terms(self, view: View) -> dict[str, Tensor]:
-        """The four terms; an image without label has neither of the last two."""
+        """The four terms; an image without label has neither of the last two, nor has a batch without any."""
         present = view.labels > 0
         sigmoids = view.multilabel or view.kept.shape[1] == 1
         log_kept = F.logsigmoid(view.kept) if sigmoids else view.kept.log_softmax(1)
         removed = view.removed.sigmoid() if sigmoids else view.removed.softmax(1)
-        left = over_present(removed[present], view.labels)
-        left = left.clamp_min(1e-8).pow(self.exponent) * present.any(1)  # the power has no finite slope at 0
         return {
             "tv": total_variation(view.target, power=2).mean(),
             "area": area(view.target).mean(),
-            "preservation": -over_present(log_kept[present], view.labels).mean(),
-            "deletion": left.mean(),
+            "preservation": -self._mean(log_kept[present], view.labels).mean(),
+            "deletion": self._power(self._mean(removed[present], view.labels), view.labels).mean(),
         }
+
+    def _mean(self, values: Tensor, labels: Tensor) -> Tensor:
+        """Mean of the present classes' values: one number (1,), or one an image (B,); 0 where there is none."""
+        if self.mean_over == "image":
+            return over_present(values, labels)
+        return values.sum(0, keepdim=True) / max(len(values), 1)
+
+    def _power(self, left: Tensor, labels: Tensor) -> Tensor:
+        """The power, which has no finite slope at 0; where no class is present, there is nothing to raise."""
+        there = labels.any() if self.mean_over == "batch" else labels.any(1)
+        return left.clamp_min(1e-8).pow(self.exponent) * there

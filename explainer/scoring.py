@@ -74,9 +74,9 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     evaluate_together(
         settings.processes, explanandum, methods, dataset,
         unfinished(dataset, places, data.batch_size, list(methods), store), data.num_workers, store, device=device,
-        void=settings.void, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
+        rule=settings.rule, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
         scaled=settings.scaled, probes=settings.probes, matrix=matrix, true_boxes=settings.true_boxes,
-        probed=settings.probed,
+        probed=settings.probed, targets=settings.targets,
     )  # fmt: skip
     ids = [dataset.ids[i] for i in places]
     rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *methods], ids)
@@ -90,7 +90,8 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
     write_curves(settings, list(methods), rows, out)
     tables = write_tables(content, settings, out, f"{cli.name} on {settings.split}")
-    page = report(cli, explanandum, methods, to_device(collate([dataset[i] for i in chosen]), device), kept, out)
+    shown_batch = settings.targets.of(explanandum, to_device(collate([dataset[i] for i in chosen]), device))
+    page = report(cli, explanandum, methods, shown_batch, kept, out)
     show_tables(tables, table_width(content, settings))
     more = f", {COUNTERFACTUALS}/" if settings.counterfactuals else ""
     tell([f"report: {page}"] if page else [])
@@ -114,7 +115,7 @@ def kept_masks(
     Returns:
         The masks on disk; prints which are there of something else.
     """
-    common = {key: facts[key] for key in ("checkpoint", "data", "split", "version")}
+    common = {key: facts[key] for key in ("checkpoint", "data", "split", "version")} | target_facts(settings)
     about = {
         name: common | {"method": facts["methods"][name]} | ({"scaled": False} if not settings.scaled else {})
         for name, method in methods.items() if not isinstance(method, Reference)
@@ -185,6 +186,8 @@ def method_facts(
         Plain values; settings that are not used are left out, so that earlier results stay valid.
     """
     facts: dict[str, Any] = {"void": settings.void, "methods": settings_of(methods)}
+    facts |= {} if settings.objects == "labelled" else {"objects": settings.objects}
+    facts |= target_facts(settings)
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
     facts |= {} if settings.scaled else {"scaled": False}
     facts |= {"true_boxes": True} if settings.true_boxes else {}
@@ -205,6 +208,11 @@ def method_facts(
         facts["infill"] = None if settings.infill is None else infill_settings(settings.infill)
         facts["salient"] = {key: getattr(settings, key) for key in ("level", "alpha", "held_out", "held_out_split")}
     return facts
+
+
+def target_facts(settings: Evaluation) -> dict[str, Any]:
+    """Return which classes the masks explain, unless it is the labels, so that earlier results stay valid."""
+    return {} if settings.targets.kind == "labels" else {"targets": list(settings.targets)}
 
 
 def all_infills(settings: Evaluation, methods: dict[str, Attribution]) -> dict[str, Infill]:

@@ -70,6 +70,14 @@ def explainer_terms(mask_logits, kept, removed, labels, a, b):  # Eq. 1-8 over a
     return {name: sum(values) / len(values) for name, values in terms.items()}
 
 
+def rtis_terms_of_a_batch(mask_logits, kept, removed, labels, exponent):  # one mean over all the classes present
+    terms = rtis_terms(mask_logits, kept, removed, labels, exponent)
+    pairs = [(n, c) for n in range(len(labels)) for c in range(len(labels[n])) if labels[n][c]]
+    left = sum(sigmoid(removed[n][c]) for n, c in pairs) / len(pairs)
+    preservation = sum(-np.log(sigmoid(kept[n][c])) for n, c in pairs) / len(pairs)
+    return terms | {"preservation": preservation, "deletion": left**exponent}
+
+
 def rtis_terms(mask_logits, kept, removed, labels, exponent):
     terms = {name: [] for name in ("tv", "area", "preservation", "deletion")}
     for n in range(len(labels)):

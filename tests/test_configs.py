@@ -33,6 +33,8 @@ TWINS = ("voc_resnet50_table2", "coco_vgg16_table2", "coco_resnet50_table2", "im
 """Those of which another one has the same methods: two of them are enough."""
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
 CLASSIFIERS.remove("shapes_methods.yaml")
+PARTS = ("voc_vgg16_classifier.yaml", "coco_vgg16_classifier.yaml")
+"""Those that train layers which the small network of these tests does not have."""
 GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
 FILLED = [n for n in NAMES if n.endswith(("_fido.yaml", "_infills.yaml"))]
 """Evaluations with learned in-fills."""
@@ -63,7 +65,8 @@ def test_there_is_a_config_for_each_data_set_and_classifier():
 def test_classifiers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     weights = "--model.init_args.explanandum.weights=null"
-    train(["--config", name, *SMALL, weights, *tree(name, tmp_path), "--trainer.fast_dev_run=true"])
+    whole = ["--model.init_args.trained=null", "--model.init_args.fresh=null"] if name in PARTS else []
+    train(["--config", name, *SMALL, weights, *whole, *tree(name, tmp_path), "--trainer.fast_dev_run=true"])
     assert not (tmp_path / "checkpoints").exists()
 
 

@@ -17,7 +17,9 @@ from explainer.evaluation.judging import Judge
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, check_free
 from explainer.evaluation.summary import classification, summarise, write_results
 from explainer.evaluation.table import caption, markdown, rich_table, rows_of
+from explainer.evaluation.targets import Targets
 from explainer.metrics import Localisation
+from explainer.metrics.segmentation import TruthRule
 
 
 def test_scores_agree_with_a_slow_evaluation_of_one_image(tmp_path, device):
@@ -217,12 +219,45 @@ def test_the_gallery_has_a_row_an_image_and_a_column_a_method():
     assert unsegmented.width < picture.width
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
+def test_what_the_classifier_says_can_be_explained_in_place_of_the_labels(tmp_path, threshold):
+    explanandum, batches = classifier(), pictures((2, 2))
+    targets = Targets("predicted", threshold)
+    rows = run(tmp_path, batches, explanandum=explanandum, targets=targets).rows
+    said = [explanandum.probabilities(explanandum(batch.image)) for batch in batches]
+    predicted = [b._replace(labels=(p >= threshold).float()) for b, p in zip(batches, said, strict=True)]
+    of_predicted = run(tmp_path / "predicted", predicted, explanandum=explanandum).rows
+    of_labels = run(tmp_path / "labels", batches, explanandum=explanandum).rows
+    want = {r["id"]: r for r in of_predicted if r["method"] == "Grad-CAM"}
+    labels = {r["id"]: r for r in of_labels if r["method"] == "Box"}
+    for row in rows:
+        if row["method"] == "Grad-CAM":
+            assert (row["area"], row["sal"]) == (want[row["id"]]["area"], want[row["id"]]["sal"])
+        if row["method"] == "Box":  # looks at no class: compared with the labelled objects as ever
+            assert (row["acc"], row["iou"]) == (labels[row["id"]]["acc"], labels[row["id"]]["iou"])
+    if threshold == 1.0:
+        assert (torch.cat(said) < 1).all()
+        assert {r["area"] for r in rows if r["method"] == "Grad-CAM"} == {0.0}
+        assert {r["sal"] for r in rows if r["method"] == "Grad-CAM"} == {None}
+
+
+def test_a_caption_says_what_the_truth_is_and_what_is_explained(tmp_path):
+    rows = run(tmp_path, pictures(), rule=TruthRule("object", "all"), targets=Targets("predicted")).rows
+    usual = write_results(rows, {}, tmp_path)["results"]
+    assert "; truth: the labelled objects, void pixels left out" in caption(usual)
+    assert "explained" not in caption(usual)
+    facts = {"void": "object", "objects": "all", "targets": ["predicted", 0.5]}
+    published = caption(write_results(rows, facts, tmp_path)["results"])
+    assert "; truth: all segmented objects, void pixels counted as object" in published
+    assert "; explained: the classes predicted with at least 0.5" in published
+
+
 # What must not pass unnoticed.
 
 
 @pytest.mark.parametrize("void", ["ignore", "object"])
 def test_images_without_segmentation_are_no_ground_truth(tmp_path, void):
-    rows = [r for r in run(tmp_path, pictures(), void=void).rows if r["method"] == TRUTH]
+    rows = [r for r in run(tmp_path, pictures(), rule=TruthRule(void)).rows if r["method"] == TRUTH]
     assert [r["id"][6] for r in rows] == ["0", "1", "2", "4", "5"]
     assert {(r["acc"], r["mae"]) for r in rows} == {(1.0, 0.0)}
     without_object = {"4"} if void == "ignore" else set()  # its void border counts as object otherwise

@@ -41,10 +41,12 @@ def test_explainer_terms_equal_the_equations(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rtis_terms_equal_the_equations(seed):
+@pytest.mark.parametrize("mean_over", ["batch", "image"])
+def test_rtis_terms_equal_the_equations(mean_over, seed):
     v = view(seed)
-    ours = RTISObjective().terms(v)
-    theirs = oracles.rtis_terms(*(t.numpy() for t in (v.mask_logits, v.kept, v.removed, v.labels)), 0.3)
+    ours = RTISObjective(mean_over=mean_over).terms(v)
+    oracle = oracles.rtis_terms_of_a_batch if mean_over == "batch" else oracles.rtis_terms
+    theirs = oracle(*(t.numpy() for t in (v.mask_logits, v.kept, v.removed, v.labels)), 0.3)
     for name, value in theirs.items():
         assert float(ours[name]) == pytest.approx(value, abs=1e-6), name
 
@@ -72,7 +74,18 @@ def test_gradients_of_the_terms(function):
     assert torch.autograd.gradcheck(function, (x,))
 
 
-@pytest.mark.parametrize("objective", [ExplainerObjective(), RTISObjective()])
+@pytest.mark.parametrize("mean_over", ["batch", "image"])
+def test_rtis_of_a_batch_without_any_label_is_the_masks_own_terms(mean_over):
+    v = view()._replace(
+        labels=torch.zeros_like(LABELS), removed=torch.zeros(4, 4, dtype=torch.float64).requires_grad_()
+    )
+    terms = RTISObjective(mean_over=mean_over).terms(v)
+    assert (float(terms["preservation"]), float(terms["deletion"])) == (0, 0)
+    RTISObjective(mean_over=mean_over).total(terms).backward()
+    assert v.removed.grad.eq(0).all()
+
+
+@pytest.mark.parametrize("objective", [ExplainerObjective(), RTISObjective(), RTISObjective(mean_over="image")])
 def test_gradients_of_the_objectives(objective):
     v = view(size=(4, 5))
 

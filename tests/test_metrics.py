@@ -21,6 +21,7 @@ from explainer.metrics import (
     soft_iou,
     truth_and_weight,
 )
+from explainer.metrics.segmentation import TruthRule
 
 VOID = 255
 SCORES = {"acc": soft_accuracy, "iou": soft_iou, "mae": mean_absolute_error}
@@ -29,22 +30,22 @@ SCORES = {"acc": soft_accuracy, "iou": soft_iou, "mae": mean_absolute_error}
 # Slow versions written from the Explainer paper's section 4.3, one image at a time; nothing of the project is used.
 
 
-def truth_of(segmentation, labels, void):
+def truth_of(segmentation, labels, void, objects="labelled"):
     """(K, H, W) → the pixels that count, and whether each is object."""
     pixels = []
     for i in range(segmentation.shape[1]):
         for j in range(segmentation.shape[2]):
             column = segmentation[:, i, j]
             hidden = VOID in column.tolist()
-            inside = any(column[c] == 1 and labels[c] for c in range(len(labels)))
+            inside = any(column[c] == 1 and (labels[c] or objects == "all") for c in range(len(labels)))
             if hidden and void == "ignore":
                 continue
             pixels.append((i, j, 1.0 if inside or hidden else 0.0))
     return [] if (segmentation == VOID).any(0).all() else pixels
 
 
-def expected(mask, segmentation, labels, void):
-    pixels = truth_of(segmentation, labels, void)
+def expected(mask, segmentation, labels, void, objects):
+    pixels = truth_of(segmentation, labels, void, objects)
     if not pixels:
         return {"acc": math.nan, "iou": math.nan, "mae": math.nan}
     pairs = [(float(mask[i, j]), g) for i, j, g in pixels]
@@ -75,17 +76,18 @@ def scene(seed, batch=3, classes=4, side=7, dtype=torch.float64):
     return mask, segmentation, labels
 
 
+@pytest.mark.parametrize("objects", ["labelled", "all"])
 @pytest.mark.parametrize("void", ["ignore", "object"])
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
-def test_segmentation_scores_agree_with_the_slow_versions(void, seed):
+def test_segmentation_scores_agree_with_the_slow_versions(void, objects, seed):
     mask, segmentation, labels = scene(seed)
     segmentation[0] = VOID  # an image without annotation
-    truth, weight = truth_and_weight(segmentation, labels, void)
+    truth, weight = truth_and_weight(segmentation, labels, TruthRule(void, objects))
     for name, function in SCORES.items():
         got = function(mask, truth.double(), weight.double())
         want = [
-            expected(mask[n, 0].numpy(), segmentation[n].numpy(), labels[n].numpy(), void)[name]
+            expected(mask[n, 0].numpy(), segmentation[n].numpy(), labels[n].numpy(), void, objects)[name]
             for n in range(len(mask))
         ]
         assert math.isnan(want[0])
@@ -122,7 +124,7 @@ def test_saliency_metric_of_the_sure_and_the_unsure():
 
 
 def scores(mask, segmentation, labels, void="ignore"):
-    truth, weight = truth_and_weight(segmentation, labels, void)
+    truth, weight = truth_and_weight(segmentation, labels, TruthRule(void))
     return {name: function(mask, truth, weight) for name, function in SCORES.items()}
 
 

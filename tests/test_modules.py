@@ -4,6 +4,7 @@ import torch
 from test_explanandum import tiny
 
 from explainer.data import Shapes
+from explainer.errors import InputError
 from explainer.infill import Blur, BlurOrColour, Constant, gaussian_blur
 from explainer.modules import AmortizedExplainer, Classifier, ExplainerObjective, NonFiniteLossError, RTISObjective
 from explainer.modules.base import require_finite
@@ -28,12 +29,18 @@ def fit(module, data, steps, **options):
     return trainer
 
 
-def explainer(objective=None, infill=None, mode="eval"):
+def explainer(objective=None, infill=None, mode="eval", **options):
     network = Explanandum("explainer.networks.small.small_cnn", network_args={"width": 4})
     objective = objective or ExplainerObjective()
     optimizer = lambda p: torch.optim.Adam(p, lr=3e-3)  # noqa: E731
     return AmortizedExplainer(
-        network, Masker("resnet18", arguments=MASKER), objective, optimizer, infill=infill, explanandum_mode=mode
+        network,
+        Masker("resnet18", arguments=MASKER),
+        objective,
+        optimizer,
+        infill=infill,
+        explanandum_mode=mode,
+        **options,
     )
 
 
@@ -43,6 +50,65 @@ def test_classifier_overfits_eight_images():
     fit(module, data, 60)
     batch = next(iter(data.train_dataloader()))
     assert ((module.explanandum.eval()(batch.image) > 0).float() == batch.labels).all()
+
+
+def vgg_like(**options):
+    return Classifier(
+        Explanandum("alexnet", num_classes=6), lambda p: torch.optim.Adam(p, lr=1e-3), trained=["classifier"], **options
+    )
+
+
+def test_frozen_convolutions_and_fresh_layers_as_in_the_published_classifiers():
+    module, data = vgg_like(fresh=["classifier"]), eight(image_size=64)
+    network = module.explanandum.network
+    features = [p.detach().clone() for p in network.features.parameters()]
+    before = [p.detach().clone() for p in network.classifier.parameters()]
+    module.build(data.classes, True)
+    drawn = [p.detach().clone() for p in network.classifier.parameters()]
+    assert not any(torch.equal(a, b) for a, b in zip(before, drawn, strict=True))
+    assert (network.classifier.training, network.features.training) == (True, False)  # its dropout acts
+    fit(module, data, 2)
+    assert all(torch.equal(a, b) for a, b in zip(features, network.features.parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(drawn, network.classifier.parameters(), strict=True))
+
+
+def test_layers_begin_afresh_only_once():
+    module, data = vgg_like(fresh=["classifier"]), eight(image_size=64)
+    module.build(data.classes, True)
+    drawn = module.explanandum.network.classifier[1].weight.detach().clone()
+    module.build(data.classes, True)
+    assert torch.equal(drawn, module.explanandum.network.classifier[1].weight)
+
+
+def test_layers_that_are_not_there_are_named():
+    module = Classifier(Explanandum("alexnet", num_classes=6), trained=["clasifier"])
+    with pytest.raises(InputError, match="no layer 'clasifier' to train; there are"):
+        module.build(eight().classes, True)
+    with pytest.raises(InputError, match="not both"):
+        Classifier(Explanandum("alexnet", num_classes=6), head_only=True, trained=["classifier"])
+
+
+def test_the_best_checkpoint_is_that_of_the_score_or_of_the_loss():
+    by_loss = Classifier(Explanandum("alexnet", num_classes=6), best_by="loss")
+    by_score = Classifier(Explanandum("alexnet", num_classes=6))
+    assert (by_loss.monitor, by_loss.monitor_mode) == ("val/loss", "min")
+    assert (by_score.monitor, by_score.monitor_mode) == ("val/score", "max")
+
+
+@pytest.mark.parametrize(
+    ("multilabel", "threshold", "classes"), [(True, 0.5, [0, 2]), (True, 0.99, []), (False, 0.5, [2])]
+)
+def test_target_classes_can_be_those_that_the_explanandum_predicts(multilabel, threshold, classes):
+    module = explainer(targets="predicted", target_threshold=threshold)
+    module.build(tuple("abcdef"), multilabel)
+    module.explanandum.forward = lambda image: torch.tensor([[1.0, -1.0, 3.0, -2.0, -2.0, -2.0]]).expand(len(image), -1)
+    labels = torch.eye(6)[1:2]
+    chosen = module.chosen(torch.rand(1, 3, 32, 32), labels)
+    assert chosen[0].nonzero().flatten().tolist() == classes
+    assert explainer().chosen(torch.rand(1, 3, 32, 32), labels) is labels
+    view = module.view(torch.rand(1, 3, 32, 32), labels)
+    assert torch.equal(view.labels, chosen)
+    assert torch.isfinite(module.objective.total(module.objective.terms(view)))
 
 
 @pytest.mark.parametrize("objective", [ExplainerObjective(), RTISObjective()])
@@ -159,6 +225,19 @@ def test_infills():
     step[..., 20:] = 1
     expected = 0.5 * (1 + torch.erf((torch.arange(41) - 19.5) / (3 * 2**0.5)))
     torch.testing.assert_close(gaussian_blur(step, 3.0)[0, 0, 0], expected, atol=0.01, rtol=0)
+
+
+def test_each_image_has_a_colour_of_its_own_in_the_units_of_the_published_code():
+    image = torch.rand(64, 3, 16, 16)
+    found = BlurOrColour(shared=False, noise=0.0)(image, generator=torch.Generator().manual_seed(1))
+    colours = found[:, :, 0, 0]
+    assert torch.equal(found, colours[:, :, None, None].expand_as(found))  # this seed draws colours, not the blur
+    assert len(colours.unique(dim=0)) == 64
+    published = 2 * colours - 1  # there images lie in [-1, 1]
+    assert 0.3 < float(published.abs().max()) <= 0.33 + 1e-6
+    grain = BlurOrColour(shared=False, colour=0.0)(image, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    assert float(grain.std()) == pytest.approx(0.11, abs=2e-3)
+    assert not torch.equal(grain[0], grain[1])
 
 
 def test_random_infill_is_a_function_of_its_generator():

@@ -206,6 +206,29 @@ def test_the_blur_pyramid_is_read_between_its_levels(explanandum, image, target)
     torch.testing.assert_close(scorer.look(owner, torch.ones(3, 1, 32, 32), None), image.flip(-1))
 
 
+def test_contrast_is_the_logit_less_the_highest_other():
+    logits = torch.tensor([[1.0, 4.0, 2.0], [1.0, 4.0, 2.0]])
+    assert score_of(logits, torch.tensor([1, 2]), False, "contrast").tolist() == [2.0, -2.0]
+    assert score_of(logits, torch.tensor([1, 2]), True, "contrast").tolist() == [2.0, -2.0]
+    assert score_of(logits[:, :1], torch.tensor([0, 0]), True, "contrast").tolist() == [1.0, 1.0]
+
+
+def test_the_smallest_area_that_keeps_the_logit_is_chosen():
+    explanandum = Explanandum("small_networks.quadrant", multilabel=False)
+    method = ExtremalPerturbation([0.4, 0.1, 0.25], choose="smallest")
+    image = torch.full((3, 3, 32, 32), 0.5)
+    image[:, :, 4:12, 4:12] = 1.0  # bright: the upper left quarter is seen, or its blur, which is darker
+    masks = torch.zeros(3, 3, 1, 32, 32)  # (area, image): those of 0.4 show the quarter, for each image
+    masks[0, :, :, :16, :16] = 1
+    masks[1, 0, :, :16, :16] = 1  # of the first image 0.1 is enough
+    masks[2, 1, :, :16, :16] = 1  # of the second 0.25; of the third only 0.4
+    masks[1, 1, :, 20:, 20:] = 1
+    chosen = method._smallest(explanandum, image, torch.zeros(3, dtype=torch.long), masks)
+    assert torch.equal(chosen, torch.stack([masks[1, 0], masks[2, 1], masks[0, 2]]))
+    none = method._smallest(explanandum, image, torch.zeros(3, dtype=torch.long), torch.zeros_like(masks) + 0.1)
+    assert torch.equal(none, torch.full_like(chosen, 0.1))  # none suffices: the largest area's
+
+
 # iGOS++
 
 

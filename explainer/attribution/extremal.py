@@ -18,6 +18,7 @@ from explainer.infill import gaussian_blur
 from explainer.networks import Explanandum
 
 Variant = Literal["preserve", "delete", "dual"]
+Choice = Literal["mean", "smallest"]
 
 
 def area_loss(mask: Tensor, area: Tensor) -> Tensor:
@@ -116,7 +117,7 @@ class BlurredScore(MaskedScore):
 
 
 class ExtremalPerturbation(Attribution):
-    """The mean of the best masks of several areas, all areas and images in one batch.
+    """The best masks of several areas, all areas and images in one batch: their mean, or the smallest that suffices.
 
     Args:
         areas: Fractions of the image.
@@ -134,6 +135,8 @@ class ExtremalPerturbation(Attribution):
         score: Of the class.
         mirror: Show the image mirrored every other step.
         batch_size: At most so many perturbed images at once.
+        choose: "mean" of the areas' masks, or the mask of the "smallest" area with which the class's logit is at least
+            that of the photograph, as in the published comparisons; of the largest area, where none suffices.
     """
 
     budget = "steps"
@@ -142,7 +145,7 @@ class ExtremalPerturbation(Attribution):
         self, areas: Sequence[float] = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8), variant: Variant = "preserve",
         steps: int = 800, cell: int = 7, sigma: float = 21.0, learning_rate: float = 0.01, momentum: float = 0.9,
         area_weight: float = 300.0, growth: float = 1.0035, levels: int = 8, blur: float = 20.0,
-        score: Score = "logit", mirror: bool = True, batch_size: int = 16,
+        score: Score = "logit", mirror: bool = True, batch_size: int = 16, choose: Choice = "mean",
     ) -> None:  # fmt: skip
         positive(self, steps=steps, cell=cell, sigma=sigma, learning_rate=learning_rate, blur=blur)
         if not areas or not all(0 < area < 1 for area in areas):
@@ -152,17 +155,33 @@ class ExtremalPerturbation(Attribution):
         self.areas, self.variant, self.steps, self.cell, self.sigma = tuple(areas), variant, steps, cell, sigma
         self.learning_rate, self.momentum, self.area_weight, self.growth = learning_rate, momentum, area_weight, growth
         self.levels, self.blur, self.score, self.mirror = levels, blur, score, mirror
-        self.batch_size = batch_size
+        self.batch_size, self.choose = batch_size, choose
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1]."""
         return self.explain(explanandum, image, target).map
 
     def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
-        """The mean mask, with the history of each area's score and area loss ("score 0.1", "area 0.1")."""
+        """The chosen mask, with the history of each area's score and area loss ("score 0.1", "area 0.1")."""
         with torch.inference_mode(False), torch.enable_grad():
             masks, history = self._search(explanandum, image.detach().clone(), target)
+        if self.choose == "smallest":
+            return Explained(self._smallest(explanandum, image, target, masks).to(image.dtype), history)
         return Explained(masks.mean(0).to(image.dtype), history)
+
+    def _smallest(self, explanandum: Explanandum, image: Tensor, target: Tensor, masks: Tensor) -> Tensor:
+        """Of masks (A, B, 1, H, W) that of the smallest area which keeps the logit: (B, 1, H, W)."""
+        pyramid = blur_pyramid(image, self.levels, self.blur * min(image.shape[-2:]) / 224)
+        scorer = BlurredScore(pyramid, explanandum, image, target, "logit", self.batch_size)
+        order = sorted(range(len(self.areas)), key=lambda index: self.areas[index])
+        whole = scorer(torch.ones_like(masks[:1]))
+        chosen = masks[order[-1]].clone()
+        settled = torch.zeros(len(image), dtype=torch.bool, device=image.device)
+        for index in order[:-1]:
+            enough = (scorer(masks[index : index + 1]) >= whole)[0] & ~settled
+            chosen[enough] = masks[index][enough]
+            settled |= enough
+        return chosen
 
     def _search(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         size = (image.shape[-2], image.shape[-1])

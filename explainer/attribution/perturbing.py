@@ -22,7 +22,7 @@ from explainer.infill import Constant, Infill
 from explainer.masking import composite
 from explainer.networks import Explanandum
 
-Score = Literal["log_odds", "probability", "log_probability", "logit"]
+Score = Literal["log_odds", "probability", "log_probability", "logit", "contrast"]
 SHOW_FROM = 20
 """Loops of at least so many steps have a progress bar."""
 BARS: ContextVar[bool] = ContextVar("BARS", default=True)
@@ -54,7 +54,8 @@ def score_of(logits: Tensor, target: Tensor, multilabel: bool | None, kind: Scor
         logits: (N, K).
         target: (N,) long.
         multilabel: Whether the classifier ends in sigmoids (else softmax; with one class in a sigmoid anyway).
-        kind: "log_odds", "probability" (in [0, 1]), "log_probability" or "logit".
+        kind: "log_odds", "probability" (in [0, 1]), "log_probability", "logit", or "contrast": the logit less the
+            highest of the other classes (of one class alone, the logit).
 
     Returns:
         (N,), higher: the classifier is surer.
@@ -64,6 +65,10 @@ def score_of(logits: Tensor, target: Tensor, multilabel: bool | None, kind: Scor
         0.0
     """
     own = logits.gather(1, target[:, None])
+    if kind == "contrast" and logits.shape[1] > 1:
+        return (own - logits.scatter(1, target[:, None], -torch.inf).amax(1, keepdim=True))[:, 0]
+    if kind == "contrast":
+        return own[:, 0]
     sigmoids = multilabel or logits.shape[1] == 1
     if kind == "logit" or (kind == "log_odds" and sigmoids):
         return own[:, 0]

@@ -12,7 +12,8 @@ from explainer.data import Batch
 from explainer.evaluation.cost import measured
 from explainer.evaluation.kept import KeptMasks, Made
 from explainer.evaluation.references import TRUTH, reference_mask
-from explainer.metrics.segmentation import Void
+from explainer.evaluation.targets import LABELS, Targets
+from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 from explainer.networks import Explanandum
 
 SET_UP = 5.0
@@ -20,8 +21,8 @@ SET_UP = 5.0
 
 
 def make(
-    explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore", scaled: bool = True,
-    reference: str = TRUTH,
+    explanandum: Explanandum, method: Attribution | None, batch: Batch, rule: TruthRule = USUAL_TRUTH,
+    scaled: bool = True, reference: str = TRUTH,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The mask of all classes present, and whether a map had to be repaired for it.
 
@@ -29,7 +30,7 @@ def make(
         explanandum: The frozen classifier.
         method: Makes it; without one it is the reference.
         batch: The images.
-        void: As in `truth_and_weight`.
+        rule: Which pixels of the annotation are the truth.
         scaled: Whether maps that are masks already are scaled too.
         reference: As in `reference_mask`.
 
@@ -37,7 +38,7 @@ def make(
         (B, 1, H, W) in [0, 1], and (B,) bool: a map that had a NaN or infinite pixel counts as 0 everywhere.
     """
     if method is None:
-        mask = reference_mask(reference, batch, void)
+        mask = reference_mask(reference, batch, rule)
         return mask, torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
     plain_masks = {"scaled": False} if method.is_mask and not scaled else {}
     with noting_broken() as noted:
@@ -50,11 +51,11 @@ def make(
 
 
 def make_mask(
-    explanandum: Explanandum, method: Attribution | None, batch: Batch, void: Void = "ignore", scaled: bool = True,
-    reference: str = TRUTH,
+    explanandum: Explanandum, method: Attribution | None, batch: Batch, rule: TruthRule = USUAL_TRUTH,
+    scaled: bool = True, reference: str = TRUTH,
 ) -> Tensor:  # fmt: skip
     """The first of what `make` returns: (B, 1, H, W) in [0, 1]."""
-    return make(explanandum, method, batch, void, scaled, reference)[0]
+    return make(explanandum, method, batch, rule, scaled, reference)[0]
 
 
 class Maker:
@@ -62,12 +63,16 @@ class Maker:
 
     Args:
         kept: Where they are, and where new ones are put; None: nowhere.
-        void: As in `truth_and_weight`.
+        rule: Which pixels of the annotation are the truth.
         scaled: As in `make`.
+        targets: Which classes of an image are explained.
     """
 
-    def __init__(self, kept: KeptMasks | None = None, void: Void = "ignore", scaled: bool = True) -> None:
-        self.kept, self.void, self.scaled = kept, void, scaled
+    def __init__(
+        self, kept: KeptMasks | None = None, rule: TruthRule = USUAL_TRUTH, scaled: bool = True,
+        targets: Targets = LABELS,
+    ) -> None:  # fmt: skip
+        self.kept, self.rule, self.scaled, self.targets = kept, rule, scaled, targets
         self._warm: set[str] = set()
 
     def __call__(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> Made:
@@ -93,7 +98,7 @@ class Maker:
     def _make(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> Made:
         def work() -> tuple[Tensor, Tensor, dict[str, Any]]:
             with measured(explanandum, device, images) as cost:
-                mask, broken = make(explanandum, method, batch, self.void, self.scaled, name)
+                mask, broken = make(explanandum, method, batch, self.rule, self.scaled, name)
             return mask, broken, asdict(cost)
 
         images, device = len(batch.id), batch.image.device

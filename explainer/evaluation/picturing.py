@@ -59,7 +59,8 @@ def write_pictures(
     places: tuple[list[int], list[int]], judge: Judge, kept: KeptMasks, out: Path, device: str,
 ) -> None:  # fmt: skip
     """The gallery and the counterfactuals, of images at these places; without images none."""
-    chosen, imagined = (to_device(collate([dataset[i] for i in some]), device) for some in places)
+    batches = (to_device(collate([dataset[i] for i in some]), device) for some in places)
+    chosen, imagined = (settings.targets.of(explanandum, batch) if batch.id else batch for batch in batches)
     if chosen.id:
         save_picture(method_gallery(explanandum, methods, chosen, kept, settings.scaled), out / GALLERY)
     write_counterfactuals(settings, explanandum, methods, judge, imagined, kept, out)

@@ -9,7 +9,7 @@ from explainer.errors import InputError
 from explainer.evaluation.batches import part
 from explainer.evaluation.judging import true_boxes
 from explainer.metrics import inside_boxes, truth_and_weight
-from explainer.metrics.segmentation import Void
+from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 
 ORIGINAL, TRUTH, BOXES = "Original image", "Ground truth", "Bounding box"
 ANNOTATED = (TRUTH, BOXES)
@@ -66,13 +66,13 @@ def having(name: str, batch: Batch) -> Batch:
     return part(batch, (batch.segmentation != VOID).flatten(1).any(1).nonzero()[:, 0].tolist())
 
 
-def reference_mask(name: str, batch: Batch, void: Void = "ignore") -> Tensor:
+def reference_mask(name: str, batch: Batch, rule: TruthRule = USUAL_TRUTH) -> Tensor:
     """The mask that the annotation gives.
 
     Args:
         name: `TRUTH` is what is segmented, `BOXES` all that lies within a box of a labelled object.
         batch: Images that have it.
-        void: As in `truth_and_weight`.
+        rule: Which pixels of the annotation are the truth.
 
     Returns:
         (B, 1, H, W) of 0 and 1.
@@ -87,4 +87,4 @@ def reference_mask(name: str, batch: Batch, void: Void = "ignore") -> Tensor:
         height, width = batch.image.shape[-2:]
         return inside_boxes(true_boxes(batch), (height, width)).to(batch.image.dtype)
     assert batch.segmentation is not None
-    return truth_and_weight(batch.segmentation, batch.labels, void)[0]
+    return truth_and_weight(batch.segmentation, batch.labels, rule)[0]

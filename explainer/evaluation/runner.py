@@ -24,18 +24,19 @@ from explainer.evaluation.probing import merged, probe
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, having
 from explainer.evaluation.scores import curves, fixed_scores, plain, predictions
 from explainer.evaluation.store import Store
+from explainer.evaluation.targets import LABELS, Targets
 from explainer.evaluation.telling import bars
 from explainer.masking import composite
-from explainer.metrics.segmentation import Void
+from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 from explainer.networks import Explanandum
 
 
 def evaluate(
     explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
-    total: int, void: Void = "ignore", device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
+    total: int, rule: TruthRule = USUAL_TRUTH, device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
     judge: Judge | None = None, scaled: bool = True, probes: dict[str, Probe] | None = None,
     quiet: bool = False, matrix: ClassMatrix | None = None, true_boxes: bool = False,
-    probed: Collection[str] | None = None,
+    probed: Collection[str] | None = None, targets: Targets = LABELS,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -45,7 +46,7 @@ def evaluate(
         batches: The images.
         store: Rows that it has already are not computed again; what failed before is tried again.
         total: Number of images, for the progress bar.
-        void: As in `truth_and_weight`.
+        rule: Which pixels of the annotation are the truth.
         device: Where to compute.
         curve_steps: As in `score`.
         kept: Where masks are read from and kept.
@@ -56,12 +57,13 @@ def evaluate(
         matrix: What the masks of single classes do.
         true_boxes: Score the boxes of the labelled objects as a mask, too.
         probed: Names of the methods that probes ask; None: all.
+        targets: Which classes of an image are explained.
 
     Raises:
         InputError: A method refuses every image of its first batch.
     """
     explanandum.to(device)
-    maker = Maker(kept, void, scaled)
+    maker = Maker(kept, rule, scaled, targets)
     with bars(quiet=quiet) as progress, no_bars():
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
@@ -161,16 +163,17 @@ def score(
         with torch.no_grad():
             said = predictions(explanandum, explanandum(batch.image), batch.labels)
         return [{"id": i, "method": name, "kept": kept} for i, kept in zip(batch.id, said, strict=True)]
-    mask, broken, cost = maker(explanandum, name, method, batch)
+    asked = maker.targets.of(explanandum, batch)
+    mask, broken, cost = maker(explanandum, name, method, batch if method is None else asked)
     with torch.no_grad():
         both = [composite(batch.image, m, explanandum.mean_colour) for m in (mask, 1 - mask)]
         kept, removed = (explanandum(images).float() for images in both)
-    values: dict[str, Tensor] = curves(explanandum, mask, batch, curve_steps) if curve_steps else {}
-    values |= fixed_scores(mask, kept, batch, maker.void)
+    values: dict[str, Tensor] = curves(explanandum, mask, asked, curve_steps) if curve_steps else {}
+    values |= fixed_scores(mask, kept, batch, maker.rule, asked.labels)
     constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
-    judged = [{} for _ in batch.id] if judge is None else judge(explanandum, name, mask, batch)
+    judged = [{} for _ in batch.id] if judge is None else judge(explanandum, name, mask, asked)
     if probes:
-        judged = merged(judged, probe(probes, explanandum, method, batch, mask, maker.scaled))
+        judged = merged(judged, probe(probes, explanandum, method, asked, mask, maker.scaled))
     if matrix is not None:
         found = matrix(explanandum, name, method, batch)
         judged = [one | other for one, other in zip(judged, found, strict=True)]

@@ -17,28 +17,31 @@ from explainer.metrics import (
     soft_iou,
     truth_and_weight,
 )
-from explainer.metrics.segmentation import Void
+from explainer.metrics.segmentation import TruthRule
 from explainer.networks import Explanandum
 
 
-def fixed_scores(mask: Tensor, kept: Tensor, batch: Batch, void: Void) -> dict[str, Tensor]:
+def fixed_scores(
+    mask: Tensor, kept: Tensor, batch: Batch, rule: TruthRule, explained: Tensor | None = None
+) -> dict[str, Tensor]:
     """Acc, IoU, MAE (of images with segmentations), Sal and the area.
 
     Args:
         mask: (B, 1, H, W) in [0, 1].
         kept: (B, K), logits of the masked images.
         batch: The images.
-        void: As in `truth_and_weight`.
+        rule: Which pixels of the annotation are the truth.
+        explained: (B, K) multi-hot, the classes that the masks explain; None: the labels.
 
     Returns:
         Name → (B,), NaN where a score is not defined.
     """
     values = {"area": mask.mean((1, 2, 3))}
     if batch.segmentation is not None:
-        truth, weight = truth_and_weight(batch.segmentation, batch.labels, void)
+        truth, weight = truth_and_weight(batch.segmentation, batch.labels, rule)
         for key, function in (("acc", soft_accuracy), ("iou", soft_iou), ("mae", mean_absolute_error)):
             values[key] = function(mask, truth, weight)
-    return values | {"sal": saliency_metric(mask, kept, batch.labels)}
+    return values | {"sal": saliency_metric(mask, kept, batch.labels if explained is None else explained)}
 
 
 def curves(explanandum: Explanandum, mask: Tensor, batch: Batch, steps: int) -> dict[str, Tensor]:

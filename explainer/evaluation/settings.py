@@ -16,8 +16,10 @@ from explainer.evaluation.ranges import (
     check_processes_wanted,
 )
 from explainer.evaluation.references import check_free
+from explainer.evaluation.targets import Targets
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
+from explainer.metrics.segmentation import TruthRule
 from explainer.networks.devices import choose_device
 from explainer.variation import Variation
 from explainer.variation.acceptance import Unchanged
@@ -36,6 +38,12 @@ class Evaluation:
         out: Folder of the results; None is results/<name of the run>.
         void: Whether pixels of the annotation's void border are left out or count as object (as the published
             Explainer code had it).
+        targets: Whether the masks explain the "labels" of an image, or the classes "predicted" by the classifier: the
+            mask is then theirs, Sal, the curves and further metrics ask about them; Acc, IoU and MAE compare with the
+            labelled objects as before.
+        target_threshold: Probability from which a class of a multi-label classifier counts as predicted.
+        objects: Whether pixels of classes that are no label of the image are background, or belong to the truth too
+            (as the published Explainer code had it).
         gallery: Images in the picture of images × methods.
         device: "auto" takes the GPU when there is one.
         curve_steps: Steps of the insertion and deletion curves of each image with one label; 0 leaves them out.
@@ -82,11 +90,15 @@ class Evaluation:
         infills: dict[str, Infill] | None = None, cache: str | None = None, processes: int = 1,
         intervals: bool = True, probes: dict[str, Probe] | None = None, report: bool = True, wandb: bool = False,
         published: Published | None = None, matrix: bool | list[str] = False, matrix_classes: list[str] | None = None,
-        true_boxes: bool = False, probed: list[str] | None = None,
+        true_boxes: bool = False, probed: list[str] | None = None, objects: Literal["labelled", "all"] = "labelled",
+        targets: Literal["labels", "predicted"] = "labels", target_threshold: float = 0.5,
     ) -> None:  # fmt: skip
         self.report, self.wandb = report, wandb
         self.published, self.matrix, self.matrix_classes = published, matrix, matrix_classes
         self.true_boxes, self.probed = true_boxes, probed
+        self.objects, self.rule = objects, TruthRule(void, objects)
+        check_range("evaluation.target_threshold", target_threshold, 0, 1)
+        self.targets = Targets(targets, target_threshold)
         choose_device(device)
         check_processes_wanted("evaluation.processes", processes)
         counts = {"counterfactuals": counterfactuals, "gallery": gallery, "offset": offset}

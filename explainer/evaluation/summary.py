@@ -14,8 +14,10 @@ from explainer.evaluation.intervals import against_best, classification_interval
 from explainer.evaluation.matrix_results import matrices, write_matrix
 from explainer.evaluation.published import Published
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
+from explainer.evaluation.targets import Targets
 from explainer.files import write_csv, write_json
 from explainer.metrics import MeanAveragePrecision, MeanF1
+from explainer.metrics.segmentation import TruthRule
 
 COLUMNS = {name: about["higher_is_better"] for name, about in FIXED.items()}
 """Score → whether higher is better."""
@@ -187,6 +189,9 @@ def write_results(
     metrics = facts.get("metrics", {}) | facts.get("probes", {})
     columns, failed = columns or FIXED, failed or {}
     results = summarise(rows, metrics, alphas, failed)
+    if ORIGINAL in results:
+        results[ORIGINAL]["truth"] = TruthRule(facts.get("void", "ignore"), facts.get("objects", "labelled")).words()
+        results[ORIGINAL]["targets"] = Targets(*facts.get("targets", ())).words()
     valued = {c for entry in results.values() for c, value in entry.items() if value is not None}
     shown = {c: about for c, about in columns.items() if c in metrics or c in valued}
     found = matrices(rows, facts.get("matrix", {}).get("classes", []))

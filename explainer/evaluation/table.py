@@ -112,6 +112,7 @@ def caption(results: dict[str, Any]) -> str:
     said = ", ".join(f"{k} {number(v)}" for k, v in entry["kept"].items())
     annotated = max((results[m]["n"]["acc"] for m in results if m != ORIGINAL), default=0)
     text = f"{entry['images']} images, {annotated} with a segmentation; the classifier on the originals: {said}"
+    text += "".join(f"; {words}" for words in (entry.get("truth") if annotated else "", entry.get("targets")) if words)
     for key, words in (("broken", "maps that were not finite, which count as 0"), ("failed", "images failed")):
         some = ", ".join(f"{results[m][key]} of {m}" for m in results if results[m].get(key))
         text += f"; {words}: {some}" if some else ""

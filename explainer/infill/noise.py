@@ -1,7 +1,7 @@
 """Random fills.
 
-P. Dabkowski, Y. Gal: Real Time Image Saliency for Black Box Classifiers, NeurIPS 2017. Ranges are of the published
-code; they are taken here in [0, 1] around mid-grey. C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining
+P. Dabkowski, Y. Gal: Real Time Image Saliency for Black Box Classifiers, NeurIPS 2017. Colours are taken
+here in [0, 1] around mid-grey. C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining
 Image Classifiers by Counterfactual Generation, ICLR 2019 (a random colour with Gaussian noise).
 """
 
@@ -51,19 +51,23 @@ class Noise(RandomColour):
 
 
 class BlurOrColour(Infill):
-    """RTIS: with even chance a blur of the image or a random colour with noise, drawn once a batch.
+    """RTIS: with even chance a blur of the images or random colours with noise; the choice is drawn once a batch.
+
+    The published code has images in [-1, 1], colours within ±0.33 of its 0, and noise of 0.11; in [0, 1] that is half.
 
     Args:
         sigma: Of the blur, in pixels.
         colour: The colour is uniform within ± this around 0.5.
         noise: Standard deviation of the Gaussian noise on the colour.
+        shared: Whether the images of a batch share a colour and its noise, so that an image's map does not depend on
+            the others; in training each has its own, as in the published code.
     """
 
     stochastic = True
 
-    def __init__(self, sigma: float = 10.0, colour: float = 0.33, noise: float = 0.11) -> None:
+    def __init__(self, sigma: float = 10.0, colour: float = 0.165, noise: float = 0.055, shared: bool = True) -> None:
         check_range("infill BlurOrColour: sigma", sigma, 0, WIDEST, above=True)
-        self.sigma, self.colour, self.noise = sigma, colour, noise
+        self.sigma, self.colour, self.noise, self.shared = sigma, colour, noise, shared
         self.shade = RandomColour(colour, noise)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
@@ -71,4 +75,6 @@ class BlurOrColour(Infill):
         device = image.device if generator is None else generator.device
         if torch.rand((), generator=generator, device=device) < 0.5:
             return gaussian_blur(image, self.sigma)
-        return self.shade(image, mask, generator).expand_as(image)
+        if self.shared:
+            return self.shade(image, mask, generator).expand_as(image)
+        return torch.cat([self.shade(own, None, generator) for own in image.split(1)])

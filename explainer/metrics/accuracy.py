@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from explainer.metrics.base import MeanOverImages
-from explainer.metrics.segmentation import Void, truth_and_weight
+from explainer.metrics.segmentation import Objects, TruthRule, Void, truth_and_weight
 
 
 def soft_accuracy(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -32,7 +32,8 @@ class SoftAccuracy(MeanOverImages):
     """Mean of `soft_accuracy` over images.
 
     Args:
-        void: As in `truth_and_weight`.
+        void: As in `TruthRule`.
+        objects: As in `TruthRule`.
     """
 
     higher_is_better = True
@@ -41,10 +42,10 @@ class SoftAccuracy(MeanOverImages):
     formula = r"\frac{1}{Z} \sum m g + (1 - m)(1 - g)"
     range = "[0, 1]"
 
-    def __init__(self, void: Void = "ignore") -> None:
+    def __init__(self, void: Void = "ignore", objects: Objects = "labelled") -> None:
         super().__init__()
-        self.void = void
+        self.rule = TruthRule(void, objects)
 
     def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
         """Masks (B, 1, H, W), segmentations (B, K, H, W), labels (B, K)."""
-        self.add(soft_accuracy(mask, *truth_and_weight(segmentation, labels, self.void)))
+        self.add(soft_accuracy(mask, *truth_and_weight(segmentation, labels, self.rule)))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from explainer.metrics.base import MeanOverImages
-from explainer.metrics.segmentation import Void, truth_and_weight
+from explainer.metrics.segmentation import Objects, TruthRule, Void, truth_and_weight
 
 
 def soft_iou(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -35,7 +35,8 @@ class SoftIoU(MeanOverImages):
     """Mean of `soft_iou` over images.
 
     Args:
-        void: As in `truth_and_weight`.
+        void: As in `TruthRule`.
+        objects: As in `TruthRule`.
     """
 
     higher_is_better = True
@@ -44,10 +45,10 @@ class SoftIoU(MeanOverImages):
     formula = r"\frac{\sum \min(m, g)}{\sum \max(m, g)}"
     range = "[0, 1]"
 
-    def __init__(self, void: Void = "ignore") -> None:
+    def __init__(self, void: Void = "ignore", objects: Objects = "labelled") -> None:
         super().__init__()
-        self.void = void
+        self.rule = TruthRule(void, objects)
 
     def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
         """Masks (B, 1, H, W), segmentations (B, K, H, W), labels (B, K)."""
-        self.add(soft_iou(mask, *truth_and_weight(segmentation, labels, self.void)))
+        self.add(soft_iou(mask, *truth_and_weight(segmentation, labels, self.rule)))

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from explainer.metrics.base import MeanOverImages
-from explainer.metrics.segmentation import Void, truth_and_weight
+from explainer.metrics.segmentation import Objects, TruthRule, Void, truth_and_weight
 
 
 def mean_absolute_error(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -31,7 +31,8 @@ class MaskMAE(MeanOverImages):
     """Mean of `mean_absolute_error` over images.
 
     Args:
-        void: As in `truth_and_weight`.
+        void: As in `TruthRule`.
+        objects: As in `TruthRule`.
     """
 
     higher_is_better = False
@@ -40,10 +41,10 @@ class MaskMAE(MeanOverImages):
     formula = r"\frac{1}{Z} \sum |m - g|"
     range = "[0, 1]"
 
-    def __init__(self, void: Void = "ignore") -> None:
+    def __init__(self, void: Void = "ignore", objects: Objects = "labelled") -> None:
         super().__init__()
-        self.void = void
+        self.rule = TruthRule(void, objects)
 
     def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
         """Masks (B, 1, H, W), segmentations (B, K, H, W), labels (B, K)."""
-        self.add(mean_absolute_error(mask, *truth_and_weight(segmentation, labels, self.void)))
+        self.add(mean_absolute_error(mask, *truth_and_weight(segmentation, labels, self.rule)))

@@ -1,6 +1,6 @@
 """Which pixels of a segmentation count: the truth of an image, and its void border."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,20 +8,47 @@ from torch import Tensor
 from explainer.masking import smallest_box
 
 Void = Literal["ignore", "object"]
+Objects = Literal["labelled", "all"]
 _VOID = 255
 
 
-def truth_and_weight(segmentation: Tensor, labels: Tensor, void: Void = "ignore") -> tuple[Tensor, Tensor]:
-    """Aggregate the segmentations of the classes present.
+class TruthRule(NamedTuple):
+    """Which pixels of an annotation count as the truth.
+
+    Attributes:
+        void: "ignore" gives void pixels no weight; "object" counts them as object, as the published Explainer code did.
+        objects: Whether pixels of classes that are no label of the image are background ("labelled"), or belong to the
+            truth too ("all", what the published Explainer code did).
+    """
+
+    void: Void = "ignore"
+    objects: Objects = "labelled"
+
+    def words(self) -> str:
+        """Say in a table's caption what its truth is.
+
+        Example:
+            >>> TruthRule().words()
+            'truth: the labelled objects, void pixels left out'
+        """
+        which = "the labelled objects" if self.objects == "labelled" else "all segmented objects"
+        return f"truth: {which}, void pixels {'left out' if self.void == 'ignore' else 'counted as object'}"
+
+
+USUAL_TRUTH = TruthRule()
+
+
+def truth_and_weight(segmentation: Tensor, labels: Tensor, rule: TruthRule = USUAL_TRUTH) -> tuple[Tensor, Tensor]:
+    """Aggregate the segmentations of the objects.
 
     Args:
         segmentation: (B, K, H, W) uint8 of 0, 1 and 255 (void).
         labels: (B, K) multi-hot.
-        void: "ignore" gives void pixels no weight; "object" counts them as object, as the published Explainer code did.
+        rule: Which pixels count.
 
     Returns:
         Truth (B, 1, H, W) of 0 and 1, and weight (B, 1, H, W) of 0 and 1. An image without annotation (all void) has
-        no weight anywhere, whatever `void` says.
+        no weight anywhere, whatever the rule says.
 
     Example:
         >>> import torch
@@ -30,8 +57,9 @@ def truth_and_weight(segmentation: Tensor, labels: Tensor, void: Void = "ignore"
         ([0.0, 1.0, 0.0], [1.0, 1.0, 0.0])
     """
     hidden = (segmentation == _VOID).any(1, keepdim=True)
-    inside = ((segmentation == 1) & (labels[:, :, None, None] > 0)).any(1, keepdim=True)
-    if void == "object":
+    counts = labels[:, :, None, None] > 0 if rule.objects == "labelled" else True
+    inside = ((segmentation == 1) & counts).any(1, keepdim=True)
+    if rule.void == "object":
         annotated = ~hidden.all(-1, keepdim=True).all(-2, keepdim=True)
         return (inside | hidden).float(), annotated.expand_as(inside).float()
     return (inside & ~hidden).float(), (~hidden).float()

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
+from explainer.errors import check_range
 from explainer.infill import Infill
 from explainer.masking import composite, non_target_mask, target_mask
 from explainer.modules.base import SaliencyModule, require_finite
@@ -29,6 +30,12 @@ class AmortizedExplainer(SaliencyModule):
         scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
         infill: What stands where the mask is 0; None is the explanandum's mean colour, a zero at its input.
         explanandum_mode: "eval", or "train" as in the published code (dropout active, BatchNorm statistics drifting).
+        targets: Which classes the target mask is of: the "labels", as in the paper, or those "predicted" by the
+            explanandum, which the paper names for classifiers that are often wrong on their training images.
+        target_threshold: Probability from which a class of a multi-label explanandum counts as predicted.
+
+    Raises:
+        InputError: The threshold is not in [0, 1].
     """
 
     kind, monitor, monitor_mode = "explainer", "val/loss", "min"
@@ -37,9 +44,12 @@ class AmortizedExplainer(SaliencyModule):
         self, explanandum: Explanandum, masker: Masker, objective: Objective,
         optimizer: OptimizerCallable = torch.optim.Adam, scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["epoch", "step"] = "epoch", infill: Infill | None = None,
-        explanandum_mode: Literal["eval", "train"] = "eval",
+        explanandum_mode: Literal["eval", "train"] = "eval", targets: Literal["labels", "predicted"] = "labels",
+        target_threshold: float = 0.5,
     ) -> None:  # fmt: skip
         super().__init__(optimizer, scheduler, scheduler_interval)
+        check_range("AmortizedExplainer: target_threshold", target_threshold, 0, 1)
+        self.targets, self.target_threshold = targets, target_threshold
         self.explanandum, self.masker = explanandum, masker
         self.objective, self.infill = objective, infill
         explanandum.freeze(explanandum_mode)
@@ -72,8 +82,16 @@ class AmortizedExplainer(SaliencyModule):
         """Class masks: (B, 3, H, W) in [0, 1] → (B, K, H, W) in [0, 1]."""
         return self.masker(image).float().sigmoid()
 
+    def chosen(self, image: Tensor, labels: Tensor) -> Tensor:
+        """The classes that the target mask is of: the labels, or what the explanandum says of the image; (B, K)."""
+        if self.targets == "labels":
+            return labels
+        with torch.no_grad():
+            return self.explanandum.decided(self.explanandum(image).float(), self.target_threshold).to(labels)
+
     def view(self, image: Tensor, labels: Tensor) -> View:
         """Masks of a batch, and what the explanandum says of the two masked images, in one pass."""
+        labels = self.chosen(image, labels)
         single = self.objective.target_only and bool((labels.sum(1) == 1).all())
         logits = self.masker(image, only=labels.argmax(1) if single else None).float()
         target = (logits if single else target_mask(logits, labels, absent=-torch.inf)).sigmoid()

@@ -51,6 +51,12 @@ class Classifier(SaliencyModule):
         scheduler: From an optimizer to a learning-rate scheduler, or None.
         scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
         head_only: Train only the last layer, on the features of frozen weights in evaluation mode.
+        trained: Dotted names, below the network, of the only layers to train, in train mode; None: all.
+        fresh: Dotted names of layers that begin with random weights, whatever the network was loaded with.
+        best_by: Which checkpoint is the best: that of the highest validation "score" or of the lowest "loss".
+
+    Raises:
+        InputError: Both `head_only` and `trained` are given.
     """
 
     kind, monitor, monitor_mode = "classifier", "val/score", "max"
@@ -58,10 +64,16 @@ class Classifier(SaliencyModule):
     def __init__(
         self, explanandum: Explanandum, optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: LRSchedulerCallable | None = None, scheduler_interval: Literal["epoch", "step"] = "epoch",
-        head_only: bool = False,
+        head_only: bool = False, trained: list[str] | None = None, fresh: list[str] | None = None,
+        best_by: Literal["score", "loss"] = "score",
     ) -> None:  # fmt: skip
         super().__init__(optimizer, scheduler, scheduler_interval)
-        self.explanandum, self.head_only = explanandum, head_only
+        if head_only and trained:
+            raise InputError("Classifier: give head_only or the names of the layers to train, not both")
+        self.explanandum, self.head_only, self.trained = explanandum, head_only, trained or []
+        self._fresh = fresh or []
+        if best_by == "loss":
+            self.monitor, self.monitor_mode = "val/loss", "min"
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
         """Fit the head, unfreeze, and make the metrics of validation and test.
@@ -71,7 +83,9 @@ class Classifier(SaliencyModule):
         """
         check_learnable(classes, multilabel)
         self.explanandum.describe_classes(classes, multilabel, new_head=True)
-        self.explanandum.unfreeze(head_only=self.head_only)
+        self.explanandum.unfreeze(head_only=self.head_only, parts=self.trained)
+        self.explanandum.start_afresh(self._fresh)
+        self._fresh = []  # once: a second call must not throw away what was learned
         count = len(classes)
         scores: dict[str, Any]
         if self.explanandum.multilabel:

@@ -64,6 +64,7 @@ class Explanandum(nn.Module):
         self.multilabel = multilabel
         self.mode: Literal["eval", "train"] = "eval"
         self.frozen = True
+        self._parts: tuple[str, ...] = ()
         if num_classes is not None and num_classes < 1:
             raise InputError(f"num_classes must be at least 1, got {num_classes}")
         self._head = (head,) if isinstance(head, str) else None if head is None else tuple(head)
@@ -143,14 +144,14 @@ class Explanandum(nn.Module):
             self._taps = find_taps(self.network)
         return self._taps
 
-    def _known(self, taps: Sequence[str]) -> tuple[str, ...]:
+    def _known(self, taps: Sequence[str], purpose: str = "tap") -> tuple[str, ...]:
         names = {name for name, _ in self.network.named_modules()}
         if isinstance(taps, str) or not all(isinstance(tap, str) for tap in taps):
             raise InputError(f"taps must be a list of layers' names, got {str(taps)[:100]}")
         for tap in taps:
             if tap not in names:
                 near = [n for n in names if n.startswith(tap.split(".")[0])] or [n for n in names if n and "." not in n]
-                raise InputError(f"no layer {tap!r} to tap; there are {', '.join(sorted(near)[:12])}")
+                raise InputError(f"no layer {tap!r} to {purpose}; there are {', '.join(sorted(near)[:12])}")
         return tuple(taps)
 
     def describe_classes(self, classes: Sequence[str], multilabel: bool, *, new_head: bool) -> None:
@@ -188,21 +189,49 @@ class Explanandum(nn.Module):
         Args:
             mode: "train" leaves dropout and BatchNorm in train mode, as the published Explainer code did.
         """
-        self.frozen, self.mode = True, mode
+        self.frozen, self.mode, self._parts = True, mode, ()
         self.requires_grad_(False)
         self.train()
 
-    def unfreeze(self, *, head_only: bool = False) -> None:
-        """Make it an ordinary trainable network, or only its heads, with the rest as frozen features."""
-        self.frozen, self.mode = head_only, "eval"
-        self.requires_grad_(not head_only)
-        for _, layer in self.heads:
+    def unfreeze(self, *, head_only: bool = False, parts: Sequence[str] = ()) -> None:
+        """Make it an ordinary trainable network, or only some of it, with the rest as frozen features.
+
+        Args:
+            head_only: Train the heads alone, all of the network in evaluation mode.
+            parts: Dotted names, below `network`, of the layers to train, which are in train mode (dropout acts); the
+                rest stays in evaluation mode. None: all.
+
+        Raises:
+            InputError: There is no such layer.
+        """
+        self.frozen, self.mode, self._parts = head_only or bool(parts), "eval", self._known(parts, "train")
+        self.requires_grad_(not self.frozen)
+        for _, layer in self.heads if head_only else ():
             layer.requires_grad_(True)
+        for name in self._parts:
+            self.network.get_submodule(name).requires_grad_(True)
         self.train()
 
     def train(self, mode: bool = True) -> "Explanandum":
         """Follow the parent only while being trained."""
-        return super().train(self.mode == "train" if self.frozen else mode)
+        super().train(self.mode == "train" if self.frozen else mode)
+        for name in self._parts:
+            self.network.get_submodule(name).train(mode)
+        return self
+
+    def start_afresh(self, parts: Sequence[str]) -> None:
+        """Give layers new random weights, as PyTorch draws them for a new layer.
+
+        Args:
+            parts: Dotted names, below `network`; what they hold is drawn anew too.
+
+        Raises:
+            InputError: There is no such layer.
+        """
+        for name in self._known(parts, "draw anew"):
+            for layer in self.network.get_submodule(name).modules():
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits.
@@ -233,6 +262,22 @@ class Explanandum(nn.Module):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoid for a multi-label classifier and for one of a single class, else softmax: (B, K) in [0, 1]."""
         return logits.sigmoid() if self.multilabel or logits.shape[1] == 1 else logits.softmax(1)
+
+    def decided(self, logits: Tensor, threshold: float = 0.5) -> Tensor:
+        """Which classes the classifier says are there.
+
+        Args:
+            logits: (B, K).
+            threshold: Probability from which a class of a multi-label classifier counts; of one with a softmax it is
+                the most probable class, whatever the threshold.
+
+        Returns:
+            (B, K) float of 0 and 1; no class at all where none of a multi-label classifier reaches the threshold.
+        """
+        probabilities = self.probabilities(logits)
+        if self.multilabel or logits.shape[1] == 1:
+            return (probabilities >= threshold).float()
+        return torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
 
     def has_batch_norm(self) -> bool:
         """Whether any layer keeps running statistics."""
