@@ -12,7 +12,8 @@ from explainer.errors import InputError
 from explainer.networks import Explanandum
 
 METHODS = {
-    "Constant": {}, "CentredBox": {}, "CentredGaussian": {}, "Random": {}, "GradCAM": {}, "Explainer": {}, "SMOE": {},
+    "Constant": {}, "CentredBox": {}, "CentredGaussian": {}, "Random": {}, "GradCAM": {},
+    "GradCAMPlusPlus": {}, "ScoreCAM": {}, "AblationCAM": {}, "Explainer": {}, "SMOE": {},
     "FastCAM": {}, "Gradient": {}, "InputXGradient": {}, "GuidedBackprop": {}, "Deconvnet": {},
     "IntegratedGradients": {}, "SmoothGrad": {}, "Occlusion": {"window": 16, "stride": 8},
     "LIME": {"samples": 12, "segments": 6}, "RISE": {"masks": 6, "grid": 4, "batch_size": 4},

@@ -267,6 +267,7 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
 
 
 QUICK = {
+    "GradCAM": {"layer": None},  # the layers of VGG-16 are not those of the small network
     "BBMP": {"steps": 1, "grid": 4}, "FIDO": {"steps": 1, "grid": 4, "samples": 2}, "RISE": {"masks": 4, "grid": 4},
     "ExtremalPerturbation": {"steps": 1, "areas": [0.3]}, "IGOS": {"iterations": 1, "integrated": 1, "grid": 4},
     "LIME": {"samples": 8, "segments": 4}, "EmpiricalMask": {"iterations": 5, "grid": 4, "chains": 1},

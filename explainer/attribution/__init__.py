@@ -1,5 +1,6 @@
 """(explanandum, image, target) → (B, 1, H, W), a method a file. The imports here are the registry."""
 
+from explainer.attribution.ablation_cam import AblationCAM
 from explainer.attribution.adapters import Captum, ForCaptum, explain_func
 from explainer.attribution.base import Attribution, Reference
 from explainer.attribution.bbmp import BBMP
@@ -10,6 +11,7 @@ from explainer.attribution.extremal import ExtremalPerturbation
 from explainer.attribution.fast_cam import FastCAM
 from explainer.attribution.fido import FIDO
 from explainer.attribution.grad_cam import GradCAM
+from explainer.attribution.grad_cam_plus_plus import GradCAMPlusPlus
 from explainer.attribution.gradient import Deconvnet, Gradient, GuidedBackprop, InputXGradient, IntegratedGradients
 from explainer.attribution.igos import IGOS
 from explainer.attribution.learned import Explainer
@@ -18,12 +20,13 @@ from explainer.attribution.occlusion import Occlusion
 from explainer.attribution.perturbing import Explained
 from explainer.attribution.random import Random
 from explainer.attribution.rise import RISE
+from explainer.attribution.score_cam import ScoreCAM
 from explainer.attribution.smoe import SMOE
 from explainer.attribution.smooth_grad import SmoothGrad
 
 __all__ = [
-    "BBMP", "FIDO", "IGOS", "LIME", "RISE", "SMOE", "Attribution", "Captum", "CentredBox", "CentredGaussian",
+    "BBMP", "FIDO", "IGOS", "LIME", "RISE", "SMOE", "AblationCAM", "Attribution", "Captum", "CentredBox", "CentredGaussian",
     "Constant", "Deconvnet", "EmpiricalMask", "Explained", "Explainer", "ExtremalPerturbation", "FastCAM", "ForCaptum",
-    "GradCAM", "Gradient", "GuidedBackprop", "InputXGradient", "IntegratedGradients", "Occlusion", "Random",
-    "Reference", "SmoothGrad", "explain_func",
+    "GradCAM", "GradCAMPlusPlus", "Gradient", "GuidedBackprop", "InputXGradient", "IntegratedGradients", "Occlusion", "Random",
+    "Reference", "ScoreCAM", "SmoothGrad", "explain_func",
 ]  # fmt: skip

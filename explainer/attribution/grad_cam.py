@@ -5,10 +5,11 @@ R. R. Selvaraju et al.: Grad-CAM: Visual Explanations from Deep Networks via Gra
 
 import torch
 from captum.attr import LayerGradCam
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from explainer.attribution.base import Attribution
+from explainer.attribution.layer import feature_layer
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 
@@ -26,19 +27,13 @@ class GradCAM(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W), at least 0."""
-        if self.layer is None and not any(isinstance(m, nn.Conv2d) for m in explanandum.modules()):
-            raise InputError("Grad-CAM weighs feature maps; this classifier has no convolution: choose another method")
-        name = self.layer or explanandum.taps[-1]
-        try:
-            layer = explanandum.network.get_submodule(name)
-        except AttributeError as error:
-            raise InputError(f"Grad-CAM: no layer {name!r} in the classifier") from error
+        layer = feature_layer(explanandum, self.layer, "Grad-CAM")
         found = []
         for some, its in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
             with torch.inference_mode(False), torch.enable_grad():  # frozen weights: the input must ask for a gradient
                 inputs = some.detach().clone().requires_grad_()
                 coarse = LayerGradCam(explanandum, layer).attribute(inputs, target=its.clone()).detach().float().relu()
             if coarse.ndim != 4:
-                raise InputError(f"Grad-CAM: layer {name!r} gives no feature maps (B, C, h, w); name one that does")
+                raise InputError("Grad-CAM: the layer gives no feature maps (B, C, h, w); name one that does")
             found.append(F.interpolate(coarse, image.shape[-2:], mode="bilinear", align_corners=False))
         return torch.cat(found)

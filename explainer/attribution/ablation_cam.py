@@ -1,0 +1,62 @@
+"""Ablation-CAM: feature maps weighted by how far the class score falls without them.
+
+S. Desai, H. G. Ramaswamy: Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free
+Localization, WACV 2020. The fall is divided by the score's absolute value: by a negative score, as the paper has it,
+the map would be turned upside down.
+"""
+
+import torch
+from torch import Tensor
+
+from explainer.attribution.base import Attribution
+from explainer.attribution.layer import feature_layer, feature_maps, replacing, weighted_map
+from explainer.attribution.perturbing import score_of, steps
+from explainer.networks import Explanandum
+
+
+class AblationCAM(Attribution):
+    r"""The maps of a layer, each weighted by the fall of the class score when it is set to 0.
+
+    .. math:: w_k = (y^c - y^c_k) \, / \, |y^c|
+
+    One forward pass for each channel: 2,048 for a ResNet-50.
+
+    Args:
+        layer: Dotted name below the explanandum's `network`; None takes the last tap.
+        batch_size: At most so many images at once.
+    """
+
+    def __init__(self, layer: str | None = None, batch_size: int = 16) -> None:
+        self.layer, self.batch_size = layer, batch_size
+
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 1, H, W), at least 0."""
+        layer = feature_layer(explanandum, self.layer, "Ablation-CAM")
+
+        def scores(logits: Tensor, classes: Tensor) -> Tensor:
+            return score_of(logits.float(), classes, explanandum.multilabel, "logit")
+
+        found = []
+        with torch.no_grad():
+            for images, classes in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
+                maps, logits = feature_maps(explanandum, layer, images, "Ablation-CAM")
+                whole = scores(logits, classes)
+                falls = []
+                for channel in steps(maps.shape[1], "AblationCAM"):
+                    with replacing(layer, lambda output, k=channel: without(output, k)):
+                        falls.append(whole - scores(explanandum(images), classes))
+                weights = torch.stack(falls, 1) / whole.abs().clamp_min(1e-12)[:, None]
+                found.append(weighted_map(maps.float(), weights, (image.shape[-2], image.shape[-1])))
+        return torch.cat(found)
+
+
+def without(maps: Tensor, channel: int) -> Tensor:
+    """Return feature maps (B, C, h, w) of which one channel is 0.
+
+    Example:
+        >>> without(torch.ones(1, 3, 1, 1), 1).flatten().tolist()
+        [1.0, 0.0, 1.0]
+    """
+    changed = maps.clone()
+    changed[:, channel] = 0
+    return changed

@@ -1,0 +1,99 @@
+"""What methods that weigh the feature maps of a layer share: the layer, its maps, and the network behind them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from explainer.errors import InputError
+from explainer.networks import Explanandum
+
+
+def feature_layer(explanandum: Explanandum, name: str | None, method: str) -> nn.Module:
+    """Find the layer whose maps are weighed.
+
+    Args:
+        explanandum: The frozen classifier.
+        name: Dotted name below its `network`; None takes the last tap.
+        method: Named in errors.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: There is no such layer, or the classifier has no convolution at all.
+    """
+    if name is None and not any(isinstance(m, nn.Conv2d) for m in explanandum.modules()):
+        raise InputError(f"{method} weighs feature maps; this classifier has no convolution: choose another method")
+    name = name or explanandum.taps[-1]
+    try:
+        return explanandum.network.get_submodule(name)
+    except AttributeError as error:
+        raise InputError(f"{method}: no layer {name!r} in the classifier") from error
+
+
+@contextmanager
+def replacing(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """While open, what a layer gives goes through a function.
+
+    Args:
+        layer: Of a network; its hook is removed at the end.
+        change: From the layer's output to what the network goes on with.
+    """
+    handle = layer.register_forward_hook(lambda module, inputs, output: change(output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def feature_maps(explanandum: Explanandum, layer: nn.Module, image: Tensor, method: str) -> tuple[Tensor, Tensor]:
+    """Run the classifier, and keep what a layer gives, with the graph from there to the logits where gradients are on.
+
+    Args:
+        explanandum: The frozen classifier.
+        layer: Of its network.
+        image: (B, 3, H, W).
+        method: Named in the error.
+
+    Returns:
+        Maps (B, C, h, w) and logits (B, K).
+
+    Raises:
+        InputError: The layer gives no feature maps.
+    """
+    seen: list[Tensor] = []
+
+    def keep(output: Tensor) -> Tensor:
+        if not torch.is_tensor(output) or output.ndim != 4:
+            raise InputError(f"{method}: the layer gives no feature maps (B, C, h, w); name one that does")
+        # a copy of its own: the next layer may work in place, and frozen weights ask for no gradient
+        maps = output.detach().clone().requires_grad_(torch.is_grad_enabled())
+        seen.append(maps)
+        return maps.clone()
+
+    with replacing(layer, keep):
+        logits = explanandum(image)
+    return seen[-1], logits
+
+
+def weighted_map(maps: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
+    r"""Compute :math:`\mathrm{ReLU}(\sum_k w_k A^k)`, enlarged bilinearly.
+
+    Args:
+        maps: (B, C, h, w).
+        weights: (B, C), or one a location, (B, C, h, w).
+        size: H and W.
+
+    Returns:
+        (B, 1, H, W), at least 0.
+
+    Example:
+        >>> weighted_map(torch.ones(1, 2, 2, 2), torch.tensor([[1.0, 2.0]]), (4, 4)).unique().item()
+        3.0
+    """
+    spread = weights[:, :, None, None] if weights.ndim == 2 else weights
+    coarse = (spread * maps).sum(1, keepdim=True).relu()
+    return F.interpolate(coarse, size, mode="bilinear", align_corners=False)
