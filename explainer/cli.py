@@ -22,7 +22,8 @@ from explainer.callbacks.best import Best, WholeCheckpoints
 from explainer.callbacks.resume import LAST
 from explainer.data import ImageDataModule
 from explainer.errors import InputError, input_error
-from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining, Variations
+from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining
+from explainer.evaluation.variation_settings import Variations
 from explainer.files import make_writable
 from explainer.modules import SaliencyModule
 from explainer.parser import CONFIGS, ConfigAction, Parser, condensed, find_config

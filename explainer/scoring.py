@@ -12,14 +12,25 @@ from explainer.data import ImageDataModule, collate
 from explainer.errors import InputError
 from explainer.evaluation.batches import to_device
 from explainer.evaluation.columns import FIXED, columns_of
-from explainer.evaluation.fingerprint import infill_settings, settings_of
+from explainer.evaluation.decisions import Decisions, decision_table
+from explainer.evaluation.facts import all_infills, method_facts, target_facts
+from explainer.evaluation.fingerprint import settings_of
 from explainer.evaluation.held_out import held_out_places, search_alphas
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.matrix import ClassMatrix, class_matrix
+from explainer.evaluation.matrix import class_matrix
 from explainer.evaluation.matrix_results import matrix_table
-from explainer.evaluation.names import check_methods
-from explainer.evaluation.picturing import COUNTERFACTUALS, to_show, write_curves, write_pictures
+from explainer.evaluation.names import check_classes, check_methods
+from explainer.evaluation.picturing import (
+    CLASSES,
+    COUNTERFACTUALS,
+    DECISIONS,
+    GALLERY,
+    to_show,
+    write_curves,
+    write_decisions,
+    write_pictures,
+)
 from explainer.evaluation.places import candidates, check_infills
 from explainer.evaluation.processes import check_processes, evaluate_together, unfinished
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, check_free
@@ -31,10 +42,9 @@ from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
 from explainer.evaluation.telling import show_tables, tell
 from explainer.files import write_text
-from explainer.infill import Infill
 from explainer.networks import Explanandum
 from explainer.reporting import report
-from explainer.subject import prepared
+from explainer.subject import Prepared, prepared
 
 
 def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
@@ -60,6 +70,8 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     matrix = class_matrix(settings.matrix, settings.matrix_classes, data.classes, methods, settings.scaled)
     check_free(methods)
     check_methods("evaluation.probed", settings.probed or (), methods)
+    decisions = None if settings.decisions is None else Decisions(settings.targets.threshold, settings.scaled)
+    check_classes("evaluation.class_gallery", settings.class_gallery, data.classes)
     facts = here.facts | method_facts(settings, methods, matrix)
     check_infills(all_infills(settings, methods), here.sample, explanandum)
     check_processes(settings.processes, device)
@@ -76,7 +88,7 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
         unfinished(dataset, places, data.batch_size, list(methods), store), data.num_workers, store, device=device,
         rule=settings.rule, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
         scaled=settings.scaled, probes=settings.probes, matrix=matrix, true_boxes=settings.true_boxes,
-        probed=settings.probed, targets=settings.targets,
+        probed=settings.probed, targets=settings.targets, decisions=decisions,
     )  # fmt: skip
     ids = [dataset.ids[i] for i in places]
     rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *methods], ids)
@@ -89,15 +101,41 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
     write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
     write_curves(settings, list(methods), rows, out)
-    tables = write_tables(content, settings, out, f"{cli.name} on {settings.split}")
-    shown_batch = settings.targets.of(explanandum, to_device(collate([dataset[i] for i in chosen]), device))
-    page = report(cli, explanandum, methods, shown_batch, kept, out)
-    show_tables(tables, table_width(content, settings))
-    more = f", {COUNTERFACTUALS}/" if settings.counterfactuals else ""
-    tell([f"report: {page}"] if page else [])
-    tell([f"written to {out}: results.json, per_image.csv, table.md, gallery.png{more}"])
-    tell(missing(content["failed"], dataset.unreadable))
+    write_decisions(settings, decisions, explanandum, able, dataset, rows, out, device)
+    present(cli, here, content, chosen, kept, out)
     return content
+
+
+def present(
+    cli: ExplainerCLI, here: Prepared, content: dict[str, Any], chosen: list[int], kept: KeptMasks, out: Path
+) -> None:
+    """Write tables and report, show the tables, and say what was written and what is missing.
+
+    Args:
+        cli: Holds the config.
+        here: What was evaluated.
+        content: Of results.json.
+        chosen: Places of the images that the report shows.
+        kept: Where masks are.
+        out: Folder of the results.
+    """
+    settings: Evaluation = cli.evaluation
+    tables = write_tables(content, settings, out, f"{cli.name} on {settings.split}")
+    batch = to_device(collate([here.dataset[i] for i in chosen]), here.device)
+    page = report(cli, here.explanandum, here.methods, settings.targets.of(here.explanandum, batch), kept, out)
+    show_tables(tables, table_width(content, settings))
+    tell([f"report: {page}"] if page else [])
+    tell([f"written to {out}: {', '.join(written(settings))}"])
+    tell(missing(content["failed"], here.dataset.unreadable))
+
+
+def written(settings: Evaluation) -> list[str]:
+    """Name the files of an evaluation."""
+    pictures = {
+        GALLERY: settings.gallery, f"{COUNTERFACTUALS}/": settings.counterfactuals, CLASSES: settings.class_gallery,
+        DECISIONS: settings.decisions,
+    }  # fmt: skip
+    return ["results.json", "per_image.csv", "table.md", *(name for name, wanted in pictures.items() if wanted)]
 
 
 def kept_masks(
@@ -172,57 +210,6 @@ def missing(failed: dict[str, dict[str, str]], unreadable: list[str]) -> list[st
     return lines + [f"skipped the unreadable image {name}" for name in unreadable]
 
 
-def method_facts(
-    settings: Evaluation, methods: dict[str, Attribution], matrix: ClassMatrix | None = None
-) -> dict[str, Any]:
-    """What the rows depend on, besides the classifier and the images.
-
-    Args:
-        settings: Of the evaluation.
-        methods: Name → method.
-        matrix: What it finds is in the rows.
-
-    Returns:
-        Plain values; settings that are not used are left out, so that earlier results stay valid.
-    """
-    facts: dict[str, Any] = {"void": settings.void, "methods": settings_of(methods)}
-    facts |= {} if settings.objects == "labelled" else {"objects": settings.objects}
-    facts |= target_facts(settings)
-    facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
-    facts |= {} if settings.scaled else {"scaled": False}
-    facts |= {"true_boxes": True} if settings.true_boxes else {}
-    if matrix is not None:
-        asked = settings.matrix if settings.matrix is True else sorted(matrix.methods)
-        facts["matrix"] = {"classes": matrix.classes, "methods": asked}
-    if settings.probes:
-        facts |= {} if settings.probed is None else {"probed": sorted(settings.probed)}
-        facts["probes"] = {
-            name: {"class": type(one).__name__, "higher_is_better": one.higher_is_better} | one.settings
-            for name, one in settings.probes.items()
-        }
-    if settings.metrics:
-        facts["metrics"] = {
-            name: {"class": type(metric).__name__, "higher_is_better": metric.higher_is_better} | metric.settings
-            for name, metric in settings.metrics.items()
-        }
-        facts["infill"] = None if settings.infill is None else infill_settings(settings.infill)
-        facts["salient"] = {key: getattr(settings, key) for key in ("level", "alpha", "held_out", "held_out_split")}
-    return facts
-
-
-def target_facts(settings: Evaluation) -> dict[str, Any]:
-    """Return which classes the masks explain, unless it is the labels, so that earlier results stay valid."""
-    return {} if settings.targets.kind == "labels" else {"targets": list(settings.targets)}
-
-
-def all_infills(settings: Evaluation, methods: dict[str, Attribution]) -> dict[str, Infill]:
-    """Every in-fill that an evaluation will use, under a name for errors."""
-    own = {f"of {name}": getattr(method, "infill", None) for name, method in methods.items()}
-    own |= {f"of metric {name}": getattr(metric, "infill", None) for name, metric in settings.metrics.items()}
-    known = {**own, "of evaluation.infill": settings.infill, **settings.infills}
-    return {name: infill for name, infill in known.items() if isinstance(infill, Infill)}
-
-
 def found_alphas(
     settings: Evaluation, data: ImageDataModule, explanandum: Explanandum, methods: dict[str, Attribution],
     facts: dict[str, Any], places: list[int], out: Path, device: str,
@@ -261,6 +248,10 @@ def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title
     tables, text = [rich_table(table[0], title, *table[1:])], markdown(*table)
     if any("summary" in one for one in (content["matrix"] or {}).values()):
         classes, lines = matrix_table(content["matrix"])
+        tables.append(classes)
+        text += f"\n{lines}\n"
+    if content["decisions"]:
+        classes, lines = decision_table(content["decisions"])
         tables.append(classes)
         text += f"\n{lines}\n"
     write_text(out / "table.md", text)

@@ -10,10 +10,10 @@ from explainer.cli import RESULTS, ExplainerCLI
 from explainer.evaluation.fingerprint import settings_of
 from explainer.evaluation.places import check_infills
 from explainer.evaluation.rows import Varied
-from explainer.evaluation.settings import Variations
 from explainer.evaluation.store import Store
 from explainer.evaluation.telling import show_tables, tell
 from explainer.evaluation.variation_results import not_varied, variation_tables, write_variations
+from explainer.evaluation.variation_settings import Variations
 from explainer.evaluation.variations import vary_images
 from explainer.files import write_text
 from explainer.infill import Infill

@@ -36,6 +36,7 @@ from explainer.data.shapes import CLASSES as SHAPES
 from explainer.errors import InputError
 from explainer.evaluation import probes as probe_folder
 from explainer.evaluation.columns import columns_of
+from explainer.evaluation.facts import method_facts
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.names import check_methods
 from explainer.evaluation.probes import (
@@ -55,7 +56,6 @@ from explainer.evaluation.summary import summarise, write_results
 from explainer.metrics import ProportionOutside
 from explainer.networks import Explanandum
 from explainer.networks.randomise import layers_of, randomised
-from explainer.scoring import method_facts
 
 
 class Drawn(Attribution):

@@ -9,6 +9,7 @@ from small_evaluation import METHODS, pictures, run
 
 from explainer.cli import CONFIGS, ExplainerCLI
 from explainer.errors import InputError
+from explainer.evaluation.facts import method_facts
 from explainer.evaluation.layers import difference_score, information_score, layer_tables
 from explainer.evaluation.published import Published, check_columns, published_rows
 from explainer.evaluation.report import About
@@ -19,7 +20,6 @@ from explainer.evaluation.settings import Evaluation, LayerRetraining, Retrainin
 from explainer.evaluation.summary import write_results
 from explainer.evaluation.table import markdown, rich_table
 from explainer.metrics import BoxIoU
-from explainer.scoring import method_facts
 
 PAPER = Published("A. Author, 2020, Table 1", {"Box": {"acc": 61.25, "sal": -0.85}, "Theirs": {"iou": 30}}, "VOC")
 

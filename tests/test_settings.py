@@ -8,7 +8,8 @@ import torch
 from explainer.attribution import FIDO, IGOS, LIME, RISE, Captum, Constant, EmpiricalMask, Gradient, Random, SmoothGrad
 from explainer.errors import InputError, check_range, check_seed
 from explainer.evaluation.ranges import check_names
-from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining, Variations
+from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining
+from explainer.evaluation.variation_settings import Variations
 from explainer.infill import Blur, BlurOrColour, Local, Noise, RandomColour
 from explainer.infill import Constant as Colour
 

@@ -25,8 +25,8 @@ from explainer.attribution.smoe import SMOE
 from explainer.attribution.smooth_grad import SmoothGrad
 
 __all__ = [
-    "BBMP", "FIDO", "IGOS", "LIME", "RISE", "SMOE", "AblationCAM", "Attribution", "Captum", "CentredBox", "CentredGaussian",
-    "Constant", "Deconvnet", "EmpiricalMask", "Explained", "Explainer", "ExtremalPerturbation", "FastCAM", "ForCaptum",
-    "GradCAM", "GradCAMPlusPlus", "Gradient", "GuidedBackprop", "InputXGradient", "IntegratedGradients", "Occlusion", "Random",
-    "Reference", "ScoreCAM", "SmoothGrad", "explain_func",
+    "BBMP", "FIDO", "IGOS", "LIME", "RISE", "SMOE", "AblationCAM", "Attribution", "Captum", "CentredBox",
+    "CentredGaussian", "Constant", "Deconvnet", "EmpiricalMask", "Explained", "Explainer", "ExtremalPerturbation",
+    "FastCAM", "ForCaptum", "GradCAM", "GradCAMPlusPlus", "Gradient", "GuidedBackprop", "InputXGradient",
+    "IntegratedGradients", "Occlusion", "Random", "Reference", "ScoreCAM", "SmoothGrad", "explain_func",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from explainer.attribution.base import zero_where_broken
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import part
-from explainer.evaluation.names import check_methods, listed
+from explainer.evaluation.names import check_classes, check_methods
 from explainer.losses import two_outcomes
 from explainer.masking import min_max
 from explainer.metrics import masking_scores
@@ -45,11 +45,7 @@ class ClassMatrix:
     def __init__(
         self, classes: Sequence[str], known: Sequence[str], methods: Collection[str], scaled: bool = True
     ) -> None:
-        for name in classes:
-            if name not in known:
-                raise InputError(f"evaluation.matrix_classes: there is no class {name!r}, only {listed(known)}")
-        if len({*classes}) < len(classes):
-            raise InputError(f"evaluation.matrix_classes names a class twice: {', '.join(classes)}")
+        check_classes("evaluation.matrix_classes", classes, known)
         if len(classes) > MOST:
             raise InputError(
                 f"a matrix of {len(classes)} classes is too large: name at most {MOST} in evaluation.matrix_classes"

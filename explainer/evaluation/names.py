@@ -24,6 +24,27 @@ def check_methods(key: str, names: Sequence[str], methods: Collection[str]) -> N
             raise InputError(f"{key}: there is no method {name!r}, only {listed(list(methods))}")
 
 
+def check_classes(key: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names of classes that there are not, or that stand twice.
+
+    Args:
+        key: Of the config, for the error.
+        names: To check.
+        known: Those that there are.
+
+    Raises:
+        InputError: Names the key, and the first unknown name or the names.
+
+    Example:
+        >>> check_classes("evaluation.matrix_classes", ["dog"], ["cat", "dog"])
+    """
+    for name in names:
+        if name not in known:
+            raise InputError(f"{key}: there is no class {name!r}, only {listed(known)}")
+    if len({*names}) < len(names):
+        raise InputError(f"{key} names a class twice: {', '.join(names)}")
+
+
 def listed(names: Sequence[str], most: int = 30) -> str:
     """Names for an error, not too many.
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from explainer.attribution import Attribution, Constant
+from explainer.attribution import Attribution, Constant, Reference
 from explainer.data import Batch, ImageDataset, collate
 from explainer.evaluation.batches import to_device
+from explainer.evaluation.class_gallery import class_gallery
 from explainer.evaluation.counterfactuals import counterfactual_gallery
 from explainer.evaluation.curves import plot_flipping
+from explainer.evaluation.decisions import Decisions, decision_gallery, examples
 from explainer.evaluation.drawing import save_figure, save_picture
 from explainer.evaluation.fingerprint import slug
 from explainer.evaluation.gallery import found, method_gallery
@@ -20,6 +22,7 @@ from explainer.metrics import Flipping
 from explainer.networks import Explanandum
 
 GALLERY, COUNTERFACTUALS = "gallery.png", "counterfactuals"
+CLASSES, DECISIONS = "classes.png", "decisions.png"
 _LONGEST = 100
 
 
@@ -60,10 +63,28 @@ def write_pictures(
 ) -> None:  # fmt: skip
     """The gallery and the counterfactuals, of images at these places; without images none."""
     batches = (to_device(collate([dataset[i] for i in some]), device) for some in places)
-    chosen, imagined = (settings.targets.of(explanandum, batch) if batch.id else batch for batch in batches)
+    chosen, imagined = (settings.targets.of(explanandum, batch) for batch in batches)
     if chosen.id:
         save_picture(method_gallery(explanandum, methods, chosen, kept, settings.scaled), out / GALLERY)
+    shown = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
+    if chosen.id and shown and settings.class_gallery:
+        picture = class_gallery(explanandum, shown, chosen, settings.class_gallery, settings.scaled)
+        save_picture(picture, out / CLASSES)
     write_counterfactuals(settings, explanandum, methods, judge, imagined, kept, out)
+
+
+def write_decisions(
+    settings: Evaluation, decisions: Decisions | None, explanandum: Explanandum, methods: dict[str, Attribution],
+    dataset: ImageDataset, rows: list[dict[str, Any]], out: Path, device: str,
+) -> None:  # fmt: skip
+    """The picture of right and wrong decisions, of images that the rows say have them; without images none."""
+    places = [dataset.ids.index(name) for name in examples(rows, settings.decisions or 0)]
+    if decisions is None or not places:
+        return
+    batch = to_device(collate([dataset[i] for i in places]), device)
+    picture = decision_gallery(decisions, explanandum, methods, batch, settings.decisions or 0)
+    if picture is not None:
+        save_picture(picture, out / DECISIONS)
 
 
 def write_counterfactuals(
@@ -81,7 +102,7 @@ def write_counterfactuals(
 
 def write_curves(settings: Evaluation, methods: list[str], rows: list[dict[str, Any]], out: Path) -> None:
     """A figure of every metric that has curves."""
-    names = file_names(settings.metrics, taken=[Path(GALLERY).stem])
+    names = file_names(settings.metrics, taken=[Path(name).stem for name in (GALLERY, CLASSES, DECISIONS)])
     for column, metric in settings.metrics.items():
         if isinstance(metric, Flipping):
             save_figure(plot_flipping(rows, methods, column), out / f"{names[column]}.png", dpi=150)

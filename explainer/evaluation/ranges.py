@@ -11,7 +11,7 @@ from explainer.metrics.localisation import ALPHAS
 TAKEN = {
     "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
     "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou",
-    "mae", "sal", "insertion", "deletion", "matrix",
+    "mae", "sal", "insertion", "deletion", "matrix", "decisions",
 }  # fmt: skip
 """Keys of results, which no metric of a config may be called."""
 LONGEST = 200

@@ -43,6 +43,12 @@ class Unmasked(TypedDict):
     kept: Said
 
 
+Decision = TypedDict(
+    "Decision", {"class": str, "kind": str, "area": float, "image": float, "kept": float, "removed": float}
+)
+"""A class that is labelled or predicted, and what its mask does."""
+
+
 class Scored(Row):
     """The scores of one mask."""
 
@@ -53,6 +59,7 @@ class Scored(Row):
     no_region: NotRequired[bool]
     curves: NotRequired[dict[str, list[float]]]
     matrix: NotRequired[dict[str, list[float]]]
+    decisions: NotRequired[list[Decision]]
 
 
 class Searched(Row):

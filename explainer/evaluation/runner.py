@@ -15,6 +15,7 @@ from explainer.attribution.perturbing import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError, one_line
 from explainer.evaluation.batches import part, to_device
+from explainer.evaluation.decisions import Decisions
 from explainer.evaluation.judging import Judge
 from explainer.evaluation.kept import KeptMasks
 from explainer.evaluation.making import Maker
@@ -36,7 +37,7 @@ def evaluate(
     total: int, rule: TruthRule = USUAL_TRUTH, device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
     judge: Judge | None = None, scaled: bool = True, probes: dict[str, Probe] | None = None,
     quiet: bool = False, matrix: ClassMatrix | None = None, true_boxes: bool = False,
-    probed: Collection[str] | None = None, targets: Targets = LABELS,
+    probed: Collection[str] | None = None, targets: Targets = LABELS, decisions: Decisions | None = None,
 ) -> None:  # fmt: skip
     """Score every method on every image, and append the rows to the store.
 
@@ -58,6 +59,7 @@ def evaluate(
         true_boxes: Score the boxes of the labelled objects as a mask, too.
         probed: Names of the methods that probes ask; None: all.
         targets: Which classes of an image are explained.
+        decisions: What masks show of right and wrong decisions.
 
     Raises:
         InputError: A method refuses every image of its first batch.
@@ -77,7 +79,10 @@ def evaluate(
                 asked = probes if probed is None or name in probed else None
 
                 def rows(here: Batch, name: str = name, asked: Any = asked) -> list[dict[str, Any]]:
-                    return score(explanandum, name, methods.get(name), here, maker, curve_steps, judge, asked, matrix)
+                    unit = methods.get(name)
+                    return score(
+                        explanandum, name, unit, here, maker, curve_steps, judge, asked, matrix, decisions
+                    )  # fmt: skip
 
                 append_or_note(store, name, to_device(some, device), rows)
             progress.advance(task, len(batch.id))
@@ -141,7 +146,7 @@ def attempt(
 def score(
     explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, maker: Maker,
     curve_steps: int = 0, judge: Judge | None = None, probes: dict[str, Probe] | None = None,
-    matrix: ClassMatrix | None = None,
+    matrix: ClassMatrix | None = None, decisions: Decisions | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The rows of one method for one batch.
 
@@ -155,6 +160,7 @@ def score(
         judge: Further metrics.
         probes: As in `evaluate`.
         matrix: Likewise.
+        decisions: Likewise.
 
     Returns:
         A row an image, in plain values; None where a score is not defined.
@@ -177,6 +183,9 @@ def score(
     if matrix is not None:
         found = matrix(explanandum, name, method, batch)
         judged = [one | other for one, other in zip(judged, found, strict=True)]
+    if decisions is not None:
+        sorted_out = decisions(explanandum, method, batch)
+        judged = [one | other for one, other in zip(judged, sorted_out, strict=True)]
     said_kept, said_removed = (predictions(explanandum, z, batch.labels) for z in (kept, removed))
     rows = []
     for n, image in enumerate(batch.id):

@@ -21,9 +21,6 @@ from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.metrics.segmentation import TruthRule
 from explainer.networks.devices import choose_device
-from explainer.variation import Variation
-from explainer.variation.acceptance import Unchanged
-from explainer.variation.box import Threshold
 
 
 class Evaluation:
@@ -73,6 +70,11 @@ class Evaluation:
         matrix: The class-specific masking matrix of the Explainer paper's Table 1: of all methods that explain a class,
             or of those named. An image costs nine forward passes a class, and a map of each class.
         matrix_classes: Names of the classes that it shows; None takes all.
+        decisions: Examples of true positives, false positives and false negatives in decisions.png: what the masks of
+            these classes show, and what the classifier says with them, which a table has for all images. 0: the table
+            alone; None: nothing of it.
+        class_gallery: Names of classes whose masks, present or not, classes.png shows for each image of the gallery and
+            each method.
         true_boxes: Add a row "Bounding box": the mask is 1 within the boxes of the labelled objects, a reference.
 
     Raises:
@@ -92,6 +94,7 @@ class Evaluation:
         published: Published | None = None, matrix: bool | list[str] = False, matrix_classes: list[str] | None = None,
         true_boxes: bool = False, probed: list[str] | None = None, objects: Literal["labelled", "all"] = "labelled",
         targets: Literal["labels", "predicted"] = "labels", target_threshold: float = 0.5,
+        decisions: int | None = None, class_gallery: list[str] | None = None,
     ) -> None:  # fmt: skip
         self.report, self.wandb = report, wandb
         self.published, self.matrix, self.matrix_classes = published, matrix, matrix_classes
@@ -99,6 +102,8 @@ class Evaluation:
         self.objects, self.rule = objects, TruthRule(void, objects)
         check_range("evaluation.target_threshold", target_threshold, 0, 1)
         self.targets = Targets(targets, target_threshold)
+        check_range("evaluation.decisions", decisions or 0, 0)
+        self.decisions, self.class_gallery = decisions, class_gallery or []
         choose_device(device)
         check_processes_wanted("evaluation.processes", processes)
         counts = {"counterfactuals": counterfactuals, "gallery": gallery, "offset": offset}
@@ -246,41 +251,6 @@ class LayerRetraining:
         check_range("layer_retraining.keep", keep, 0, 1)
         check_range("layer_retraining.remove", remove, 0, 1)
         check_processes_wanted("layer_retraining.workers", workers)
-
-
-class Variations:
-    """Settings of alternate explanations: images × sources of variations × sizes of the salient box.
-
-    Args:
-        sources: Name → what makes variations; None: this is no such run.
-        method: Whose saliency the box is drawn around; None takes the checkpoint's Explainer, else Grad-CAM.
-        alphas: Sides of the box as parts of those around what is salient, in (0, 1].
-        threshold: Of the saliency, in (0, 1].
-        threshold_of: Whether that is a "fraction" of the map's range or a "quantile" of its pixels.
-        same: What must stay of a multi-label decision: the "class" explained, or all "labels".
-        shown: Variations in an image's picture.
-        batch_size: Variations that the classifier looks at together.
-
-    Raises:
-        InputError: A number is out of range, a size is there twice, or two sources would have the same files.
-    """
-
-    def __init__(
-        self, sources: dict[str, Variation] | None = None, method: Attribution | None = None,
-        alphas: list[float] | None = None, threshold: float = 0.5, threshold_of: Threshold = "fraction",
-        same: Unchanged = "class", shown: int = 24, batch_size: int = 64,
-    ) -> None:  # fmt: skip
-        self.sources: dict[str, Variation] = sources or {}
-        self.method, self.alphas = method, alphas or [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
-        self.threshold, self.threshold_of, self.same = threshold, threshold_of, same
-        self.shown, self.batch_size = shown, batch_size
-        for value in (threshold, *self.alphas):
-            check_range("variations.threshold and alphas", value, 0, 1, above=True)
-        check_different("variations.alphas", alphas)
-        if shown < 1 or batch_size < 1:
-            raise InputError(f"variations.shown and batch_size must be positive, got {shown} and {batch_size}")
-        check_names("variations.sources", self.sources)
-        check_different_files("variations.sources", self.sources)
 
 
 def data_facts(config: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.evaluation.columns import FIXED
+from explainer.evaluation.decisions import decision_results
 from explainer.evaluation.intervals import against_best, classification_intervals, mean_intervals
 from explainer.evaluation.matrix_results import matrices, write_matrix
 from explainer.evaluation.published import Published
@@ -199,6 +200,7 @@ def write_results(
     content = {
         "facts": facts, "results": results, "columns": shown, "pairs": pairs(rows, shown), "failed": failed,
         "published": None if published is None else published.content(), "matrix": found or None, "run": run or {},
+        "decisions": decision_results(rows),
     }  # fmt: skip
     write_json(folder / "results.json", content)
     write_matrix(found, folder / "matrix.csv")

@@ -35,7 +35,7 @@ class Targets(NamedTuple):
         Returns:
             The same images; of none predicted, an image has no class, and its mask is empty.
         """
-        if self.kind == "labels":
+        if self.kind == "labels" or not batch.id:
             return batch
         with torch.no_grad():
             logits = explanandum(batch.image).float()

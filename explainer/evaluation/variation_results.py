@@ -13,9 +13,9 @@ from rich.table import Table
 
 from explainer.errors import InputError
 from explainer.evaluation.drawing import save_figure
-from explainer.evaluation.settings import Variations
 from explainer.evaluation.table import two_forms
 from explainer.evaluation.variation_pictures import size_curves
+from explainer.evaluation.variation_settings import Variations
 from explainer.files import write_csv, write_json
 from explainer.variation import Variation
 

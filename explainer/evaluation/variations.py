@@ -16,11 +16,11 @@ from explainer.attribution import Attribution
 from explainer.attribution.perturbing import no_bars
 from explainer.data import ImageDataset
 from explainer.evaluation.drawing import save_figure, save_picture
-from explainer.evaluation.settings import Variations
 from explainer.evaluation.store import Store
 from explainer.evaluation.telling import bars
 from explainer.evaluation.variation_pictures import Varied, pixel_histograms, size_curves, variation_picture
 from explainer.evaluation.variation_results import DONE, FULL_BOX, NO_BOX, NO_CLASS, cells, row_name, summarise_rows
+from explainer.evaluation.variation_settings import Variations
 from explainer.files import file_name
 from explainer.networks import Explanandum
 from explainer.variation import Variation, saliency_boxes, shrink
