@@ -5,6 +5,8 @@ Localization, WACV 2020. The fall is divided by the score's absolute value: by a
 the map would be turned upside down.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -43,7 +45,7 @@ class AblationCAM(Attribution):
                 whole = scores(logits, classes)
                 falls = []
                 for channel in steps(maps.shape[1], "AblationCAM"):
-                    with replacing(layer, lambda output, k=channel: without(output, k)):
+                    with replacing(layer, partial(without, channel=channel)):
                         falls.append(whole - scores(explanandum(images), classes))
                 weights = torch.stack(falls, 1) / whole.abs().clamp_min(1e-12)[:, None]
                 found.append(weighted_map(maps.float(), weights, (image.shape[-2], image.shape[-1])))

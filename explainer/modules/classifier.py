@@ -59,7 +59,8 @@ class Classifier(SaliencyModule):
         InputError: Both `head_only` and `trained` are given.
     """
 
-    kind, monitor, monitor_mode = "classifier", "val/score", "max"
+    kind, monitor = "classifier", "val/score"
+    monitor_mode: Literal["min", "max"] = "max"
 
     def __init__(
         self, explanandum: Explanandum, optimizer: OptimizerCallable = torch.optim.Adam,

@@ -230,8 +230,9 @@ class Explanandum(nn.Module):
         """
         for name in self._known(parts, "draw anew"):
             for layer in self.network.get_submodule(name).modules():
-                if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()
+                draw = getattr(layer, "reset_parameters", None)
+                if draw is not None:
+                    draw()
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits.
