@@ -149,14 +149,19 @@ def hole_error(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     return ((made - image).abs() * hole).sum((1, 2, 3)) / (made.shape[1] * hole.sum((1, 2, 3))).clamp_min(1)
 
 
-def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    r"""From a code's normal distribution to the standard one.
+def kl_divergence(
+    mean: Tensor, log_variance: Tensor, prior_mean: Tensor | None = None, prior_log_variance: Tensor | None = None
+) -> Tensor:
+    r"""From a code's normal distribution to a prior's, which is the standard one unless it is given.
 
-    .. math:: \frac{1}{2} \sum_i \mu_i^2 + \sigma_i^2 - 1 - \log \sigma_i^2
+    .. math:: \frac{1}{2} \sum_i \frac{(\mu_i - \mu'_i)^2 + \sigma_i^2}{\sigma_i'^2} - 1
+        - \log \frac{\sigma_i^2}{\sigma_i'^2}
 
     Args:
         mean: (N, …).
         log_variance: The same shape.
+        prior_mean: μ', the same shape; None is 0.
+        prior_log_variance: Logarithm of σ'², the same shape; None is 0.
 
     Returns:
         (N,), at least 0, in nats.
@@ -165,7 +170,10 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
         >>> kl_divergence(torch.ones(1, 2), torch.zeros(1, 2)).item()
         1.0
     """
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
+    offset = mean if prior_mean is None else mean - prior_mean
+    spread = log_variance if prior_log_variance is None else log_variance - prior_log_variance
+    scaled = offset.square() if prior_log_variance is None else offset.square() * (-prior_log_variance).exp()
+    return 0.5 * (scaled + spread.exp() - 1 - spread).flatten(1).sum(1)
 
 
 def gaussian_surprise(made: Tensor, image: Tensor, deviation: float) -> Tensor:

@@ -1,10 +1,12 @@
 """What stands where the mask is 0: the interface."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from explainer.errors import InputError
 
 
 class Infill(ABC):
@@ -37,3 +39,61 @@ class Infill(ABC):
         Raises:
             InputError: The infill was trained on another data set.
         """
+
+
+class ForeignInfill(Infill):
+    """Base of in-painters that others have trained, and whose files run code.
+
+    Args:
+        source: File, folder or name that the in-painter comes from.
+        batch_size: At most so many images at once.
+        allow: Whether the caller trusts the source, whose code runs.
+
+    Raises:
+        InputError: The source is not allowed, or `batch_size` is not positive.
+    """
+
+    sees_mask = True
+
+    def __init__(self, source: str, batch_size: int, allow: bool) -> None:
+        name = type(self).__name__
+        if batch_size < 1:
+            raise InputError(f"infill {name}: batch_size must be positive, got {batch_size}")
+        if not allow:
+            raise InputError(f"{source} runs code of its own: if you trust it, set allow of the infill {name} to true")
+        self.batch_size = batch_size
+
+    def completed(
+        self, image: Tensor, mask: Tensor | None, paint: Callable[[Tensor, Tensor], Tensor], source: str
+    ) -> Tensor:
+        """Fill holes in parts of a batch; what stands in a hole has no influence.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            mask: (B, 1, H, W), 1 = keep, rounded; None keeps nothing.
+            paint: From images (N, 3, H, W), mid-grey in the hole, and masks (N, 1, H, W), 1 = keep, to pictures
+                (N, 3, H, W) in [0, 1].
+            source: What to call the in-painter in an error.
+
+        Returns:
+            (B, 3, H, W): the image, to the bit, where the mask is 1.
+
+        Raises:
+            InputError: A picture has another shape, or values that are none of an image in [0, 1].
+        """
+        known = torch.zeros_like(image[:, :1]) if mask is None else (mask > 0.5).to(image)
+        seen = torch.where(known > 0, image, 0.5).float()
+        pictures = [image[:0]]
+        for part, its_mask in zip(seen.split(self.batch_size), known.float().split(self.batch_size), strict=True):
+            if not len(part):
+                continue
+            picture = paint(part, its_mask)
+            if picture.shape != part.shape:
+                shapes = f"{tuple(part.shape)} became {tuple(picture.shape)}"
+                raise InputError(f"{source} gives no picture of the image's shape: {shapes}")
+            low = float(picture.min())
+            high = float(picture.max())
+            if not -0.5 <= low <= high <= 1.5:
+                raise InputError(f"{source} gives values from {low:.3g} to {high:.3g}, but a picture lies in [0, 1]")
+            pictures.append(picture.clamp(0, 1).to(image))
+        return torch.where(known > 0, image, torch.cat(pictures))

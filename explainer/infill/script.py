@@ -1,0 +1,65 @@
+"""An in-painter in a TorchScript file, such as the published one of LaMa.
+
+R. Suvorov et al.: Resolution-robust Large Mask Inpainting with Fourier Convolutions, WACV 2022.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from explainer.errors import InputError, one_line
+from explainer.infill.base import ForeignInfill
+
+
+class ScriptInfill(ForeignInfill):
+    """The picture of `model(image, mask)`, where the mask is 1 in the hole, as LaMa's file has it.
+
+    Args:
+        file: TorchScript file.
+        allow: Whether you trust the file. TorchScript is a program, and loading it lets it run.
+        multiple: Number of which the model takes multiples as sides; images are padded, and cut again.
+        batch_size: At most so many images at once.
+
+    Raises:
+        InputError: The file is missing, is no TorchScript, or is not allowed; a number is not positive.
+    """
+
+    def __init__(self, file: str, allow: bool = False, multiple: int = 8, batch_size: int = 16) -> None:
+        super().__init__(file, batch_size, allow)
+        if multiple < 1:
+            raise InputError(f"infill ScriptInfill: multiple must be positive, got {multiple}")
+        if not Path(file).is_file():
+            raise InputError(f"no file {file}: set file of the infill ScriptInfill to a TorchScript file")
+        try:
+            self._model = torch.jit.load(file, map_location="cpu").eval()
+        except Exception as error:  # whatever PyTorch says of a file that it cannot read
+            raise InputError(f"{file} is no TorchScript file: {one_line(error)}") from error
+        self.file, self.multiple = file, multiple
+        self.sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """(B, 3, H, W): the image, to the bit, where the mask is 1; no gradient goes through.
+
+        Raises:
+            InputError: The model fails, or what it gives is no picture.
+        """
+        self._model.to(image.device)
+        return self.completed(image, mask, self._painted, self.file)
+
+    def _painted(self, image: Tensor, known: Tensor) -> Tensor:
+        """The model's picture, by way of sides that it takes."""
+        height, width = image.shape[-2:]
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        padded = F.pad(image, padding, mode="replicate")
+        hole = F.pad(1 - known, padding, mode="replicate")
+        try:
+            picture = self._model(padded, hole)
+        except Exception as error:  # a script raises whatever it likes
+            raise InputError(f"{self.file} fails on images {tuple(padded.shape)}: {one_line(error)}") from error
+        if not isinstance(picture, Tensor):
+            raise InputError(f"{self.file} gives no tensor, but a {type(picture).__name__}")
+        return picture[..., :height, :width].float()
