@@ -22,7 +22,15 @@ from explainer.evaluation import probes
 from explainer.training import train
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
-TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree}
+
+
+def photographs(root):
+    """A folder of folders, with train and val."""
+    return trees.folder_tree(root, ("some", "more"), 4, ("train", "val"))
+
+
+TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree,
+         "photographs": photographs}  # fmt: skip
 VARIATIONS = [n for n in NAMES if n.endswith("_variations.yaml")]
 TABLES = [n for n in NAMES if n.endswith(("_table1.yaml", "_table2.yaml", "_empirical.yaml", "_convergence.yaml"))]
 TABLES.append("shapes_methods.yaml")
@@ -212,12 +220,14 @@ def test_variations_run(name, tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     save_explainer(tmp_path / "checkpoints" / "shapes_small.ckpt", shapes.CLASSES, image_size=64)
     save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", image_size=64)
+    save_inpainter(tmp_path / "checkpoints" / "photographs_vae.ckpt", "vae", image_size=128)
     for source in content["variations"]["sources"].values():
         if source["class_path"] == "LatentSearch":
             checkpoint = source["init_args"]["checkpoint"]
             save_generator(tmp_path / checkpoint, 64, shapes.CLASSES if "cdcgan" in checkpoint else ())
             source["init_args"] |= {"steps": 1}
-        source["init_args"]["count"] = 2
+        if not source["class_path"].endswith("Content"):  # an oracle has one variation
+            source["init_args"]["count"] = 2
     network = [f"{NETWORK}=explainer.networks.small.small_cnn", SMALL[1].replace("4", "4, num_classes: 1000")]
     small = [a for a in tree(name, tmp_path) if "image_size" not in a] + (
         network if name.startswith("imagenet") else []

@@ -49,12 +49,32 @@ def error_in_holes(module):
         return float(((module(batch.image, mask) - batch.image).abs() * (1 - mask)).sum() / (1 - mask).sum() / 3)
 
 
-@pytest.mark.parametrize("make", [inpainting, lambda: Completion(small(CompletionVAE, latent=8), adam, decay=0.5)])
+def completion(**options):
+    return Completion(small(CompletionVAE, latent=8), adam, decay=0.5, **options)
+
+
+@pytest.mark.parametrize("make", [inpainting, completion, lambda: completion(conditional=True)])
 def test_holes_are_filled_better_after_some_steps(make):
     module = make()
     before = error_in_holes(module)
     fit(module, eight(), 20)
     assert error_in_holes(module) < 0.9 * before
+
+
+def test_codes_that_are_drawn_from_the_whole_image_vary_in_the_hole():
+    """The code of a plain VAE knows what is visible alone, so that its draws do not tell contents apart."""
+    spreads = []
+    for conditional in (False, True):
+        torch.manual_seed(0)
+        module = completion(conditional=conditional)
+        fit(module, eight(), 40)
+        image = next(iter(eight().train_dataloader())).image
+        mask = torch.ones_like(image[:, :1])
+        mask[..., 8:24, 8:24] = 0
+        network = module.average.network
+        drawn = [network.complete(image, mask, torch.Generator().manual_seed(seed)) for seed in range(8)]
+        spreads.append(float(torch.stack(drawn)[..., 8:24, 8:24].std(0).mean()))
+    assert spreads[1] > 1.2 * spreads[0]
 
 
 def test_the_critics_learn_to_tell_made_from_real():

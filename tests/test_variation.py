@@ -12,14 +12,25 @@ from small_infills import save_inpainter
 
 from explainer.errors import InputError
 from explainer.infill import CAInfill, Constant, Local, RandomColour
-from explainer.variation import CompletedVariations, LatentSearch, outside, saliency_boxes, shrink
+from explainer.variation import (
+    CompletedVariations,
+    LatentSearch,
+    MirroredContent,
+    TrueContent,
+    outside,
+    saliency_boxes,
+    shrink,
+)
 from explainer.variation.box import surroundings
 from explainer.variation.pasting import seamless
 from explainer.variation.semantic import context_loss, discriminative_loss, reconstruction_mask, search
 
 CLASSES = ("cat", "dog", "cow")
 BOXES = torch.tensor([[3, 2, 9, 7], [0, 5, 4, 12]])
-SOURCES = ["latent", "classes", "zoom", "not blended", "samples", "colours", "local", "constant"]
+SOURCES = ["latent", "classes", "zoom", "not blended", "samples", "colours", "local", "constant",
+           "true", "mirrored"]  # fmt: skip
+SINGLE = ("local", "constant", "true", "mirrored")
+"""Those with one variation an image, which no seed changes."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +45,9 @@ def source(name, files, seed=0, batch_size=64):
             "not blended": {"blend": False}, "samples": {"steps": 0, "checkpoint": files["classes"]}}  # fmt: skip
     if name in more:
         return LatentSearch(**latent | more[name])
+    oracles_of = {"true": lambda: TrueContent(4), "mirrored": MirroredContent}
+    if name in oracles_of:
+        return oracles_of[name]()
     infill = {"colours": RandomColour(), "local": Local(5), "constant": Constant()}[name]
     return CompletedVariations(infill, 3, blend=name == "local", seed=seed, batch_size=batch_size)
 
@@ -160,7 +174,7 @@ def test_every_source_changes_the_box_alone(name, files):
     found = made(image, BOXES, target, tick=lambda: ticks.append(1))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(image, before)
-    k = 1 if name in ("local", "constant") else 3
+    k = 1 if name in SINGLE else 3
     assert found.images.shape == (2, k, 3, 12, 14)
     assert found.loss.shape == (2, k)
     assert found.weight.shape == (2, 1, 12, 14)
@@ -171,7 +185,7 @@ def test_every_source_changes_the_box_alone(name, files):
         changed[:, y0:y1, x0:x1] = False
         assert not changed.any()
         assert found.weight[n, 0, y0:y1, x0:x1].max() == 0 or name == "zoom" or isinstance(made, LatentSearch)
-    assert found.loss.isnan().all() == (name in ("colours", "local", "constant"))
+    assert found.loss.isnan().all() == (name in ("colours", *SINGLE))
     if k > 1:
         assert not torch.equal(found.images[0, 0], found.images[0, 1])
 
@@ -181,7 +195,7 @@ def test_same_seed_same_samples_and_a_batch_equals_singles(name, files):
     image, target = pictures(), torch.tensor([2, 0])
     found = source(name, files)(image, BOXES, target).images
     assert torch.equal(source(name, files)(image, BOXES, target).images, found)
-    if name not in ("local", "constant"):
+    if name not in SINGLE:
         assert not torch.equal(source(name, files, seed=1)(image, BOXES, target).images, found)
     parts = source(name, files, batch_size=2)(image, BOXES, target).images
     torch.testing.assert_close(parts, found, atol=1e-5, rtol=0)
@@ -272,3 +286,17 @@ def test_a_network_that_completes_is_for_the_classes_it_was_trained_on(tmp_path)
     made.check(CLASSES)
     with pytest.raises(InputError, match="trained on a data set of 3 classes"):
         made.check(("cat", "dog"))
+
+
+def test_oracles_give_back_the_boxs_own_content():
+    image = pictures()
+    for number, (x0, y0, x1, y1) in enumerate(BOXES.tolist()):
+        inside = image[number, :, y0:y1, x0:x1]
+        mirrored = MirroredContent()(image, BOXES).images[number, 0, :, y0:y1, x0:x1]
+        assert torch.equal(mirrored, inside.flip(-1))
+        sharp = TrueContent(16)(image, BOXES).images[number, 0, :, y0:y1, x0:x1]
+        torch.testing.assert_close(sharp, inside)  # the boxes have fewer pixels
+        one = TrueContent(1)(image, BOXES).images[number, 0, :, y0:y1, x0:x1]
+        assert one.flatten(1).std(1).max() < 1e-6
+    with pytest.raises(InputError, match="variation TrueContent: side must be positive, got 0"):
+        TrueContent(0)
