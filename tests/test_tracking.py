@@ -104,9 +104,8 @@ def test_every_part_that_was_not_sent_is_named(said, tmp_path):
     assert all(f"wandb/{part.name}" in last for part in parts)
     (parts[0] / f"run-{first.version}.wandb.synced").touch()
     assert unsent(tmp_path / "wandb", first.version) == parts[1:]
-    assert tracking._shown([*parts, parts[0].with_name(f"offline-run-2-{first.version}")]).endswith(
-        f"wandb/offline-run-*-{first.version}"
-    )
+    many = [earlier.with_name(f"offline-run-{number}-{first.version}") for number in range(4)]
+    assert tracking._shown(many).endswith(f"wandb/offline-run-*-{first.version}")
 
 
 def test_probe_of_a_server(silent_server):
