@@ -32,7 +32,11 @@ def photographs(root):
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree,
          "photographs": photographs}  # fmt: skip
 VARIATIONS = [n for n in NAMES if n.endswith("_variations.yaml")]
-TABLES = [n for n in NAMES if n.endswith(("_table1.yaml", "_table2.yaml", "_empirical.yaml", "_convergence.yaml"))]
+TABLES = [
+    n
+    for n in NAMES
+    if n.endswith(("_table1.yaml", "_table2.yaml", "_decisions.yaml", "_empirical.yaml", "_convergence.yaml"))
+]
 TABLES.append("shapes_methods.yaml")
 """Evaluations alone, of what other configs train."""
 TWINS = ("voc_resnet50_table2", "coco_vgg16_table2", "coco_resnet50_table2", "imagenet_vgg16_empirical",

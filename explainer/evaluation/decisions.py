@@ -25,6 +25,8 @@ from explainer.rendering import Tile, gallery, overlay, to_pil
 
 KINDS = ("true positive", "false positive", "false negative")
 """Of an image and a class; the many classes that are rightly not predicted have no mask here."""
+SHORT = dict(zip(KINDS, ("TP", "FP", "FN"), strict=True))
+"""As they stand under pictures, where there is little room."""
 
 
 class Decisions:
@@ -209,7 +211,7 @@ def decision_gallery(
             one, name = part(batch, [n]), explanandum.classes[index]
             seen = {method: decisions.seen(explanandum, unit, one, index) for method, unit in methods.items()}
             said = next(iter(seen.values()))["image"] if seen else torch.nan
-            row = [Tile(to_pil(one.image[0]), f"{kind}: {name} {float(said):.2f}")]
+            row = [Tile(to_pil(one.image[0]), f"{SHORT[kind]}: {name} {float(said):.2f}")]
             for own in seen.values():
                 words = f"kept {float(own['kept']):.2f}, without {float(own['removed']):.2f}"
                 row.append(Tile(overlay(one.image[0], own["mask"][0]), words))
