@@ -3,13 +3,17 @@
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 2.3).
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from explainer.errors import InputError
 from explainer.networks.modes import evaluation_mode
@@ -17,14 +21,19 @@ from explainer.networks.modes import evaluation_mode
 _PASSIVE = (nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd,
             nn.modules.pooling._AdaptiveMaxPoolNd, nn.Dropout, nn.Dropout2d, nn.Identity, nn.Flatten)  # fmt: skip
 _LINEAR = (nn.Conv2d, nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+_INACTIVE = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.ModuleDict)  # the last one holds a weight's parametrisation
+_RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
+_JOINS = (torch.cat, torch.concat, torch.concatenate)
 
 
 def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
     """The last activation, or the last block, of each spatial scale, from fine to coarse.
 
     Layers inside plain containers are looked at in the order in which they run. Of those with one output size the last
-    one is taken that is neither pooling nor a bare convolution or normalisation, if there is such a one. A module that
-    runs several times (a shared ReLU) is passed over: its hook could not tell the scales apart.
+    one is taken that is neither pooling nor a bare convolution or normalisation, if there is such a one. A convolution
+    or a normalisation is not bare if it rectifies by itself, as timm's does, or if the network hands its output
+    straight to a ReLU, as torchvision's DenseNet does behind its last layer. A module that runs several times (a shared
+    ReLU) is passed over: its hook could not tell the scales apart.
 
     Args:
         network: A convolutional classifier; left as it was found.
@@ -41,17 +50,18 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
         >>> find_taps(resnet18(), 64)
         ('relu', 'layer1.1', 'layer2.1', 'layer3.1', 'layer4.1')
     """
-    scales: dict[int, list[tuple[str, nn.Module]]] = {}
-    passes = _run(network, size)
+    scales: dict[int, list[tuple[str, bool]]] = {}
+    passes, rectified = _run(network, size)
     times = Counter(name for name, _, _ in passes)
     for name, module, output in passes:
         spatial = output.ndim == 4 and output.shape[1] > 3 and output.shape[-1] > 1
         if spatial and times[name] == 1 and not isinstance(module, _PASSIVE):
-            scales.setdefault(output.shape[-1], []).append((name, module))
+            active = name in rectified or not _is_linear(module)
+            scales.setdefault(output.shape[-1], []).append((name, active))
     taps = []
     for side in sorted(scales, reverse=True):
-        active = [n for n, m in scales[side] if not isinstance(m, _LINEAR)]
-        taps.append(active[-1] if active else scales[side][-1][0])
+        names = [name for name, active in scales[side] if active]
+        taps.append(names[-1] if names else scales[side][-1][0])
     if len(taps) < 2:
         raise InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
     return tuple(taps)
@@ -61,13 +71,22 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
 def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False) -> Iterator[dict[str, Tensor]]:
     """While open, keeps what the layers give in a forward pass; the last one where there are several.
 
+    Of a convolution or a normalisation whose output the network itself hands straight to a ReLU, what that ReLU gives
+    is kept.
+
     Args:
         network: Its hooks are removed at the end.
         taps: Dotted names of layers.
-        before_relu: Keep what goes into the last ReLU of a tap instead (of a tap without one, what it gives).
+        before_relu: Keep what goes into the ReLU with which a tap ends instead. Of a tap that ends without one, and
+            gives negative values too, what it gives. Branches that end in a ReLU each and are then joined, as
+            Inception's, are joined before it.
 
     Yields:
         Tap → activation (B, C, h, w), detached, filled by the forward pass.
+
+    Raises:
+        InputError: In the forward pass, with `before_relu`: a tap gives no negative value, and not what one of its
+            ReLUs gave, so that nobody can tell what came before.
 
     Example:
         >>> from torchvision.models import alexnet
@@ -77,31 +96,146 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
         torch.Size([1, 64, 15, 15])
     """
     seen: dict[str, Tensor] = {}
-
-    def after(name: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        seen[name] = output.detach()
-
-    def before(name: str, module: nn.Module, inputs: tuple) -> None:
-        seen[name] = inputs[0].detach().clone()  # the ReLU may work in place
-
-    handles = []
-    for name in taps:
-        layer = network.get_submodule(name)
-        rectifiers = [m for m in layer.modules() if isinstance(m, nn.ReLU | nn.ReLU6)] if before_relu else []
-        if rectifiers:
-            handles += [r.register_forward_pre_hook(partial(before, name)) for r in rectifiers]
+    bare = {name for name in taps if _is_linear(network.get_submodule(name))}
+    with ExitStack() as stack:
+        if before_relu:
+            relus = stack.enter_context(_Relus())
+            for name in taps:
+                layer = network.get_submodule(name)
+                read = partial(_before, seen, relus, name)
+                stack.callback(layer.register_forward_pre_hook(lambda *_: relus.listen()).remove)
+                stack.callback(layer.register_forward_hook(read).remove)
         else:
-            handles.append(layer.register_forward_hook(partial(after, name)))
-    try:
+            given: list[tuple[str, Tensor]] = []
+            if bare:
+                stack.enter_context(_Followed(partial(_rectified, seen, given)))
+            for name in taps:
+                read = partial(_after, seen, given if name in bare else None, name)
+                stack.callback(network.get_submodule(name).register_forward_hook(read).remove)
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _run(network: nn.Module, size: int) -> list[tuple[str, nn.Module, Tensor]]:
-    """Name, module and output of every unit, in the order of one forward pass on a grey image."""
+def _after(
+    seen: dict[str, Tensor], given: list[tuple[str, Tensor]] | None, name: str, module: nn.Module, inputs: tuple,
+    output: Tensor,
+) -> None:  # fmt: skip
+    seen[name] = output.detach()
+    if given is not None:
+        given.append((name, output))
+
+
+def _rectified(seen: dict[str, Tensor], given: list[tuple[str, Tensor]], before: Tensor, after: Tensor) -> None:
+    for name, output in given:
+        if output is before:
+            seen[name] = after.detach()
+
+
+def _before(
+    seen: dict[str, Tensor], relus: "_Relus", name: str, module: nn.Module, inputs: tuple, output: Tensor
+) -> None:  # fmt: skip
+    before = relus.before(output)
+    relus.rest()
+    if before is None and not _is_linear(module) and not bool((output < 0).any()):
+        raise InputError(
+            f"tap {name!r}: what goes into its last ReLU cannot be read; name a ReLU, or a layer that ends with one, "
+            "in `taps`, or take a statistic that is not truncated"
+        )
+    seen[name] = output.detach().clone() if before is None else before  # a later ReLU may work in place
+
+
+class _Followed(TorchFunctionMode):
+    """Tells of each ReLU of a forward pass, module or function: the tensor that goes in and the one that comes out."""
+
+    def __init__(self, tell: Callable[[Tensor, Tensor], None]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        if _ceiling(func, args, kwargs) is not None:
+            self.tell(_input(args, kwargs), output)
+        return output
+
+
+class _Rectified(NamedTuple):
+    """A ReLU that ran: its input, its output, and where it cuts off (6 for a ReLU6, else infinity)."""
+
+    before: Tensor
+    after: Tensor
+    ceiling: float
+
+
+class _Relus(TorchFunctionMode):
+    """Keeps what goes into the ReLUs of a forward pass, modules or functions, while a layer is listened to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = 0
+        self.passes: list[_Rectified] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        ceiling = _ceiling(func, args, kwargs) if self.layers else None
+        if ceiling is not None:
+            before = _input(args, kwargs).detach().clone()  # the ReLU may work in place
+            after = func(*args, **kwargs)
+            self.passes.append(_Rectified(before, after, ceiling))
+            return after
+        output = func(*args, **kwargs)
+        if self.layers and func in _JOINS:
+            parts = [self._pass_of(part) for part in args[0]]
+            known = [part for part in parts if part is not None]
+            if len(known) == len(parts) and len({part.ceiling for part in known}) == 1:
+                joined = func([part.before for part in known], *args[1:], **kwargs)
+                self.passes.append(_Rectified(joined, output, known[0].ceiling))
+        return output
+
+    def _pass_of(self, after: Tensor) -> _Rectified | None:
+        return next((one for one in reversed(self.passes) if one.after is after), None)
+
+    def listen(self) -> None:
+        """Begin with a layer."""
+        self.layers += 1
+
+    def rest(self) -> None:
+        """End with a layer."""
+        self.layers -= 1
+        if not self.layers:
+            self.passes.clear()
+
+    def before(self, output: Tensor) -> Tensor | None:
+        """What went into the last ReLU that gave this output; None where it comes from none."""
+        values = output.detach().nan_to_num()
+        for one in reversed(self.passes):
+            alike = one.before.shape == output.shape and one.before.dtype == output.dtype
+            # by value: something may have been added to the ReLU's output in place
+            if alike and torch.equal(one.before.clamp(0, one.ceiling).nan_to_num(), values):
+                return one.before
+        return None
+
+
+def _input(args: tuple, kwargs: dict[str, Any]) -> Tensor:
+    return args[0] if args else kwargs["input"]
+
+
+def _ceiling(func: Any, args: tuple, kwargs: dict[str, Any]) -> float | None:
+    """Where a function cuts off, if it is a ReLU or a ReLU6; None for every other function."""
+    if func is F.hardtanh:  # nn.ReLU6 is one from 0 to 6
+        limits = dict(zip(("min_val", "max_val"), args[1:], strict=False)) | kwargs
+        return float(limits.get("max_val", 1)) if limits.get("min_val", -1) == 0 else None
+    if func is F.relu6:
+        return 6.0
+    return math.inf if func in _RECTIFIERS else None
+
+
+def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
+    """Name, module and output of every unit, in the order of one forward pass on a grey image.
+
+    And the names of those whose output goes straight into a ReLU.
+    """
     seen: list[tuple[str, nn.Module, Tensor]] = []
+    rectified: set[str] = set()
     handles = [
         module.register_forward_hook(
             lambda m, _, out, n=name: seen.append((n, m, out)) if torch.is_tensor(out) else None
@@ -109,13 +243,22 @@ def _run(network: nn.Module, size: int) -> list[tuple[str, nn.Module, Tensor]]:
         for name, module in _units(network, "")
     ]
     parameter = next(network.parameters())
+
+    def tell(before: Tensor, after: Tensor) -> None:
+        rectified.update(name for name, _, output in seen if output is before)
+
     try:
-        with torch.no_grad(), evaluation_mode(network):
+        with torch.no_grad(), evaluation_mode(network), _Followed(tell):
             network(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
     finally:
         for handle in handles:
             handle.remove()
-    return seen
+    return seen, rectified
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """A convolution or a normalisation without an activation inside, which timm's normalisations may have."""
+    return isinstance(module, _LINEAR) and all(isinstance(child, _INACTIVE) for child in module.children())
 
 
 def _units(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
