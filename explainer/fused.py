@@ -25,7 +25,7 @@ from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.files import copy_file, write_text
-from explainer.statistics import EPSILON
+from explainer.statistics import EPSILON, check_epsilon
 
 NAME = "explainer_fused"
 SOURCE = Path(__file__).with_suffix(".cpp")
@@ -120,16 +120,17 @@ def search_path() -> str:
     return os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
 
 
-def smoe_scale(activation: Tensor) -> tuple[Tensor, float]:
+def smoe_scale(activation: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, float]:
     """`explainer.statistics.smoe_scale` of rectified activations.
 
     Args:
         activation: (B, C, H, W), float32, on the CPU; negative values count as 0.
+        epsilon: Number that is added to each activation.
 
     Returns:
         (B, 1, H, W), at least 0 up to rounding; and the lowest activation, 0 where none is negative.
     """
-    return kernel().smoe_scale(activation.detach(), EPSILON)
+    return kernel().smoe_scale(activation.detach(), check_epsilon(epsilon))
 
 
 def combine(maps: Sequence[Tensor], weights: Sequence[float], size: tuple[int, int]) -> Tensor:

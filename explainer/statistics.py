@@ -14,39 +14,68 @@ from torch import Tensor
 from torch.nn import functional as F
 
 EPSILON = 1e-6
-"""Added to activations before a logarithm, as in the paper."""
+"""Added to activations before a logarithm, as in the paper; the public code adds 1e-7."""
+SMALLEST_EPSILON = 1e-9
+"""The product of four such values is still a normal number in single precision."""
+LOGARITHMIC = ("smoe_scale", "gamma_scale", "shannon_entropy", "log_normal_mean", "log_normal_entropy")
+"""Statistics that take a logarithm, and so an epsilon."""
 PRIOR_WEIGHTS = (0.18, 0.15, 0.37, 0.40, 0.72)
 """Weights of five scales by the accuracy of their maps in the paper's Table 1."""
 
 
-def smoe_scale(activation: Tensor) -> Tensor:
+def smoe_scale(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
     r"""SMOE Scale: the mean activation times how spiky the column is.
 
     .. math:: \varphi = \mu \cdot \left[\log_2 \mu - \frac{1}{r} \sum_{k=1}^{r} \log_2 x_k\right] \quad (1, 2)
 
     Args:
         activation: (B, C, H, W), at least 0.
+        epsilon: Number that is added to each activation, at least `SMALLEST_EPSILON`.
 
     Returns:
         (B, 1, H, W), at least 0 up to rounding; 0 where all channels are equal.
+
+    Raises:
+        ValueError: The epsilon is too small, or not a number.
 
     Example:
         >>> column = torch.tensor([0.5, 1.0]).repeat(4).view(1, 8, 1, 1)
         >>> round(smoe_scale(column).item(), 3)
         0.064
     """
-    positive = activation + EPSILON
+    positive = activation + check_epsilon(epsilon)
     mean = positive.mean(1, keepdim=True)
     return mean * (mean.log2() - mean_log2(positive))
+
+
+def check_epsilon(epsilon: float) -> float:
+    """Refuse an epsilon with which a logarithm, or a product before it, would not be finite.
+
+    Args:
+        epsilon: Number that is added to activations.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: It is smaller than `SMALLEST_EPSILON`, larger than 1, or not a number.
+
+    Example:
+        >>> check_epsilon(1e-7)
+        1e-07
+    """
+    if not SMALLEST_EPSILON <= epsilon <= 1:
+        raise ValueError(f"epsilon must lie between {SMALLEST_EPSILON} and 1, got {epsilon}")
+    return epsilon
 
 
 def mean_log2(positive: Tensor) -> Tensor:
     """Mean of the binary logarithms over channels; a logarithm is taken of products of four, which is far cheaper.
 
-    Four values of 1e-6 are far from the smallest float, and four of 1e9 from the largest.
+    Four values of `SMALLEST_EPSILON` are above the smallest normal float, and four of 1e9 below the largest.
 
     Args:
-        positive: (B, C, H, W), at least 1e-6.
+        positive: (B, C, H, W), at least `SMALLEST_EPSILON`.
 
     Returns:
         (B, 1, H, W).
@@ -65,7 +94,7 @@ def mean_log2(positive: Tensor) -> Tensor:
     return total / channels
 
 
-def gamma_scale(activation: Tensor, iterations: int = 5) -> Tensor:
+def gamma_scale(activation: Tensor, iterations: int = 5, epsilon: float = EPSILON) -> Tensor:
     r"""Maximum-likelihood scale of a gamma distribution, to which SMOE Scale is meant to be order-equivalent.
 
     .. math:: \hat\theta = \frac{1}{kn} \sum x_i \quad (9), \quad
@@ -76,6 +105,7 @@ def gamma_scale(activation: Tensor, iterations: int = 5) -> Tensor:
     Args:
         activation: (B, C, H, W), at least 0.
         iterations: Newton-Raphson steps, Eq. 12.
+        epsilon: Number that is added to each activation.
 
     Returns:
         (B, 1, H, W), at least 0; 0 where all channels are equal.
@@ -84,7 +114,7 @@ def gamma_scale(activation: Tensor, iterations: int = 5) -> Tensor:
         >>> gamma_scale(torch.ones(1, 4, 1, 1)).item() < 1e-6
         True
     """
-    positive = activation.double() + EPSILON
+    positive = activation.double() + check_epsilon(epsilon)
     mean = positive.mean(1, keepdim=True)
     s = (mean.log() - positive.log().mean(1, keepdim=True)).clamp_min(1e-9)  # equal channels have no finite shape
     k = (3 - s + ((s - 3).square() + 24 * s).sqrt()) / (12 * s)
@@ -114,11 +144,12 @@ def mean(activation: Tensor) -> Tensor:
     return activation.mean(1, keepdim=True)
 
 
-def shannon_entropy(activation: Tensor) -> Tensor:
+def shannon_entropy(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
     r"""Entropy of the activations as shares of their sum, :math:`-\sum_k p_k \log_2 p_k`.
 
     Args:
         activation: (B, C, H, W), at least 0.
+        epsilon: Number that is added to each activation.
 
     Returns:
         (B, 1, H, W) in [0, log2 C].
@@ -127,32 +158,40 @@ def shannon_entropy(activation: Tensor) -> Tensor:
         >>> shannon_entropy(torch.ones(1, 8, 1, 1)).item()
         3.0
     """
-    positive = activation + EPSILON
+    positive = activation + check_epsilon(epsilon)
     share = positive / positive.sum(1, keepdim=True)
     return -(share * share.log2()).sum(1, keepdim=True)
 
 
-def _log_normal(activation: Tensor) -> tuple[Tensor, Tensor]:
-    logarithm = (activation + EPSILON).log()
+def _log_normal(activation: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    logarithm = (activation + check_epsilon(epsilon)).log()
     return logarithm.mean(1, keepdim=True), logarithm.var(1, correction=0, keepdim=True)
 
 
-def log_normal_mean(activation: Tensor) -> Tensor:
-    r"""Mean of the log-normal distribution, :math:`\exp(\mu + \sigma^2 / 2)`: (B, C, H, W) → (B, 1, H, W).
+def log_normal_mean(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
+    r"""Mean of the log-normal distribution, :math:`\exp(\mu + \sigma^2 / 2)`.
+
+    Args:
+        activation: (B, C, H, W), at least 0.
+        epsilon: Number that is added to each activation.
+
+    Returns:
+        (B, 1, H, W), above 0.
 
     Example:
         >>> round(log_normal_mean(torch.full((1, 4, 1, 1), 2.0)).item(), 4)
         2.0
     """
-    location, variance = _log_normal(activation)
+    location, variance = _log_normal(activation, epsilon)
     return (location + variance / 2).exp()
 
 
-def log_normal_entropy(activation: Tensor) -> Tensor:
+def log_normal_entropy(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
     r"""Entropy of the log-normal distribution, :math:`\log_2(\sigma e^{\mu + 1/2} \sqrt{2 \pi})`.
 
     Args:
         activation: (B, C, H, W), at least 0.
+        epsilon: Number that is added to each activation.
 
     Returns:
         (B, 1, H, W), in bits.
@@ -161,7 +200,7 @@ def log_normal_entropy(activation: Tensor) -> Tensor:
         >>> log_normal_entropy(torch.rand(2, 8, 3, 3)).shape
         torch.Size([2, 1, 3, 3])
     """
-    location, variance = _log_normal(activation)
+    location, variance = _log_normal(activation, epsilon)
     return (location + 0.5 + 0.5 * (2 * math.pi * variance.clamp_min(EPSILON**2)).log()) / math.log(2)
 
 

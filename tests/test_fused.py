@@ -29,6 +29,16 @@ def test_the_statistic_in_one_read(shape):
 
 
 @compiled
+def test_the_epsilon_is_an_argument_there_too():
+    activation = torch.rand(2, 70, 5, 7, generator=torch.Generator().manual_seed(0)).sub(0.5).relu()
+    for epsilon in (1e-6, 1e-7):
+        want = statistics.smoe_scale(activation.double(), epsilon).float()
+        torch.testing.assert_close(fused.smoe_scale(activation, epsilon)[0], want, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="epsilon"):
+        fused.smoe_scale(activation, 0.0)
+
+
+@compiled
 def test_the_combined_map():
     draw = torch.Generator().manual_seed(0)
     maps = [torch.rand(2, 1, *size, generator=draw) for size in ((40, 30), (20, 15), (7, 5), (1, 1))]

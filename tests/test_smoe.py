@@ -96,6 +96,28 @@ def test_negative_activations_of_a_named_tap_are_refused():
     assert SMOE("standard_deviation")(named, image).isfinite().all()
 
 
+@pytest.mark.parametrize("kind", [SMOE, FastCAM])
+def test_epsilon_is_an_argument(explanandum, kind):
+    image, target = torch.rand(2, 3, 32, 32, device=explanandum.mean.device), torch.zeros(2, dtype=torch.long)
+    target = target.to(image.device)
+    found = [kind(**options)(explanandum, image, target) for options in ({}, {"epsilon": 1e-6}, {"epsilon": 1e-7})]
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    with pytest.raises(InputError, match="epsilon must lie in"):
+        kind(epsilon=1e-12)
+
+
+def test_the_public_codes_epsilon_by_hand(explanandum):
+    image = torch.rand(1, 3, 32, 32, device=explanandum.mean.device)
+    with read_taps(explanandum.network, explanandum.taps) as seen, torch.no_grad():
+        explanandum(image)
+    for found, tap in zip(SMOE(epsilon=1e-7).scales(explanandum, image), explanandum.taps, strict=True):
+        positive = seen[tap].double() + 1e-7
+        mean = positive.mean(1, keepdim=True)
+        want = mean * (mean.log2() - positive.log2().mean(1, keepdim=True))
+        torch.testing.assert_close(found.double(), want, rtol=1e-4, atol=1e-6)
+
+
 # LOVI: what the caption of the paper's Figure 2 says of its colours.
 
 

@@ -170,3 +170,20 @@ def test_combined_map_is_the_weighted_mean_of_squashed_then_upsampled_maps():
 def test_weights_that_are_no_weights(weights):
     with pytest.raises(ValueError, match="weights"):
         combine([torch.rand(1, 1, 4, 4)] * 2, weights, (8, 8))
+
+
+@pytest.mark.parametrize("name", statistics.LOGARITHMIC)
+def test_epsilon_is_the_papers_or_as_given(name):
+    """The paper adds 1e-6, the public code 1e-7."""
+    function = getattr(statistics, name)
+    activation = torch.rand(1, 13, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    activation[activation < 0.3] = 0
+    assert torch.equal(function(activation), function(activation, epsilon=1e-6))
+    assert not torch.equal(function(activation), function(activation, epsilon=1e-7))
+    shifted = function(activation + (1e-7 - 1e-9), epsilon=1e-9)
+    torch.testing.assert_close(function(activation, epsilon=1e-7), shifted)
+    single = function(torch.zeros(1, 16, 2, 2), epsilon=statistics.SMALLEST_EPSILON)
+    assert single.isfinite().all()
+    for wrong in (0.0, -1e-6, 1e-12, 2.0, math.nan):
+        with pytest.raises(ValueError, match="epsilon must lie between 1e-09 and 1"):
+            function(activation, epsilon=wrong)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from explainer import statistics
 from explainer.attribution.base import Attribution
 from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
+from explainer.errors import check_range
 from explainer.networks import Explanandum
 from explainer.networks.taps import read_taps
 
@@ -22,12 +23,18 @@ class FastCAM(Attribution):
         weights: As in `SMOE`.
         rectify: As in `SMOE`.
         batch_size: At most so many images at once.
+        epsilon: As in `SMOE`.
+
+    Raises:
+        InputError: An epsilon out of range.
     """
 
     def __init__(
         self, statistic: Statistic = "smoe_scale", weights: Weights | None = None, rectify: bool | None = None,
-        batch_size: int = 16,
+        batch_size: int = 16, epsilon: float = statistics.EPSILON,
     ) -> None:  # fmt: skip
+        check_range("epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
+        self.epsilon = epsilon
         self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
@@ -41,19 +48,19 @@ class FastCAM(Attribution):
 
         def cut(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
             kept.append(output.detach().requires_grad_())  # nothing before the last scale is recorded
-            return kept[-1]
+            return kept[-1].clone()  # what follows may be a ReLU that works in place
 
-        with read_taps(explanandum.network, taps, self.statistic.startswith("truncated")) as seen:
-            handle = explanandum.network.get_submodule(taps[-1]).register_forward_hook(cut)
-            try:
-                with torch.inference_mode(False), torch.enable_grad():
-                    logits = explanandum(image.detach().clone())
-                    score = logits.gather(1, target[:, None]).sum()
-                    (gradient,) = torch.autograd.grad(score, kept[-1])
-            finally:
-                handle.remove()
+        handle = explanandum.network.get_submodule(taps[-1]).register_forward_hook(cut)
+        try:
+            reading = read_taps(explanandum.network, taps, self.statistic.startswith("truncated"))
+            with reading as seen, torch.inference_mode(False), torch.enable_grad():
+                logits = explanandum(image.detach().clone())
+                score = logits.gather(1, target[:, None]).sum()
+                (gradient,) = torch.autograd.grad(score, kept[-1])
+        finally:
+            handle.remove()
         cam = (gradient.mean((2, 3), keepdim=True) * kept[-1].detach()).sum(1, keepdim=True).relu().float()
         named = explanandum.taps_were_named
-        maps = [measure(seen[tap], self.statistic, tap, self.rectify, named) for tap in taps]
+        maps = [measure(seen[tap], self.statistic, tap, self.rectify, named, self.epsilon) for tap in taps]
         combined = statistics.combine(maps, scale_weights(self.weights, len(maps)), size)
         return combined * statistics.upsample(cam, size)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explainer import fused, statistics
 from explainer.attribution.base import Attribution, zero_where_broken
-from explainer.errors import InputError
+from explainer.errors import InputError, check_range
 from explainer.masking import min_max
 from explainer.networks import Explanandum
 from explainer.networks.taps import read_taps
@@ -37,21 +37,23 @@ class SMOE(Attribution):
         batch_size: At most so many images at once.
         fused: On a CPU, SMOE Scale in one read of the activations, by a C++ kernel that is compiled at its first use
             (`explainer.fused`); the same maps in a third of the time.
+        epsilon: Number that is added to activations before a logarithm: 1e-6 in the paper, 1e-7 in the public code.
 
     Raises:
-        InputError: `fused` with another statistic.
+        InputError: `fused` with another statistic, or an epsilon out of range.
     """
 
     needs_target = False
 
     def __init__(
         self, statistic: Statistic = "smoe_scale", weights: Weights | None = None, rectify: bool | None = None,
-        batch_size: int = 16, fused: bool = False,
+        batch_size: int = 16, fused: bool = False, epsilon: float = statistics.EPSILON,
     ) -> None:  # fmt: skip
+        check_range("epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
         if fused and statistic != "smoe_scale":
             raise InputError(f"fused is for smoe_scale alone, not {statistic}")
         self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
-        self.fused = fused
+        self.fused, self.epsilon = fused, epsilon
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1]."""
@@ -71,8 +73,8 @@ class SMOE(Attribution):
             logits = explanandum(image)
         named = explanandum.taps_were_named
         if self._fusible(image) and bool(logits.isfinite().all()):  # the kernel is compiled for finite numbers only
-            return [fused_measure(seen[tap], tap, self.rectify, named) for tap in explanandum.taps]
-        return [measure(seen[tap], self.statistic, tap, self.rectify, named) for tap in explanandum.taps]
+            return [fused_measure(seen[tap], tap, self.rectify, named, self.epsilon) for tap in explanandum.taps]
+        return [measure(seen[tap], self.statistic, tap, self.rectify, named, self.epsilon) for tap in explanandum.taps]
 
     def _fusible(self, image: Tensor) -> bool:
         return self.fused and image.device.type == "cpu"
@@ -84,8 +86,9 @@ class SMOE(Attribution):
 
 
 def measure(
-    activation: Tensor, statistic: Statistic, tap: str, rectify: bool | None = None, named: bool = False
-) -> Tensor:
+    activation: Tensor, statistic: Statistic, tap: str, rectify: bool | None = None, named: bool = False,
+    epsilon: float = statistics.EPSILON,
+) -> Tensor:  # fmt: skip
     """A statistic of activations, in float32.
 
     Args:
@@ -94,6 +97,7 @@ def measure(
         tap: Named in the error.
         rectify: As in `SMOE`.
         named: Whether a person named the tap.
+        epsilon: Number that is added before a logarithm; the other statistics have none.
 
     Returns:
         (B, 1, h, w).
@@ -109,12 +113,15 @@ def measure(
     if statistic not in ANY_SIGN and bool((activation.amin() < 0).item()):
         refuse_negative(tap, statistic, rectify, named)
         activation = activation.relu()
-    return getattr(statistics, statistic)(activation)
+    options = {"epsilon": epsilon} if statistic in statistics.LOGARITHMIC else {}
+    return getattr(statistics, statistic)(activation, **options)
 
 
-def fused_measure(activation: Tensor, tap: str, rectify: bool | None = None, named: bool = False) -> Tensor:
+def fused_measure(
+    activation: Tensor, tap: str, rectify: bool | None = None, named: bool = False, epsilon: float = statistics.EPSILON
+) -> Tensor:
     """`measure` of SMOE Scale in one read, on a CPU: (B, C, h, w) → (B, 1, h, w)."""
-    scale, lowest = fused.smoe_scale(activation.float())
+    scale, lowest = fused.smoe_scale(activation.float(), epsilon)
     if lowest < 0:
         refuse_negative(tap, "smoe_scale", rectify, named)
     return scale
