@@ -8,7 +8,7 @@ from test_modules import eight, explainer
 from tiny_runs import classifier_config, data, explainer_config, trainer
 from wandb_file import history
 
-from explainer.callbacks import SMOESaliency
+from explainer.callbacks import SMOESaliency, smoe
 from explainer.callbacks.smoe import spread
 from explainer.errors import InputError
 from explainer.modules import Classifier
@@ -65,7 +65,7 @@ def test_it_leaves_no_hook_and_no_activation_behind(tmp_path):
     module, callback = classifier(), SMOESaliency(every_n_steps=1)
     fit(module, callback, tmp_path)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
-    assert (callback._seen, callback._said, callback._open) == ({}, [], None)
+    assert (callback._seen, callback._answers, callback._open) == ({}, [], None)
     broken = classifier()
     broken.explanandum.network.classifier.weight.data.fill_(torch.nan)
     with pytest.raises(Exception, match="nan"):
@@ -136,6 +136,61 @@ def test_a_training_shows_maps_labels_and_how_one_image_developed(tmp_path):
 def test_it_can_be_turned_off(tmp_path):
     train(["--config", classifier_config(saliency={"every_n_steps": 0}, data=data(train_images=8, val_images=4))])
     assert not (tmp_path / "runs" / "tiny_classifier" / "saliency").exists()
+
+
+def caught(monkeypatch):
+    """What the callback draws."""
+    drawn = []
+    real = smoe.draw
+
+    def draw(*arguments):
+        drawn.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(smoe, "draw", draw)
+    return drawn
+
+
+def test_an_explainers_run_shows_what_the_classifier_says_of_the_photograph(tmp_path, monkeypatch):
+    drawn = caught(monkeypatch)
+    torch.manual_seed(2)
+    module = explainer()
+    fit(module, SMOESaliency(every_n_steps=1, images=3), tmp_path, max_steps=2)
+    explanandum, maps, photograph, masked = drawn[0]
+    with torch.no_grad():
+        want = explanandum(maps.image)
+    assert len(maps.image) == 3
+    assert torch.equal(photograph.image, maps.image)
+    torch.testing.assert_close(photograph.logits, want)
+    assert smoe.guess(explanandum, photograph, 0).startswith("predicted: ")
+    assert not torch.equal(masked.image, maps.image)
+    with torch.no_grad():
+        torch.testing.assert_close(masked.logits, explanandum(masked.image))
+    widths = [Image.open(path).width for path in (tmp_path / "saliency").glob("*.png")]
+    assert len(widths) == 2
+    with_column, without = (smoe.draw(explanandum, maps, photograph, *rest) for rest in ((masked,), ()))
+    assert with_column.width == widths[0] > without.width
+
+
+def test_a_classifiers_run_shows_its_own_answer(tmp_path, monkeypatch):
+    drawn = caught(monkeypatch)
+    fit(classifier(), SMOESaliency(every_n_steps=1, images=3), tmp_path, max_steps=1)
+    _, maps, photograph, masked = drawn[0]
+    assert torch.equal(photograph.image.float(), maps.image)
+    assert masked is None
+
+
+def test_a_network_before_whose_relus_nothing_can_be_read_is_trained_without_being_watched(tmp_path):
+    class Odd(torch.nn.ReLU):
+        def forward(self, x):
+            return super().forward(x) + 1
+
+    module = classifier()
+    module.explanandum.network.stages[3].append(Odd())
+    with pytest.warns(UserWarning, match=r"saliency is not shown: tap 'stages\.3\.7': what goes into its last ReLU"):
+        assert fit(module, SMOESaliency(1, statistic="truncated_normal_std"), tmp_path, max_steps=2) == []
+    with pytest.raises(InputError, match=r"saliency\.epsilon"):
+        SMOESaliency(epsilon=-1.0)
 
 
 def test_spread_of_saliency():

@@ -7,7 +7,7 @@ import contextlib
 import math
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -28,20 +28,46 @@ STRIP = 12
 """At most so many pictures in the strip over time."""
 
 
+class Answer(NamedTuple):
+    """Images that the explanandum was shown, (N, 3, H, W), and its logits for them, (N, K)."""
+
+    image: Tensor
+    logits: Tensor
+
+
+class Maps(NamedTuple):
+    """What the picture of a step shows.
+
+    Attributes:
+        image: (N, 3, H, W) in [0, 1].
+        labels: (B, K), the first N of which count.
+        scales: (N, 1, h, w) each, a statistic at the end of each scale.
+        combined: (N, 1, H, W) in [0, 1].
+    """
+
+    image: Tensor
+    labels: Tensor
+    scales: list[Tensor]
+    combined: Tensor
+
+
 class SMOESaliency(pl.Callback):
     """Shows which parts of its input a network in training finds informative; observes and changes nothing.
 
     At a cadence it keeps the activations of the training step's own forward pass, and logs, for a few of the batch's
     images: the combined map over the image in grey, the map of each scale, LOVI, and true and predicted labels; and, as
-    a curve, how spread out saliency is. At the end of each validation one fixed image is looked at in evaluation mode:
-    a strip shows how its map developed. A compiled network, into which no hook can look, is run once more in evaluation
-    mode, without gradient, instead.
+    a curve, how spread out saliency is. Where the training step showed the explanandum masked images alone, as an
+    Explainer's does, it is asked for the images themselves too, in evaluation mode, and what it said of the masked ones
+    stands under those, in a column of its own. At the end of each validation one fixed image is looked at in evaluation
+    mode: a strip shows how its map developed. A compiled network, into which no hook can look, is run once more in
+    evaluation mode, without gradient, instead.
 
     Args:
         every_n_steps: Cadence in training steps; 0 turns the callback off.
         images: How many images of the batch.
         statistic: A function of `explainer.statistics`.
         weights: Of the scales, as in `explainer.attribution.SMOE`.
+        epsilon: Number that is added to activations before a logarithm.
 
     Raises:
         InputError: A number that cannot be; names the key.
@@ -49,18 +75,20 @@ class SMOESaliency(pl.Callback):
 
     def __init__(
         self, every_n_steps: int = 500, images: int = 4, statistic: Statistic = "smoe_scale",
-        weights: Weights | None = None,
+        weights: Weights | None = None, epsilon: float = statistics.EPSILON,
     ) -> None:  # fmt: skip
         check_range("saliency.every_n_steps", every_n_steps, 0)
+        check_range("saliency.epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
         check_images("saliency.images", images)
         if isinstance(weights, list):
             for weight in weights:
                 check_range("saliency.weights", weight, 0)
         self.every_n_steps, self.images, self.statistic, self.weights = every_n_steps, images, statistic, weights
+        self.epsilon = epsilon
         self._taps: tuple[str, ...] = ()
         self._open: ExitStack | None = None
         self._seen: dict[str, Tensor] = {}
-        self._said: list[Tensor] = []
+        self._answers: list[Answer] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse weights for another number of scales than the network has, before the training."""
@@ -100,10 +128,10 @@ class SMOESaliency(pl.Callback):
         self._open = ExitStack()
         if not is_compiled(pl_module):
             self._seen = self._open.enter_context(read_taps(network, self._taps, self._before_relu))
-            answers = self._said
+            answers = self._answers
 
             def keep(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
-                answers.append(output.detach())
+                answers.append(Answer(inputs[0].detach(), output.detach()))
 
             self._open.callback(module.explanandum.register_forward_hook(keep).remove)
 
@@ -122,10 +150,10 @@ class SMOESaliency(pl.Callback):
             seen = self._look(module, image)
         scales = self._maps(seen, image)
         combined = self._combined(scales, image)
-        said = self._said[0][: len(image)] if self._said else None
-        show(trainer, "saliency", draw(module, image, batch.labels, said, scales, combined))
+        maps = Maps(image, batch.labels, scales, combined)
+        show(trainer, "saliency", draw(module.explanandum, maps, *self._heard(module.explanandum, image)))
         log(trainer, lambda: {"saliency/entropy": float(spread(combined).mean())})
-        self._seen, self._said = {}, []
+        self._seen, self._answers = {}, []
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the fixed image's map to the strip."""
@@ -159,10 +187,20 @@ class SMOESaliency(pl.Callback):
             try:
                 self._taps = find_taps(network, size)
                 scale_weights(self.weights, len(self._taps))
+                if self._before_relu:
+                    self._try(network, size)
             except InputError as error:
                 rank_zero_warn(f"saliency is not shown: {error}")
                 self.every_n_steps = 0
         return self.every_n_steps > 0
+
+    @torch.no_grad()
+    def _try(self, network: nn.Module, size: int) -> None:
+        """Raise for a network before whose ReLUs nothing can be read, here and not in the training step."""
+        parameter = next(network.parameters())
+        image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
+        with evaluation_mode(network), read_taps(network, self._taps, before_relu=True):
+            torch.compiler.disable(network.forward)(image)
 
     @property
     def _before_relu(self) -> bool:
@@ -175,6 +213,17 @@ class SMOESaliency(pl.Callback):
         return trainer.fit_loop.total_batch_idx % (self.every_n_steps * trainer.accumulate_grad_batches) == 0
 
     @torch.no_grad()
+    def _heard(self, explanandum: Any, image: Tensor) -> tuple[Answer | None, Answer | None]:
+        """What the explanandum says of the images, and of the masked images where it was shown those in training."""
+        if not self._answers:
+            return None, None
+        first = Answer(*(part[: len(image)] for part in self._answers[0]))
+        if torch.equal(first.image.float(), image):
+            return first, None
+        with evaluation_mode(explanandum):
+            return Answer(image, explanandum(image)), first
+
+    @torch.no_grad()
     def _look(self, module: Any, image: Tensor) -> dict[str, Tensor]:
         """Activations of an extra pass, in evaluation mode."""
         network = plain(module.watched)
@@ -183,7 +232,7 @@ class SMOESaliency(pl.Callback):
         return seen
 
     def _maps(self, seen: dict[str, Tensor], image: Tensor) -> list[Tensor]:
-        return [measure(seen[tap][: len(image)], self.statistic, tap) for tap in self._taps]
+        return [measure(seen[tap][: len(image)], self.statistic, tap, epsilon=self.epsilon) for tap in self._taps]
 
     def _combined(self, scales: list[Tensor], image: Tensor) -> Tensor:
         size = (image.shape[-2], image.shape[-1])
@@ -220,38 +269,42 @@ def spread(combined: Tensor) -> Tensor:
     return -(share * share.clamp_min(1e-30).log()).sum(1) / math.log(max(2, flat.shape[1]))
 
 
-def draw(
-    module: Any, image: Tensor, labels: Tensor, said: Tensor | None, scales: list[Tensor], combined: Tensor
-) -> Image.Image:
+def draw(explanandum: Any, maps: Maps, photograph: Answer | None = None, masked: Answer | None = None) -> Image.Image:
     """The picture of a step.
 
     Args:
-        module: Knows the classes.
-        image: (N, 3, H, W) in [0, 1].
-        labels: (B, K), the first N of which count.
-        said: (N, K) logits of the explanandum, where it was asked.
-        scales: (N, 1, h, w) each.
-        combined: (N, 1, H, W) in [0, 1].
+        explanandum: The classifier; it knows the classes.
+        maps: What is shown.
+        photograph: Its answer to the images, where it was asked.
+        masked: Its answer to masked images, where it was shown those: a column of its own.
 
     Returns:
         A row an image.
     """
-    classes, size = module.explanandum.classes, (image.shape[-2], image.shape[-1])
-    stack = torch.cat([statistics.upsample(statistics.normal_cdf(m), size) for m in scales], 1)
+    size = (maps.image.shape[-2], maps.image.shape[-1])
+    stack = torch.cat([statistics.upsample(statistics.normal_cdf(m), size) for m in maps.scales], 1)
     rows = []
-    for n in range(len(image)):
-        true = ", ".join(classes[c] for c in labels[n].nonzero().flatten().tolist()[:3]) or "no label"
-        row = [Tile(to_pil(image[n]), true)]
-        guess = ""
-        if said is not None:
-            probability = module.explanandum.probabilities(said[n : n + 1].float())[0]
-            guess = f"{classes[int(probability.argmax())]} {float(probability.max()):.2f}"
-        row.append(Tile(beside_grey(image[n], heat_map(combined[n])), f"predicted: {guess}" if guess else ""))
-        row += [Tile(heat_map(stack[n, k]), f"{scales[k].shape[-2]}×{scales[k].shape[-1]}") for k in range(len(scales))]
-        row.append(Tile(beside_grey(image[n], lovi(stack[n]))))
+    for n, image in enumerate(maps.image):
+        names = [explanandum.classes[c] for c in maps.labels[n].nonzero().flatten().tolist()[:3]]
+        row = [Tile(to_pil(image), ", ".join(names) or "no label")]
+        row.append(Tile(beside_grey(image, heat_map(maps.combined[n])), guess(explanandum, photograph, n)))
+        row += [
+            Tile(heat_map(one), f"{scale.shape[-2]}×{scale.shape[-1]}") for one, scale in zip(stack[n], maps.scales)
+        ]
+        row.append(Tile(beside_grey(image, lovi(stack[n]))))
+        if masked is not None:
+            row.append(Tile(to_pil(masked.image[n].float().clamp(0, 1)), guess(explanandum, masked, n)))
         rows.append(row)
-    header = ["image", "combined", *(f"scale {k + 1}" for k in range(len(scales))), "LOVI"]
-    return gallery(rows, header, tile_size=128)
+    header = ["image", "combined", *(f"scale {k + 1}" for k in range(len(maps.scales))), "LOVI"]
+    return gallery(rows, header if masked is None else [*header, "masked image"], tile_size=128)
+
+
+def guess(explanandum: Any, answer: Answer | None, index: int) -> str:
+    """The most probable class of an image and its probability, for a caption; empty where nobody was asked."""
+    if answer is None:
+        return ""
+    probability = explanandum.probabilities(answer.logits[index : index + 1].float())[0]
+    return f"predicted: {explanandum.classes[int(probability.argmax())]} {float(probability.max()):.2f}"
 
 
 def strip_over_time(folder: Path, photograph: Image.Image) -> Image.Image:
