@@ -10,6 +10,7 @@ from small_infills import save_inpainter
 from explainer.data import Degraded, Shapes, SmallImages
 from explainer.data.degraded import degrade, kept
 from explainer.data.ranks import LEVELS, Ranks, levels
+from explainer.data.sample import Sample, centre_window, crop_sample
 from explainer.errors import InputError
 from explainer.infill import CAInfill, Local, Noise
 
@@ -90,6 +91,29 @@ def test_flips_come_after_the_degradation(tmp_path):
     data = Shapes(**SMALL, flip=1.0)
     degraded = Degraded(data, ranked(tmp_path, data), "keep", 0.3)
     assert torch.equal(degraded.split("train")[2].image, degraded.split("train").image(2).flip(-1))
+
+
+def test_crops_come_after_the_degradation_and_take_the_masked_pixels_along(tmp_path):
+    data = Shapes(**SMALL | {"image_size": 28}, crop=True)
+    base = data.split("test")
+    assert base.image_size == 32
+    for split in ("train", "val", "test"):
+        dataset, ranks = data.split(split), Ranks(tmp_path, split)
+        ranks.create(dataset.ids, 32, {"name": "m"})
+        ranks.write(0, levels(torch.rand(len(dataset), 1, 32, 32)), 1.5)
+        ranks.finish((0.1, 0.2, 0.3))
+    degraded = Degraded(data, str(tmp_path), "remove", 0.5)
+    part = degraded.split("test")
+    found, whole = part[1], Sample(part.image(1), part.labels(1), "a", part.segmentation(1), part.boxes(1))
+    want = crop_sample(whole, centre_window(32), 28)
+    assert torch.equal(found.image, want.image)
+    assert found.image.shape == (3, 28, 28)
+    assert torch.equal(found.segmentation, base.segmentation(1)[:, 2:30, 2:30])
+    grey = (found.image - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)).abs().amax(0) < 1e-6
+    assert 0.4 < grey.float().mean() < 0.6
+    assert degraded.split("train")[0].image.shape == (3, 28, 28)
+    with pytest.raises(InputError, match="ranks images of 32 pixels, the data is at 28"):
+        Degraded(Shapes(**SMALL | {"image_size": 28}), str(tmp_path)).split("test")
 
 
 @pytest.mark.parametrize("infill", [Local(5), Noise()])

@@ -20,7 +20,21 @@ from torch.utils.data import DataLoader, Dataset
 
 from explainer.data.bounds import LARGEST_SEED, within
 from explainer.data.progress import EpochProgress
-from explainer.data.sample import VOID, Batch, Sample, collate, erase_rectangle, flip_sample, open_rgb, pixels
+from explainer.data.sample import (
+    CROP_DRAWS,
+    CROP_SHARE,
+    VOID,
+    Batch,
+    Sample,
+    centre_window,
+    collate,
+    crop_sample,
+    erase_rectangle,
+    flip_sample,
+    open_rgb,
+    pixels,
+    random_window,
+)
 from explainer.data.sampler import EpochBatches, EpochSampler
 from explainer.errors import InputError
 from explainer.stopping import end_with_parent
@@ -51,11 +65,14 @@ class ImageDataset(Dataset, ABC):
         erase: Probability that a random rectangle (10 to 60 % of each side) takes the image's mean colour
             (training); it makes a classifier robust to the masked images that explanations show it.
         seed: Of the random augmentation, which is a function of (seed, epoch, index) alone.
+        crop_to: Side of the square to which a part of every image is resized; None leaves images whole.
+        random_crop: Whether that part is a random one (training), or the middle.
     """
 
     def __init__(
         self, ids: list[str], classes: tuple[str, ...], *, image_size: int, annotations: bool = False,
-        strict: bool = False, flip: float = 0.0, erase: float = 0.0, seed: int = 42,
+        strict: bool = False, flip: float = 0.0, erase: float = 0.0, seed: int = 42, crop_to: int | None = None,
+        random_crop: bool = False,
     ) -> None:  # fmt: skip
         twice = next((name for name, count in Counter(ids).items() if count > 1), None)
         if twice is not None:
@@ -63,6 +80,7 @@ class ImageDataset(Dataset, ABC):
         self.ids, self.classes = ids, classes
         self.image_size, self.annotations, self.strict = image_size, annotations, strict
         self.flip, self.erase, self.seed = flip, erase, seed
+        self.crop_to, self.random_crop = crop_to, random_crop
         self.epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # seen by loader workers too
         self._unreadable = torch.zeros(len(ids), dtype=torch.bool).share_memory_()
 
@@ -137,10 +155,15 @@ class ImageDataset(Dataset, ABC):
             warnings.warn(f"skipping unreadable image {self.ids[index]}: {error}", stacklevel=2)
 
     def _augment(self, sample: Sample, index: int) -> Sample:
-        if not (self.flip or self.erase):
+        if self.crop_to is not None and not self.random_crop:
+            sample = crop_sample(sample, centre_window(self.image_size), self.crop_to)
+        if not (self.flip or self.erase or self.random_crop):
             return sample
         generator = torch.Generator().manual_seed(hash((self.seed, int(self.epoch), index)) % 2**63)
         draw = torch.rand(6, generator=generator).tolist()
+        if self.crop_to is not None and self.random_crop:
+            window = random_window(self.image_size, torch.rand(CROP_DRAWS, generator=generator).tolist())
+            sample = crop_sample(sample, window, self.crop_to)
         if draw[0] < self.flip:
             sample = flip_sample(sample)
         if draw[1] < self.erase:
@@ -164,7 +187,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
 
     Args:
         root: Folder of the data set.
-        image_size: Side of the square images; resized, not cropped.
+        image_size: Side of the square images; resized, not cropped, unless `crop` is set.
         batch_size: Images a batch.
         num_workers: Loader processes; None takes one a core, at most 8.
         download: Download even when the root holds files; an empty or missing root is always downloaded to.
@@ -172,6 +195,11 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         flip: Probability of a horizontal flip in training.
         erase: Probability of erasing a random rectangle in training.
         seed: Order of the training images and their augmentation.
+        crop: Whether training sees random parts of the images and everything else their middle, as the ResNets of K. He
+            et al. (Deep Residual Learning for Image Recognition, CVPR 2016) did: images are resized to squares of 256 /
+            224 of `image_size`, of which a random window (8 to 100 % of the area, aspect ratio 3/4 to 4/3) is resized
+            to `image_size` in training, and the middle is cut out in validation and test. Segmentations and boxes are
+            cropped alike.
     """
 
     multilabel: bool = True
@@ -179,6 +207,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     def __init__(
         self, root: str = "data", image_size: int = 224, batch_size: int = 16, num_workers: int | None = None,
         download: bool = False, strict: bool = False, flip: float = 0.0, erase: float = 0.0, seed: int = 42,
+        crop: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         within("image_size", image_size, 1, _LARGEST_SIDE)
@@ -190,6 +219,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self.num_workers = _worker_count(num_workers)
         self.download, self.strict, self.flip, self.erase = download, strict, flip, erase
+        self.crop = crop
         self._splits: dict[str, ImageDataset] = {}
         self.progress = EpochProgress()
 
@@ -210,8 +240,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """Keyword arguments of `ImageDataset` for a split: augmentation in training, annotations elsewhere."""
         train = split == "train"
         return {
-            "image_size": self.image_size, "annotations": not train, "strict": self.strict, "seed": self.seed,
+            "image_size": round(self.image_size / CROP_SHARE) if self.crop else self.image_size,
+            "annotations": not train, "strict": self.strict, "seed": self.seed,
             "flip": self.flip if train else 0.0, "erase": self.erase if train else 0.0,
+            "crop_to": self.image_size if self.crop else None, "random_crop": self.crop and train,
         }  # fmt: skip
 
     def prepare_data(self) -> None:

@@ -46,7 +46,11 @@ def kept(rank: Tensor, mode: Mode, fraction: float) -> Tensor:
 
 
 class DegradedDataset(ImageDataset):
-    """A split of a data set, degraded; augmentation comes after."""
+    """A split of a data set, degraded.
+
+    Augmentation comes after, as in the paper: whole images are masked, and what is masked is flipped and cropped with
+    the rest. So a fraction is one of the whole image, and a crop may have more of its pixels replaced, or fewer.
+    """
 
     def __init__(
         self, base: ImageDataset, ranks: Ranks, mode: Mode, fraction: float, fill: Tensor | Infill, **options: Any
@@ -101,7 +105,7 @@ class Degraded(ImageDataModule):
             raise InputError(f"data.init_args.fraction must lie in [0, 1], got {fraction}")
         super().__init__(
             root=str(data.root), image_size=data.image_size, batch_size=data.batch_size, num_workers=data.num_workers,
-            strict=data.strict, flip=data.flip, erase=data.erase, seed=data.seed,
+            strict=data.strict, flip=data.flip, erase=data.erase, seed=data.seed, crop=data.crop,
         )  # fmt: skip
         self.data, self.ranks, self.mode, self.fraction, self.method = data, Path(ranks), mode, fraction, method
         self.multilabel = data.multilabel
@@ -120,7 +124,7 @@ class Degraded(ImageDataModule):
         """A split, with its ranks."""
         base = self.data.split(split)
         ranks = Ranks(self.ranks, split)
-        ranks.open(base.ids, self.image_size, self.method)
+        ranks.open(base.ids, base.image_size, self.method)
         if self.infill is None:
             fill: Tensor | Infill = torch.tensor(Ranks(self.ranks, "train").facts()["colour"]).view(3, 1, 1)
         else:

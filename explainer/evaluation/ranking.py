@@ -55,7 +55,7 @@ def rank_data_set(
     explanandum.to(device)
     for split in SPLITS:
         dataset, ranks = data.split(split), Ranks(folder, split)
-        done = ranks.create(dataset.ids, data.image_size, fingerprint)
+        done = ranks.create(dataset.ids, dataset.image_size, fingerprint)
         task = progress.add_task(f"ranking {split} by {fingerprint['name']}", total=len(dataset), completed=done)
         loader = DataLoader(Plain(dataset, done), data.batch_size, num_workers=data.num_workers)
         for image, labels in loader:
