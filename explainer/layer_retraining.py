@@ -14,9 +14,9 @@ from rich.console import Console
 
 from explainer.cli import CHECKPOINTS, RESULTS, ExplainerCLI
 from explainer.evaluation.grid import Cell, read_cells, run_cells
-from explainer.evaluation.layers import layer_tables, summarise_layers
+from explainer.evaluation.layers import layer_tables, plot_layers, summarise_layers
 from explainer.evaluation.settings import LayerRetraining
-from explainer.files import write_json, write_text
+from explainer.files import replacing, write_json, write_text
 from explainer.retraining import judged, open_cells, run_cell, tidy
 from explainer.runs import alone_in
 
@@ -40,7 +40,7 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     scales = settings.scales or list(range(1, len(explanandum.taps) + 1))
     out = Path(cli.config.evaluation.out or RESULTS / cli.name)
     facts |= {
-        "keep": settings.keep, "remove": settings.remove, "taps": list(explanandum.taps),
+        "keep": settings.keep, "remove": settings.remove, "taps": list(explanandum.taps), "epsilon": settings.epsilon,
         "model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict(),
     }  # fmt: skip
     cells = layer_cells(settings, scales)
@@ -61,13 +61,17 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     for removed in settings.roar_removes:
         results = summarise_layers(rows, scales, removed)
         content["results"][removed] = results
-        tables, markdown = layer_tables(results, scales, f"{cli.name}, ROAR removes the {removed} salient", published)
-        text.append(f"ROAR removes the {removed} salient locations.\n\n{markdown}")
+        what = f"ROAR removes the {100 * settings.remove:g} % {removed} salient"
+        tables, markdown = layer_tables(results, scales, f"{cli.name}, {what}", published)
+        text.append(f"{what} locations, KAR keeps the {100 * settings.keep:g} % most salient.\n\n{markdown}")
+        picture = "layers.png" if removed == "most" else f"layers_{removed}.png"
+        with replacing(out / picture) as partial:
+            plot_layers(results, scales, published).savefig(partial, dpi=150, bbox_inches="tight")
         for table in tables:
             Console(width=None if sys.stdout.isatty() else 150).print(table)
     write_json(out / "results.json", content)
     write_text(out / "table.md", "\n".join(text))
-    print(f"written to {out}: results.json, cells.jsonl, table.md")
+    print(f"written to {out}: results.json, cells.jsonl, table.md, layers.png")
     for name, error in failed.items():
         print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")
     if failed:
@@ -100,7 +104,7 @@ def cell_arguments(cli: ExplainerCLI, cell: Cell, checkpoint: Path, out: Path) -
     arguments = {
         "explanandum": {"network": str(checkpoint), "allow": list(network.get("allow") or [])},
         "scale": facts["scale"], "statistic": facts["statistic"], "mode": facts["mode"],
-        "fraction": facts["fraction"], "roar_removes": facts["removed"],
+        "fraction": facts["fraction"], "roar_removes": facts["removed"], "epsilon": cli.layer_retraining.epsilon,
         **{key: given[key] for key in ("optimizer", "scheduler", "scheduler_interval")},
     }  # fmt: skip
     content = {

@@ -20,6 +20,7 @@ from explainer.cli import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config,
 from explainer.data import ImageDataModule
 from explainer.data.ranks import Ranks
 from explainer.errors import InputError
+from explainer.evaluation.degraded_pictures import draw_degraded
 from explainer.evaluation.fingerprint import infill_settings, settings_of, slug
 from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.ranking import rank_data_set
@@ -27,6 +28,7 @@ from explainer.evaluation.retraining import plot, retraining_tables, summarise_c
 from explainer.evaluation.settings import Retraining, data_facts
 from explainer.files import replacing, write_json, write_text
 from explainer.networks import Explanandum
+from explainer.rendering import save_picture
 from explainer.runs import alone_in, can_go_on, set_aside
 from explainer.stopping import letting_stop
 from explainer.training import train
@@ -196,7 +198,7 @@ def report(
     cli: ExplainerCLI, settings: Retraining, out: Path, facts: dict[str, Any], rows: Sequence[dict[str, Any]],
     failed: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-    """Write results.json, table.md and retraining.png, print the tables, and name the cells that failed."""
+    """Write results.json, table.md and the pictures, print the tables, and name the cells that failed."""
     seconds = {}
     for name in settings.methods:
         about = [Ranks(out / "ranks" / slug(name), split).facts() for split in ("train", "val", "test")]
@@ -212,7 +214,14 @@ def report(
     write_text(out / "table.md", text)
     with replacing(out / "retraining.png") as partial:
         plot(results, settings.modes, settings.fractions).savefig(partial, dpi=150, bbox_inches="tight")
-    print(f"written to {out}: results.json, cells.jsonl, table.md, retraining.png")
+    for name in settings.methods if settings.pictures else ():
+        picture = draw_degraded(
+            cli.datamodule, out / "ranks" / slug(name), settings.modes, settings.fractions, settings.pictures,
+            settings.infill,
+        )  # fmt: skip
+        if picture is not None:
+            save_picture(picture, out / "degraded" / f"{slug(name)}.png")
+    print(f"written to {out}: results.json, cells.jsonl, table.md, retraining.png, degraded/")
     for name, error in failed.items():
         print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")
     if failed:

@@ -6,14 +6,24 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import trees
+import yaml
+from PIL import Image
 from small_checkpoints import save_classifier
 from test_modules import eight
 from test_retraining import config
 
 from explainer import statistics
+from explainer.cli import CONFIGS
 from explainer.commands import evaluate
 from explainer.errors import InputError
-from explainer.evaluation.layers import difference_score, information_score, layer_tables, summarise_layers
+from explainer.evaluation.layers import (
+    difference_by_scale,
+    difference_score,
+    information_score,
+    layer_tables,
+    summarise_layers,
+)
+from explainer.evaluation.settings import LayerRetraining
 from explainer.modules import LayerMasked
 from explainer.modules.layer_masked import location_mask, modules_before
 from explainer.networks import Explanandum
@@ -74,6 +84,38 @@ def test_the_next_layer_sees_masked_activations(explanandum):
     assert not any(m._forward_hooks for m in network.modules())
 
 
+def test_the_defaults_are_the_papers(explanandum):
+    """KAR keeps the 2.5 % most salient locations, ROAR the 10 % least salient ones."""
+    assert (built(explanandum, scale=1).mode, built(explanandum, scale=1).fraction) == ("keep", 0.025)
+    roar = built(explanandum, scale=1, mode="remove")
+    assert (roar.fraction, roar.most) == (0.9, True)
+    scores = torch.rand(2, 1, 10, 10)
+    kept = location_mask(scores, roar.mode, roar.fraction, roar.most)
+    assert torch.equal(kept, location_mask(-scores, "keep", 0.1))
+    settings = LayerRetraining(statistics=["mean"])
+    assert (settings.keep, settings.remove, settings.roar_removes) == (0.025, 0.9, ["most"])
+
+
+@pytest.mark.parametrize("name", ["imagenet_resnet50_layers.yaml", "fashion_mnist_small_layers.yaml"])
+def test_the_configs_of_the_papers_tables_say_so_too(name):
+    settings = yaml.safe_load((CONFIGS / name).read_text())["layer_retraining"]
+    assert (settings["keep"], settings["remove"], settings["roar_removes"]) == (0.025, 0.9, ["most"])
+
+
+def test_another_epsilon_masks_otherwise(explanandum):
+    image = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        masked = [
+            built(explanandum, scale=1, statistic=statistic, fraction=0.3, epsilon=epsilon).eval()(image)
+            for statistic in ("smoe_scale", "mean") for epsilon in (1e-6, 1e-7, 1e-6)
+        ]  # fmt: skip
+    assert torch.equal(masked[0], masked[2])
+    assert not torch.equal(masked[0], masked[1])
+    assert torch.equal(masked[3], masked[4])  # the mean has none
+    with pytest.raises(InputError, match="epsilon must"):
+        LayerMasked(explanandum, scale=1, epsilon=0.0)
+
+
 def test_random_masks_differ_and_statistics_do_not(explanandum):
     image = torch.rand(2, 3, 32, 32)
     for statistic, same in (("random", False), ("truncated_normal_std", True)):
@@ -104,6 +146,7 @@ def test_scores_by_hand():
     assert information_score(kar, roar, random) == pytest.approx(want)
     assert difference_score(*random, random) == 0
     assert information_score(*random, random) == 0
+    assert difference_by_scale(kar, roar, random) == pytest.approx([0.5, 1.0])
 
 
 def test_the_papers_own_scores_give_its_table_1():
@@ -137,6 +180,12 @@ def test_a_grid_inside_the_network(tmp_path, monkeypatch, capsys):
     assert set(content["results"]) == {"most", "least"}
     assert set(content["results"]["most"]) == {"random", "smoe_scale"}
     assert "KAR L4" in capsys.readouterr().out
+    folder = tmp_path / "results" / "small_layers"
+    assert "ROAR removes the 90 % most salient locations, KAR keeps the 2.5 %" in (folder / "table.md").read_text()
+    for picture in ("layers.png", "layers_least.png"):
+        assert Image.open(folder / picture).size[0] > 500
+    entry = content["results"]["most"]["smoe_scale"]
+    assert sum(entry["D by scale"]) == pytest.approx(entry["D"])
     cells = (tmp_path / "results" / "small_layers" / "cells.jsonl").read_text().splitlines()
     assert len(cells) == 1 + 2 * (2 + 3)
     evaluate(["--config", name])

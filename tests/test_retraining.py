@@ -6,6 +6,7 @@ import math
 import pytest
 import trees
 import yaml
+from PIL import Image
 
 from explainer.cli import ExplainerCLI
 from explainer.commands import evaluate
@@ -74,6 +75,10 @@ def test_a_grid_is_run_shown_and_not_run_twice(here, capsys):
     content = evaluate(["--config", name])
     out = here / "results" / "small_roar"
     assert {p.name for p in out.iterdir()} >= {"results.json", "cells.jsonl", "table.md", "retraining.png", "ranks"}
+    for name in ("SMOE", "Random"):
+        width, height = Image.open(out / "degraded" / f"{name}.png").size
+        assert width > 5 * 100  # an image and two fractions, kept and removed
+        assert height > 6 * 100
     assert set(content["results"]) == {"SMOE", "Random"}
     for entry in content["results"].values():
         kar = sum(s["mean"] for s in entry["scores"]["keep"].values())

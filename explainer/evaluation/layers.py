@@ -1,13 +1,15 @@
 """From cells to the tables of a grid inside the network.
 
-T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (Eq. 7, 8, Tables 1 and 4).
+T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (Eq. 7, 8, Tables 1 and 4,
+Figure 4).
 """
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.figure import Figure
 from rich.table import Table
 
 from explainer.evaluation.published import published_rows, reference
@@ -36,8 +38,28 @@ def difference_score(
         >>> round(difference_score([0.6], [0.3], ([0.5], [0.7])), 6)
         0.5
     """
-    kept, removed = random
-    return sum(z - r for z, r in zip(removed, roar, strict=True)) + sum(k - z for k, z in zip(kar, kept, strict=True))
+    return sum(difference_by_scale(kar, roar, random))
+
+
+def difference_by_scale(
+    kar: Sequence[float], roar: Sequence[float], random: tuple[Sequence[float], Sequence[float]]
+) -> list[float]:
+    """Each scale's part of `difference_score`, as in the paper's Figure 4; higher is better.
+
+    Args:
+        kar: Scores in [0, 1] with the most salient kept, one a scale.
+        roar: Scores with them removed.
+        random: Scores of random masks, (kept, removed).
+
+    Returns:
+        A number a scale; their sum is D.
+
+    Example:
+        >>> [round(part, 6) for part in difference_by_scale([0.6, 0.5], [0.3, 0.7], ([0.5, 0.5], [0.7, 0.7]))]
+        [0.5, 0.0]
+    """
+    parts = zip(kar, roar, *random, strict=True)
+    return [(removed - r) + (k - kept) for k, r, kept, removed in parts]
 
 
 def information_score(
@@ -77,7 +99,8 @@ def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], remo
         removed: Which ROAR counts: "most" or "least".
 
     Returns:
-        Statistic → keep and remove (a score a scale, None when missing), D and I (None while something is missing).
+        Statistic → keep and remove (a score a scale, None when missing), D, I and each scale's part of D (None while
+        something is missing).
     """
     results: dict[str, Any] = {}
     for statistic in dict.fromkeys(row["statistic"] for row in rows):
@@ -97,6 +120,7 @@ def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], remo
         scores = (entry["keep"], entry["remove"], (chance["keep"], chance["remove"]))
         entry["D"] = difference_score(*scores) if complete else None
         entry["I"] = information_score(*scores) if complete else None
+        entry["D by scale"] = difference_by_scale(*scores) if complete else None
     return results
 
 
@@ -126,3 +150,69 @@ def layer_tables(
     both = [two_forms(f"{title}: {n}", c[0], c[1:]) for n, c in (("D and I", first), ("scores in %", second))]
     said = [f"{reference(published)}."] if reference(published) else []
     return [table for table, _ in both], "\n\n".join([*(text for _, text in both), *said]) + "\n"
+
+
+def plot_layers(
+    results: Mapping[str, Any], scales: Sequence[int], published: Mapping[str, Any] | None = None
+) -> Figure:
+    """Each scale's part of D, a line a statistic (Figure 4); a second panel has the paper's, where they are known.
+
+    Args:
+        results: Statistic → what `summarise_layers` gives.
+        scales: The horizontal axis.
+        published: Published rows, as in results.json, or None.
+
+    Returns:
+        The figure.
+    """
+    ours = {name: entry["D by scale"] for name, entry in results.items() if name != "random" and entry["D by scale"]}
+    panels = {"measured here": (list(scales), ours)}
+    paper = published_by_scale(published)
+    if paper:
+        count = max(len(values) for values in paper.values())
+        panels["printed by the paper, mean over its data sets"] = (list(range(1, count + 1)), paper)
+    figure = Figure(figsize=(5.4 * len(panels), 4.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    names = list(dict.fromkeys(name for _, lines in panels.values() for name in lines))
+    styles = {name: {"color": f"C{n % 10}", "marker": "osD^v<>pP"[n % 9]} for n, name in enumerate(names)}
+    for axis, (title, (places, lines)) in zip(axes, panels.items(), strict=True):
+        for name, values in lines.items():
+            axis.plot(places, values, label=name, lw=1.3, markersize=5, **styles[name])
+        axis.axhline(0, color="grey", ls=":", lw=1)  # random masks
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks(places, [f"L{place}" for place in places])
+        axis.set_xlabel("scale, from fine to coarse")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("part of D (higher is better, random is 0)")
+    handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    return figure
+
+
+def published_by_scale(published: Mapping[str, Any] | None) -> dict[str, list[float]]:
+    """Each scale's part of D from a paper's own scores, the mean over its data sets.
+
+    Args:
+        published: Published rows in percent, as in results.json; the name of a data set stands behind a comma.
+
+    Returns:
+        Statistic → a number a scale; of statistics without all scores, and without random masks, nothing.
+
+    Example:
+        >>> rows = {"random": {"KAR L1": 50, "ROAR L1": 70}, "mean": {"KAR L1": 60, "ROAR L1": 30}}
+        >>> [round(part, 6) for part in published_by_scale({"rows": rows})["mean"]]
+        [0.5]
+    """
+    scores: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for row, numbers in ((published or {}).get("rows") or {}).items():
+        name, _, data = row.partition(", ")
+        found = [[v / 100 for c, v in numbers.items() if c.startswith(f"{mode} L")] for mode in ("KAR", "ROAR")]
+        if found[0] and len(found[0]) == len(found[1]):
+            scores.setdefault(data, {})[name] = (found[0], found[1])
+    parts: dict[str, list[list[float]]] = {}
+    for one in scores.values():
+        chance = one.pop("random", None)
+        for name, (kar, roar) in one.items():
+            if chance is not None and len(kar) == len(chance[0]):
+                parts.setdefault(name, []).append(difference_by_scale(kar, roar, chance))
+    return {name: [statistics.fmean(column) for column in zip(*values)] for name, values in parts.items()}

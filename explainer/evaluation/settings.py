@@ -21,6 +21,7 @@ from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.metrics.segmentation import TruthRule
 from explainer.networks.devices import choose_device
+from explainer.statistics import EPSILON, SMALLEST_EPSILON
 
 
 class Evaluation:
@@ -181,6 +182,7 @@ class Retraining:
         target: Whose maps are ranked: those of the "predicted" class, or of the "label", which gives the label away.
         infill: What stands in place of the pixels; None takes the training images' mean colour.
         published: A paper's own numbers: KAR, ROAR, SUM, and scores in percent such as "KAR 10 %".
+        pictures: Test images in the picture of each method, which shows what its cells see; 0 draws none.
 
     Raises:
         InputError: A number is out of range, a list is empty or has something twice, or two methods would have the
@@ -191,9 +193,10 @@ class Retraining:
         self, methods: dict[str, Attribution] | None = None, modes: list[Literal["keep", "remove"]] | None = None,
         fractions: list[float] | None = None, seeds: list[int] | None = None, workers: int | None = None,
         keep_checkpoints: bool = False, target: Literal["predicted", "label"] = "predicted",
-        infill: Infill | None = None, published: Published | None = None,
+        infill: Infill | None = None, published: Published | None = None, pictures: int = 6,
     ) -> None:  # fmt: skip
-        self.infill, self.published = infill, published
+        self.infill, self.published, self.pictures = infill, published, pictures
+        check_range("retraining.pictures", pictures, 0, 100)
         self.methods: dict[str, Attribution] = methods or {}
         self.modes = modes or ["keep", "remove"]
         self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
@@ -219,11 +222,14 @@ class LayerRetraining:
         statistics: Of the activations at the end of a scale, "random" always joins; None: this is no such grid.
         scales: Numbers of the classifier's taps, from 1; None takes all.
         keep: Fraction of the locations that KAR keeps.
-        remove: Fraction of the locations that ROAR removes.
-        roar_removes: The "most" salient locations, the "least" (as the paper's text has it), or both in turn.
+        remove: Fraction of the locations that ROAR removes. The paper's is 0.9, "the 10 % least salient" are left; 0.1
+            is another experiment, in which even random masks cost next to nothing.
+        roar_removes: Whether ROAR removes the "most" salient locations, as in the paper, the "least", or both in turn.
         seeds: Of each cell's training.
         workers: Cells at once; None takes one a GPU, or one.
-        published: A paper's own numbers: D, I, and scores in percent such as "KAR L1".
+        published: A paper's own numbers: D, I, and scores in percent such as "KAR L1". A row of another data set has
+            its name behind a comma: "smoe_scale, Places".
+        epsilon: Number that is added to activations before a logarithm.
 
     Raises:
         InputError: A number is out of range, or a list is empty or has something twice.
@@ -231,9 +237,12 @@ class LayerRetraining:
 
     def __init__(
         self, statistics: list[str] | None = None, scales: list[int] | None = None, keep: float = 0.025,
-        remove: float = 0.1, roar_removes: list[Literal["most", "least"]] | None = None,
+        remove: float = 0.9, roar_removes: list[Literal["most", "least"]] | None = None,
         seeds: list[int] | None = None, workers: int | None = None, published: Published | None = None,
+        epsilon: float = EPSILON,
     ) -> None:  # fmt: skip
+        check_range("layer_retraining.epsilon", epsilon, SMALLEST_EPSILON, 1)
+        self.epsilon = epsilon
         self.published = published
         shown = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales or range(1, 10)]
         check_columns(published, ["D", "I", *shown], "layer_retraining.published")
