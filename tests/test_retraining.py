@@ -75,8 +75,8 @@ def test_a_grid_is_run_shown_and_not_run_twice(here, capsys):
     content = evaluate(["--config", name])
     out = here / "results" / "small_roar"
     assert {p.name for p in out.iterdir()} >= {"results.json", "cells.jsonl", "table.md", "retraining.png", "ranks"}
-    for name in ("SMOE", "Random"):
-        width, height = Image.open(out / "degraded" / f"{name}.png").size
+    for method in ("SMOE", "Random"):
+        width, height = Image.open(out / "degraded" / f"{method}.png").size
         assert width > 5 * 100  # an image and two fractions, kept and removed
         assert height > 6 * 100
     assert set(content["results"]) == {"SMOE", "Random"}

@@ -87,6 +87,12 @@ def test_weights_for_another_number_of_scales(explanandum, weights, words):
         SMOE(weights=weights)(explanandum, torch.rand(1, 3, 32, 32, device=explanandum.mean.device))
 
 
+def test_the_papers_three_weightings():
+    assert list(scale_weights("equal", 5)) == [1, 1, 1, 1, 1]
+    assert list(scale_weights("rule", 5)) == [1, 2, 3, 4, 5]
+    assert list(scale_weights("prior", 5)) == [0.18, 0.15, 0.37, 0.4, 0.72]
+
+
 def test_negative_activations_of_a_named_tap_are_refused():
     named = Explanandum("resnet18", multilabel=False, taps=["conv1", "layer1"])
     image = torch.rand(1, 3, 64, 64)

@@ -187,3 +187,15 @@ def test_epsilon_is_the_papers_or_as_given(name):
     for wrong in (0.0, -1e-6, 1e-12, 2.0, math.nan):
         with pytest.raises(ValueError, match="epsilon must lie between 1e-09 and 1"):
             function(activation, epsilon=wrong)
+
+
+def test_the_gamma_scale_grows_with_s_as_in_the_papers_figure_6():
+    """Columns of one mean: k falls as s grows, so both scales grow."""
+    spread = torch.linspace(0.05, 0.95, 40, dtype=torch.float64)
+    columns = torch.stack([1 - spread, 1 + spread]).view(1, 2, 1, 40)
+    for scale in (smoe_scale(columns), gamma_scale(columns)):
+        assert (scale.diff(dim=-1) > 0).all()
+
+
+def test_the_papers_prior_weights():
+    assert statistics.PRIOR_WEIGHTS == (0.18, 0.15, 0.37, 0.4, 0.72)

@@ -203,6 +203,13 @@ def test_a_normalisation_counts_as_active_only_with_its_relu():
     assert seen["conv3"].min() < 0
 
 
+@pytest.mark.parametrize(("name", "last"), [
+    ("explainer.networks.lite.efficientnet_lite0", "_blocks.15"), ("timm/efficientnet_b0", "blocks.6.0"),
+])  # fmt: skip
+def test_the_head_of_a_classifier_is_no_end_of_a_scale(name, last):
+    assert Explanandum(name, multilabel=False).taps[-1] == last
+
+
 @pytest.mark.parametrize("name", ["densenet121", "timm/densenet121"])
 def test_fast_cam_of_a_network_whose_last_relu_is_no_layer(name):
     explanandum = classifier(name)

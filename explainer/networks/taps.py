@@ -21,7 +21,7 @@ from explainer.networks.modes import evaluation_mode
 _PASSIVE = (nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd,
             nn.modules.pooling._AdaptiveMaxPoolNd, nn.Dropout, nn.Dropout2d, nn.Identity, nn.Flatten)  # fmt: skip
 _LINEAR = (nn.Conv2d, nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
-_INACTIVE = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.ModuleDict)  # the last one holds a weight's parametrisation
+_INACTIVE = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 _JOINS = (torch.cat, torch.concat, torch.concatenate)
 
@@ -32,8 +32,9 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
     Layers inside plain containers are looked at in the order in which they run. Of those with one output size the last
     one is taken that is neither pooling nor a bare convolution or normalisation, if there is such a one. A convolution
     or a normalisation is not bare if it rectifies by itself, as timm's does, or if the network hands its output
-    straight to a ReLU, as torchvision's DenseNet does behind its last layer. A module that runs several times (a shared
-    ReLU) is passed over: its hook could not tell the scales apart.
+    straight to a ReLU, as torchvision's DenseNet does behind its last layer. But a convolution with its normalisation
+    behind a scale's blocks is the head of a classifier, as in EfficientNet, and the blocks end the scale. A module that
+    runs several times (a shared ReLU) is passed over: its hook could not tell the scales apart.
 
     Args:
         network: A convolutional classifier; left as it was found.
@@ -53,11 +54,18 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
     scales: dict[int, list[tuple[str, bool]]] = {}
     passes, rectified = _run(network, size)
     times = Counter(name for name, _, _ in passes)
+    with_blocks: set[int] = set()
+    previous: nn.Module | None = None
     for name, module, output in passes:
         spatial = output.ndim == 4 and output.shape[1] > 3 and output.shape[-1] > 1
         if spatial and times[name] == 1 and not isinstance(module, _PASSIVE):
-            active = name in rectified or not _is_linear(module)
-            scales.setdefault(output.shape[-1], []).append((name, active))
+            side = output.shape[-1]
+            head = side in with_blocks and isinstance(module, _LINEAR) and isinstance(previous, nn.Conv2d)
+            active = not head and (name in rectified or not _is_linear(module))
+            scales.setdefault(side, []).append((name, active))
+            if not isinstance(module, _LINEAR) and next(module.children(), None) is not None:
+                with_blocks.add(side)
+        previous = module
     taps = []
     for side in sorted(scales, reverse=True):
         names = [name for name, active in scales[side] if active]
@@ -258,7 +266,10 @@ def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tens
 
 def _is_linear(module: nn.Module) -> bool:
     """A convolution or a normalisation without an activation inside, which timm's normalisations may have."""
-    return isinstance(module, _LINEAR) and all(isinstance(child, _INACTIVE) for child in module.children())
+    if not isinstance(module, _LINEAR):
+        return False
+    # a convolution's child is a padding, or what holds the parametrisation of its weight
+    return isinstance(module, nn.Conv2d) or all(isinstance(child, _INACTIVE) for child in module.children())
 
 
 def _units(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
