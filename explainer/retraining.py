@@ -20,7 +20,7 @@ from explainer.cli import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config,
 from explainer.data import ImageDataModule
 from explainer.data.ranks import Ranks
 from explainer.errors import InputError
-from explainer.evaluation.degraded_pictures import draw_degraded
+from explainer.evaluation.degraded_pictures import write_degraded
 from explainer.evaluation.fingerprint import infill_settings, settings_of, slug
 from explainer.evaluation.grid import Cell, read_cells, run_cells
 from explainer.evaluation.ranking import rank_data_set
@@ -28,7 +28,6 @@ from explainer.evaluation.retraining import plot, retraining_tables, summarise_c
 from explainer.evaluation.settings import Retraining, data_facts
 from explainer.files import replacing, write_json, write_text
 from explainer.networks import Explanandum
-from explainer.rendering import save_picture
 from explainer.runs import alone_in, can_go_on, set_aside
 from explainer.stopping import letting_stop
 from explainer.training import train
@@ -215,12 +214,7 @@ def report(
     with replacing(out / "retraining.png") as partial:
         plot(results, settings.modes, settings.fractions).savefig(partial, dpi=150, bbox_inches="tight")
     for name in settings.methods if settings.pictures else ():
-        picture = draw_degraded(
-            cli.datamodule, out / "ranks" / slug(name), settings.modes, settings.fractions, settings.pictures,
-            settings.infill,
-        )  # fmt: skip
-        if picture is not None:
-            save_picture(picture, out / "degraded" / f"{slug(name)}.png")
+        write_degraded(cli.datamodule, settings, out / "ranks" / slug(name), out / "degraded" / f"{slug(name)}.png")
     print(f"written to {out}: results.json, cells.jsonl, table.md, retraining.png, degraded/")
     for name, error in failed.items():
         print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 EPSILON = 1e-6
 """Added to activations before a logarithm, as in the paper; the public code adds 1e-7."""
-SMALLEST_EPSILON = 1e-9
-"""The product of four such values is still a normal number in single precision."""
+SMALLEST_EPSILON = 1e-9  # the product of four such values is still a normal number in single precision
 LOGARITHMIC = ("smoe_scale", "gamma_scale", "shannon_entropy", "log_normal_mean", "log_normal_entropy")
 """Statistics that take a logarithm, and so an epsilon."""
 PRIOR_WEIGHTS = (0.18, 0.15, 0.37, 0.40, 0.72)
@@ -30,13 +29,10 @@ def smoe_scale(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
 
     Args:
         activation: (B, C, H, W), at least 0.
-        epsilon: Number that is added to each activation, at least `SMALLEST_EPSILON`.
+        epsilon: Number that is added to each activation; a ValueError where `check_epsilon` refuses it.
 
     Returns:
         (B, 1, H, W), at least 0 up to rounding; 0 where all channels are equal.
-
-    Raises:
-        ValueError: The epsilon is too small, or not a number.
 
     Example:
         >>> column = torch.tensor([0.5, 1.0]).repeat(4).view(1, 8, 1, 1)
@@ -49,21 +45,7 @@ def smoe_scale(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
 
 
 def check_epsilon(epsilon: float) -> float:
-    """Refuse an epsilon with which a logarithm, or a product before it, would not be finite.
-
-    Args:
-        epsilon: Number that is added to activations.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: It is smaller than `SMALLEST_EPSILON`, larger than 1, or not a number.
-
-    Example:
-        >>> check_epsilon(1e-7)
-        1e-07
-    """
+    """Return the epsilon; one that is below `SMALLEST_EPSILON`, above 1 or no number is a ValueError."""
     if not SMALLEST_EPSILON <= epsilon <= 1:
         raise ValueError(f"epsilon must lie between {SMALLEST_EPSILON} and 1, got {epsilon}")
     return epsilon
@@ -71,8 +53,6 @@ def check_epsilon(epsilon: float) -> float:
 
 def mean_log2(positive: Tensor) -> Tensor:
     """Mean of the binary logarithms over channels; a logarithm is taken of products of four, which is far cheaper.
-
-    Four values of `SMALLEST_EPSILON` are above the smallest normal float, and four of 1e9 below the largest.
 
     Args:
         positive: (B, C, H, W), at least `SMALLEST_EPSILON`.
@@ -169,14 +149,7 @@ def _log_normal(activation: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
 
 
 def log_normal_mean(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
-    r"""Mean of the log-normal distribution, :math:`\exp(\mu + \sigma^2 / 2)`.
-
-    Args:
-        activation: (B, C, H, W), at least 0.
-        epsilon: Number that is added to each activation.
-
-    Returns:
-        (B, 1, H, W), above 0.
+    r"""Mean of the log-normal distribution, :math:`\exp(\mu + \sigma^2 / 2)`: (B, C, H, W) → (B, 1, H, W).
 
     Example:
         >>> round(log_normal_mean(torch.full((1, 4, 1, 1), 2.0)).item(), 4)

@@ -48,6 +48,7 @@ ALLOWED = {
         "rendering",
         "masking",
         "networks",
+        "statistics",
     },
     "explanation": {"resizing"},
     "inference": {"explanation", "networks", "masking", "resizing"},

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torchvision.transforms import RandomResizedCrop
 
 from explainer.data import ImageNet, Shapes
-from explainer.data.sample import CROP_DRAWS, Sample, Window, centre_window, crop_sample, random_window
+from explainer.data.cropping import CROP_DRAWS, Window, centre_window, crop_sample, random_window
+from explainer.data.sample import Sample
 
 SMALL = {"image_size": 28, "batch_size": 4, "num_workers": 0, "train_images": 8, "val_images": 3, "test_images": 3}
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from small_infills import save_inpainter
 
 from explainer.data import Degraded, Shapes, SmallImages
+from explainer.data.cropping import centre_window, crop_sample
 from explainer.data.degraded import degrade, kept
 from explainer.data.ranks import LEVELS, Ranks, levels
-from explainer.data.sample import Sample, centre_window, crop_sample
+from explainer.data.sample import Sample
 from explainer.errors import InputError
 from explainer.infill import CAInfill, Local, Noise
 

@@ -8,7 +8,7 @@ from test_modules import eight, explainer
 from tiny_runs import classifier_config, data, explainer_config, trainer
 from wandb_file import history
 
-from explainer.callbacks import SMOESaliency, smoe
+from explainer.callbacks import SMOESaliency, smoe, smoe_pictures
 from explainer.callbacks.smoe import spread
 from explainer.errors import InputError
 from explainer.modules import Classifier
@@ -162,7 +162,7 @@ def test_an_explainers_run_shows_what_the_classifier_says_of_the_photograph(tmp_
     assert len(maps.image) == 3
     assert torch.equal(photograph.image, maps.image)
     torch.testing.assert_close(photograph.logits, want)
-    assert smoe.guess(explanandum, photograph, 0).startswith("predicted: ")
+    assert smoe_pictures.guess(explanandum, photograph, 0).startswith("predicted: ")
     assert not torch.equal(masked.image, maps.image)
     with torch.no_grad():
         torch.testing.assert_close(masked.logits, explanandum(masked.image))

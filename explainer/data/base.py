@@ -19,22 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from explainer.data.bounds import LARGEST_SEED, within
+from explainer.data.cropping import CROP_SHARE, centre_crop, random_crop
 from explainer.data.progress import EpochProgress
-from explainer.data.sample import (
-    CROP_DRAWS,
-    CROP_SHARE,
-    VOID,
-    Batch,
-    Sample,
-    centre_window,
-    collate,
-    crop_sample,
-    erase_rectangle,
-    flip_sample,
-    open_rgb,
-    pixels,
-    random_window,
-)
+from explainer.data.sample import VOID, Batch, Sample, collate, erase_rectangle, flip_sample, open_rgb, pixels
 from explainer.data.sampler import EpochBatches, EpochSampler
 from explainer.errors import InputError
 from explainer.stopping import end_with_parent
@@ -156,14 +143,13 @@ class ImageDataset(Dataset, ABC):
 
     def _augment(self, sample: Sample, index: int) -> Sample:
         if self.crop_to is not None and not self.random_crop:
-            sample = crop_sample(sample, centre_window(self.image_size), self.crop_to)
+            sample = centre_crop(sample, self.crop_to)
         if not (self.flip or self.erase or self.random_crop):
             return sample
         generator = torch.Generator().manual_seed(hash((self.seed, int(self.epoch), index)) % 2**63)
         draw = torch.rand(6, generator=generator).tolist()
         if self.crop_to is not None and self.random_crop:
-            window = random_window(self.image_size, torch.rand(CROP_DRAWS, generator=generator).tolist())
-            sample = crop_sample(sample, window, self.crop_to)
+            sample = random_crop(sample, self.crop_to, generator)
         if draw[0] < self.flip:
             sample = flip_sample(sample)
         if draw[1] < self.erase:

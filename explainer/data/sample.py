@@ -1,10 +1,8 @@
 """One sample and one batch for every data set, and the operations on a single image.
 
-Flips and crops keep segmentation and boxes with the image. Files are read by explainer.files.pictures.
+Flips keep segmentation and boxes with the image. Files are read by explainer.files.pictures.
 """
 
-import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -113,100 +111,6 @@ def flip_sample(sample: Sample) -> Sample:
         boxes = torch.stack([boxes[:, 0], width - boxes[:, 3], boxes[:, 2], width - boxes[:, 1], boxes[:, 4]], 1)
     segmentation = None if sample.segmentation is None else sample.segmentation.flip(-1)
     return sample._replace(image=sample.image.flip(-1), segmentation=segmentation, boxes=boxes)
-
-
-CROP_SHARE = 224 / 256
-"""Side of a centre crop as a part of the side of the image that it is cut from."""
-CROP_TRIES = 10
-"""Windows that are tried before the middle of the image is taken."""
-CROP_DRAWS = 4 * CROP_TRIES
-"""Numbers that a random window takes."""
-
-
-class Window(NamedTuple):
-    """A rectangle in pixels of the image: its first row and column, and its sides."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-def centre_window(side: int) -> Window:
-    """The middle of a square image, as in the validation of He et al.
-
-    Args:
-        side: Side of the image in pixels.
-
-    Returns:
-        A square of `CROP_SHARE` of the side.
-
-    Example:
-        >>> centre_window(256)
-        Window(top=16, left=16, height=224, width=224)
-    """
-    inner = max(1, round(CROP_SHARE * side))
-    margin = (side - inner) // 2
-    return Window(margin, margin, inner, inner)
-
-
-def random_window(side: int, draws: Sequence[float]) -> Window:
-    """A random part of a square image, as in the training of ResNets on ImageNet.
-
-    Its area is 8 to 100 % of the image's, its aspect ratio 3/4 to 4/3, even in the logarithm.
-
-    Args:
-        side: Side of the image in pixels.
-        draws: `CROP_DRAWS` numbers in [0, 1): area, ratio, top and left of each try.
-
-    Returns:
-        The first window that lies within the image, else the middle of the image.
-
-    Example:
-        >>> random_window(100, [1.0, 0.5, 0.0, 0.0] + [0.0] * 36)
-        Window(top=0, left=0, height=100, width=100)
-    """
-    low, high = math.log(3 / 4), math.log(4 / 3)
-    for start in range(0, CROP_DRAWS, 4):
-        size, shape, down, across = draws[start : start + 4]
-        area = side * side * (0.08 + 0.92 * size)
-        ratio = math.exp(low + (high - low) * shape)
-        width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < width <= side and 0 < height <= side:
-            return Window(int((side - height + 1) * down), int((side - width + 1) * across), height, width)
-    return centre_window(side)
-
-
-def crop_sample(sample: Sample, window: Window, size: int) -> Sample:
-    """Cut a window out of image, segmentation and boxes, and resize it to a square.
-
-    Args:
-        sample: Any.
-        window: Within the image.
-        size: Side of the result in pixels.
-
-    Returns:
-        The sample; boxes are cut at the window's border, and those outside of it are left out. Labels stay.
-
-    Example:
-        >>> sample = Sample(torch.zeros(3, 8, 8), torch.ones(1), "a", boxes=torch.tensor([[0.0, 2, 0, 8, 4]]))
-        >>> crop_sample(sample, Window(0, 4, 4, 4), 8).boxes.tolist()
-        [[0.0, 0.0, 0.0, 8.0, 8.0]]
-    """
-    top, left, height, width = window
-    rows, columns = slice(top, top + height), slice(left, left + width)
-    image = tvf.resize(sample.image[:, rows, columns], [size, size], antialias=True).clamp(0, 1)
-    segmentation, boxes = sample.segmentation, sample.boxes
-    if segmentation is not None:
-        nearest = tvf.InterpolationMode.NEAREST
-        segmentation = tvf.resize(segmentation[:, rows, columns], [size, size], interpolation=nearest)
-    if boxes is not None:
-        shift = boxes.new_tensor([left, top, left, top])
-        scale = boxes.new_tensor([size / width, size / height, size / width, size / height])
-        corners = ((boxes[:, 1:] - shift) * scale).clamp(0, size)
-        inside = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
-        boxes = torch.cat([boxes[:, :1], corners], 1)[inside]
-    return sample._replace(image=image, segmentation=segmentation, boxes=boxes)
 
 
 def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:

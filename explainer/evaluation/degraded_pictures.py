@@ -11,8 +11,23 @@ from PIL import Image
 from explainer.data import ImageDataModule
 from explainer.data.degraded import Degraded, Mode
 from explainer.evaluation.retraining import NAMES
+from explainer.evaluation.settings import Retraining
 from explainer.infill import Infill
-from explainer.rendering import Tile, gallery, to_pil
+from explainer.rendering import Tile, gallery, save_picture, to_pil
+
+
+def write_degraded(data: ImageDataModule, settings: Retraining, ranks: Path, path: Path) -> None:
+    """Draw what the cells of a method see, and save it.
+
+    Args:
+        data: DataModule of the images.
+        settings: The grid's: modes, fractions, in-fill, number of images.
+        ranks: Folder of the method's ranks.
+        path: File of the picture; not written where no image can be read.
+    """
+    picture = draw_degraded(data, ranks, settings.modes, settings.fractions, settings.pictures, settings.infill)
+    if picture is not None:
+        save_picture(picture, path)
 
 
 def draw_degraded(
