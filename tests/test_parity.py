@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from explainer.attribution import AblationCAM, GradCAM, GradCAMPlusPlus, ScoreCAM, grad_cam_plus_plus, score_cam
+from explainer.attribution.perturbing import score_of
 from explainer.losses import total_variation
 from explainer.masking import min_max, non_target_mask, target_mask
 from explainer.networks import Explanandum
@@ -92,3 +93,12 @@ def test_class_activation_maps_are_those_of_pytorch_grad_cam(method, monkeypatch
     image = torch.tensor(np.random.RandomState(1).rand(1, 3, 32, 32), dtype=torch.float32)
     maps = torch.cat([min_max(method()(explanandum, image, target)) for target in range(4)])
     np.testing.assert_allclose(maps[:, 0, ::11, 5].numpy(), CAMS[method], atol=2e-6)
+
+
+TORCHRAY = [-1.262155, -1.557492, -1.050216, -3.417426]
+
+
+def test_contrast_is_torchrays_contrastive_reward():  # TorchRay 1.0.0.2, one activation at a time
+    logits = torch.tensor(np.random.RandomState(0).randn(4, 6), dtype=torch.float32)
+    found = score_of(logits, torch.full((4,), 2), True, "contrast")
+    assert found.tolist() == pytest.approx(TORCHRAY, abs=1e-6)
