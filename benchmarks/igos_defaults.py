@@ -1,6 +1,6 @@
 """Which settings of iGOS++ are good defaults, by insertion and deletion, on photographs nothing else was chosen on.
 
-python benchmarks/igos_defaults.py --images /work/shared/data/imagenette/val [--count 12]
+python benchmarks/igos_defaults.py --images FOLDER [--count 12]
 
 The settings differ in λ₁ and in the blur that replaces; both have a budget of 300 integrated gradients a mask. The
 classifier is EfficientNet-Lite0 with its BatchNorm layers folded into the convolutions, which halves the time of a
