@@ -5,9 +5,11 @@ import pytest
 from small_evaluation import FACTS, METHODS, pictures, run, timeless
 
 from explainer.attribution import (
+    SMOE,
     Attribution,
     CentredBox,
     Constant,
+    ExtremalPerturbation,
     GradCAM,
     Gradient,
     GuidedBackprop,
@@ -15,6 +17,7 @@ from explainer.attribution import (
 )
 from explainer.errors import InputError
 from explainer.evaluation.fingerprint import settings_of
+from explainer.evaluation.settings import data_facts
 from explainer.evaluation.store import FINGERPRINT, ROWS, Store
 from explainer.evaluation.summary import write_results
 
@@ -213,3 +216,15 @@ def test_a_name_keeps_its_method_and_further_methods_may_join(tmp_path):
     around = [settings_of({"S": SmoothGrad(method)}) for method in (Gradient(), GuidedBackprop())]
     assert around[0] != around[1]
     assert settings_of({"G": GradCAM(batch_size=2)}) == settings_of({"G": GradCAM(batch_size=8)})
+
+
+def test_arguments_that_came_later_leave_earlier_results_valid():
+    usual = settings_of({"EP": ExtremalPerturbation(), "SMOE": SMOE()})
+    assert "choose" not in usual["EP"]
+    assert "epsilon" not in usual["SMOE"]
+    other = settings_of({"EP": ExtremalPerturbation(choose="smallest"), "SMOE": SMOE(epsilon=1e-7)})
+    assert (other["EP"]["choose"], other["SMOE"]["epsilon"]) == ("smallest", 1e-7)
+    config = {"class_path": "COCO", "init_args": {"root": "data", "crop": False}}
+    assert data_facts(config) == {"class_path": "COCO", "init_args": {"root": "data"}}
+    config["init_args"]["crop"] = True
+    assert data_facts(config)["init_args"]["crop"] is True

@@ -12,6 +12,8 @@ from explainer.variation import Variation
 
 NO_MATTER = ("batch_size", "fused")
 """Arguments of methods that change how fast a map comes, and not the map."""
+LATER = {"choose": "mean", "epsilon": 1e-6}
+"""Arguments that came later, and what they were before there were any: left out, so that earlier results stay valid."""
 PLAIN = (str, int, float, bool, tuple, list, dict, type(None))
 """What a fingerprint can hold."""
 
@@ -36,7 +38,7 @@ def _settings(method: Attribution | Variation) -> dict[str, Any]:
             found[key] = _settings(value)
         elif isinstance(value, Infill):
             found[key] = infill_settings(value)
-        elif isinstance(value, PLAIN) and key not in NO_MATTER:
+        elif isinstance(value, PLAIN) and key not in NO_MATTER and (key not in LATER or value != LATER[key]):
             found[key] = value
     checkpoint = getattr(method, "checkpoint", None)
     if isinstance(method, Attribution) and checkpoint is not None and Path(checkpoint).is_file():

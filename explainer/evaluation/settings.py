@@ -269,12 +269,14 @@ def data_facts(config: dict[str, Any]) -> dict[str, Any]:
         config: class_path and init_args of the DataModule.
 
     Returns:
-        The same without workers, batch size and download.
+        The same without workers, batch size and download, and without settings that came later and are not used, so
+        that earlier results stay valid.
 
     Example:
         >>> data_facts({"class_path": "COCO", "init_args": {"root": "data", "num_workers": 2}})
         {'class_path': 'COCO', 'init_args': {'root': 'data'}}
     """
     loading = {"num_workers", "batch_size", "download"}
-    kept = {k: v for k, v in config["init_args"].items() if k not in loading}
+    later = {"crop": False}
+    kept = {k: v for k, v in config["init_args"].items() if k not in loading and (k not in later or v != later[k])}
     return {"class_path": config["class_path"], "init_args": kept}  # and not the path of a config's own file
