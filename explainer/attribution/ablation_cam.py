@@ -8,15 +8,14 @@ the map would be turned upside down.
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from explainer.attribution.base import Attribution
-from explainer.attribution.layer import feature_layer, feature_maps, replacing, weighted_map
+from explainer.attribution.layer import LayerAttribution, feature_maps, replacing, weighted_map
 from explainer.attribution.perturbing import score_of, steps
 from explainer.networks import Explanandum
 
 
-class AblationCAM(Attribution):
+class AblationCAM(LayerAttribution):
     r"""The maps of a layer, each weighted by the fall of the class score when it is set to 0.
 
     .. math:: w_k = (y^c - y^c_k) \, / \, |y^c|
@@ -28,28 +27,23 @@ class AblationCAM(Attribution):
         batch_size: At most so many images at once.
     """
 
-    def __init__(self, layer: str | None = None, batch_size: int = 16) -> None:
-        self.layer, self.batch_size = layer, batch_size
+    title = "Ablation-CAM"
 
-    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W), at least 0."""
-        layer = feature_layer(explanandum, self.layer, "Ablation-CAM")
 
-        def scores(logits: Tensor, classes: Tensor) -> Tensor:
-            return score_of(logits.float(), classes, explanandum.multilabel, "logit")
+        def scores(logits: Tensor) -> Tensor:
+            return score_of(logits.float(), target, explanandum.multilabel, "logit")
 
-        found = []
         with torch.no_grad():
-            for images, classes in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
-                maps, logits = feature_maps(explanandum, layer, images, "Ablation-CAM")
-                whole = scores(logits, classes)
-                falls = []
-                for channel in steps(maps.shape[1], "AblationCAM"):
-                    with replacing(layer, partial(without, channel=channel)):
-                        falls.append(whole - scores(explanandum(images), classes))
-                weights = torch.stack(falls, 1) / whole.abs().clamp_min(1e-12)[:, None]
-                found.append(weighted_map(maps.float(), weights, (image.shape[-2], image.shape[-1])))
-        return torch.cat(found)
+            maps, logits = feature_maps(explanandum, layer, image, self.title)
+            whole = scores(logits)
+            falls = []
+            for channel in steps(maps.shape[1], "AblationCAM"):
+                with replacing(layer, partial(without, channel=channel)):
+                    falls.append(whole - scores(explanandum(image)))
+            weights = torch.stack(falls, 1) / whole.abs().clamp_min(1e-12)[:, None]
+            return weighted_map(maps.float(), weights, (image.shape[-2], image.shape[-1]))
 
 
 def without(maps: Tensor, channel: int) -> Tensor:

@@ -5,10 +5,9 @@ Explanations for Deep Convolutional Networks, WACV 2018.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from explainer.attribution.base import Attribution
-from explainer.attribution.layer import feature_layer, feature_maps, weighted_map
+from explainer.attribution.layer import LayerAttribution, feature_maps, weighted_map
 from explainer.attribution.perturbing import score_of
 from explainer.networks import Explanandum
 
@@ -38,7 +37,7 @@ def plus_plus_weights(maps: Tensor, gradient: Tensor) -> Tensor:
     return (share * gradient.relu()).sum((2, 3))
 
 
-class GradCAMPlusPlus(Attribution):
+class GradCAMPlusPlus(LayerAttribution):
     """Activations of a layer, weighted by their positive gradients, location by location.
 
     Args:
@@ -46,18 +45,13 @@ class GradCAMPlusPlus(Attribution):
         batch_size: At most so many images at once.
     """
 
-    def __init__(self, layer: str | None = None, batch_size: int = 16) -> None:
-        self.layer, self.batch_size = layer, batch_size
+    title = "Grad-CAM++"
 
-    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W), at least 0."""
-        layer = feature_layer(explanandum, self.layer, "Grad-CAM++")
-        found = []
-        for images, classes in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
-            with torch.inference_mode(False), torch.enable_grad():
-                maps, logits = feature_maps(explanandum, layer, images.clone(), "Grad-CAM++")
-                score = score_of(logits.float(), classes.clone(), explanandum.multilabel, "logit").sum()
-                (gradient,) = torch.autograd.grad(score, maps)
-            weights = plus_plus_weights(maps.detach().float(), gradient.float())
-            found.append(weighted_map(maps.detach().float(), weights, (image.shape[-2], image.shape[-1])))
-        return torch.cat(found)
+        with torch.inference_mode(False), torch.enable_grad():
+            maps, logits = feature_maps(explanandum, layer, image.clone(), self.title)
+            score = score_of(logits.float(), target.clone(), explanandum.multilabel, "logit").sum()
+            (gradient,) = torch.autograd.grad(score, maps)
+        weights = plus_plus_weights(maps.detach().float(), gradient.float())
+        return weighted_map(maps.detach().float(), weights, (image.shape[-2], image.shape[-1]))

@@ -1,5 +1,6 @@
 """What methods that weigh the feature maps of a layer share: the layer, its maps, and the network behind them."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -7,8 +8,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explainer.attribution.base import Attribution
 from explainer.errors import InputError
 from explainer.networks import Explanandum
+
+
+class LayerAttribution(Attribution):
+    """A method that weighs the feature maps of one layer.
+
+    Args:
+        layer: Dotted name below the explanandum's `network`; None takes the last tap.
+        batch_size: At most so many images at once.
+    """
+
+    title: str
+    """Name of the method in errors."""
+
+    def __init__(self, layer: str | None = None, batch_size: int = 16) -> None:
+        self.layer, self.batch_size = layer, batch_size
+
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 1, H, W), at least 0."""
+        layer = feature_layer(explanandum, self.layer, self.title)
+        parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
+        return torch.cat([self.maps_of_layer(explanandum, layer, *part) for part in parts])
+
+    @abstractmethod
+    def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
+        """Weigh the maps that the layer has for at most `batch_size` images: (B, 1, H, W), at least 0."""
 
 
 def feature_layer(explanandum: Explanandum, name: str | None, method: str) -> nn.Module:

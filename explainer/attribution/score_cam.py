@@ -5,17 +5,16 @@ for Convolutional Neural Networks, CVPR Workshops 2020.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explainer.attribution.base import Attribution
-from explainer.attribution.layer import feature_layer, feature_maps, weighted_map
+from explainer.attribution.layer import LayerAttribution, feature_maps, weighted_map
 from explainer.attribution.perturbing import MaskedScore, steps
 from explainer.masking import min_max
 from explainer.networks import Explanandum
 
 
-class ScoreCAM(Attribution):
+class ScoreCAM(LayerAttribution):
     r"""The maps of a layer, each as a mask on the image: the surer the classifier, the heavier the map.
 
     .. math:: \alpha = \mathrm{softmax}_k \big( s_c(X \circ H^k) - s_c(X_b) \big), \quad
@@ -29,21 +28,17 @@ class ScoreCAM(Attribution):
         batch_size: At most so many masked images at once.
     """
 
-    def __init__(self, layer: str | None = None, batch_size: int = 16) -> None:
-        self.layer, self.batch_size = layer, batch_size
+    title = "Score-CAM"
 
-    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+    def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
         """(B, 1, H, W), at least 0."""
-        layer = feature_layer(explanandum, self.layer, "Score-CAM")
         size = (image.shape[-2], image.shape[-1])
         with torch.no_grad():
-            maps = feature_maps(explanandum, layer, image, "Score-CAM")[0].float()
+            maps = feature_maps(explanandum, layer, image, self.title)[0].float()
             scorer = MaskedScore(explanandum, image, target, None, "logit", self.batch_size)
             scores = []
             for channel in steps(maps.shape[1], "ScoreCAM"):
-                mask = min_max(
-                    F.interpolate(maps[:, channel : channel + 1], size, mode="bilinear", align_corners=False)
-                )
+                coarse = maps[:, channel : channel + 1]
+                mask = min_max(F.interpolate(coarse, size, mode="bilinear", align_corners=False))
                 scores.append(scorer(mask[None])[0])
-            weights = torch.stack(scores, 1).softmax(1)
-            return weighted_map(maps, weights, size)
+            return weighted_map(maps, torch.stack(scores, 1).softmax(1), size)
