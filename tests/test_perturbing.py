@@ -247,6 +247,13 @@ def test_the_line_search_of_igos_never_goes_up(explanandum, image, target):
     assert (loss.diff(dim=0) <= 1e-4).all()
 
 
+def test_igos_asks_for_less_where_no_step_pays_for_its_area(explanandum, image, target):
+    dear = IGOS("line", iterations=3, integrated=4, grid=8, step=20.0, noise=0.0, l1=1e6)
+    assert (dear(explanandum, image, target) == 0).all()  # three halvings are not enough
+    longer = IGOS("line", iterations=60, integrated=4, grid=8, step=20.0, noise=0.0, l1=1e6)
+    assert (longer(explanandum, image, target).flatten(1).amax(1) > 0).all()
+
+
 # Empirical masks
 
 

@@ -73,7 +73,8 @@ class IGOS(Attribution):
         iterations: Of the search.
         integrated: Steps of the integrated gradient.
         grid: Side of the masks.
-        l1: λ₁; lower makes larger regions, and worse orders of pixels (1 to 10 in the published settings).
+        l1: λ₁; lower makes larger regions, and worse orders of pixels (1 to 10 in the published settings). The line
+            search halves it for an image that it cannot leave whole: one whose class has a low probability.
         tv: λ₂.
         power: β of the bilateral TV.
         sigma: Of the bilateral TV's edges.
@@ -119,6 +120,7 @@ class IGOS(Attribution):
         with torch.inference_mode(False), torch.no_grad():
             ones = torch.ones(len(image), 1, self.grid, self.grid, device=image.device, dtype=image.dtype)
             masks = before = Masks(ones, ones.clone())
+            l1 = image.new_full((len(image),), self.l1)
             for index in steps(self.iterations, "IGOS"):
                 ahead = masks
                 if self.search == "nesterov" and index:
@@ -126,32 +128,37 @@ class IGOS(Attribution):
                     ahead = Masks(
                         *((new + push * (new - old)).clamp(0, 1) for new, old in zip(masks, before, strict=True))
                     )
-                direction = self._direction(noisy, ahead, small)
-                before, (masks, loss) = masks, self._move(plain, ahead, direction, small)
+                direction = self._direction(noisy, ahead, small, l1)
+                before, (masks, loss) = masks, self._move(plain, ahead, direction, small, l1)
                 losses.append(loss)
+                l1 = torch.where(self._whole(masks), l1 / 2, l1)
         found = 1 - upsampled((masks.deletion * masks.insertion)[None], (image.shape[-2], image.shape[-1]))[0]
         return Explained(found, {"loss": torch.stack(losses)})
 
-    def penalty(self, masks: Masks, small: Tensor) -> Tensor:
-        """λ₁ and λ₂ terms of the masks' product, (B,)."""
-        both = masks.deletion * masks.insertion
-        return self.l1 * (1 - both).abs().mean((1, 2, 3)) + self.tv * bilateral_tv(both, small, self.power, self.sigma)
+    def _whole(self, masks: Masks) -> Tensor:
+        """Whether the line search left an image's masks whole: no step pays for its λ₁; (B,)."""
+        return (masks.deletion * masks.insertion == 1).flatten(1).all(1) & (self.search == "line")
 
-    def objective(self, scorer: MaskedScore, masks: Masks, small: Tensor) -> Tensor:
+    def penalty(self, masks: Masks, small: Tensor, l1: Tensor) -> Tensor:
+        """λ₁ (of each image, (B,)) and λ₂ terms of the masks' product, (B,)."""
+        both = masks.deletion * masks.insertion
+        return l1 * (1 - both).abs().mean((1, 2, 3)) + self.tv * bilateral_tv(both, small, self.power, self.sigma)
+
+    def objective(self, scorer: MaskedScore, masks: Masks, small: Tensor, l1: Tensor) -> Tensor:
         """What is minimised, (B,)."""
         both = masks.deletion * masks.insertion
         views = torch.stack([masks.deletion, 1 - masks.insertion, both, 1 - both])
         removed, kept, removed_both, kept_both = scorer(upsampled(views, size_of(scorer.image)))
-        return removed - kept + removed_both - kept_both + self.penalty(masks, small)
+        return removed - kept + removed_both - kept_both + self.penalty(masks, small, l1)
 
-    def _direction(self, scorer: MaskedScore, masks: Masks, small: Tensor) -> Masks:
+    def _direction(self, scorer: MaskedScore, masks: Masks, small: Tensor, l1: Tensor) -> Masks:
         """Integrated gradients of the scores, and the gradient of the penalty."""
         with torch.enable_grad():
             leaf = Masks(*(mask.detach().clone().requires_grad_() for mask in masks))
             both = leaf.deletion * leaf.insertion
             ramp = torch.arange(1, self.integrated + 1, device=both.device) / self.integrated
             size = size_of(scorer.image)
-            total = self.penalty(leaf, small).sum()
+            total = self.penalty(leaf, small, l1).sum()
             for mask, sign in ((leaf.deletion, 1), (leaf.insertion, -1), (both, 1), (both, -1)):
                 path = ramp.view(-1, 1, 1, 1, 1) * mask.detach()
                 shown = upsampled(path if sign > 0 else 1 - path, size)
@@ -160,7 +167,9 @@ class IGOS(Attribution):
                 total = total + (slope * upsampled(mask[None], size)[0]).sum()
             return Masks(*torch.autograd.grad(total, leaf))
 
-    def _move(self, scorer: MaskedScore, masks: Masks, direction: Masks, small: Tensor) -> tuple[Masks, Tensor]:
+    def _move(
+        self, scorer: MaskedScore, masks: Masks, direction: Masks, small: Tensor, l1: Tensor
+    ) -> tuple[Masks, Tensor]:
         """Go down, as far as each image's objective allows, and say how far down it is."""
 
         def moved(length: Tensor) -> Masks:
@@ -169,10 +178,10 @@ class IGOS(Attribution):
 
         length = scorer.image.new_full((len(scorer.image),), self.step)
         after = moved(length)
-        loss = self.objective(scorer, after, small)
+        loss = self.objective(scorer, after, small, l1)
         if self.search == "nesterov":
             return after, loss
-        start = self.objective(scorer, masks, small)
+        start = self.objective(scorer, masks, small, l1)
         steepness = torch.stack([slope.square().sum((1, 2, 3)) for slope in direction]).sum(0)
         for _ in range(10):
             missed = loss > start - 1e-4 * length * steepness
@@ -180,5 +189,7 @@ class IGOS(Attribution):
                 break
             length = torch.where(missed, length / 2, length)
             after = moved(length)
-            loss = self.objective(scorer, after, small)
-        return after, loss
+            loss = self.objective(scorer, after, small, l1)
+        uphill = (loss > start).view(-1, 1, 1, 1)
+        stayed = Masks(*(torch.where(uphill, old, new) for old, new in zip(masks, after, strict=True)))
+        return stayed, torch.minimum(loss, start)
