@@ -229,6 +229,15 @@ def test_the_smallest_area_that_keeps_the_logit_is_chosen():
     assert torch.equal(none, torch.full_like(chosen, 0.1))  # none suffices: the largest area's
 
 
+@pytest.mark.parametrize("network", ["alexnet", "vgg11", "resnet18"])
+def test_fido_explains_the_networks_of_figure_9(network):
+    classifier = Explanandum(network, num_classes=2, multilabel=False)
+    method = FIDO(steps=2, samples=2, grid=8, learning_rate=1.0)
+    found = method(classifier, torch.rand(1, 3, 64, 64), torch.tensor([1]))
+    assert found.shape == (1, 1, 64, 64)
+    assert found.std() > 0
+
+
 # iGOS++
 
 
