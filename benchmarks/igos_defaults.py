@@ -21,7 +21,7 @@ from explainer.data import Batch
 from explainer.evaluation.scores import curves
 from explainer.infill import Blur
 from explainer.networks import Explanandum
-from explainer.networks.lite import timm_names
+from explainer.networks.lite_names import timm_names
 
 SETTINGS = {
     "15 × 20, λ₁ 10, blur σ 10": {"iterations": 15, "integrated": 20, "l1": 10.0, "infill": Blur(10.0)},

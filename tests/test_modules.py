@@ -154,8 +154,9 @@ def test_both_composites_go_through_in_one_pass():
     module = explainer()
     module.build(Shapes().classes, True)
     seen = []
-    module.explanandum.network.register_forward_hook(lambda m, i, o: seen.append(i[0].shape))
     image, labels = torch.rand(3, 3, 32, 32), torch.eye(6)[:3]
+    module.eval()
+    module.explanandum.network.register_forward_hook(lambda m, i, o: seen.append(i[0].shape))
     view = module.view(image, labels)
     assert seen == [(6, 3, 32, 32)]
     target = view.target

@@ -204,7 +204,7 @@ def test_a_normalisation_counts_as_active_only_with_its_relu():
 
 
 @pytest.mark.parametrize(("name", "last"), [
-    ("explainer.networks.lite.efficientnet_lite0", "_blocks.15"), ("timm/efficientnet_b0", "blocks.6.0"),
+    ("explainer.networks.lite.efficientnet_lite0", "blocks.6.0"), ("timm/efficientnet_b0", "blocks.6.0"),
 ])  # fmt: skip
 def test_the_head_of_a_classifier_is_no_end_of_a_scale(name, last):
     assert Explanandum(name, multilabel=False).taps[-1] == last

@@ -14,6 +14,7 @@ from explainer.files import printable
 from explainer.masking import composite, non_target_mask, target_mask
 from explainer.networks.modes import evaluation_mode
 from explainer.rendering import Tile, gallery, heat_map, overlay, to_pil
+from explainer.separation import separation
 
 HEADER = ["image", "target mask", "non-target mask", "image × mask", "image × complement"]
 LAST_LABEL = 255
@@ -24,7 +25,9 @@ class Gallery(pl.Callback):
     """Logs a gallery of an Explainer's masks, to wandb and as PNG in the run's folder.
 
     A row an image: the image, the target mask, the non-target mask, the image through the mask and through its
-    complement with the explanandum's probabilities under them, and one mask for each class present.
+    complement with the explanandum's probabilities under them, one mask for each class present, and the largest mask of
+    a class that is absent. To wandb goes also a table: the probability of each class present, of the whole image,
+    through its own mask, and through the masks of the other classes.
 
     Args:
         images: How many validation images, evenly spread over the split; 0 turns the gallery off.
@@ -65,6 +68,7 @@ class Gallery(pl.Callback):
                 picture = draw(module, images, labels, masks, self.classes)
             show(trainer, "gallery", picture)
             log(trainer, lambda: {"class masks": wandb_masks(images, masks, module.explanandum.classes)})
+            log(trainer, lambda: {"class probabilities": probability_table(module.explanandum, images, labels, masks)})
 
 
 def validation_images(dataset: Any, count: int) -> tuple[Tensor, Tensor]:
@@ -124,8 +128,38 @@ def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) 
         row += [
             Tile(overlay(images[n], masks[n, c : c + 1]), f"mask of {explanandum.classes[c]}") for c in present[:most]
         ]
+        largest = masks[n].mean((1, 2)).masked_fill(labels[n] > 0, -1)
+        if most and not bool(labels[n].all()):
+            c = int(largest.argmax())
+            words = f"mask of {explanandum.classes[c]}, absent, area {float(largest[c]):.2f}"
+            row.append(Tile(overlay(images[n], masks[n, c : c + 1]), words))
         rows.append(row)
     return gallery(rows, header=HEADER + ["class mask"] * (max(map(len, rows)) - len(HEADER)))
+
+
+def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: Tensor) -> wandb.Table:
+    """Words and numbers that can be read, sorted and copied: a row for each image and class that it has.
+
+    Args:
+        explanandum: The classifier.
+        images: (N, 3, H, W) in [0, 1].
+        labels: (N, K) multi-hot.
+        masks: (N, K, H, W) in [0, 1].
+
+    Returns:
+        A table of wandb's.
+    """
+    table = wandb.Table(
+        columns=["image", "class", "probability", "through its own mask", "through the others'", "area"]
+    )
+    with torch.no_grad():
+        whole = explanandum.probabilities(explanandum(images).float())
+        seen = separation(explanandum, images, masks, labels, explanandum.mean_colour, classes=labels.shape[1])
+    for place, (n, c) in enumerate(labels.nonzero().tolist()):
+        numbers = (whole[n, c], seen.own[place], seen.others[place], seen.area[place])
+        name = printable(explanandum.classes[c])
+        table.add_data(wandb.Image(to_pil(images[n])), name, *(round(float(number), 4) for number in numbers))
+    return table
 
 
 def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list[wandb.Image]:

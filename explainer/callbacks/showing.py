@@ -87,6 +87,14 @@ def show(trainer: pl.Trainer, name: str, picture: Image.Image) -> None:
     log(trainer, lambda: {name: wandb.Image(picture)})
 
 
+def logged_step(trainer: pl.Trainer) -> int:
+    """Return the step under which Lightning logs the scalars of this moment, so that pictures stand beside them.
+
+    It counts batches after which an optimizer stepped, from 0, and so is one less than the steps that are done.
+    """
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
 def log(trainer: pl.Trainer, make: Callable[[], dict[str, Any]]) -> None:
     """Log to wandb, where there is one.
 
@@ -97,4 +105,4 @@ def log(trainer: pl.Trainer, make: Callable[[], dict[str, Any]]) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             with forgiving(trainer, "a part of what goes to wandb"):
-                logger.log_metrics(make(), step=trainer.global_step)
+                logger.log_metrics(make(), step=logged_step(trainer))

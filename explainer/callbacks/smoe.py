@@ -4,6 +4,7 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 """
 
 import math
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ class SMOESaliency(pl.Callback):
     evaluation mode, without gradient, instead.
 
     Args:
-        every_n_steps: Cadence in training steps; 0 turns the callback off.
+        every_n_steps: Cadence in training steps, and the first step of every epoch; 0 turns the callback off.
+        every_n_minutes: Also so long after the last picture, in minutes; None leaves it at the steps.
         images: How many images of the batch.
         statistic: A function of `explainer.statistics`.
         weights: Of the scales, as in `explainer.attribution.SMOE`.
@@ -47,16 +49,18 @@ class SMOESaliency(pl.Callback):
 
     def __init__(
         self, every_n_steps: int = 500, images: int = 4, statistic: Statistic = "smoe_scale",
-        weights: Weights | None = None, epsilon: float = statistics.EPSILON,
+        weights: Weights | None = None, epsilon: float = statistics.EPSILON, every_n_minutes: float | None = None,
     ) -> None:  # fmt: skip
         check_range("saliency.every_n_steps", every_n_steps, 0)
         check_range("saliency.epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
+        check_range("saliency.every_n_minutes", 1 if every_n_minutes is None else every_n_minutes, 0, above=True)
         check_images("saliency.images", images)
         if isinstance(weights, list):
             for weight in weights:
                 check_range("saliency.weights", weight, 0)
         self.every_n_steps, self.images, self.statistic, self.weights = every_n_steps, images, statistic, weights
-        self.epsilon = epsilon
+        self.epsilon, self.every_n_minutes = epsilon, every_n_minutes
+        self._last_shown = time.monotonic()
         self._taps: tuple[str, ...] = ()
         self._open: ExitStack | None = None
         self._seen: dict[str, Tensor] = {}
@@ -126,6 +130,7 @@ class SMOESaliency(pl.Callback):
         show(trainer, "saliency", draw(module.explanandum, maps, *self._heard(module.explanandum, image)))
         log(trainer, lambda: {"saliency/entropy": float(spread(combined).mean())})
         self._seen, self._answers = {}, []
+        self._last_shown = time.monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the fixed image's map to the strip."""
@@ -179,10 +184,15 @@ class SMOESaliency(pl.Callback):
         return self.statistic.startswith("truncated")
 
     def _due(self, trainer: pl.Trainer) -> bool:
-        """Every so many optimizer steps, on the first of the batches that one accumulates."""
+        """Every so many optimizer steps, on the first of the batches that one accumulates; each epoch; in time."""
         if not self.every_n_steps or not self.images or not trainer.is_global_zero:
             return False
-        return trainer.fit_loop.total_batch_idx % (self.every_n_steps * trainer.accumulate_grad_batches) == 0
+        if trainer.fit_loop.total_batch_idx % (self.every_n_steps * trainer.accumulate_grad_batches) == 0:
+            return True
+        if trainer.fit_loop.epoch_loop.batch_idx == 0:
+            return True
+        waited = (time.monotonic() - self._last_shown) / 60
+        return self.every_n_minutes is not None and waited >= self.every_n_minutes
 
     @torch.no_grad()
     def _heard(self, explanandum: Any, image: Tensor) -> tuple[Answer | None, Answer | None]:

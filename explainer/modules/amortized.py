@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from explainer.errors import check_range
@@ -15,7 +16,9 @@ from explainer.infill import Infill
 from explainer.masking import composite, non_target_mask, target_mask
 from explainer.modules.base import SaliencyModule, require_finite
 from explainer.networks import Explanandum, Masker
+from explainer.networks.folding import faster
 from explainer.objectives import Objective, View
+from explainer.separation import fault, separation
 
 
 class AmortizedExplainer(SaliencyModule):
@@ -33,26 +36,37 @@ class AmortizedExplainer(SaliencyModule):
         targets: Which classes the target mask is of: the "labels", as in the paper, or those "predicted" by the
             explanandum, which the paper names for classifiers that are often wrong on their training images.
         target_threshold: Probability from which a class of a multi-label explanandum counts as predicted.
+        best_by: Which checkpoint is the best: that of the lowest validation "loss", as in the paper, or of the highest
+            "score", which can be compared between weights of the loss: the probability of a class through its own
+            mask, less that through the other classes' masks, less the area of its own mask.
+        check_after: Training steps after which a validation says so when the masks explain nothing.
 
     Raises:
         InputError: The threshold is not in [0, 1].
     """
 
-    kind, monitor, monitor_mode = "explainer", "val/loss", "min"
+    kind, monitor = "explainer", "val/loss"
+    monitor_mode: Literal["min", "max"] = "min"
 
     def __init__(
         self, explanandum: Explanandum, masker: Masker, objective: Objective,
         optimizer: OptimizerCallable = torch.optim.Adam, scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["epoch", "step"] = "epoch", infill: Infill | None = None,
         explanandum_mode: Literal["eval", "train"] = "eval", targets: Literal["labels", "predicted"] = "labels",
-        target_threshold: float = 0.5,
+        target_threshold: float = 0.5, best_by: Literal["loss", "score"] = "loss", check_after: int = 300,
     ) -> None:  # fmt: skip
         super().__init__(optimizer, scheduler, scheduler_interval)
         check_range("AmortizedExplainer: target_threshold", target_threshold, 0, 1)
+        check_range("AmortizedExplainer: check_after", check_after, 0)
+        if best_by == "score":
+            self.monitor, self.monitor_mode = "val/score", "max"
+        self.check_after = check_after
         self.targets, self.target_threshold = targets, target_threshold
         self.explanandum, self.masker = explanandum, masker
         self.objective, self.infill = objective, infill
         explanandum.freeze(explanandum_mode)
+        masker.attach(explanandum)
+        self._folded: list[Explanandum] = []  # in a list: it is no part of the module
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
         """One mask a class of the classifier, which must be the data set's."""
@@ -62,8 +76,8 @@ class AmortizedExplainer(SaliencyModule):
             self.infill.check_classes(classes)
 
     @property
-    def watched(self) -> nn.Module:
-        """The masker's encoder."""
+    def watched(self) -> nn.Module | None:
+        """The masker's encoder, where it has one of its own."""
         return self.masker.encoder_network
 
     def watched_input(self, image: Tensor) -> Tensor:
@@ -100,18 +114,49 @@ class AmortizedExplainer(SaliencyModule):
             non_target = non_target_mask(logits, labels, absent=-torch.inf).sigmoid()
         infill = self.explanandum.mean_colour if self.infill is None else self.infill(image, target.detach())
         both = torch.cat([composite(image, target, infill), composite(image, 1 - target, infill)])
-        kept, removed = self.explanandum(both).float().chunk(2)
+        kept, removed = self._explanandum_for(both)(both).float().chunk(2)
         return View(logits, target, non_target, kept, removed, labels, bool(self.explanandum.multilabel))
+
+    def _explanandum_for(self, image: Tensor) -> Explanandum:
+        """The explanandum; in training a copy with the same values, but for rounding, whose gradients cost less."""
+        if not self.training or self.explanandum.mode == "train":
+            return self.explanandum
+        if not self._folded:
+            self._folded = [faster(self.explanandum, image)]
+        return self._folded[0]
 
     def shared_step(self, batch: Any, stage: str) -> Tensor | None:
         """The loss of a batch, every term logged; None for a batch in which no image could be read."""
         if not batch.id:
             return None
-        terms = self.objective.terms(self.view(batch.image, batch.labels))
+        view = self.view(batch.image, batch.labels)
+        terms = self.objective.terms(view)
         loss = self.objective.total(terms)
         require_finite(terms | {"loss": loss}, self.global_step)
         self.record(stage, {"loss": loss} | terms, len(batch.id))
+        if stage != "train":
+            self._record_separation(stage, batch.image, view)
         return loss
+
+    def _record_separation(self, stage: str, image: Tensor, view: View) -> None:
+        """Log whether the masks tell the classes apart."""
+        masks = view.mask_logits if view.mask_logits.shape[1] == view.labels.shape[1] else self.masker(image).float()
+        found = separation(self.explanandum, image, masks.sigmoid(), view.labels, self.explanandum.mean_colour)
+        if not len(found.own):
+            return
+        own, others, area = (values.mean() for values in found)
+        values = {"own": own, "others": others, "separation": own - others, "score": own - others - area}
+        self.log_dict({f"{stage}/{name}": value for name, value in (values | {"area": area}).items()},
+                      batch_size=len(found.own), on_step=False, on_epoch=True, sync_dist=True)  # fmt: skip
+
+    def on_validation_end(self) -> None:
+        """Say so, in one line, when masks explain nothing after a good number of steps."""
+        seen = self.trainer.callback_metrics
+        if self.trainer.sanity_checking or self.global_step < self.check_after or "val/own" not in seen:
+            return
+        wrong = fault(*(float(seen[f"val/{name}"]) for name in ("own", "others", "area")))
+        if wrong:
+            rank_zero_warn(f"after {self.global_step} steps {wrong}")
 
     def training_step(self, batch: Any, index: int) -> Tensor | None:
         """One step."""

@@ -1,5 +1,6 @@
 """What the LightningModules share: the data set's classes, checkpoints that describe themselves, and finite losses."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from explainer.errors import InputError
+from explainer.modules.schedule import WarmUpCosine
 from explainer.networks.checkpoint import KEY
 from explainer.version import __version__
 
@@ -101,12 +103,24 @@ class SaliencyModule(pl.LightningModule, ABC):
         optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
         if self.scheduler is None:
             return optimizer
-        schedule = {"scheduler": self.scheduler(optimizer), "interval": self.scheduler_interval}
+        scheduler = self.scheduler(optimizer)
+        if isinstance(scheduler, WarmUpCosine):
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._timed(scheduler), "interval": "step"}}
+        schedule = {"scheduler": scheduler, "interval": self.scheduler_interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule | {"monitor": self.monitor}}
+
+    def _timed(self, scheduler: WarmUpCosine) -> WarmUpCosine:
+        """Tell a schedule how many steps the training has, where its config does not."""
+        if scheduler.steps is None and self._trainer is not None:
+            expected = self.trainer.estimated_stepping_batches
+            scheduler.steps = int(expected) if math.isfinite(expected) else None
+        return scheduler
 
     def record(self, stage: str, terms: dict[str, Tensor], batch_size: int) -> None:
         """Log every term under `stage/`, as the mean over the epoch and, in training, each step."""
         train = stage == "train"
         values = {f"{stage}/{name}": term.detach() for name, term in terms.items()}
+        if train and self._trainer is not None and self.trainer.optimizers:
+            values["train/learning_rate"] = torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.log_dict(values, batch_size=batch_size, on_step=train, on_epoch=not train, sync_dist=not train)
         self.log("loss", values[f"{stage}/loss"], batch_size=batch_size, prog_bar=True, logger=False)

@@ -43,7 +43,7 @@ def check_learnable(classes: Sequence[str], multilabel: bool) -> None:
 
 
 class Classifier(SaliencyModule):
-    """An image classifier; best by validation mAP (accuracy for one label an image).
+    """An image classifier; best by val/score: validation mAP, or accuracy for one label an image.
 
     Args:
         explanandum: The network; its head is made to fit the data set's classes.
@@ -90,9 +90,10 @@ class Classifier(SaliencyModule):
         count = len(classes)
         scores: dict[str, Any]
         if self.explanandum.multilabel:
-            scores = {"score": MeanAveragePrecision(count), "f1": MeanF1(count)}
+            scores = {name: MeanAveragePrecision(count) for name in ("score", "mAP")} | {"f1": MeanF1(count)}
         else:
-            scores = {"score": MulticlassAccuracy(count, average="micro"), "f1": MulticlassF1Score(count)}
+            scores = {name: MulticlassAccuracy(count, average="micro") for name in ("score", "accuracy")}
+            scores["f1"] = MulticlassF1Score(count)
         self.val_scores = MetricCollection(scores, prefix="val/")
         self.test_scores = self.val_scores.clone(prefix="test/")
 

@@ -11,6 +11,7 @@ from torchvision import models
 
 from explainer.errors import InputError, one_line
 from explainer.networks.heads import fit_heads
+from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import WEIGHT_FILES, load_state, read_state
 
 
@@ -95,5 +96,7 @@ def load_weights(network: nn.Module, path: str) -> None:
         InputError: A key or a shape differs; the first is named.
     """
     state = read_state(path, network)
+    if is_packaged(state) and "conv_stem.weight" in network.state_dict():
+        state = timm_names(state)
     fit_heads(network, state)
     load_state(network, state, path)

@@ -102,12 +102,14 @@ def load_explainer(
         InputError: As `read_checkpoint` and `check_network`, or the weights do not fit.
     """
     from explainer.networks.explanandum import Explanandum
+    from explainer.networks.feature_masker import FeatureMasker
     from explainer.networks.masker import Masker
 
     spec, state = read_checkpoint(path, "explainer")
     explanandum = Explanandum(str(path), allow=allow)
     with bounded(state, path):
-        masker = Masker(**spec["masker"])
+        masker: Masker = Masker(**spec["masker"]) if "encoder" in spec["masker"] else FeatureMasker(**spec["masker"])
+        masker.attach(explanandum)
         masker.build(len(spec["classes"]))
     load_state(masker, part(state, "masker"), str(path))
     masker.requires_grad_(False)

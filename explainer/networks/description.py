@@ -50,6 +50,15 @@ class Segmenter(TypedDict):
     arguments: NotRequired[dict[str, Any] | None]
 
 
+class Reader(TypedDict):
+    """The masker that reads the explanandum's layers: its `spec`."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
+    width: int
+    scales: int
+    depth: int
+
+
 class Kind(TypedDict):
     """What is looked at first: whether the file is the one that is needed."""
 
@@ -73,7 +82,7 @@ class Classified(_Any):
 class Explained(Classified):
     """A classifier and its Explainer."""
 
-    masker: Segmenter
+    masker: Segmenter | Reader
 
 
 class Generated(_Any):

@@ -10,9 +10,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from explainer.errors import InputError
 from explainer.networks.build import build_network
-from explainer.networks.checkpoint import read_classifier
+from explainer.networks.checkpoint import part, read_classifier
 from explainer.networks.description import check_colours
 from explainer.networks.heads import Layer, heads, named, replace_head, width
+from explainer.networks.layout import channels_last
+from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import load_state
 from explainer.networks.outputs import logits_of
 from explainer.networks.randomise import randomise
@@ -79,6 +81,7 @@ class Explanandum(nn.Module):
                 self._fit(num_classes)
         if randomise_seed is not None:
             randomise(self.network, randomise_seed)
+        channels_last(self.network)
         self.freeze()
 
     def _restore(
@@ -88,6 +91,11 @@ class Explanandum(nn.Module):
         """Build the classifier of a checkpoint; what the caller names is taken before what the checkpoint says."""
         spec, state = read_classifier(path, allow)
         inner = spec["explanandum"]
+        weights = part(state, "network")
+        if is_packaged(weights):  # earlier versions built the package's own network
+            inner = inner | {"taps": None, "head": None}
+            state = state | {f"network.{key}": value for key, value in timm_names(weights).items()}
+            state = {key: value for key, value in state.items() if not key.startswith("network._")}
         name, arguments = inner["network"], inner["network_args"]
         self.classes, self.multilabel = tuple(spec["classes"]), spec["multilabel"]
         self._head = self._head or (tuple(inner["head"]) if inner.get("head") else None)

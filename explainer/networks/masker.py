@@ -20,7 +20,9 @@ from torch.nn import functional as F
 from explainer.errors import InputError, one_line
 from explainer.networks import lite
 from explainer.networks.checkpoint import part
-from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
+from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD, Explanandum
+from explainer.networks.layout import channels_last
+from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import WEIGHT_FILES, load_state, read_state
 from explainer.networks.trust import ARCHITECTURES
 
@@ -38,17 +40,24 @@ def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequen
     Raises:
         InputError: The file lacks a tensor of the encoder, or has another shape there; the first is named.
     """
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
     if path == lite.PACKAGED:
         state = lite.efficientnet_lite0().state_dict()
+        mean, std = lite.MEAN, lite.STD
     else:
         state = read_state(path)
-        state = part(part(state, "explanandum"), "network") or state
-    packaged = lite.is_lite0(state)
-    state = lite.timm_names(state) if packaged else state
+        classifier = part(state, "explanandum")
+        if "mean" in classifier and "std" in classifier:
+            mean, std = (classifier[name].flatten().tolist() for name in ("mean", "std"))
+        state = part(classifier, "network") or state
+        if is_packaged(state):
+            state = timm_names(state)
+            mean, std = lite.MEAN, lite.STD
     inner = "model." if all(name.startswith("model.") for name in encoder.state_dict()) else ""  # timm's encoders
     wanted = {f"{inner}{name}": tensor for name, tensor in state.items()}
     load_state(encoder, {name: wanted[name] for name in encoder.state_dict() if name in wanted}, path)
-    return (lite.MEAN, lite.STD) if packaged else (IMAGENET_MEAN, IMAGENET_STD)
+    return mean, std
 
 
 class Masker(nn.Module):
@@ -82,6 +91,7 @@ class Masker(nn.Module):
         self.encoder, self.encoder_weights, self.architecture = encoder, encoder_weights, architecture
         self.arguments = dict(arguments or {})
         self.network: nn.Module | None = None
+        self._explanandum: list[Explanandum] = []  # in a list: its weights are not the masker's
         self._check()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
@@ -121,9 +131,20 @@ class Masker(nn.Module):
         """What a checkpoint needs to build this network again; the weights come from the checkpoint."""
         return {"encoder": self.encoder, "architecture": self.architecture, "arguments": self.arguments}
 
+    def attach(self, explanandum: Explanandum) -> None:
+        """Name the frozen classifier that the masks are of; it stays outside this network."""
+        self._explanandum = [explanandum]
+
     @property
-    def encoder_network(self) -> nn.Module:
-        """The part that looks at the image, before the decoder."""
+    def explanandum(self) -> Explanandum:
+        """The classifier that the masks are of."""
+        if not self._explanandum:
+            raise RuntimeError("call attach(explanandum) first")
+        return self._explanandum[0]
+
+    @property
+    def encoder_network(self) -> nn.Module | None:
+        """The part that looks at the image, before the decoder; None where nothing in training does."""
         if self.network is None:
             raise RuntimeError("call build(num_classes) first")
         encoder = cast(nn.Module, self.network.encoder)
@@ -154,6 +175,7 @@ class Masker(nn.Module):
             mean, std = load_encoder(cast(nn.Module, self.network.encoder), file)
             self.mean.copy_(torch.tensor(mean).view(1, 3, 1, 1))
             self.std.copy_(torch.tensor(std).view(1, 3, 1, 1))
+        channels_last(self.network)
 
     def normalised(self, image: Tensor) -> Tensor:
         """What the network is fed for images in [0, 1]: its sides must be multiples of 32."""
@@ -178,6 +200,10 @@ class Masker(nn.Module):
             raise RuntimeError("call build(num_classes) first")
         with nullcontext() if only is None else self._only(only):
             return self._logits(self.network, image)
+
+    def with_logits(self, image: Tensor, only: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What the attached explanandum says, (B, K) logits, and the mask logits that `forward` gives."""
+        return self.explanandum(image), self(image, only)
 
     @contextmanager
     def _only(self, classes: Tensor) -> Iterator[None]:

@@ -139,9 +139,13 @@ def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
     Raises:
         InputError: Names what is unknown, or the argument that is refused.
     """
-    unknown = set(spec) - {"encoder", "architecture", "arguments"}
+    reads_features = "encoder" not in spec
+    unknown = set(spec) - ({"width", "scales", "depth"} if reads_features else {"encoder", "architecture", "arguments"})
     if unknown:
         raise InputError(f"{path}: the masker has no {sorted(unknown)[0]!r}")
+    if reads_features:
+        check_arguments(spec, f"{path}: masker")
+        return
     encoder, architecture = spec["encoder"], spec.get("architecture", "DeepLabV3")
     if architecture not in ARCHITECTURES:
         raise InputError(f"{path}: masker architecture {architecture!r} is none of {', '.join(ARCHITECTURES)}")

@@ -1,0 +1,101 @@
+"""What masks cost beside the classifier's own prediction, for both maskers, and what the layout of memory gives.
+
+python benchmarks/masker_cost.py [--network explainer.networks.lite.efficientnet_lite0 --size 192 --batch 16 --classes 20]
+
+All in one run: a prediction; a prediction with the masks of all classes by FeatureMasker and by DeepLabV3, whose
+encoder is the classifier's architecture; a training step against the bare passes that it cannot avoid; images a second
+with the weights of convolutions laid out as PyTorch does, and with channels last.
+"""
+
+import argparse
+
+import torch
+from timing import compare
+from torch import Tensor
+
+from explainer.modules import AmortizedExplainer, ExplainerObjective
+from explainer.networks import Explanandum, FeatureMasker, Masker
+
+
+def contiguous(explanandum: Explanandum) -> Explanandum:
+    """The same classifier with its weights laid out as PyTorch does by default."""
+    for module in explanandum.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data = module.weight.contiguous()
+    return explanandum
+
+
+def print_layouts(options: argparse.Namespace, image: Tensor, channels_last: Explanandum) -> None:
+    """Forward, and forward with backward to the image, in both layouts."""
+    plain = contiguous(Explanandum(options.network, multilabel=True, num_classes=options.classes))
+    plain.load_state_dict(channels_last.state_dict())
+    contiguous(plain)
+
+    def backward(explanandum: Explanandum) -> None:
+        seen = image.clone().requires_grad_()
+        explanandum(seen).sum().backward()
+
+    with torch.no_grad():
+        difference = float((plain(image) - channels_last(image)).abs().amax())
+    for name, run in (("forward", lambda e: e(image)), ("forward and backward", backward)):
+        with torch.set_grad_enabled(name != "forward"):
+            ours, before, ratio = compare(lambda run=run: run(channels_last), lambda run=run: run(plain), options.pairs,
+                                          options.device)  # fmt: skip
+        print(f"{name}: {len(image) / before:.1f} images/s as PyTorch lays weights out, {len(image) / ours:.1f} with "
+              f"channels last, ratio of times {ratio:.2f}", flush=True)  # fmt: skip
+    print(f"largest difference of a logit between the layouts: {difference:.1e}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="explainer.networks.lite.efficientnet_lite0")
+    parser.add_argument("--encoder", default="tu-tf_efficientnet_lite0")
+    parser.add_argument("--size", type=int, default=192)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--classes", type=int, default=20)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    explanandum = Explanandum(options.network, num_classes=options.classes, multilabel=True).to(options.device)
+    image = torch.rand(options.batch, 3, options.size, options.size, device=options.device)
+    print_layouts(options, image, explanandum)
+    labels = (torch.rand(options.batch, options.classes, device=options.device) < 0.08).float()
+    labels[:, 0] = 1
+    both = torch.cat([image, image])
+    deeplab = Masker(options.encoder, arguments={"decoder_channels": 64, "encoder_output_stride": 16})
+    for masker in (FeatureMasker(), deeplab):
+        name = type(masker).__name__
+        module = AmortizedExplainer(explanandum, masker, ExplainerObjective())
+        module.build(tuple(map(str, range(options.classes))), True)
+        module.to(options.device).eval()
+        with torch.no_grad():
+            ours, alone, ratio = compare(lambda masker=masker: masker.with_logits(image), lambda: explanandum(image),
+                                         options.pairs, options.device)  # fmt: skip
+        print(f"{name}: prediction {alone:.3f} s, prediction and masks {ours:.3f} s, ratio {ratio:.2f}", flush=True)
+        module.train()
+        optimizer = torch.optim.Adam(masker.parameters(), lr=1e-5)
+        classify = module._explanandum_for(image)
+
+        def step(module: AmortizedExplainer = module, optimizer: torch.optim.Adam = optimizer) -> None:
+            loss = module.objective.total(module.objective.terms(module.view(image, labels)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        def bare(masker: Masker = masker, optimizer: torch.optim.Adam = optimizer,
+                 classify: Explanandum = classify) -> None:  # fmt: skip
+            out = masker(image)
+            seen = both.clone().requires_grad_()
+            scores = classify(seen)
+            optimizer.zero_grad()
+            out.backward(torch.ones_like(out))
+            torch.autograd.grad(scores, seen, torch.ones_like(scores))
+            optimizer.step()
+
+        ours, floor, ratio = compare(step, bare, options.pairs, options.device)
+        print(f"{name}: training step {ours:.3f} s, bare passes {floor:.3f} s, ratio {ratio:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

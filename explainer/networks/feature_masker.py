@@ -1,0 +1,273 @@
+"""An Explainer's network that reads the classifier: a light decoder on the frozen explanandum's own layers.
+
+Where the DeepLabV3 of S. Stalder et al. (What You See is What You Classify, NeurIPS 2022) looks at the image with a
+backbone of its own, this one sees what the explanandum saw: a feature pyramid (T.-Y. Lin et al., Feature Pyramid
+Networks for Object Detection, CVPR 2017) on its target layers. Where the classifier's head is a linear layer on the
+mean of a layer, the head's answer at each place of that layer is the first guess of the masks (B. Zhou et al., Learning
+Deep Features for Discriminative Localization, CVPR 2016), and the decoder learns what is to be changed in it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from explainer.errors import InputError, check_range
+from explainer.networks.explanandum import Explanandum
+from explainer.networks.heads import named
+from explainer.networks.layout import channels_last
+from explainer.networks.masker import Masker
+from explainer.networks.modes import evaluation_mode
+from explainer.networks.taps import read_taps
+
+_GROUPS = 8
+_MEAN_IS_CLOSE = 1e-4
+
+
+class FeatureMasker(Masker):
+    """A decoder of class masks on the explanandum's target layers; `attach` names the explanandum.
+
+    Args:
+        width: Channels of the decoder, a multiple of 8.
+        scales: So many target layers, the coarsest ones, are read.
+        depth: Convolutions after each merge of two scales.
+
+    Raises:
+        InputError: A number that cannot be.
+
+    Example:
+        >>> explanandum = Explanandum("resnet18", num_classes=5, multilabel=True)
+        >>> masker = FeatureMasker(width=16); masker.attach(explanandum); masker.build(5)
+        >>> masker(torch.rand(1, 3, 40, 64)).shape
+        torch.Size([1, 5, 40, 64])
+    """
+
+    def __init__(self, width: int = 64, scales: int = 4, depth: int = 1) -> None:
+        nn.Module.__init__(self)
+        check_range("FeatureMasker: width", width, _GROUPS)
+        check_range("FeatureMasker: scales", scales, 1)
+        check_range("FeatureMasker: depth", depth, 0)
+        if width % _GROUPS:
+            raise InputError(f"FeatureMasker: width must be a multiple of {_GROUPS}, got {width}")
+        self.width, self.scales, self.depth = width, scales, depth
+        self.network: Decoder | None = None  # type: ignore[assignment]
+        self._explanandum = []
+        self._evidence: str | None = None
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What a checkpoint needs to build this network again, beside its explanandum."""
+        return {"width": self.width, "scales": self.scales, "depth": self.depth}
+
+    @property
+    def encoder_network(self) -> None:
+        """None: the classifier looks at the image, and is not trained."""
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """What the classifier is fed."""
+        return self.explanandum.normalised(image)
+
+    def build(self, num_classes: int) -> None:
+        """Make the decoder for `num_classes` masks; a second call changes nothing.
+
+        Raises:
+            InputError: The explanandum has no layers that can be read.
+        """
+        if self.network is not None:
+            return
+        example = torch.linspace(0, 1, 3 * 224 * 224, device=self.explanandum.mean.device).view(1, 3, 224, 224)
+        with torch.no_grad(), evaluation_mode(self.explanandum):
+            self._evidence = averaged_layer(self.explanandum, example)
+            channels = [layer.shape[1] for layer in self._read(example)[1]]
+        self.network = Decoder(channels, self.width, num_classes, self.depth, self._evidence is not None)
+        channels_last(self.network)
+
+    def forward(self, image: Tensor, only: Tensor | None = None) -> Tensor:
+        """Mask logits, as of `Masker`: (B, K, H, W), or (B, 1, H, W) of one class an image."""
+        return self.with_logits(image, only)[1]
+
+    def with_logits(self, image: Tensor, only: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What the classifier says and what the masks are, in one pass through the classifier.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1].
+            only: As in `forward`.
+
+        Returns:
+            The explanandum's logits (B, K), and mask logits.
+        """
+        if self.network is None:
+            raise RuntimeError("call build(num_classes) first")
+        with torch.no_grad(), evaluation_mode(self.explanandum):
+            logits, layers, evidence = self._read(image)
+        masks = self.network(layers, evidence)
+        if only is not None:
+            masks = masks[torch.arange(len(masks), device=masks.device), only.expand(len(masks))][:, None]
+        return logits, F.interpolate(masks, image.shape[-2:], mode="bilinear", align_corners=False)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "FeatureMasker":
+        """Move to a device or to a precision, together with the classifier that is read."""
+        super()._apply(fn, recurse)
+        for explanandum in self._explanandum:
+            explanandum._apply(fn, recurse)
+        return self
+
+    def _read(self, image: Tensor) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """The classifier's logits, its layers from fine to coarse, and the head's answer at each place."""
+        explanandum = self.explanandum
+        taps = explanandum.taps[-self.scales :]
+        names = {*taps, *([self._evidence] if self._evidence else [])}
+        with read_taps(explanandum.network, sorted(names)) as seen:
+            logits = explanandum(image).float()
+        layers = [seen[tap].detach().float() for tap in taps]
+        for tap, layer in zip(taps, layers, strict=True):
+            if layer.ndim != 4:
+                raise InputError(f"FeatureMasker: the layer {tap} gives {tuple(layer.shape)}, not (B, C, h, w)")
+        if self._evidence is None:
+            return logits, layers, None
+        (_, head), *_ = explanandum.heads
+        return logits, layers, evidence_at(seen[self._evidence].float(), head, bool(explanandum.multilabel))
+
+
+def evidence_at(features: Tensor, head: Any, multilabel: bool) -> Tensor:
+    """The head's answer at each place of the layer whose mean it reads.
+
+    Args:
+        features: (B, C, h, w).
+        head: Linear layer, or 1×1 convolution, from C to K.
+        multilabel: Whether its logits go into sigmoids; else a softmax over the classes.
+
+    Returns:
+        (B, K, h, w): the logit, or the logarithm of the softmax, of each class at each place.
+
+    Example:
+        >>> evidence_at(torch.ones(1, 2, 3, 3), nn.Linear(2, 5), True).shape
+        torch.Size([1, 5, 3, 3])
+    """
+    weight = head.weight.detach().float().flatten(1)
+    bias = None if head.bias is None else head.bias.detach().float()
+    answer = F.conv2d(features, weight[:, :, None, None], bias)
+    return answer if multilabel or len(weight) == 1 else answer.log_softmax(1)
+
+
+def averaged_layer(explanandum: Explanandum, example: Tensor) -> str | None:
+    """Find the layer whose mean over all places is what the classifier's head reads.
+
+    Args:
+        explanandum: Any classifier.
+        example: (B, 3, H, W) in [0, 1].
+
+    Returns:
+        Its dotted name below the network, or None: there are several heads, or other layers between.
+
+    Example:
+        >>> averaged_layer(Explanandum("resnet18", num_classes=2), torch.rand(1, 3, 64, 64))
+        'layer4'
+    """
+    heads = explanandum.heads
+    if len(heads) != 1:
+        return None
+    seen: dict[str, Tensor] = {}
+    with _inputs_of(named(explanandum.network, [heads[0][0]])[0][1]) as read, _outputs(explanandum.network, seen):
+        explanandum(example)
+    if not read:
+        return None
+    wanted = read[0].flatten(1)
+    close = _MEAN_IS_CLOSE * wanted.abs().amax().clamp_min(1e-6)
+    for name, output in reversed(seen.items()):
+        if output.ndim == 4 and output.shape[-1] > 1 and output.shape[1] == wanted.shape[1]:
+            mean = output.float().mean((2, 3))
+            if mean.shape == wanted.shape and bool((mean - wanted).abs().amax() <= close):
+                return name
+    return None
+
+
+@contextmanager
+def _inputs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+    read: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, given: read.append(given[0].detach().float()))
+    try:
+        yield read
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _outputs(network: nn.Module, seen: dict[str, Tensor]) -> Iterator[None]:
+    """Keeps every layer's output under its name, the last one last."""
+
+    def keep(name: str) -> Any:
+        def hook(layer: nn.Module, given: Any, output: Any) -> None:
+            if torch.is_tensor(output):
+                seen.pop(name, None)
+                seen[name] = output.detach()
+
+        return hook
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in network.named_modules() if name]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Decoder(nn.Module):
+    """From coarse to fine, each scale is added to what came from the coarser ones.
+
+    Args:
+        channels: Channels of the layers, from fine to coarse.
+        width: Channels in the decoder.
+        num_classes: K.
+        depth: Convolutions after each merge.
+        guided: Whether a first guess of the masks is given, which the decoder changes.
+    """
+
+    def __init__(self, channels: list[int], width: int, num_classes: int, depth: int, guided: bool) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(count, width, 1), nn.GroupNorm(_GROUPS, width)) for count in channels
+        )
+        self.merge = nn.ModuleList(nn.Sequential(nn.SiLU(), *(Block(width) for _ in range(depth))) for _ in channels)
+        self.head = nn.Conv2d(width, num_classes, 1)
+        self.gain: nn.Parameter | None = None
+        if guided:
+            self.gain = nn.Parameter(torch.tensor(0.5))
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, layers: list[Tensor], evidence: Tensor | None) -> Tensor:
+        """Mask logits (B, K, h, w) of the finest layer's size."""
+        state: Tensor | None = None
+        for layer, lateral, merge in zip(reversed(layers), reversed(self.lateral), reversed(self.merge), strict=True):
+            read = lateral(layer)
+            if state is not None:
+                read = read + F.interpolate(state, read.shape[-2:], mode="bilinear", align_corners=False)
+            state = merge(read)
+        assert state is not None
+        masks = self.head(state)
+        if evidence is None or self.gain is None:
+            return masks
+        return masks + self.gain * F.interpolate(evidence, masks.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Block(nn.Module):
+    """A depthwise and a pointwise convolution beside the identity.
+
+    Args:
+        width: Channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, groups=width), nn.GroupNorm(_GROUPS, width), nn.SiLU(),
+            nn.Conv2d(width, width, 1),
+        )  # fmt: skip
+
+    def forward(self, state: Tensor) -> Tensor:
+        """(B, width, h, w) → the same shape."""
+        return state + self.layers(state)
