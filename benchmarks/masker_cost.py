@@ -1,6 +1,6 @@
 """What masks cost beside the classifier's own prediction, for both maskers, and what the layout of memory gives.
 
-python benchmarks/masker_cost.py [--network explainer.networks.lite.efficientnet_lite0 --size 192 --batch 16 --classes 20]
+python benchmarks/masker_cost.py [--network NAME --size 192 --batch 16 --classes 20]
 
 All in one run: a prediction; a prediction with the masks of all classes by FeatureMasker and by DeepLabV3, whose
 encoder is the classifier's architecture; a training step against the bare passes that it cannot avoid; images a second

@@ -14,6 +14,8 @@ from explainer.terminal import mute, open_streams, say
 if TYPE_CHECKING:
     from explainer.inference import Explainer
 
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints" / "voc_lite0.ckpt"
+"""An Explainer of animals and people in photographs, trained on VOC 2012."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """Errors of a disk after which the next photograph would not fare better."""
 
@@ -48,7 +50,8 @@ def arguments(args: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = _Parser("python -m explainer", description="Explain photographs with a trained Explainer.")
     parser.add_argument("photos", nargs="+", type=Path, help="image files")
-    parser.add_argument("--ckpt_path", required=True, help="an Explainer's checkpoint, checkpoints/<config>.ckpt")
+    words = "an Explainer's checkpoint, checkpoints/<config>.ckpt; by default the one that the project comes with"
+    parser.add_argument("--ckpt_path", type=Path, default=SHIPPED, help=words)
     parser.add_argument("--out", type=Path, default=Path("explained"), help="folder of the results (explained)")
     parser.add_argument("--threshold", type=_share, default=0.5, help="probability from which a class is present (0.5)")
     parser.add_argument("--top", type=_count, default=1, help="classes to show when none reaches the threshold (1)")

@@ -20,6 +20,7 @@ ALLOWED = {
     "objectives": {"losses"},
     "rendering": {"statistics"},
     "resizing": set(),
+    "separation": {"masking", "networks"},
     "networks": set(),
     "variation": {"networks", "infill", "masking"},
     "infill": {"networks", "masking"},
@@ -29,6 +30,7 @@ ALLOWED = {
         "networks",
         "losses",
         "objectives",
+        "separation",
         "adversarial",
         "holes",
         "infill",
@@ -37,7 +39,7 @@ ALLOWED = {
         "statistics",
     },
     "data": {"infill"},
-    "callbacks": {"attribution", "statistics", "rendering", "masking", "metrics", "networks"},
+    "callbacks": {"attribution", "statistics", "rendering", "masking", "metrics", "networks", "separation"},
     "evaluation": {
         "attribution",
         "infill",
@@ -90,6 +92,7 @@ ALLOWED = {
     },
     "terminal": set(),
     "saving": {"explanation", "rendering"},
+    "shipping": {"networks", "terminal"},
     "__main__": {"inference", "saving", "terminal"},
     "__init__": {"inference"},
 }

@@ -121,14 +121,14 @@ def test_a_training_shows_maps_labels_and_how_one_image_developed(tmp_path):
     train(["--config", explainer_config(saliency=SHOWN, trainer=options)])
     run = tmp_path / "runs" / "tiny"
     assert [p.name for p in sorted((run / "saliency").iterdir())] == [
-        f"step_{n:07d}.png" for n in (1, 4, 7, 10, 13, 16)
-    ]  # a picture is logged when its step is done
+        f"step_{n:07d}.png" for n in (1, 4, 7, 9, 10, 13, 16)
+    ]  # a picture is logged when its step is done; the ninth step is the first one of the second epoch
     widths = [Image.open(p).width for p in sorted((run / "saliency_over_time").iterdir())]
     assert len(widths) == 2
     assert widths[1] > widths[0]  # the strip grows
     logged = history(run)
-    assert len(logged["saliency/path"]) == 6
-    assert len(logged["saliency/entropy"]) == 6
+    assert len(logged["saliency/path"]) == 7
+    assert len(logged["saliency/entropy"]) == 7
     assert all(0 < v <= 1 for v in logged["saliency/entropy"])
     assert len(logged["saliency_over_time/path"]) == 2
 

@@ -21,6 +21,7 @@ from explainer.errors import InputError
 from explainer.infill import Constant, Infill
 from explainer.masking import composite
 from explainer.networks import Explanandum
+from explainer.networks.folding import faster
 
 Score = Literal["log_odds", "probability", "log_probability", "logit", "contrast"]
 SHOW_FROM = 20
@@ -99,7 +100,8 @@ class MaskedScore:
         batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0,
         threshold: float = 0.5,
     ) -> None:  # fmt: skip
-        self.explanandum, self.threshold = explanandum, threshold
+        self.explanandum = faster(explanandum, image)  # hundreds of passes follow
+        self.threshold = threshold
         with torch.inference_mode(False):
             self.image = image.detach().clone()
             self.target = one_target(target, image, explanandum.num_classes).clone()

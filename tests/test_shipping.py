@@ -1,0 +1,43 @@
+"""A checkpoint that is handed on: small, without a training's state, and explaining the same."""
+
+import pytest
+import torch
+from small_checkpoints import save_explainer
+
+import explainer
+from explainer.errors import InputError
+from explainer.shipping import main, ship
+
+
+def test_a_shipped_checkpoint_explains_the_same(tmp_path):
+    source = save_explainer(tmp_path / "whole.ckpt")
+    content = torch.load(source, weights_only=True)
+    torch.save(content | {"optimizer_states": [torch.rand(10**6)]}, source)
+    digest = ship(source, tmp_path / "small.ckpt")
+    assert len(digest) == 64
+    assert (tmp_path / "small.ckpt").stat().st_size < 0.6 * (tmp_path / "whole.ckpt").stat().st_size
+    assert set(torch.load(tmp_path / "small.ckpt", weights_only=True)) == {"explainer", "state_dict"}
+    one, two = (explainer.load(tmp_path / f"{name}.ckpt", "cpu") for name in ("whole", "small"))
+    image = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(two.masks(image), one.masks(image), atol=0.01, rtol=0)
+    torch.testing.assert_close(two.probabilities(image), one.probabilities(image), atol=0.01, rtol=0)
+    assert next(two.masker.parameters()).dtype == torch.float32
+
+
+def test_weights_too_large_for_half_precision_are_refused(tmp_path):
+    source = save_explainer(tmp_path / "whole.ckpt")
+    content = torch.load(source, weights_only=True)
+    name = next(n for n, t in content["state_dict"].items() if t.ndim == 4 and n.startswith("masker.network"))
+    content["state_dict"][name] = content["state_dict"][name] + 1e6
+    torch.save(content, source)
+    with pytest.raises(InputError, match="too large for half precision"):
+        ship(source, tmp_path / "small.ckpt")
+    assert not (tmp_path / "small.ckpt").exists()
+
+
+def test_the_command(tmp_path, capsys):
+    source = save_explainer(tmp_path / "whole.ckpt")
+    assert main([source, str(tmp_path / "small.ckpt")]) == 0
+    assert "sha256" in capsys.readouterr().out
+    assert main([str(tmp_path / "none.ckpt"), str(tmp_path / "small.ckpt")]) == 2
+    assert "no file" in capsys.readouterr().err
