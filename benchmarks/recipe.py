@@ -136,9 +136,8 @@ def main() -> None:
     options = parser.parse_args()
     data = VOC(root=options.root, year="2012", image_size=options.size, batch_size=32, num_workers=0, difficult=True)
     train_set, val_set = held(data, "train"), held(data, "val")
-    print(
-        "| variant | Acc ↑ | IoU ↑ | own ↑ | others ↓ | area | CPU s |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
-    )
+    print("| variant | Acc ↑ | IoU ↑ | own ↑ | others ↓ | area | CPU s |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in options.only:
         variant, results = VARIANTS[name], []
         for seed in range(options.seeds):
