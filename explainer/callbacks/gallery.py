@@ -131,7 +131,7 @@ def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) 
         largest = masks[n].mean((1, 2)).masked_fill(labels[n] > 0, -1)
         if most and not bool(labels[n].all()):
             c = int(largest.argmax())
-            words = f"mask of {explanandum.classes[c]}, absent, area {float(largest[c]):.2f}"
+            words = f"absent: {explanandum.classes[c]} {float(largest[c]):.2f}"
             row.append(Tile(overlay(images[n], masks[n, c : c + 1]), words))
         rows.append(row)
     return gallery(rows, header=HEADER + ["class mask"] * (max(map(len, rows)) - len(HEADER)))
