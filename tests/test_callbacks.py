@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_runs import classifier_config, data, explainer_config, trainer
-from wandb_file import history
+from wandb_file import history, rows
 
 from explainer.callbacks import Tracker
 from explainer.callbacks.gallery import validation_images, wandb_masks
@@ -134,3 +134,41 @@ def test_unreadable_validation_images_are_passed_over(monkeypatch):
     monkeypatch.setattr(dataset, "image", lambda index: image(0))
     with pytest.raises(InputError, match="none of 4 validation images"):
         validation_images(dataset, 4)
+
+
+def test_whether_masks_tell_classes_apart_is_a_curve(watched):
+    logged = history(watched / "runs" / "tiny")
+    for name in ("own", "others", "area"):
+        assert len(logged[f"val/{name}"]) == 2
+        assert all(0 <= v <= 1 for v in logged[f"val/{name}"])
+    difference = logged["val/own"][0] - logged["val/others"][0]
+    assert logged["val/separation"][0] == pytest.approx(difference, abs=1e-5)
+    assert logged["val/score"][0] == pytest.approx(difference - logged["val/area"][0], abs=1e-5)
+
+
+def test_the_learning_rate_is_a_curve(watched):
+    rates = history(watched / "runs" / "tiny")["train/learning_rate"]
+    assert len(rates) == 8
+    assert all(rate > 0 for rate in rates)
+
+
+def test_pictures_stand_beside_the_scalars_of_their_moment(watched):
+    """Every row of the history that has a picture of a step has a step that scalars have too."""
+    (path,) = (watched / "runs" / "tiny").rglob("run-*.wandb")
+    steps = {"gallery": set(), "train/loss": set(), "val/loss": set()}
+    for row in rows(path):
+        for key in steps:
+            if any(name == key or name.startswith(f"{key}/") for name in row):
+                steps[key].add(row["trainer/global_step"])
+    assert steps["val/loss"] <= steps["gallery"]  # a gallery at the end of each validation, under its step
+    assert steps["gallery"] - steps["val/loss"] == {
+        4,
+        9,
+        14,
+    }  # the fifth, tenth and fifteenth, from 0
+
+
+def test_the_table_of_probabilities_names_classes(watched):
+    logged = history(watched / "runs" / "tiny")
+    assert logged["class probabilities/_type"][0] == "table-file"
+    assert logged["class probabilities/ncols"][0] == 6

@@ -24,6 +24,18 @@ def _records(content):
             parts = b""
 
 
+def rows(path):
+    """What was logged together, a dictionary for each time, as wandb's own file holds it."""
+    found = []
+    for content in _records(path.read_bytes()):
+        record = protobuf.Record()
+        record.ParseFromString(content)
+        if record.history.item:
+            items = record.history.item
+            found.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
+    return found
+
+
 def history(folder):
     """Key → list of values, over all that was logged in the run whose wandb/ is below `folder`."""
     (path,) = Path(folder).rglob("run-*.wandb")
