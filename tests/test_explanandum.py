@@ -283,3 +283,11 @@ def test_an_encoder_starts_from_a_classifiers_weights(tmp_path, network, encoder
     other = Masker("resnet34", str(tmp_path / "weights.pth"))
     with pytest.raises(InputError, match=r"weights\.pth"):
         other.build(5)
+
+
+def test_layers_that_were_found_are_not_described_as_named():
+    found = Explanandum("resnet18", num_classes=2)
+    assert found.taps[0] == "relu"
+    assert found.spec["taps"] is None
+    named = Explanandum("resnet18", num_classes=2, taps=["layer1", "layer2"])
+    assert named.spec["taps"] == ["layer1", "layer2"]

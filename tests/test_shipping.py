@@ -1,10 +1,15 @@
 """A checkpoint that is handed on: small, without a training's state, and explaining the same."""
 
+import hashlib
+
 import pytest
 import torch
+from PIL import Image
 from small_checkpoints import save_explainer
 
 import explainer
+from explainer.__main__ import SHIPPED, arguments
+from explainer.__main__ import main as explain_photographs
 from explainer.errors import InputError
 from explainer.shipping import main, ship
 
@@ -41,3 +46,24 @@ def test_the_command(tmp_path, capsys):
     assert "sha256" in capsys.readouterr().out
     assert main([str(tmp_path / "none.ckpt"), str(tmp_path / "small.ckpt")]) == 2
     assert "no file" in capsys.readouterr().err
+
+
+def test_the_checkpoint_that_the_project_comes_with():
+    """It is small, it is the file that its page describes, and it explains a photograph without anything else."""
+    page = (SHIPPED.parent / "README.md").read_text()
+    assert SHIPPED.stat().st_size <= 16e6
+    assert hashlib.sha256(SHIPPED.read_bytes()).hexdigest()[:12] in page
+    model = explainer.load(SHIPPED, "cpu")
+    assert "dog" in model.classes
+    explanation = model.explain(torch.rand(3, 90, 120))
+    assert explanation.target.shape == (1, 1, 90, 120)
+    content = torch.load(SHIPPED, weights_only=True)
+    assert {t.dtype for t in content["state_dict"].values() if t.squeeze().ndim > 1} == {torch.float16}
+
+
+def test_photographs_are_explained_by_it_unless_another_is_named(tmp_path, monkeypatch):
+    assert arguments(["photo.jpg"]).ckpt_path == SHIPPED
+    Image.new("RGB", (60, 40), "brown").save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    assert explain_photographs(["photo.png"]) == 0
+    assert (tmp_path / "explained" / "photo" / "overview.png").is_file()

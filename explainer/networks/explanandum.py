@@ -121,9 +121,10 @@ class Explanandum(nn.Module):
     @property
     def spec(self) -> dict[str, Any]:
         """What a checkpoint needs to build this network again: plain values, no weights."""
+        taps = list(self._taps) if self._taps and self.taps_were_named else None
         described: dict[str, Any] = {
             "network": self._network_name, "network_args": self._network_args, "mean": self.mean.flatten().tolist(),
-            "std": self.std.flatten().tolist(), "taps": None if self._taps is None else list(self._taps),
+            "std": self.std.flatten().tolist(), "taps": taps,
         }  # fmt: skip
         return described if self._head is None else described | {"head": list(self._head)}
 
