@@ -180,4 +180,4 @@ def test_classifier_of_one_class_learns_what_is_there():
     assert module.shared_step(some, "train")[0].item() == pytest.approx(expected.item())
     scores = module.val_scores
     scores.update(module.explanandum.probabilities(logits), some.labels.long())
-    assert set(scores.compute()) == {"val/score", "val/f1"}
+    assert set(scores.compute()) == {"val/score", "val/mAP", "val/f1"}

@@ -73,10 +73,11 @@ def test_photographs_and_python(here, capsys):
     save_explainer(here / "checkpoints" / "shapes_small.ckpt")
     trees.photo(here / "photo.jpg")
     trees.photo(here / "another.png", 1)
-    (arguments,) = [
-        a for a in (shlex.split(c)[3:] for c in COMMANDS if c.startswith("python -m")) if a[0] == "photo.jpg"
-    ]
-    assert main(arguments) == 0
+    every = [shlex.split(command)[3:] for command in COMMANDS if command.startswith("python -m explainer ")]
+    without, named = (arguments for arguments in every if arguments[0] == "photo.jpg")
+    assert "--ckpt_path" not in without  # the checkpoint that the project comes with
+    assert main(without) == 0
+    assert main(named) == 0
     assert (here / "explained" / "another" / "overview.png").is_file()
     code, _ = (text for kind, text in BLOCKS if kind == "python")
     names = {}
