@@ -13,6 +13,7 @@ from explainer.errors import InputError
 from explainer.files import conform
 from explainer.modules import SaliencyModule
 from explainer.networks.checkpoint import KEY
+from explainer.networks.description import check_state as check_state_dict
 from explainer.networks.loading import check_fit, read_tensors
 
 _MOST_EPOCHS = 10_000_000
@@ -46,6 +47,9 @@ def check_state(path: Path, model: SaliencyModule) -> None:
     check_random(path, content.get("random"))
     check_described(path, content[KEY], model)
     check_fit(model, content["state_dict"], str(path))
+    if "current_model_state" in content:  # beside an average of the weights, which then is the state_dict
+        check_state_dict(content["current_model_state"], path)
+        check_fit(model, content["current_model_state"], str(path))
     check_optimizers(path, content["optimizer_states"], model)
 
 

@@ -91,3 +91,52 @@ def test_a_run_of_the_same_name_is_kept(uninterrupted):
     train(["--config", config])
     train(["--config", config])
     assert len(list(Path("runs").glob("again.*/last.ckpt"))) == 1
+
+
+AVERAGED = {"class_path": "explainer.callbacks.averaging.AveragedWeights", "init_args": {"decay": 0.9}}
+RECIPE = {
+    "explanandum": {"network": "checkpoints/tiny_classifier.ckpt"},
+    "masker": {"class_path": "FeatureMasker", "init_args": {"width": 8, "scales": 2}},
+    "objective": {"class_path": "ExplainerObjective"},
+    "optimizer": tiny_runs.adam(),
+    "scheduler": {"class_path": "explainer.modules.schedule.WarmUpCosine", "init_args": {"warm_up": 3}},
+    "best_by": "score",
+}
+
+
+def recipe(name, epochs=2, *callbacks):
+    options = tiny_runs.trainer(max_epochs=epochs, callbacks=[AVERAGED, *callbacks])
+    model = {"class_path": "AmortizedExplainer", "init_args": RECIPE}
+    return tiny_runs.explainer_config(name, model=model, trainer=options)
+
+
+def test_a_schedule_and_an_average_go_on_too(uninterrupted):
+    """With the recipe of the photographs: both the weights in training and their average end in the same bits."""
+    train(["--config", recipe("recipe_whole")])
+    with pytest.raises(Stopped):
+        train(["--config", recipe("recipe_stopped", 2, {"class_path": "test_resume.PressControlC"})])
+    train(["--config", recipe("recipe_stopped"), "--ckpt_path", "last"])
+    assert_same_run("recipe_whole", "recipe_stopped")
+    first, second = weights("recipe_whole"), weights("recipe_stopped")
+    for key, tensor in first["current_model_state"].items():
+        assert torch.equal(tensor, second["current_model_state"][key]), key
+    masker = [key for key in first["state_dict"] if key.startswith("masker.")]
+    assert any(not torch.equal(first["state_dict"][key], first["current_model_state"][key]) for key in masker)
+
+
+def test_a_schedule_is_as_long_as_the_training_that_goes_on(uninterrupted):
+    train(["--config", recipe("recipe_short", 1)])
+    cli = train(["--config", recipe("recipe_short", 3), "--ckpt_path", "last"])
+    (config,) = cli.trainer.lr_scheduler_configs
+    assert config.scheduler.steps == 24
+    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_weights_in_training_are_checked_beside_their_average(uninterrupted):
+    train(["--config", recipe("recipe_torn", 1)])
+    path = Path("runs/recipe_torn/last.ckpt")
+    content = torch.load(path, weights_only=True)
+    del content["current_model_state"]["masker.network.head.weight"]
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"lacks 'masker\.network\.head\.weight'"):
+        train(["--config", recipe("recipe_torn", 2), "--ckpt_path", "last"])

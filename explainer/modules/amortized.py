@@ -117,6 +117,10 @@ class AmortizedExplainer(SaliencyModule):
         kept, removed = self._explanandum_for(both)(both).float().chunk(2)
         return View(logits, target, non_target, kept, removed, labels, bool(self.explanandum.multilabel))
 
+    def on_fit_start(self) -> None:
+        """Fold the explanandum anew: since the last training it may have been changed, or moved."""
+        self._folded = []
+
     def _explanandum_for(self, image: Tensor) -> Explanandum:
         """The explanandum; in training a copy with the same values, but for rounding, whose gradients cost less."""
         if not self.training or self.explanandum.mode == "train":

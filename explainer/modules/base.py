@@ -104,17 +104,20 @@ class SaliencyModule(pl.LightningModule, ABC):
         if self.scheduler is None:
             return optimizer
         scheduler = self.scheduler(optimizer)
-        if isinstance(scheduler, WarmUpCosine):
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._timed(scheduler), "interval": "step"}}
-        schedule = {"scheduler": scheduler, "interval": self.scheduler_interval}
+        interval = "step" if isinstance(scheduler, WarmUpCosine) else self.scheduler_interval
+        schedule = {"scheduler": scheduler, "interval": interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule | {"monitor": self.monitor}}
 
-    def _timed(self, scheduler: WarmUpCosine) -> WarmUpCosine:
-        """Tell a schedule how many steps the training has, where its config does not."""
-        if scheduler.steps is None and self._trainer is not None:
+    def on_train_start(self) -> None:
+        """Tell schedules how many steps the training has, where their config does not.
+
+        Not when they are made: to count the steps Lightning makes the loader, and a loader that is made before a
+        checkpoint is read begins a resumed epoch from its start.
+        """
+        for config in self.trainer.lr_scheduler_configs:
             expected = self.trainer.estimated_stepping_batches
-            scheduler.steps = int(expected) if math.isfinite(expected) else None
-        return scheduler
+            if isinstance(config.scheduler, WarmUpCosine) and math.isfinite(expected):
+                config.scheduler.steps = config.scheduler.steps or int(expected)
 
     def record(self, stage: str, terms: dict[str, Tensor], batch_size: int) -> None:
         """Log every term under `stage/`, as the mean over the epoch and, in training, each step."""

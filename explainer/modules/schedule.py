@@ -1,6 +1,7 @@
 """Learning rates over the course of a training."""
 
 import math
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -27,6 +28,10 @@ class WarmUpCosine(LambdaLR):
     def __init__(self, optimizer: Optimizer, warm_up: int = 50, steps: int | None = None) -> None:
         self.warm_up, self.steps = warm_up, steps
         super().__init__(optimizer, self.factor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state without the schedule's length: a training that goes on for longer has a longer one."""
+        return {key: value for key, value in super().state_dict().items() if key not in ("steps", "warm_up")}
 
     def factor(self, step: int) -> float:
         """Share of the full learning rate at a step, in [0, 1]."""
