@@ -10,6 +10,7 @@ with the weights of convolutions laid out as PyTorch does, and with channels las
 import argparse
 
 import torch
+from explainer_step import example, step_and_bare
 from timing import compare
 from torch import Tensor
 
@@ -58,11 +59,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     explanandum = Explanandum(options.network, num_classes=options.classes, multilabel=True).to(options.device)
-    image = torch.rand(options.batch, 3, options.size, options.size, device=options.device)
+    image, labels = example(options)
     print_layouts(options, image, explanandum)
-    labels = (torch.rand(options.batch, options.classes, device=options.device) < 0.08).float()
-    labels[:, 0] = 1
-    both = torch.cat([image, image])
     deeplab = Masker(options.encoder, arguments={"decoder_channels": 64, "encoder_output_stride": 16})
     for masker in (FeatureMasker(), deeplab):
         name = type(masker).__name__
@@ -73,28 +71,7 @@ def main() -> None:
             ours, alone, ratio = compare(lambda masker=masker: masker.with_logits(image), lambda: explanandum(image),
                                          options.pairs, options.device)  # fmt: skip
         print(f"{name}: prediction {alone:.3f} s, prediction and masks {ours:.3f} s, ratio {ratio:.2f}", flush=True)
-        module.train()
-        optimizer = torch.optim.Adam(masker.parameters(), lr=1e-5)
-        classify = module._explanandum_for(image)
-
-        def step(module: AmortizedExplainer = module, optimizer: torch.optim.Adam = optimizer) -> None:
-            loss = module.objective.total(module.objective.terms(module.view(image, labels)))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        def bare(masker: Masker = masker, optimizer: torch.optim.Adam = optimizer,
-                 classify: Explanandum = classify) -> None:  # fmt: skip
-            out = masker(image)
-            seen = both.clone().requires_grad_()
-            scores = classify(seen)
-            optimizer.zero_grad()
-            out.backward(torch.ones_like(out))
-            torch.autograd.grad(scores, seen, torch.ones_like(scores))
-            optimizer.step()
-
-        ours, floor, ratio = compare(step, bare, options.pairs, options.device)
-        print(f"{name}: training step {ours:.3f} s, bare passes {floor:.3f} s, ratio {ratio:.3f}", flush=True)
+        print(f"{name}: {step_and_bare(module, image, labels, options)}", flush=True)
 
 
 if __name__ == "__main__":
