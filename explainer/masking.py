@@ -4,8 +4,11 @@ S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is W
 Attributions, NeurIPS 2022 (section 3).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def composite(image: Tensor, mask: Tensor, infill: Tensor) -> Tensor:
@@ -69,6 +72,25 @@ def non_target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tenso
         True
     """
     return target_mask(masks, 1 - labels, absent)
+
+
+def enlarged(masks: Tensor, size: Sequence[int]) -> Tensor:
+    """Masks of an image's size, by bilinear interpolation; the same tensor where they have it.
+
+    Args:
+        masks: (B, K, h, w), masks or logits.
+        size: H and W.
+
+    Returns:
+        (B, K, H, W). Infinite values give NaN.
+
+    Example:
+        >>> enlarged(torch.zeros(1, 2, 3, 4), (6, 8)).shape
+        torch.Size([1, 2, 6, 8])
+    """
+    if list(masks.shape[-2:]) == list(size):
+        return masks
+    return F.interpolate(masks, tuple(size), mode="bilinear", align_corners=False)
 
 
 def min_max(maps: Tensor) -> Tensor:

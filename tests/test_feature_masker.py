@@ -11,6 +11,7 @@ from torch import nn
 import explainer
 from explainer.data import Shapes
 from explainer.errors import InputError
+from explainer.masking import enlarged
 from explainer.modules import AmortizedExplainer, ExplainerObjective
 from explainer.networks import Explanandum, FeatureMasker
 from explainer.networks.checkpoint import load_explainer
@@ -55,6 +56,32 @@ def test_it_begins_with_the_heads_answer():
     small = nn.functional.interpolate(first, (8, 8), mode="bilinear", align_corners=False)
     want = nn.functional.interpolate(small, (64, 64), mode="bilinear", align_corners=False)
     torch.testing.assert_close(masks, want)
+
+
+def test_its_coarse_masks_are_those_that_forward_enlarges():
+    _, masker = attached()
+    image = torch.rand(2, 3, 64, 64)
+    nn.init.normal_(masker.network.head.weight)
+    coarse = masker.coarse(image)
+    assert coarse.shape == (2, 5, 8, 8)
+    torch.testing.assert_close(enlarged(coarse, (64, 64)), masker(image))
+    chosen = torch.tensor([3, 1])
+    torch.testing.assert_close(masker.coarse(image, chosen)[:, 0], coarse[[0, 1], [3, 1]])
+
+
+def test_the_loss_in_training_is_that_of_the_enlarged_masks():
+    """With one label an image and masks that do not cross, the maximum of small masks is the small maximum."""
+    explanandum, masker = attached(classes=2)
+    module = AmortizedExplainer(explanandum, masker, ExplainerObjective())
+    image, labels = torch.rand(2, 3, 64, 64), torch.tensor([[1.0, 0], [0, 1]])
+    in_training = module.train().view(image, labels)
+    in_validation = module.eval().view(image, labels)
+    assert in_training.mask_logits.shape[-1] == 8
+    assert in_validation.mask_logits.shape[-1] == 64
+    for name in ("target", "non_target", "kept", "removed"):
+        torch.testing.assert_close(getattr(in_training, name), getattr(in_validation, name), rtol=1e-4, atol=1e-5)
+    nothing = module.train().view(image, torch.zeros(2, 2))
+    assert not nothing.target.any()
 
 
 @pytest.mark.parametrize("network", ["resnet18", "vgg11", "alexnet", "densenet121", "timm/convnext_atto"])

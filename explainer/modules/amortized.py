@@ -13,12 +13,15 @@ from torch import Tensor, nn
 
 from explainer.errors import check_range
 from explainer.infill import Infill
-from explainer.masking import composite, non_target_mask, target_mask
+from explainer.masking import composite, enlarged, non_target_mask, target_mask
 from explainer.modules.base import SaliencyModule, require_finite
 from explainer.networks import Explanandum, Masker
 from explainer.networks.folding import faster
 from explainer.objectives import Objective, View
 from explainer.separation import fault, separation
+
+_NEVER = -1e4
+"""A mask logit whose sigmoid is 0; unlike -inf, it can be interpolated."""
 
 
 class AmortizedExplainer(SaliencyModule):
@@ -104,14 +107,20 @@ class AmortizedExplainer(SaliencyModule):
             return self.explanandum.decided(self.explanandum(image).float(), self.target_threshold).to(labels)
 
     def view(self, image: Tensor, labels: Tensor) -> View:
-        """Masks of a batch, and what the explanandum says of the two masked images, in one pass."""
+        """Masks of a batch, and what the explanandum says of the two masked images, in one pass.
+
+        In training, a masker that can leaves its K masks small: only their maxima are enlarged to the image.
+        """
         labels = self.chosen(image, labels)
         single = self.objective.target_only and bool((labels.sum(1) == 1).all())
-        logits = self.masker(image, only=labels.argmax(1) if single else None).float()
-        target = (logits if single else target_mask(logits, labels, absent=-torch.inf)).sigmoid()
+        masker = self.masker.coarse if self.training else self.masker
+        logits = masker(image, only=labels.argmax(1) if single else None).float()
+        size = image.shape[-2:]
+        highest = logits if single else target_mask(logits, labels, absent=_NEVER)
+        target = enlarged(highest, size).sigmoid()
         non_target = None
         if not self.objective.target_only:
-            non_target = non_target_mask(logits, labels, absent=-torch.inf).sigmoid()
+            non_target = enlarged(non_target_mask(logits, labels, absent=_NEVER), size).sigmoid()
         infill = self.explanandum.mean_colour if self.infill is None else self.infill(image, target.detach())
         both = torch.cat([composite(image, target, infill), composite(image, 1 - target, infill)])
         kept, removed = self._explanandum_for(both)(both).float().chunk(2)

@@ -99,6 +99,15 @@ class FeatureMasker(Masker):
         Returns:
             The explanandum's logits (B, K), and mask logits.
         """
+        logits, masks = self._decode(image, only)
+        return logits, F.interpolate(masks, image.shape[-2:], mode="bilinear", align_corners=False)
+
+    def coarse(self, image: Tensor, only: Tensor | None = None) -> Tensor:
+        """Mask logits of the size of the finest layer that is read, (B, K, h, w)."""
+        return self._decode(image, only)[1]
+
+    def _decode(self, image: Tensor, only: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The classifier's logits, and mask logits of the finest layer's size."""
         if self.network is None:
             raise RuntimeError("call build(num_classes) first")
         with torch.no_grad(), evaluation_mode(self.explanandum):
@@ -106,7 +115,7 @@ class FeatureMasker(Masker):
         masks = self.network(layers, evidence)
         if only is not None:
             masks = masks[torch.arange(len(masks), device=masks.device), only.expand(len(masks))][:, None]
-        return logits, F.interpolate(masks, image.shape[-2:], mode="bilinear", align_corners=False)
+        return logits, masks
 
     def _apply(self, fn: Any, recurse: bool = True) -> "FeatureMasker":
         """Move to a device or to a precision, together with the classifier that is read."""

@@ -201,6 +201,10 @@ class Masker(nn.Module):
         with nullcontext() if only is None else self._only(only):
             return self._logits(self.network, image)
 
+    def coarse(self, image: Tensor, only: Tensor | None = None) -> Tensor:
+        """Mask logits as `forward` gives them; a network may leave them smaller than the image, (B, K, h, w)."""
+        return self(image, only)
+
     def with_logits(self, image: Tensor, only: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the attached explanandum says, (B, K) logits, and the mask logits that `forward` gives."""
         return self.explanandum(image), self(image, only)
