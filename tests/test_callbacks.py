@@ -55,13 +55,13 @@ def test_scores_of_the_masks_are_curves(watched):
 def test_gallery_is_a_picture_in_the_folder_and_in_wandb(watched):
     run = watched / "runs" / "tiny"
     files = sorted(p.name for p in (run / "gallery").iterdir())
-    assert files == [f"step_{n:07d}.png" for n in (5, 8, 10, 15, 16)]
+    assert files == [f"step_{n:07d}.png" for n in (0, 5, 8, 10, 15, 16)]
     sizes = {Image.open(run / "gallery" / f).size for f in files}
     assert len(sizes) == 1  # the same images again and again
     logged = history(run)
-    assert len(logged["gallery/path"]) == 5
+    assert len(logged["gallery/path"]) == 6
     pictures = list(run.rglob("media/images/gallery*.png"))
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     assert list(run.rglob("media/images/mask/*.png"))  # class masks that can be switched on and off
 
 
@@ -161,11 +161,7 @@ def test_pictures_stand_beside_the_scalars_of_their_moment(watched):
             if any(name == key or name.startswith(f"{key}/") for name in row):
                 steps[key].add(row["trainer/global_step"])
     assert steps["val/loss"] <= steps["gallery"]  # a gallery at the end of each validation, under its step
-    assert steps["gallery"] - steps["val/loss"] == {
-        4,
-        9,
-        14,
-    }  # the fifth, tenth and fifteenth, from 0
+    assert steps["gallery"] - steps["val/loss"] == {0, 4, 9, 14}  # before the first, the fifth, tenth and fifteenth
 
 
 def test_the_table_of_probabilities_names_classes(watched):

@@ -1,5 +1,6 @@
 """Pictures of what the Explainer has learned so far: the same validation images again and again."""
 
+import time
 from typing import Any
 
 import pytorch_lightning as pl
@@ -31,19 +32,31 @@ class Gallery(pl.Callback):
 
     Args:
         images: How many validation images, evenly spread over the split; 0 turns the gallery off.
-        every_n_steps: Also within an epoch, every so many training steps; None only at the end of validation.
+        every_n_steps: Also within an epoch, every so many training steps; None leaves it at the start of the training
+            and the end of each validation.
         classes: At most so many class masks a row.
+        every_n_minutes: Also so long after the last picture, in minutes; None leaves it at the steps.
 
     Raises:
         InputError: A number that cannot be; names the key.
     """
 
-    def __init__(self, images: int = 6, every_n_steps: int | None = None, classes: int = 3) -> None:
+    def __init__(
+        self, images: int = 6, every_n_steps: int | None = None, classes: int = 3, every_n_minutes: float | None = None
+    ) -> None:
         check_images("gallery.images", images)
         check_cadence("gallery.every_n_steps", every_n_steps)
         check_range("gallery.classes", classes, 0)
+        check_range("gallery.every_n_minutes", 1 if every_n_minutes is None else every_n_minutes, 0, above=True)
         self.images, self.every_n_steps, self.classes = images, every_n_steps, classes
+        self.every_n_minutes = every_n_minutes
+        self._last_shown = time.monotonic()
         self._fixed: tuple[Tensor, Tensor] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What the masks begin from, so that there is a picture within the first minute."""
+        if trainer.global_step == 0:
+            self._show(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """At the end of each validation."""
@@ -52,13 +65,16 @@ class Gallery(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """At the cadence."""
-        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+        """At the cadence, in steps or in time."""
+        waited = (time.monotonic() - self._last_shown) / 60
+        in_time = self.every_n_minutes is not None and waited >= self.every_n_minutes
+        if in_time or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
             self._show(trainer, pl_module)
 
     def _show(self, trainer: pl.Trainer, module: Any) -> None:
         if not self.images or module.kind != "explainer" or not trainer.is_global_zero or trainer.sanity_checking:
             return
+        self._last_shown = time.monotonic()
         with forgiving(trainer, "gallery"):
             if self._fixed is None:
                 self._fixed = validation_images(trainer.datamodule.split("val"), self.images)  # type: ignore[attr-defined]
