@@ -103,6 +103,7 @@ SETTINGS = [
     ("--data.init_args.flip=-1", "flip"),
     ("--data.init_args.flip=nan", "flip"),
     ("--data.init_args.erase=7", "erase"),
+    ("--data.init_args.blank=7", "blank"),
     ("--data.init_args.seed=-1", "seed"),
     ("--data.init_args.scene_seed=-1", "scene_seed"),
     ("--data.init_args.train_images=0", "train"),

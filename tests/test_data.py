@@ -12,6 +12,7 @@ from explainer.data import COCO, VOC, Folder, ImageNet, ImageNetCrops, Shapes, c
 from explainer.data.base import open_rgb, pixels
 from explainer.data.sampler import EpochBatches, EpochSampler
 from explainer.data.shapes import CLASSES, draw_scene
+from explainer.data.small_images import SmallImages
 from explainer.errors import InputError
 
 SMALL = {"image_size": 32, "batch_size": 4, "num_workers": 0}
@@ -317,6 +318,27 @@ def test_augmentation_is_reproducible_and_keeps_truth_with_the_image():
     assert torch.equal(train[1].segmentation.flip(-1), plain[1].segmentation)
     x0, x1 = plain[1].boxes[:, 1], plain[1].boxes[:, 3]
     torch.testing.assert_close(train[1].boxes[:, [1, 3]], torch.stack([32 - x1, 32 - x0], 1))
+
+
+def test_blank_images_have_their_mean_colour_and_no_labels():
+    data = Shapes(**SMALL, blank=0.5, flip=0.5, train_images=40)
+    train, plain = data.split("train"), Shapes(**SMALL, flip=0.5, train_images=40).split("train")
+    blanks = 0
+    for sample, untouched in zip(train, plain, strict=True):
+        if torch.equal(sample.image, untouched.image):
+            assert torch.equal(sample.labels, untouched.labels)
+            continue
+        blanks += 1
+        torch.testing.assert_close(sample.image, untouched.image.mean((1, 2), keepdim=True).expand(3, 32, 32))
+        assert not sample.labels.any()
+    assert 8 < blanks < 32
+    assert torch.equal(data.split("val")[0].image, Shapes(**SMALL).split("val")[0].image)
+
+
+def test_blank_images_are_refused_where_every_image_has_one_label():
+    data = SmallImages(blank=0.1)
+    with pytest.raises(InputError, match=r"data\.init_args\.blank"):
+        data.options("train")
 
 
 def crops(root, **options):

@@ -4,7 +4,6 @@ A data set subclasses `ImageDataset` (what an index means) and `ImageDataModule`
 download them); everything else, from resizing to skipping unreadable files, is here.
 """
 
-import os
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -14,14 +13,23 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from PIL import Image
-from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from explainer.data.bounds import LARGEST_SEED, within
+from explainer.data.bounds import LARGEST_SEED, within, worker_count
 from explainer.data.cropping import CROP_SHARE, centre_crop, random_crop
 from explainer.data.progress import EpochProgress
-from explainer.data.sample import VOID, Batch, Sample, collate, erase_rectangle, flip_sample, open_rgb, pixels
+from explainer.data.sample import (
+    VOID,
+    Batch,
+    Sample,
+    blank_sample,
+    collate,
+    erase_rectangle,
+    flip_sample,
+    open_rgb,
+    pixels,
+)
 from explainer.data.sampler import EpochBatches, EpochSampler
 from explainer.errors import InputError
 from explainer.stopping import end_with_parent
@@ -34,7 +42,6 @@ Split = Literal["train", "val", "test"]
 
 _LARGEST_SIDE = 16_384
 """Of the square images: one of it takes 3 GiB."""
-_WORKERS_A_CORE = 4
 _UNREADABLE = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
 """What reading a damaged image or segmentation raises."""
 
@@ -51,6 +58,8 @@ class ImageDataset(Dataset, ABC):
         flip: Probability of a horizontal flip (training).
         erase: Probability that a random rectangle (10 to 60 % of each side) takes the image's mean colour
             (training); it makes a classifier robust to the masked images that explanations show it.
+        blank: Probability that an image becomes its mean colour all over and loses its labels (training); a classifier
+            that has seen this finds nothing where nothing is, as under an empty mask.
         seed: Of the random augmentation, which is a function of (seed, epoch, index) alone.
         crop_to: Side of the square to which a part of every image is resized; None leaves images whole.
         random_crop: Whether that part is a random one (training), or the middle.
@@ -58,15 +67,15 @@ class ImageDataset(Dataset, ABC):
 
     def __init__(
         self, ids: list[str], classes: tuple[str, ...], *, image_size: int, annotations: bool = False,
-        strict: bool = False, flip: float = 0.0, erase: float = 0.0, seed: int = 42, crop_to: int | None = None,
-        random_crop: bool = False,
+        strict: bool = False, flip: float = 0.0, erase: float = 0.0, blank: float = 0.0, seed: int = 42,
+        crop_to: int | None = None, random_crop: bool = False,
     ) -> None:  # fmt: skip
         twice = next((name for name, count in Counter(ids).items() if count > 1), None)
         if twice is not None:
             raise InputError(f"image {twice} is listed twice: an image's name stands for its scores, list it once")
         self.ids, self.classes = ids, classes
         self.image_size, self.annotations, self.strict = image_size, annotations, strict
-        self.flip, self.erase, self.seed = flip, erase, seed
+        self.flip, self.erase, self.blank, self.seed = flip, erase, blank, seed
         self.crop_to, self.random_crop = crop_to, random_crop
         self.epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # seen by loader workers too
         self._unreadable = torch.zeros(len(ids), dtype=torch.bool).share_memory_()
@@ -144,7 +153,7 @@ class ImageDataset(Dataset, ABC):
     def _augment(self, sample: Sample, index: int) -> Sample:
         if self.crop_to is not None and not self.random_crop:
             sample = centre_crop(sample, self.crop_to)
-        if not (self.flip or self.erase or self.random_crop):
+        if not (self.flip or self.erase or self.blank or self.random_crop):
             return sample
         generator = torch.Generator().manual_seed(hash((self.seed, int(self.epoch), index)) % 2**63)
         draw = torch.rand(6, generator=generator).tolist()
@@ -154,18 +163,9 @@ class ImageDataset(Dataset, ABC):
             sample = flip_sample(sample)
         if draw[1] < self.erase:
             sample = sample._replace(image=erase_rectangle(sample.image, draw[2:]))
+        if self.blank and torch.rand((), generator=generator) < self.blank:
+            sample = blank_sample(sample)
         return sample
-
-
-def _worker_count(asked: int | None) -> int:
-    """Loader processes: as asked, within what the machine can serve."""
-    cores = os.cpu_count() or 1
-    if asked is None:
-        return min(8, cores)
-    within("num_workers", asked, 0)
-    if asked > _WORKERS_A_CORE * cores:
-        rank_zero_warn(f"data.init_args.num_workers {asked} is too many for {cores} cores: {_WORKERS_A_CORE * cores}")
-    return min(asked, _WORKERS_A_CORE * cores)
 
 
 class ImageDataModule(pl.LightningDataModule, ABC):
@@ -180,6 +180,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         strict: Make an unreadable image an error instead of skipping it.
         flip: Probability of a horizontal flip in training.
         erase: Probability of erasing a random rectangle in training.
+        blank: Probability that a training image becomes its mean colour all over, without labels; only for data sets
+            whose images may have any number of labels.
         seed: Order of the training images and their augmentation.
         crop: Whether training sees random parts of the images and everything else their middle, as the ResNets of K. He
             et al. (Deep Residual Learning for Image Recognition, CVPR 2016) did: images are resized to squares of 256 /
@@ -192,8 +194,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
 
     def __init__(
         self, root: str = "data", image_size: int = 224, batch_size: int = 16, num_workers: int | None = None,
-        download: bool = False, strict: bool = False, flip: float = 0.0, erase: float = 0.0, seed: int = 42,
-        crop: bool = False,
+        download: bool = False, strict: bool = False, flip: float = 0.0, erase: float = 0.0, blank: float = 0.0,
+        seed: int = 42, crop: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         within("image_size", image_size, 1, _LARGEST_SIDE)
@@ -201,10 +203,12 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         within("seed", seed, 0, LARGEST_SEED)
         within("flip", flip, 0, 1)
         within("erase", erase, 0, 1)
+        within("blank", blank, 0, 1)
         self.root = Path(root)
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
-        self.num_workers = _worker_count(num_workers)
-        self.download, self.strict, self.flip, self.erase = download, strict, flip, erase
+        self.num_workers = worker_count(num_workers)
+        self.download, self.strict = download, strict
+        self.flip, self.erase, self.blank = flip, erase, blank
         self.crop = crop
         self._splits: dict[str, ImageDataset] = {}
         self.progress = EpochProgress()
@@ -225,10 +229,15 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     def options(self, split: Split) -> dict:
         """Keyword arguments of `ImageDataset` for a split: augmentation in training, annotations elsewhere."""
         train = split == "train"
+        if self.blank and not self.multilabel:
+            raise InputError(
+                f"data.init_args.blank: every image of {type(self).__name__} has one label, so none is blank"
+            )
         return {
             "image_size": round(self.image_size / CROP_SHARE) if self.crop else self.image_size,
             "annotations": not train, "strict": self.strict, "seed": self.seed,
             "flip": self.flip if train else 0.0, "erase": self.erase if train else 0.0,
+            "blank": self.blank if train else 0.0,
             "crop_to": self.image_size if self.crop else None, "random_crop": self.crop and train,
         }  # fmt: skip
 

@@ -1,8 +1,13 @@
 """What the numbers of a data set may be, checked where the user said them."""
 
+import os
+
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
 from explainer.errors import InputError
 
 LARGEST_SEED = 2**32 - 1
+_WORKERS_A_CORE = 4
 
 
 def within(name: str, value: float, low: float, high: float | None = None) -> None:
@@ -28,3 +33,26 @@ def within(name: str, value: float, low: float, high: float | None = None) -> No
         raise InputError(f"data.init_args.{name} must be at least {low}, got {value}")
     if high is not None and not low <= value <= high:
         raise InputError(f"data.init_args.{name} must lie between {low} and {high}, got {value}")
+
+
+def worker_count(asked: int | None) -> int:
+    """Count the loader processes: as asked, within what the machine can serve.
+
+    Args:
+        asked: Processes, 0 for none beside the main one; None takes one a core, at most 8.
+
+    Raises:
+        InputError: The number is negative.
+
+    Example:
+        >>> worker_count(0)
+        0
+    """
+    cores = os.cpu_count() or 1
+    if asked is None:
+        return min(8, cores)
+    within("num_workers", asked, 0)
+    most = _WORKERS_A_CORE * cores
+    if asked > most:
+        rank_zero_warn(f"data.init_args.num_workers {asked} is too many for {cores} cores: {most}")
+    return min(asked, most)

@@ -105,7 +105,7 @@ class Degraded(ImageDataModule):
             raise InputError(f"data.init_args.fraction must lie in [0, 1], got {fraction}")
         super().__init__(
             root=str(data.root), image_size=data.image_size, batch_size=data.batch_size, num_workers=data.num_workers,
-            strict=data.strict, flip=data.flip, erase=data.erase, seed=data.seed, crop=data.crop,
+            strict=data.strict, flip=data.flip, erase=data.erase, blank=data.blank, seed=data.seed, crop=data.crop,
         )  # fmt: skip
         self.data, self.ranks, self.mode, self.fraction, self.method = data, Path(ranks), mode, fraction, method
         self.multilabel = data.multilabel

@@ -113,6 +113,24 @@ def flip_sample(sample: Sample) -> Sample:
     return sample._replace(image=sample.image.flip(-1), segmentation=segmentation, boxes=boxes)
 
 
+def blank_sample(sample: Sample) -> Sample:
+    """Leave nothing of an image but its mean colour, and none of its labels, segmentation and boxes.
+
+    Example:
+        >>> sample = blank_sample(Sample(torch.rand(3, 4, 8), torch.ones(2), "a"))
+        >>> sample.labels.tolist(), bool(sample.image[:, :1, :1].eq(sample.image).all())
+        ([0.0, 0.0], True)
+    """
+    mean = sample.image.mean((1, 2), keepdim=True)
+    segmentation = None if sample.segmentation is None else torch.zeros_like(sample.segmentation)
+    return sample._replace(
+        image=mean.expand_as(sample.image).clone(),
+        labels=torch.zeros_like(sample.labels),
+        segmentation=segmentation,
+        boxes=None if sample.boxes is None else sample.boxes[:0],
+    )
+
+
 def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:
     """Fill a rectangle with the image's mean colour.
 
