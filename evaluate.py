@@ -4,7 +4,7 @@ import sys
 
 if __name__ == "__main__":
     try:  # importing takes seconds, in which somebody may think better of it
-        from explainer.commands import evaluate, run
+        from explainer.cli.evaluate import evaluate, run
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

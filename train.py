@@ -4,8 +4,8 @@ import sys
 
 if __name__ == "__main__":
     try:  # importing takes seconds, in which somebody may think better of it
-        from explainer.commands import run
-        from explainer.training import train
+        from explainer.cli.evaluate import run
+        from explainer.cli.train import train
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

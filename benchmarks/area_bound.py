@@ -8,7 +8,7 @@ import argparse
 import torch
 from timing import compare
 
-from explainer.losses import bounding_measure, over_present, select_present
+from explainer.functional.losses import bounding_measure, over_present, select_present
 
 
 def loop(masks: torch.Tensor, labels: torch.Tensor, a: float, b: float) -> torch.Tensor:

@@ -11,7 +11,7 @@ from photographs import load
 
 from explainer.attribution import RISE, EmpiricalMask
 from explainer.data import Batch
-from explainer.evaluation.scores import curves
+from explainer.evaluation.scoring.scores import curves
 from explainer.metrics import rank_correlation
 
 BUDGETS = (25, 50, 100, 200)

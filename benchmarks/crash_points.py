@@ -30,8 +30,8 @@ import torch  # noqa: E402
 import trees  # noqa: E402
 import yaml  # noqa: E402
 
-from explainer.commands import evaluate, run  # noqa: E402
-from explainer.training import train  # noqa: E402
+from explainer.cli.evaluate import evaluate, run  # noqa: E402
+from explainer.cli.train import train  # noqa: E402
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

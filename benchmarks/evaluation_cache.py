@@ -14,9 +14,9 @@ from timing import compare
 
 from explainer.attribution import RISE, GradCAM, Gradient, SmoothGrad
 from explainer.data import Shapes
-from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.processes import evaluate_together
-from explainer.evaluation.store import Store
+from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.scoring.processes import evaluate_together
+from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
 
 

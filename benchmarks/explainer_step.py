@@ -11,8 +11,8 @@ import torch
 from timing import compare
 from torch import Tensor
 
-from explainer.modules import AmortizedExplainer, ExplainerObjective
 from explainer.networks import Explanandum, Masker
+from explainer.training.modules import AmortizedExplainer, ExplainerObjective
 
 
 def example(options: argparse.Namespace) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,8 @@ from scipy.ndimage import label
 from torch import Tensor
 
 from explainer.attribution import BBMP, FIDO, Attribution
+from explainer.functional.masking import composite
 from explainer.infill import Blur, Infill, Local
-from explainer.masking import composite
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, save_picture, to_pil
 

@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from explainer.attribution import IGOS
 from explainer.data import Batch
-from explainer.evaluation.scores import curves
+from explainer.evaluation.scoring.scores import curves
 from explainer.infill import Blur
 from explainer.networks import Explanandum
 from explainer.networks.lite_names import timm_names

@@ -15,8 +15,8 @@ from timing import compare
 from torch.utils.data import DataLoader, TensorDataset
 
 from explainer.data import Batch
-from explainer.modules import Inpainting
 from explainer.networks import ContextualAttention
+from explainer.training.modules import Inpainting
 
 
 def trained(module: Inpainting, device: str) -> None:

@@ -15,7 +15,7 @@ import torch
 from timing import compare
 
 from explainer.data import Batch
-from explainer.evaluation.judging import Judge
+from explainer.evaluation.scoring.metrics import Judge
 from explainer.infill import Constant
 from explainer.metrics import Deletion, Insertion, Judged
 from explainer.networks import Explanandum

@@ -16,7 +16,7 @@ from explainer.attribution import FIDO
 from explainer.data.shapes import CLASSES, Shapes
 from explainer.infill import CAInfill
 from explainer.networks import Explanandum
-from explainer.networks.contextual_attention import ContextualAttention
+from explainer.networks.generative.contextual_attention import ContextualAttention
 
 
 def untrained(folder: Path, side: int) -> str:

@@ -14,8 +14,8 @@ from explainer_step import example, step_and_bare
 from timing import compare
 from torch import Tensor
 
-from explainer.modules import AmortizedExplainer, ExplainerObjective
 from explainer.networks import Explanandum, FeatureMasker, Masker
+from explainer.training.modules import AmortizedExplainer, ExplainerObjective
 
 
 def contiguous(explanandum: Explanandum) -> Explanandum:

@@ -9,9 +9,9 @@ import torch
 from photographs import load
 from torch import Tensor
 
+from explainer.functional.activation_statistics import gamma_scale, smoe_scale
 from explainer.metrics import rank_correlation
 from explainer.networks.taps import read_taps
-from explainer.statistics import gamma_scale, smoe_scale
 
 
 def report(name: str, activation: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from explainer.inference import read_photo
+from explainer.inference.explain import read_photo
 from explainer.networks import Explanandum
 
 

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from explainer.data import VOC, ImageDataModule
-from explainer.masking import target_mask
-from explainer.modules import AmortizedExplainer, ExplainerObjective
-from explainer.modules.schedule import WarmUpCosine
+from explainer.functional.masking import target_mask
 from explainer.networks import Explanandum, FeatureMasker, Masker
-from explainer.networks.averaging import Average
-from explainer.separation import separation
+from explainer.networks.ema import Average
+from explainer.training.modules import AmortizedExplainer, ExplainerObjective
+from explainer.training.schedule import WarmUpCosine
+from explainer.training.separation import separation
 
 PUBLISHED = {"entropy": 1.0, "tv": 1.0, "bound": 1.0, "target_area": 0.1, "non_target_area": 0.3, "max_area": 0.3}
 """Weights of the published run on VOC with VGG-16."""

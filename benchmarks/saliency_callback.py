@@ -11,10 +11,10 @@ import time
 import pytorch_lightning as pl
 import torch
 
-from explainer.callbacks import SMOESaliency
 from explainer.data import Shapes
-from explainer.modules import Classifier
 from explainer.networks import Explanandum
+from explainer.training.callbacks import SMOESaliency
+from explainer.training.modules import Classifier
 
 
 def seconds(options: argparse.Namespace, every: int, steps: int) -> float:

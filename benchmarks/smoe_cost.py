@@ -10,9 +10,10 @@ import argparse
 import torch
 from timing import compare
 
-from explainer import fused, statistics
 from explainer.attribution import SMOE, Gradient, GuidedBackprop, IntegratedGradients, SmoothGrad
 from explainer.attribution.smoe import scale_weights
+from explainer.functional import activation_statistics as statistics
+from explainer.functional import smoe_kernel as fused
 from explainer.networks import Explanandum
 from explainer.networks.taps import read_taps
 

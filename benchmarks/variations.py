@@ -8,8 +8,8 @@ import argparse
 import torch
 from timing import compare
 
-from explainer.networks.dcgan import DCGAN
-from explainer.variation.semantic import reconstruction_mask, search
+from explainer.experiments.variations.latent_search import reconstruction_mask, search
+from explainer.networks.generative.dcgan import DCGAN
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from explainer.data import VOC
-from explainer.inference import Explainer
-from explainer.masking import composite, target_mask
+from explainer.functional.masking import composite, target_mask
+from explainer.inference.explain import Explainer
 from explainer.rendering import Tile, gallery, overlay, to_pil
 
 

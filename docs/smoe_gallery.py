@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from explainer import statistics
 from explainer.attribution import SMOE, FastCAM
-from explainer.inference import read_photo, resize
-from explainer.masking import min_max
+from explainer.functional import activation_statistics as statistics
+from explainer.functional.masking import min_max
+from explainer.inference.explain import read_photo, resize
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, beside_grey, gallery, heat_map, lovi, to_pil
 

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from explainer.cli.terminal import mute, open_streams, say
 from explainer.errors import InputError, plain_words
 from explainer.files import file_name, for_terminal, make_writable, printable
-from explainer.terminal import mute, open_streams, say
 
 if TYPE_CHECKING:
-    from explainer.inference import Explainer
+    from explainer.inference.explain import Explainer
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints" / "voc_lite0.ckpt"
 """An Explainer of animals and people in photographs, trained on VOC 2012."""
@@ -95,7 +95,7 @@ class Command:
     def __init__(self, explainer: "Explainer", options: argparse.Namespace) -> None:
         from rich.table import Table
 
-        from explainer.saving import class_file_names
+        from explainer.inference.saving import class_file_names
 
         self.explainer, self.options = explainer, options
         self.table = Table("folder", "class", "probability", "kept", "removed", "area")
@@ -128,7 +128,7 @@ class Command:
         say(f"error: {words}")
 
     def _explain(self, photo: Path) -> None:
-        from explainer.saving import save
+        from explainer.inference.saving import save
 
         explanation = self.explainer.explain(photo, self.options.threshold, self.options.top)
         folder = result_folder(self.options.out, photo, self._taken)
@@ -173,7 +173,7 @@ def main(args: list[str] | None = None) -> int:
     options = arguments(args)
     command = None
     try:
-        from explainer.inference import Explainer
+        from explainer.inference.explain import Explainer
 
         explainer = Explainer(options.ckpt_path, options.device, options.allow)
         make_writable(options.out, "name another folder with --out")

@@ -16,8 +16,8 @@ from trees import photo
 
 import explainer
 from explainer.__main__ import main
-from explainer.commands import evaluate, explain, run
-from explainer.training import train
+from explainer.cli.evaluate import evaluate, explain, run
+from explainer.cli.train import train
 
 SHAPES = ("stripes", "checks", "dots", "rings", "zigzags", "rays")
 KEPT = ("runs/tiny_classifier/best.ckpt", "checkpoints/other.ckpt", "results/kept/rows.jsonl")

@@ -6,7 +6,7 @@ from functools import cache
 import torch
 
 from explainer.networks import DCGAN, CompletionVAE, ContextualAttention, Explanandum, Masker
-from explainer.networks.averaging import Average
+from explainer.networks.ema import Average
 
 CLASSES = ("cat", "dog", "cow")
 SMALL = {"network": "explainer.networks.small.small_cnn", "network_args": {"width": 4}}

@@ -4,8 +4,8 @@ import torch
 
 from explainer.attribution import CentredBox, Constant, GradCAM
 from explainer.data import Batch
-from explainer.evaluation.runner import evaluate
-from explainer.evaluation.store import Store
+from explainer.evaluation.scoring.loop import evaluate
+from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
 
 CLASSES = ("cat", "dog", "cow")

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from explainer.networks.dcgan import DCGAN
+from explainer.networks.generative.dcgan import DCGAN
 
 
 class FlatColours(nn.Module):

@@ -3,8 +3,8 @@
 import torch
 
 from explainer.data.shapes import CLASSES
-from explainer.networks.contextual_attention import ContextualAttention
-from explainer.networks.vae import CompletionVAE
+from explainer.networks.generative.contextual_attention import ContextualAttention
+from explainer.networks.generative.vae import CompletionVAE
 
 
 def save_inpainter(path, kind="inpainter", image_size=32, classes=CLASSES):

@@ -6,8 +6,7 @@ import pytest
 import torch
 from small_evaluation import classifier
 
-from explainer.networks import Explanandum
-from explainer.variation.acceptance import (
+from explainer.experiments.variations.acceptance import (
     accepted,
     explained_class,
     feature_diversity,
@@ -16,6 +15,7 @@ from explainer.variation.acceptance import (
     summarise,
     t_score,
 )
+from explainer.networks import Explanandum
 
 
 def test_a_softmax_must_still_have_the_class_on_top():

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explainer import adversarial, holes
 from explainer.errors import InputError
+from explainer.functional import gan_losses as adversarial
+from explainer.functional import random_masks as holes
 
 
 def test_hinge_and_wasserstein():

@@ -15,8 +15,8 @@ from pycocotools import mask as run_lengths
 from explainer.data import COCO, VOC, Folder, ImageNet, SmallImages
 from explainer.data.annotations import check_box, turn_box
 from explainer.data.coco_file import read_annotations, unpack
-from explainer.data.ranks import Ranks
 from explainer.errors import InputError
+from explainer.experiments.retraining.rank_store import Ranks
 from explainer.files.pictures import TURNS, turned
 
 SMALL = {"image_size": 32, "batch_size": 4, "num_workers": 0}

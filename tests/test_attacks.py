@@ -17,14 +17,14 @@ from trees import photo
 import explainer
 from explainer.__main__ import main
 from explainer.attribution import Explainer
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
+from explainer.cli.train import train
 from explainer.errors import InputError
+from explainer.experiments.variations import LatentSearch
 from explainer.infill import CAInfill
 from explainer.networks import Explanandum, Masker
-from explainer.networks.checkpoint import load_generator, load_inpainter
+from explainer.networks.restore import load_generator, load_inpainter
 from explainer.networks.trust import is_allowed, is_known
-from explainer.training import train
-from explainer.variation import LatentSearch
 
 
 class Bomb:
@@ -85,8 +85,8 @@ NAMES = [
     ("explainer.networks.small", {}),
     ("explainer.networks.small.nn.Linear", {}),
     ("explainer.networks.small.SmallCNN", {"num_classes": 3, "width": 4}),
-    ("explainer.training.train", {"args": ["--config", "evil.yaml"]}),
-    ("explainer.commands.evaluate", {"args": ["--config", "evil.yaml"]}),
+    ("explainer.cli.train.train", {"args": ["--config", "evil.yaml"]}),
+    ("explainer.cli.evaluate.evaluate", {"args": ["--config", "evil.yaml"]}),
     ("explainer.load", {"path": "bomb.pth"}),
     ("explainer.files.write_text", {"path": "canary", "text": "x"}),
     ("torchvision.models._api.load_state_dict_from_url", {"url": "file:bomb.pth"}),

@@ -244,7 +244,7 @@ def test_a_target_that_is_no_class_is_refused(method, explanandum, image, target
 
 
 def test_explainer_gives_the_masks_of_its_checkpoint(checkpoint, explanandum, image, labels, device):
-    from explainer.networks.checkpoint import load_explainer
+    from explainer.networks.restore import load_explainer
 
     _, masker, _ = load_explainer(checkpoint, device)
     with torch.no_grad():

@@ -536,7 +536,7 @@ CHECKPOINTS = [
       for name in ("network",)),
     ("network is a number", inner("explanandum", network=7)),
     ("network is os.system", inner("explanandum", network="os.system", network_args={"command": "touch ran"})),
-    ("network is train", inner("explanandum", network="explainer.training.train", network_args={"args": ["--help"]})),
+    ("network is train", inner("explanandum", network="explainer.cli.train.train", network_args={"args": ["--help"]})),
     ("network is build_network", inner("explanandum", network="explainer.networks.build.build_network",
      network_args={"name": "os.system", "arguments": {"command": "touch ran"}})),
     ("network of a hub", inner("explanandum", network="timm/hf-hub:evil/model")),

@@ -9,12 +9,12 @@ from PIL import Image
 from tiny_runs import classifier_config, data, explainer_config, trainer
 from wandb_file import history, rows
 
-from explainer.callbacks import Tracker
-from explainer.callbacks.gallery import validation_images, wandb_masks
-from explainer.callbacks.tracking import logged_in
+from explainer.cli.train import train
 from explainer.data import Shapes
 from explainer.errors import InputError
-from explainer.training import train
+from explainer.tracking import logged_in
+from explainer.training.callbacks import Tracker
+from explainer.training.callbacks.mask_gallery import validation_images, wandb_masks
 
 TERMS = ("loss", "classification", "entropy", "bound", "target_area", "non_target_area", "tv")
 

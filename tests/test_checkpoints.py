@@ -12,9 +12,10 @@ from explainer.attribution import GradCAM
 from explainer.errors import InputError
 from explainer.networks import Explanandum, Masker
 from explainer.networks.build import load_weights
-from explainer.networks.checkpoint import load_inpainter, read_checkpoint
+from explainer.networks.checkpoint import read_checkpoint
 from explainer.networks.loading import read_state
 from explainer.networks.outputs import logits_of
+from explainer.networks.restore import load_inpainter
 from explainer.networks.small import small_cnn
 
 MISSING = object()

@@ -11,12 +11,13 @@ from small_evaluation import CLASSES, FACTS, METHODS, classifier, pictures, run,
 
 from explainer.attribution import Attribution, Constant, Explainer, GradCAM, Random
 from explainer.errors import InputError
-from explainer.evaluation.matrix import ClassMatrix, class_masks, class_matrix
-from explainer.evaluation.matrix_results import matrices, matrix_table, told_apart
 from explainer.evaluation.report import About
-from explainer.evaluation.report.matrix import heat_maps
+from explainer.evaluation.report.class_matrix import matrix_table
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.page import page
-from explainer.evaluation.summary import write_results
+from explainer.evaluation.results.class_matrix import matrices, told_apart
+from explainer.evaluation.scoring.class_matrix import ClassMatrix, class_masks, class_matrix
 
 SHOWN = ["cow", "cat"]
 

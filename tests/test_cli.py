@@ -12,10 +12,10 @@ import trees
 from small_checkpoints import save_classifier, save_explainer
 from tiny_runs import ROOT, classifier_config, explainer_config
 
-from explainer.cli import ExplainerCLI, find_config, forwarded
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
+from explainer.cli.parser import ExplainerCLI, find_config, forwarded
+from explainer.cli.train import train
 from explainer.errors import InputError
-from explainer.training import train
 
 SHAPES = ("stripes", "checks", "dots", "rings", "zigzags", "rays")
 

@@ -15,11 +15,11 @@ from torchvision.datasets import FashionMNIST
 
 from explainer import attribution, metrics
 from explainer.attribution import Attribution
-from explainer.cli import CONFIGS, ExplainerCLI
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
+from explainer.cli.parser import CONFIGS, ExplainerCLI
+from explainer.cli.train import train
 from explainer.data import imagenet, shapes, voc
-from explainer.evaluation import probes
-from explainer.training import train
+from explainer.evaluation import sanity_checks as probes
 
 NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 
@@ -251,7 +251,7 @@ def test_variations_run(name, tmp_path, monkeypatch):
     )
     (tmp_path / name).write_text(yaml.safe_dump(content))
     arguments = ["--config", str(tmp_path / name), *small, "--evaluation.limit=1", "--variations.alphas=[0.6]"]
-    monkeypatch.setattr("explainer.evaluation.variations.explained_class", lambda p, _: int(p.argmax()))
+    monkeypatch.setattr("explainer.experiments.variations.loop.explained_class", lambda p, _: int(p.argmax()))
     results = evaluate([*arguments, "--evaluation.device=cpu"])["results"]
     assert set(results) == set(content["variations"]["sources"])
     assert all(sizes["0.6"]["images"]["done"] == 1 for sizes in results.values())

@@ -7,8 +7,8 @@ import torch
 from small_evaluation import classifier
 
 from explainer.attribution import RISE, Constant, Gradient, IntegratedGradients
-from explainer.evaluation import cost
-from explainer.evaluation.cost import measured
+from explainer.evaluation.maps import cost
+from explainer.evaluation.maps.cost import measured
 
 MB = 2**20
 

@@ -17,19 +17,19 @@ from small_checkpoints import save_classifier
 from small_evaluation import CLASSES, FACTS, classifier, pictures, run
 from tiny_runs import classifier_config, data
 
-from explainer.commands import evaluate
-from explainer.commands import run as run_command
+from explainer.cli.evaluate import evaluate
+from explainer.cli.evaluate import run as run_command
 from explainer.data import Batch, ImageDataset, Sample, Shapes
 from explainer.errors import InputError
-from explainer.evaluation.kept import ABOUT, KeptMasks
-from explainer.evaluation.making import Made
-from explainer.evaluation.places import candidates, check_classifier, check_ids, first_readable, spread
+from explainer.evaluation.images import candidates, check_classifier, check_ids, first_readable, spread
+from explainer.evaluation.maps.cache import ABOUT, KeptMasks
+from explainer.evaluation.maps.make import Made
 from explainer.evaluation.report.page import read_results
-from explainer.evaluation.rows import Evaluated, Filled, Searched, Varied, read_rows
-from explainer.evaluation.runner import attempt
-from explainer.evaluation.store import FINGERPRINT, ROWS, Store
+from explainer.evaluation.scoring.loop import attempt
+from explainer.evaluation.storage.rows import Evaluated, Filled, Searched, Varied, read_rows
+from explainer.evaluation.storage.store import FINGERPRINT, ROWS, Store
 from explainer.evaluation.telling import show_tables
-from explainer.evaluation.variations import image_folders
+from explainer.experiments.variations.loop import image_folders
 from explainer.files import alone, conform
 
 DEEP = "[" * 100_000

@@ -8,13 +8,15 @@ from small_evaluation import METHODS, classifier, pictures, run
 
 from explainer.attribution import CentredBox, GradCAM
 from explainer.errors import InputError
-from explainer.evaluation.class_gallery import class_gallery
-from explainer.evaluation.decisions import KINDS, Decisions, decision_gallery, decision_results, examples
-from explainer.evaluation.matrix import class_masks
 from explainer.evaluation.names import check_classes
-from explainer.evaluation.rows import Evaluated, read_rows
-from explainer.evaluation.summary import write_results
-from explainer.masking import composite
+from explainer.evaluation.report.class_gallery import class_gallery
+from explainer.evaluation.report.decisions import decision_gallery
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.results.decisions import decision_results, examples
+from explainer.evaluation.scoring.class_matrix import class_masks
+from explainer.evaluation.scoring.decisions import KINDS, Decisions
+from explainer.evaluation.storage.rows import Evaluated, read_rows
+from explainer.functional.masking import composite
 
 
 def test_every_class_is_of_the_kind_that_label_and_decision_make_it():

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_infills import save_inpainter
 
-from explainer.data import Degraded, Shapes, SmallImages
+from explainer.data import Shapes, SmallImages
 from explainer.data.cropping import centre_window, crop_sample
-from explainer.data.degraded import degrade, kept
-from explainer.data.ranks import LEVELS, Ranks, levels
 from explainer.data.sample import Sample
 from explainer.errors import InputError
+from explainer.experiments.retraining.degraded import Degraded, degrade, kept
+from explainer.experiments.retraining.rank_store import LEVELS, Ranks, levels
 from explainer.infill import CAInfill, Local, Noise
 
 SMALL = {"image_size": 16, "batch_size": 4, "num_workers": 0, "train_images": 6, "val_images": 3, "test_images": 3}

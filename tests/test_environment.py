@@ -87,12 +87,12 @@ def test_a_disk_that_is_full_at_the_second_epoch_keeps_the_first():
 
 
 def test_a_disk_that_is_full_when_the_training_is_finished(monkeypatch):
-    import explainer.training
+    import explainer.cli.train
 
     def refuse(*arguments, **options):
         raise OSError(28, "No space left on device", "checkpoints/tiny_classifier.ckpt")
 
-    monkeypatch.setattr(explainer.training, "copy_file", refuse)
+    monkeypatch.setattr(explainer.cli.train, "copy_file", refuse)
     refused(trains("--name=new"), "No space left on device.*the training is finished.*runs/new", status=1)
     assert Path("runs/new/last.ckpt").is_file()
 

@@ -11,15 +11,15 @@ from rich.console import Console
 from small_evaluation import METHODS, pictures, run
 
 from explainer.attribution import Constant
-from explainer.evaluation.columns import columns_of
-from explainer.evaluation.drawing import save_figure, save_picture
-from explainer.evaluation.layers import layer_tables
-from explainer.evaluation.picturing import file_names
 from explainer.evaluation.report import About, write_report
-from explainer.evaluation.retraining import retraining_tables
-from explainer.evaluation.summary import write_results
-from explainer.evaluation.table import markdown, rich_table, two_forms
+from explainer.evaluation.report.drawing import save_figure, save_picture
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.report.pictures import file_names
+from explainer.evaluation.report.table import markdown, rich_table, two_forms
+from explainer.evaluation.results.columns import columns_of
 from explainer.evaluation.telling import tell
+from explainer.experiments.retraining.layer_tables import layer_tables
+from explainer.experiments.retraining.tables import retraining_tables
 from explainer.files import for_csv, for_latex, for_markdown, for_terminal, printable, write_csv, write_text
 
 EVIL = [

@@ -10,13 +10,14 @@ from small_evaluation import METHODS, classifier, pictures, run, timeless
 from explainer.attribution import Attribution, CentredBox, Constant
 from explainer.data import Batch
 from explainer.errors import InputError
-from explainer.evaluation import summary
-from explainer.evaluation.columns import columns_of
-from explainer.evaluation.gallery import method_gallery
-from explainer.evaluation.judging import Judge
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, check_free
-from explainer.evaluation.summary import classification, summarise, write_results
-from explainer.evaluation.table import caption, markdown, rich_table, rows_of
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.report.gallery import method_gallery
+from explainer.evaluation.report.table import caption, markdown, rich_table, rows_of
+from explainer.evaluation.results import summary
+from explainer.evaluation.results.columns import columns_of
+from explainer.evaluation.results.summary import classification, summarise
+from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.targets import Targets
 from explainer.metrics import Localisation
 from explainer.metrics.segmentation import TruthRule
@@ -146,7 +147,7 @@ def test_classification_without_any_label():
 
 def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr("explainer.evaluation.cost.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("explainer.evaluation.maps.cost.time.perf_counter", lambda: next(clock))
 
     class Counted(Constant):
         calls = 0

@@ -4,8 +4,7 @@ from torch import nn
 from torchvision import models
 
 from explainer.errors import InputError
-from explainer.masking import composite
-from explainer.modules import AmortizedExplainer, Classifier, ExplainerObjective
+from explainer.functional.masking import composite
 from explainer.networks import Explanandum, Masker
 from explainer.networks.build import build_network, load_weights
 from explainer.networks.heads import num_outputs
@@ -13,6 +12,7 @@ from explainer.networks.lite import efficientnet_lite0
 from explainer.networks.lite_names import timm_names
 from explainer.networks.loading import read_tensors
 from explainer.networks.taps import find_taps
+from explainer.training.modules import AmortizedExplainer, Classifier, ExplainerObjective
 
 
 def tiny(num_classes=3):

@@ -6,9 +6,9 @@ from small_checkpoints import save_explainer
 from torch.nn import functional as F
 
 import explainer
-from explainer import explanation as module
 from explainer.errors import InputError
-from explainer.resizing import bands, enlarge_rows, resize, resize_bands
+from explainer.functional.resizing import bands, enlarge_rows, resize, resize_bands
+from explainer.inference import explanation as module
 
 
 @pytest.fixture(scope="module")

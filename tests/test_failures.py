@@ -9,13 +9,14 @@ from small_evaluation import METHODS, classifier, pictures, run, timeless
 from tiny_runs import classifier_config
 
 from explainer.attribution import Attribution
-from explainer.commands import evaluate
-from explainer.commands import run as run_command
+from explainer.cli.evaluate import evaluate
+from explainer.cli.evaluate import run as run_command
 from explainer.errors import InputError
-from explainer.evaluation.held_out import search_alphas
-from explainer.evaluation.runner import ORIGINAL
-from explainer.evaluation.store import ROWS, Store
-from explainer.evaluation.summary import summarise, write_results
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.results.summary import summarise
+from explainer.evaluation.scoring.loop import ORIGINAL
+from explainer.evaluation.scoring.threshold import search_alphas
+from explainer.evaluation.storage.store import ROWS, Store
 
 FAILED = 'image 3, "3"'
 

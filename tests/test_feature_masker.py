@@ -11,11 +11,11 @@ from torch import nn
 import explainer
 from explainer.data import Shapes
 from explainer.errors import InputError
-from explainer.masking import enlarged
-from explainer.modules import AmortizedExplainer, ExplainerObjective
+from explainer.functional.masking import enlarged
 from explainer.networks import Explanandum, FeatureMasker
-from explainer.networks.checkpoint import load_explainer
 from explainer.networks.feature_masker import averaged_layer, evidence_at
+from explainer.networks.restore import load_explainer
+from explainer.training.modules import AmortizedExplainer, ExplainerObjective
 
 
 def attached(network="resnet18", classes=5, **options):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from small_judged import judged
 
 from explainer.errors import InputError
-from explainer.masking import smallest_box
+from explainer.functional.masking import smallest_box
 from explainer.metrics import (
     Flipping,
     Localisation,

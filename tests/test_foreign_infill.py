@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from explainer.attribution import FIDO
 from explainer.errors import InputError
-from explainer.evaluation.fingerprint import infill_settings, settings_of
+from explainer.evaluation.storage.fingerprint import infill_settings, settings_of
+from explainer.experiments.variations import CompletedVariations
 from explainer.infill import DiffusionInfill, ScriptInfill
-from explainer.variation import CompletedVariations
 
 
 class MeanColour(nn.Module):

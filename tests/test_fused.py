@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from explainer import fused, statistics
 from explainer.attribution import SMOE
 from explainer.errors import InputError
+from explainer.functional import activation_statistics as statistics
+from explainer.functional import smoe_kernel as fused
 from explainer.networks import Explanandum
 
 found = [shutil.which(program, path=fused.search_path()) for program in ("c++", "ninja")]

@@ -12,14 +12,14 @@ import torch
 from small_checkpoints import save_classifier
 from test_modules import eight, fit
 
-from explainer.callbacks.pictures import draw_filled, draw_made
+from explainer.cli.train import train
 from explainer.errors import InputError
-from explainer.holes import Holes
-from explainer.modules import Completion, Generation, Inpainting, NonFiniteLossError
+from explainer.functional.random_masks import Holes
 from explainer.networks import DCGAN, CompletionVAE, ContextualAttention, Explanandum
-from explainer.networks.checkpoint import load_generator, load_inpainter
+from explainer.networks.restore import load_generator, load_inpainter
 from explainer.stopping import Stopped
-from explainer.training import train
+from explainer.training.callbacks.samples import draw_filled, draw_made
+from explainer.training.modules import Completion, Generation, Inpainting, NonFiniteLossError
 
 
 def adam(parameters):

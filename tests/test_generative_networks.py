@@ -6,9 +6,9 @@ from torch import nn
 
 from explainer.errors import InputError
 from explainer.networks import DCGAN, CompletionVAE, ContextualAttention
-from explainer.networks.averaging import Average, decay_at
-from explainer.networks.contextual_attention import attend, lendable, propagated
-from explainer.networks.critics import Critic
+from explainer.networks.ema import Average, decay_at
+from explainer.networks.generative.contextual_attention import attend, lendable, propagated
+from explainer.networks.generative.critics import Critic
 
 INPAINTERS = [ContextualAttention(width=4, dilations=(1, 2)), CompletionVAE(width=4, latent=4, dilations=(1, 2))]
 

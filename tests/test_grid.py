@@ -12,7 +12,7 @@ import pytest
 import tiny_runs
 
 from explainer.errors import InputError
-from explainer.evaluation.grid import Cell, read_cells, run_cells
+from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.stopping import Stopped
 
 FACTS = {"a": 1}
@@ -78,7 +78,7 @@ def test_ctrl_c_stops_the_grid_and_keeps_what_is_done(tmp_path):
 GRID = """
 import os, sys, time
 from pathlib import Path
-from explainer.evaluation.grid import Cell, run_cells
+from explainer.experiments.retraining.grid import Cell, run_cells
 from explainer.stopping import exit_status, heeding_sigterm, last_words
 
 def wait(folder):

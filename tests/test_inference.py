@@ -12,7 +12,7 @@ from trees import photo
 import explainer
 from explainer.__main__ import main
 from explainer.errors import InputError
-from explainer.inference import read_photo
+from explainer.inference.explain import read_photo
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ import torch
 from small_checkpoints import CLASSES, SMALL, save_classifier, save_generative
 
 from explainer.attribution import BBMP, FIDO, IGOS, RISE, EmpiricalMask
-from explainer.data.degraded import degrade
 from explainer.errors import InputError
-from explainer.evaluation.fingerprint import settings_of
+from explainer.evaluation.storage.fingerprint import settings_of
+from explainer.experiments.retraining.degraded import degrade
 from explainer.infill import Blur, BlurOrColour, CAInfill, Constant, Local, Noise, RandomColour, VAEInfill
 from explainer.metrics.insertion import removal_curve
-from explainer.modules import AmortizedExplainer, ExplainerObjective
 from explainer.networks import Explanandum, Masker
-from explainer.networks.checkpoint import load_generator, load_inpainter
+from explainer.networks.restore import load_generator, load_inpainter
+from explainer.training.modules import AmortizedExplainer, ExplainerObjective
 
 ALL = {
     "Constant": lambda folder: Constant(),

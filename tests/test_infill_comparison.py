@@ -11,11 +11,13 @@ from small_evaluation import classifier, pictures
 from small_infills import save_inpainter
 from tiny_runs import classifier_config
 
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
 from explainer.data import Batch, Shapes
 from explainer.data.shapes import CLASSES
 from explainer.errors import InputError
-from explainer.evaluation.infills import (
+from explainer.evaluation.settings import InfillComparison
+from explainer.evaluation.storage.store import Store
+from explainer.experiments.infills.compare import (
     compare_fills,
     draw_hole,
     fill_table,
@@ -23,8 +25,6 @@ from explainer.evaluation.infills import (
     plot_fills,
     summarise_fills,
 )
-from explainer.evaluation.settings import InfillComparison
-from explainer.evaluation.store import Store
 from explainer.infill import Constant, Infill, RandomColour
 
 

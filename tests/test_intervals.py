@@ -8,9 +8,12 @@ import pytest
 import torch
 from small_evaluation import pictures, run
 
-from explainer.evaluation import intervals
-from explainer.evaluation.columns import FIXED
-from explainer.evaluation.intervals import (
+from explainer.evaluation.references import ORIGINAL, TRUTH
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.report.table import markdown, rich_table
+from explainer.evaluation.results import intervals
+from explainer.evaluation.results.columns import FIXED
+from explainer.evaluation.results.intervals import (
     against_best,
     classification_intervals,
     draws,
@@ -20,9 +23,7 @@ from explainer.evaluation.intervals import (
     mean_intervals,
     sign_flip_p,
 )
-from explainer.evaluation.references import ORIGINAL, TRUTH
-from explainer.evaluation.summary import classification, pairs, summarise, write_results
-from explainer.evaluation.table import markdown, rich_table
+from explainer.evaluation.results.summary import classification, pairs, summarise
 
 
 def test_intervals_agree_with_slow_resampling():

@@ -14,19 +14,20 @@ from small_infills import save_inpainter
 from tiny_runs import classifier_config
 
 from explainer.attribution import FIDO, Constant, GradCAM
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
 from explainer.data import Batch
 from explainer.data.shapes import CLASSES
 from explainer.errors import InputError
-from explainer.evaluation.counterfactuals import counterfactual_gallery, counterfactuals
-from explainer.evaluation.curves import plot_flipping
-from explainer.evaluation.fingerprint import infill_settings
-from explainer.evaluation.held_out import search_alphas
-from explainer.evaluation.judging import Judge, true_boxes
-from explainer.evaluation.making import make_mask
+from explainer.evaluation.images import true_boxes
+from explainer.evaluation.maps.make import make_mask
+from explainer.evaluation.report.counterfactuals import counterfactual_gallery, counterfactuals
+from explainer.evaluation.report.curves import plot_flipping
+from explainer.evaluation.results.summary import summarise
+from explainer.evaluation.scoring.metrics import Judge
+from explainer.evaluation.scoring.threshold import search_alphas
 from explainer.evaluation.settings import Evaluation
-from explainer.evaluation.store import Store
-from explainer.evaluation.summary import summarise
+from explainer.evaluation.storage.fingerprint import infill_settings
+from explainer.evaluation.storage.store import Store
 from explainer.infill import Blur, CAInfill, Local, RandomColour
 from explainer.infill import Constant as InfillConstant
 from explainer.metrics import Flipping, Localisation, ProportionOutside, SaliencyCrop, area_under, mean_level

@@ -9,12 +9,12 @@ from small_evaluation import FACTS, METHODS, classifier, pictures, run, timeless
 
 from explainer.attribution import Attribution
 from explainer.errors import InputError
-from explainer.evaluation.gallery import method_gallery
-from explainer.evaluation.judging import Judge
-from explainer.evaluation.kept import ABOUT, KeptMasks, Made
-from explainer.evaluation.summary import write_results
+from explainer.evaluation.maps.cache import ABOUT, KeptMasks, Made
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.report.gallery import method_gallery
+from explainer.evaluation.run import check_room
+from explainer.evaluation.scoring.metrics import Judge
 from explainer.metrics import Localisation
-from explainer.scoring import check_room
 
 ABOUT_ONCE = {"Once": {"checkpoint": "abc", "data": {"root": "x"}, "method": {"class": "Once"}}}
 
@@ -155,7 +155,9 @@ def test_a_picture_does_not_run_a_method_again(tmp_path):
 def test_a_full_disk_is_said_before_the_work(tmp_path, monkeypatch):
     kept = kept_in(tmp_path / "not" / "there")
     check_room(kept, 10, 224)
-    monkeypatch.setattr("explainer.scoring.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 10 * 224**2))
+    monkeypatch.setattr(
+        "explainer.evaluation.run.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 10 * 224**2)
+    )
     with pytest.raises(InputError, match=r"--evaluation.cache=none") as caught:
         check_room(kept, 10, 224)
     assert "\n" not in str(caught.value)

@@ -12,20 +12,19 @@ from small_checkpoints import save_classifier
 from test_modules import eight
 from test_retraining import config
 
-from explainer import statistics
-from explainer.cli import CONFIGS
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
+from explainer.cli.parser import CONFIGS
 from explainer.errors import InputError
-from explainer.evaluation.layers import (
+from explainer.evaluation.settings import LayerRetraining
+from explainer.experiments.retraining.layer_masked import LayerMasked, location_mask, modules_before
+from explainer.experiments.retraining.layer_tables import (
     difference_by_scale,
     difference_score,
     information_score,
     layer_tables,
     summarise_layers,
 )
-from explainer.evaluation.settings import LayerRetraining
-from explainer.modules import LayerMasked
-from explainer.modules.layer_masked import location_mask, modules_before
+from explainer.functional import activation_statistics as statistics
 from explainer.networks import Explanandum
 
 CLASSES = ("stripes", "checks", "dots", "rings", "zigzags", "rays")

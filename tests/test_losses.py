@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explainer.losses import (
+from explainer.functional.losses import (
     area,
     bounding_measure,
     multilabel_cross_entropy,
@@ -14,8 +14,8 @@ from explainer.losses import (
     single_label_cross_entropy,
     total_variation,
 )
-from explainer.masking import non_target_mask, target_mask
-from explainer.objectives import ExplainerObjective, RTISObjective, View
+from explainer.functional.masking import non_target_mask, target_mask
+from explainer.training.objectives import ExplainerObjective, RTISObjective, View
 
 LABELS = torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.float64)
 

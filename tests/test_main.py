@@ -12,10 +12,10 @@ from PIL import Image
 from small_checkpoints import save_explainer
 from trees import photo
 
-import explainer.saving
+import explainer.inference.saving
 from explainer.__main__ import main
-from explainer.inference import Explainer
-from explainer.saving import class_file_names
+from explainer.inference.explain import Explainer
+from explainer.inference.saving import class_file_names
 
 HOSTILE = ("a/b", "a b", "a_b", "x\ny\x1b[31mred", "c" * 300, "[/red]", "../../evil", "\udcff", "CAT", "cat")
 FILES = {"overview.png", "target_mask.png", "probabilities.json"}
@@ -114,14 +114,14 @@ def test_an_error_of_any_kind_costs_one_photograph(call, monkeypatch, error):
 
 
 def test_a_full_disk_keeps_what_is_done_and_ends(call, monkeypatch):
-    write = explainer.saving.save_picture
+    write = explainer.inference.saving.save_picture
 
     def full(picture, path):
         if path.parent.name == "z" and path.name != "target_mask.png":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         write(picture, path)
 
-    monkeypatch.setattr(explainer.saving, "save_picture", full)
+    monkeypatch.setattr(explainer.inference.saving, "save_picture", full)
     status, lines, out = call("a.jpg", "z.jpg", "a.jpg")
     assert status == 1
     assert len(lines) == 2

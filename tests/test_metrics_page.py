@@ -7,7 +7,7 @@ import pytest
 from test_metric_contracts import subclasses
 from tiny_runs import ROOT
 
-from explainer.evaluation.summary import COLUMNS
+from explainer.evaluation.results.summary import COLUMNS
 from explainer.metrics import ImageMetric, MaskingMatrix
 from explainer.metrics.base import MeanOverImages
 

@@ -6,9 +6,15 @@ from test_explanandum import tiny
 from explainer.data import Shapes
 from explainer.errors import InputError
 from explainer.infill import Blur, BlurOrColour, Constant, gaussian_blur
-from explainer.modules import AmortizedExplainer, Classifier, ExplainerObjective, NonFiniteLossError, RTISObjective
-from explainer.modules.base import require_finite
 from explainer.networks import Explanandum, Masker
+from explainer.training.modules import (
+    AmortizedExplainer,
+    Classifier,
+    ExplainerObjective,
+    NonFiniteLossError,
+    RTISObjective,
+)
+from explainer.training.modules.base import require_finite
 
 MASKER = {"encoder_depth": 3, "decoder_channels": 16, "decoder_atrous_rates": [1, 2, 3], "decoder_aspp_dropout": 0.0}
 assert tiny  # the dotted path below

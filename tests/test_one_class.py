@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from explainer.attribution import RISE, Constant, Occlusion
-from explainer.attribution.perturbing import score_of
+from explainer.attribution.masked_score import score_of
 from explainer.data import Batch
 from explainer.errors import InputError
-from explainer.evaluation.judging import Judge
-from explainer.evaluation.matrix import ClassMatrix
-from explainer.evaluation.scores import curves, predictions
-from explainer.evaluation.summary import classification
-from explainer.losses import negative_entropy, single_label_cross_entropy, two_outcomes
+from explainer.evaluation.results.summary import classification
+from explainer.evaluation.scoring.class_matrix import ClassMatrix
+from explainer.evaluation.scoring.metrics import Judge
+from explainer.evaluation.scoring.scores import curves, predictions
+from explainer.functional.losses import negative_entropy, single_label_cross_entropy, two_outcomes
 from explainer.metrics import MeanAveragePrecision, MeanF1, saliency_metric
-from explainer.modules import Classifier
-from explainer.modules.classifier import check_learnable
 from explainer.networks import Explanandum
-from explainer.objectives import ExplainerObjective, RTISObjective, View
+from explainer.training.modules import Classifier
+from explainer.training.modules.classifier import check_learnable
+from explainer.training.objectives import ExplainerObjective, RTISObjective, View
 
 LOGITS = (-9.0, -1.5, 0.0, 2.0, 9.0)
 

@@ -7,11 +7,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from explainer.attribution import AblationCAM, GradCAM, GradCAMPlusPlus, ScoreCAM, grad_cam_plus_plus, score_cam
-from explainer.attribution.perturbing import score_of
-from explainer.losses import total_variation
-from explainer.masking import min_max, non_target_mask, target_mask
+from explainer.attribution.masked_score import score_of
+from explainer.functional.losses import total_variation
+from explainer.functional.masking import min_max, non_target_mask, target_mask
 from explainer.networks import Explanandum
-from explainer.objectives import ExplainerObjective, View
+from explainer.training.objectives import ExplainerObjective, View
 
 LABELS = torch.tensor([[1.0, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 1]])
 

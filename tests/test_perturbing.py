@@ -15,8 +15,8 @@ from explainer.attribution.empirical import State, advance
 from explainer.attribution.extremal import BlurredScore, area_loss, blur_pyramid, smooth_maximum
 from explainer.attribution.fido import concrete
 from explainer.attribution.igos import bilateral_tv
-from explainer.attribution.perturbing import MaskedScore, score_of, squared_differences, steps, upsampled
-from explainer.attribution.region import region_loss
+from explainer.attribution.masked_score import MaskedScore, score_of, squared_differences, steps, upsampled
+from explainer.attribution.region_search import region_loss
 from explainer.attribution.rise import rise_masks
 from explainer.errors import InputError
 from explainer.infill import Blur, Constant, Local, RandomColour

@@ -11,7 +11,7 @@ from PIL import Image
 from explainer.data.base import open_rgb, pixels
 from explainer.errors import InputError
 from explainer.files.pictures import Frame, read_frame, read_picture, to_rgb
-from explainer.inference import read_photo
+from explainer.inference.explain import read_photo
 
 UPRIGHT = np.arange(6 * 4, dtype=np.uint8).reshape(4, 6) * 10
 STORED = {  # by NumPy, from the EXIF standard: row 0 and column 0 are top left, top right, ...

@@ -28,18 +28,19 @@ from explainer.attribution import (
     Gradient,
     Random,
     SmoothGrad,
-)  # fmt: skip
-from explainer.cli import CONFIGS
-from explainer.commands import evaluate
+)
+from explainer.cli.evaluate import evaluate
+from explainer.cli.parser import CONFIGS
 from explainer.data import Batch
 from explainer.data.shapes import CLASSES as SHAPES
 from explainer.errors import InputError
-from explainer.evaluation import probes as probe_folder
-from explainer.evaluation.columns import columns_of
+from explainer.evaluation import sanity_checks as probe_folder
 from explainer.evaluation.facts import method_facts
-from explainer.evaluation.judging import Judge
 from explainer.evaluation.names import check_methods
-from explainer.evaluation.probes import (
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.results.columns import columns_of
+from explainer.evaluation.results.summary import summarise
+from explainer.evaluation.sanity_checks import (
     Convergence,
     Probe,
     Randomisation,
@@ -49,10 +50,10 @@ from explainer.evaluation.probes import (
     with_budget,
     with_setting,
 )
-from explainer.evaluation.probes.randomisation import even_parts
-from explainer.evaluation.probing import probe
+from explainer.evaluation.sanity_checks.ask import probe
+from explainer.evaluation.sanity_checks.randomisation import even_parts
+from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.settings import Evaluation
-from explainer.evaluation.summary import summarise, write_results
 from explainer.metrics import ProportionOutside
 from explainer.networks import Explanandum
 from explainer.networks.randomise import layers_of, randomised

@@ -14,14 +14,14 @@ from small_evaluation import timeless
 from tiny_runs import ROOT, classifier_config, data
 
 from explainer.attribution import Attribution
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
 from explainer.data import Shapes
 from explainer.errors import InputError
-from explainer.evaluation import processes
-from explainer.evaluation.processes import check_processes, refusal, unfinished
-from explainer.evaluation.runner import ORIGINAL
+from explainer.evaluation.scoring import processes
+from explainer.evaluation.scoring.loop import ORIGINAL
+from explainer.evaluation.scoring.processes import check_processes, refusal, unfinished
 from explainer.evaluation.settings import Evaluation
-from explainer.evaluation.store import Store
+from explainer.evaluation.storage.store import Store
 
 SHAPES = ("stripes", "checks", "dots", "rings", "zigzags", "rays")
 
@@ -77,7 +77,7 @@ def test_a_killed_run_goes_on_and_its_results_are_identical(here):
     assert run["versions"]["torch"] == torch.__version__
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "DEADLY_CALL": "4"}
     environment |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    code = "import sys, test_processes; from explainer.commands import evaluate; evaluate(sys.argv[1:])"
+    code = "import sys, test_processes; from explainer.cli.evaluate import evaluate; evaluate(sys.argv[1:])"
     command = [sys.executable, "-c", code, *arguments("--evaluation.out=killed")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == -signal.SIGKILL, done.stderr

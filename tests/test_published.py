@@ -8,26 +8,26 @@ import pytest
 import yaml
 from small_evaluation import METHODS, pictures, run
 
-from explainer.cli import CONFIGS, ExplainerCLI
+from explainer.cli.parser import CONFIGS, ExplainerCLI
 from explainer.errors import InputError
 from explainer.evaluation.facts import method_facts
-from explainer.evaluation.layers import (
+from explainer.evaluation.report import About
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.report.page import page
+from explainer.evaluation.report.table import markdown, rich_table
+from explainer.evaluation.report.tables import grids
+from explainer.evaluation.results.published import Published, check_columns, published_rows
+from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining
+from explainer.experiments.retraining.layer_masked import MaskStatistic
+from explainer.experiments.retraining.layer_tables import (
     difference_score,
     information_score,
     layer_tables,
     plot_layers,
     published_by_scale,
 )
-from explainer.evaluation.published import Published, check_columns, published_rows
-from explainer.evaluation.report import About
-from explainer.evaluation.report.page import page
-from explainer.evaluation.report.tables import grids
-from explainer.evaluation.retraining import retraining_tables
-from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining
-from explainer.evaluation.summary import write_results
-from explainer.evaluation.table import markdown, rich_table
+from explainer.experiments.retraining.tables import retraining_tables
 from explainer.metrics import BoxIoU
-from explainer.modules.layer_masked import MaskStatistic
 
 PAPER = Published("A. Author, 2020, Table 1", {"Box": {"acc": 61.25, "sal": -0.85}, "Theirs": {"iou": 30}}, "VOC")
 

@@ -15,9 +15,9 @@ from tiny_runs import ROOT
 from torchvision import models
 
 from explainer.__main__ import main
-from explainer.cli import ExplainerCLI
-from explainer.commands import evaluate
-from explainer.training import train
+from explainer.cli.evaluate import evaluate
+from explainer.cli.parser import ExplainerCLI
+from explainer.cli.train import train
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -56,7 +56,9 @@ def test_commands_are_understood(here, arguments, monkeypatch):
     for build in ("before_instantiate_classes", "instantiate_classes"):
         monkeypatch.setattr(ExplainerCLI, build, lambda self: None)
     if "--help" not in arguments:
-        assert ExplainerCLI(arguments, evaluating=True).config.model.class_path.startswith("explainer.modules.")
+        assert ExplainerCLI(arguments, evaluating=True).config.model.class_path.startswith(
+            "explainer.training.modules."
+        )
 
 
 def test_files_and_configs_exist():

@@ -13,13 +13,13 @@ from small_report import ABOUT, EVIL, IMAGES, METHODS, folder, results, rows, sh
 
 from explainer import metrics
 from explainer.errors import InputError
-from explainer.evaluation import probes
+from explainer.evaluation import sanity_checks as probes
 from explainer.evaluation.report import read_results, write_report
 from explainer.evaluation.report.charts import curves, label_points, mean_curves, scatter
 from explainer.evaluation.report.columns import Column, quality
-from explainer.evaluation.report.gallery import SIDE, data_uri, label_text
+from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.latex import latex
-from explainer.evaluation.report.matrix import heat_maps
+from explainer.evaluation.report.maps import SIDE, data_uri, label_text
 from explainer.evaluation.report.page import failures, mathematics, odd_maps, page
 from explainer.evaluation.report.svg import decades, tag, ticks
 from explainer.evaluation.report.tables import WIDEST, grids

@@ -10,11 +10,11 @@ from small_evaluation import CLASSES, FACTS, METHODS, classifier, pictures, run
 from explainer.attribution import GradCAM
 from explainer.data import Batch
 from explainer.evaluation import report as made
-from explainer.evaluation.report.tracking import beside, log_report
+from explainer.evaluation.report.files import write_results
+from explainer.evaluation.report.wandb import beside, log_report
+from explainer.evaluation.report.write import about, report
 from explainer.evaluation.settings import Evaluation
-from explainer.evaluation.store import ROWS
-from explainer.evaluation.summary import write_results
-from explainer.reporting import about, report
+from explainer.evaluation.storage.store import ROWS
 
 
 def a_run(**settings):

@@ -10,9 +10,9 @@ import pytorch_lightning as pl
 import tiny_runs
 import torch
 
+from explainer.cli.train import train
 from explainer.errors import InputError
 from explainer.stopping import Stopped
-from explainer.training import train
 
 
 def weights(name):
@@ -93,13 +93,13 @@ def test_a_run_of_the_same_name_is_kept(uninterrupted):
     assert len(list(Path("runs").glob("again.*/last.ckpt"))) == 1
 
 
-AVERAGED = {"class_path": "explainer.callbacks.averaging.AveragedWeights", "init_args": {"decay": 0.9}}
+AVERAGED = {"class_path": "explainer.training.callbacks.averaging.AveragedWeights", "init_args": {"decay": 0.9}}
 RECIPE = {
     "explanandum": {"network": "checkpoints/tiny_classifier.ckpt"},
     "masker": {"class_path": "FeatureMasker", "init_args": {"width": 8, "scales": 2}},
     "objective": {"class_path": "ExplainerObjective"},
     "optimizer": tiny_runs.adam(),
-    "scheduler": {"class_path": "explainer.modules.schedule.WarmUpCosine", "init_args": {"warm_up": 3}},
+    "scheduler": {"class_path": "explainer.training.schedule.WarmUpCosine", "init_args": {"warm_up": 3}},
     "best_by": "score",
 }
 

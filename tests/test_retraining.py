@@ -8,13 +8,13 @@ import trees
 import yaml
 from PIL import Image
 
-from explainer.cli import ExplainerCLI
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
+from explainer.cli.parser import ExplainerCLI
+from explainer.cli.train import train
 from explainer.data import Shapes
 from explainer.errors import InputError
-from explainer.evaluation.grid import Cell, read_cells, run_cells
-from explainer.evaluation.retraining import plot, retraining_tables, summarise_cells
-from explainer.training import train
+from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
+from explainer.experiments.retraining.tables import plot, retraining_tables, summarise_cells
 
 NETWORK = {"network": "explainer.networks.small.small_cnn", "network_args": {"width": 4}}
 ADAM = {"class_path": "torch.optim.Adam", "init_args": {"lr": 3e-3}}
@@ -153,7 +153,7 @@ def test_failed_cells_are_in_the_table_and_the_status_is_not_0(here, monkeypatch
                 file.write(json.dumps({"cell": cell.name} | cell.facts | {"score": 0.5}) + "\n")
         return {cells[0].name: "RuntimeError: no memory"}
 
-    monkeypatch.setattr("explainer.retraining.run_cells", some_fail)
+    monkeypatch.setattr("explainer.experiments.retraining.roar.run_cells", some_fail)
     with pytest.raises(SystemExit) as stopped:
         evaluate(["--config", grid(here)])
     assert stopped.value.code == 1

@@ -13,11 +13,11 @@ import pytorch_lightning as pl
 import tiny_runs
 import torch
 
-from explainer.callbacks.best import WholeCheckpoints
+from explainer.cli.runs import alone_in, begin, newest, same_run, set_aside
+from explainer.cli.train import publish, train
 from explainer.errors import InputError
-from explainer.runs import alone_in, begin, newest, same_run, set_aside
 from explainer.stopping import Stopped
-from explainer.training import publish, train
+from explainer.training.callbacks.best import WholeCheckpoints
 
 SEEN = []
 CTRL_C = {"hook": "third batch", "epoch": 1, "number": int(signal.SIGINT)}
@@ -260,7 +260,7 @@ def test_two_that_begin_within_a_second_do_not_collide(here):
 
 def test_a_second_training_of_the_same_name_is_refused_and_moves_nothing(here):
     arguments = config()
-    code = "import sys; from explainer.training import train; from explainer.commands import run; run(train)"
+    code = "import sys; from explainer.cli.train import train; from explainer.cli.evaluate import run; run(train)"
     environment = os.environ | {"PYTHONPATH": f"{tiny_runs.ROOT}:{tiny_runs.ROOT / 'tests'}"}
     Path("runs/a").mkdir(parents=True)
     Path("runs/a/last.ckpt").write_text("the other's")

@@ -8,12 +8,13 @@ from test_modules import eight, explainer
 from tiny_runs import classifier_config, data, explainer_config, trainer
 from wandb_file import history
 
-from explainer.callbacks import SMOESaliency, smoe, smoe_pictures
-from explainer.callbacks.smoe import spread
+from explainer.cli.train import train
 from explainer.errors import InputError
-from explainer.modules import Classifier
 from explainer.networks import Explanandum
-from explainer.training import train
+from explainer.training.callbacks import SMOESaliency, smoe_pictures
+from explainer.training.callbacks import smoe_saliency as smoe
+from explainer.training.callbacks.smoe_saliency import spread
+from explainer.training.modules import Classifier
 
 SHOWN = {"every_n_steps": 3, "images": 2}
 

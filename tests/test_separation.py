@@ -7,12 +7,12 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 from small_checkpoints import SMALL
 from torch import nn
 
-from explainer.callbacks.averaging import AveragedWeights
 from explainer.data import Shapes
-from explainer.modules import AmortizedExplainer, ExplainerObjective
-from explainer.modules.schedule import WarmUpCosine
 from explainer.networks import Explanandum, FeatureMasker
-from explainer.separation import fault, separation
+from explainer.training.callbacks.averaging import AveragedWeights
+from explainer.training.modules import AmortizedExplainer, ExplainerObjective
+from explainer.training.schedule import WarmUpCosine
+from explainer.training.separation import fault, separation
 
 
 def test_separation_pair_by_pair():

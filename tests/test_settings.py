@@ -9,7 +9,7 @@ from explainer.attribution import FIDO, IGOS, LIME, RISE, Captum, Constant, Empi
 from explainer.errors import InputError, check_range, check_seed
 from explainer.evaluation.ranges import check_names
 from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining
-from explainer.evaluation.variation_settings import Variations
+from explainer.experiments.variations.settings import Variations
 from explainer.infill import Blur, BlurOrColour, Local, Noise, RandomColour
 from explainer.infill import Constant as Colour
 

@@ -10,8 +10,8 @@ from small_checkpoints import save_explainer
 import explainer
 from explainer.__main__ import SHIPPED, arguments
 from explainer.__main__ import main as explain_photographs
+from explainer.cli.shipping import main, ship
 from explainer.errors import InputError
-from explainer.shipping import main, ship
 
 
 def test_a_shipped_checkpoint_explains_the_same(tmp_path):

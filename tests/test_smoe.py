@@ -2,10 +2,10 @@ import pytest
 import torch
 from small_checkpoints import CLASSES, SMALL
 
-from explainer import statistics
 from explainer.attribution import SMOE, FastCAM, GradCAM
 from explainer.attribution.smoe import scale_weights
 from explainer.errors import InputError
+from explainer.functional import activation_statistics as statistics
 from explainer.networks import Explanandum
 from explainer.networks.taps import read_taps
 from explainer.rendering import beside_grey, lovi, to_pil

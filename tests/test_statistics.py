@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explainer import statistics
-from explainer.statistics import combine, gamma_scale, normal_cdf, smoe_scale, standard_deviation
+from explainer.functional import activation_statistics as statistics
+from explainer.functional.activation_statistics import combine, gamma_scale, normal_cdf, smoe_scale, standard_deviation
 
 EPSILON = 1e-6
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from explainer.commands import run
+from explainer.cli.evaluate import run
 from explainer.stopping import Stopped, exit_status, heeding_sigterm, last_words, letting_stop
 
 

@@ -16,10 +16,10 @@ from explainer.attribution import (
     SmoothGrad,
 )
 from explainer.errors import InputError
-from explainer.evaluation.fingerprint import settings_of
+from explainer.evaluation.report.files import write_results
 from explainer.evaluation.settings import data_facts
-from explainer.evaluation.store import FINGERPRINT, ROWS, Store
-from explainer.evaluation.summary import write_results
+from explainer.evaluation.storage.fingerprint import settings_of
+from explainer.evaluation.storage.store import FINGERPRINT, ROWS, Store
 
 
 class InterruptAfter:

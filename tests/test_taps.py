@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from explainer import statistics
 from explainer.attribution import SMOE, FastCAM, GradCAM
 from explainer.errors import InputError
+from explainer.functional import activation_statistics as statistics
 from explainer.networks import Explanandum
 from explainer.networks.taps import find_taps, read_taps
 

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from explainer.callbacks import Gallery, Pictures, Scores, SMOESaliency, Tracker, showing, tracking
-from explainer.callbacks.tracking import NoRun, choose_mode, find_id, reachable, unsent
+from explainer import tracking
 from explainer.errors import InputError
+from explainer.tracking import NoRun, choose_mode, find_id, reachable, unsent
+from explainer.training.callbacks import Gallery, Pictures, Scores, SMOESaliency, Tracker
+from explainer.training.callbacks import logging as showing
 
 KEY = "a" * 40
 

@@ -6,8 +6,8 @@ import trees
 import yaml
 from PIL import Image
 
-from explainer.cli import CONFIGS
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
+from explainer.cli.parser import CONFIGS
 
 SIDE = 32
 SMALL = ["--model.init_args.explanandum.network=explainer.networks.small.small_cnn",

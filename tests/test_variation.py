@@ -11,8 +11,7 @@ from small_generators import FlatColours, save_generator
 from small_infills import save_inpainter
 
 from explainer.errors import InputError
-from explainer.infill import CAInfill, Constant, Local, RandomColour
-from explainer.variation import (
+from explainer.experiments.variations import (
     CompletedVariations,
     LatentSearch,
     MirroredContent,
@@ -21,9 +20,15 @@ from explainer.variation import (
     saliency_boxes,
     shrink,
 )
-from explainer.variation.box import surroundings
-from explainer.variation.pasting import seamless
-from explainer.variation.semantic import context_loss, discriminative_loss, reconstruction_mask, search
+from explainer.experiments.variations.box import surroundings
+from explainer.experiments.variations.latent_search import (
+    context_loss,
+    discriminative_loss,
+    reconstruction_mask,
+    search,
+)
+from explainer.experiments.variations.pasting import seamless
+from explainer.infill import CAInfill, Constant, Local, RandomColour
 
 CLASSES = ("cat", "dog", "cow")
 BOXES = torch.tensor([[3, 2, 9, 7], [0, 5, 4, 12]])

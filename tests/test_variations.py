@@ -11,11 +11,11 @@ from small_checkpoints import save_explainer
 from small_generators import save_generator
 from small_infills import save_inpainter
 
-from explainer.commands import evaluate
+from explainer.cli.evaluate import evaluate
+from explainer.cli.train import train
 from explainer.data.shapes import CLASSES
 from explainer.errors import InputError
-from explainer.evaluation import variations
-from explainer.training import train
+from explainer.experiments.variations import loop as variations
 
 NUMBERS = ("accuracy", "score", "t_score", "diversity", "loss")
 
@@ -155,7 +155,9 @@ def test_what_cannot_be_used_is_said_before_any_work(here, monkeypatch):
 
 
 def test_an_in_fill_of_another_image_size_is_refused_before_any_work(here, monkeypatch):
-    monkeypatch.setattr("explainer.varying.vary_images", lambda *arguments: pytest.fail("the work has begun"))
+    monkeypatch.setattr(
+        "explainer.experiments.variations.run.vary_images", lambda *arguments: pytest.fail("the work has begun")
+    )
     save_inpainter(here / "ca.ckpt", image_size=64, classes=CLASSES)
     infill = {"class_path": "CAInfill", "init_args": {"checkpoint": "ca.ckpt"}}
     sources = {"CA": {"class_path": "CompletedVariations", "init_args": {"infill": infill}}}

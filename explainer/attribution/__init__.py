@@ -1,7 +1,7 @@
 """(explanandum, image, target) → (B, 1, H, W), a method a file. The imports here are the registry."""
 
 from explainer.attribution.ablation_cam import AblationCAM
-from explainer.attribution.adapters import Captum, ForCaptum, explain_func
+from explainer.attribution.amortized import Explainer
 from explainer.attribution.base import Attribution, Reference
 from explainer.attribution.bbmp import BBMP
 from explainer.attribution.centred import CentredBox, CentredGaussian
@@ -14,10 +14,10 @@ from explainer.attribution.grad_cam import GradCAM
 from explainer.attribution.grad_cam_plus_plus import GradCAMPlusPlus
 from explainer.attribution.gradient import Deconvnet, Gradient, GuidedBackprop, InputXGradient, IntegratedGradients
 from explainer.attribution.igos import IGOS
-from explainer.attribution.learned import Explainer
+from explainer.attribution.interop import Captum, ForCaptum, explain_func
 from explainer.attribution.lime import LIME
+from explainer.attribution.masked_score import Explained
 from explainer.attribution.occlusion import Occlusion
-from explainer.attribution.perturbing import Explained
 from explainer.attribution.random import Random
 from explainer.attribution.rise import RISE
 from explainer.attribution.score_cam import ScoreCAM

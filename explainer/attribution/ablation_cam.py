@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from explainer.attribution.layer import LayerAttribution, feature_maps, replacing, weighted_map
-from explainer.attribution.perturbing import score_of, steps
+from explainer.attribution.masked_score import score_of, steps
 from explainer.networks import Explanandum
 
 

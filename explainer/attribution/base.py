@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explainer.attribution.targets import each_target
 from explainer.errors import InputError
-from explainer.masking import min_max
+from explainer.functional.masking import min_max
 from explainer.networks import Explanandum
 
 _NOTED: ContextVar[list[tuple[Tensor, Tensor]] | None] = ContextVar("noted", default=None)

@@ -7,7 +7,7 @@ and settings under which C.-H. Chang et al., ICLR 2019, compare it with FIDO.
 import torch
 from torch import Tensor
 
-from explainer.attribution.region import Region, RegionSearch
+from explainer.attribution.region_search import Region, RegionSearch
 from explainer.errors import InputError
 from explainer.infill import Blur, Infill
 

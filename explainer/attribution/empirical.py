@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from explainer.attribution.base import Attribution
-from explainer.attribution.perturbing import Explained, MaskedScore, positive, squared_differences, steps, upsampled
+from explainer.attribution.masked_score import Explained, MaskedScore, positive, squared_differences, steps, upsampled
 from explainer.errors import InputError, check_seed
 from explainer.infill import Infill
 from explainer.networks import Explanandum

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explainer.attribution.base import Attribution
-from explainer.attribution.perturbing import Explained, MaskedScore, Score, positive, steps, upsampled
+from explainer.attribution.masked_score import Explained, MaskedScore, Score, positive, steps, upsampled
 from explainer.errors import InputError
 from explainer.infill import gaussian_blur
 from explainer.networks import Explanandum

@@ -7,10 +7,10 @@ by the authors' follow-up. One forward pass, and one backward pass through what 
 import torch
 from torch import Tensor, nn
 
-from explainer import statistics
 from explainer.attribution.base import Attribution
 from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
 from explainer.errors import check_range
+from explainer.functional import activation_statistics as statistics
 from explainer.networks import Explanandum
 from explainer.networks.taps import read_taps
 

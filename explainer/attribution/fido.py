@@ -7,8 +7,8 @@ ICLR 2019.
 import torch
 from torch import Tensor
 
-from explainer.attribution.perturbing import positive
-from explainer.attribution.region import Region, RegionSearch
+from explainer.attribution.masked_score import positive
+from explainer.attribution.region_search import Region, RegionSearch
 from explainer.infill import Infill
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from explainer.attribution.layer import LayerAttribution, feature_maps, weighted_map
-from explainer.attribution.perturbing import score_of
+from explainer.attribution.masked_score import score_of
 from explainer.networks import Explanandum
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explainer.attribution.base import Attribution
-from explainer.attribution.perturbing import Explained, MaskedScore, positive, steps, upsampled
+from explainer.attribution.masked_score import Explained, MaskedScore, positive, steps, upsampled
 from explainer.errors import check_seed
 from explainer.infill import Blur, Infill
 from explainer.networks import Explanandum

@@ -11,7 +11,7 @@ from captum.attr import Lime as CaptumLime
 from torch import Tensor
 
 from explainer.attribution.base import Attribution
-from explainer.attribution.perturbing import Score, positive, score_of
+from explainer.attribution.masked_score import Score, positive, score_of
 from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
 

@@ -8,7 +8,7 @@ from captum.attr import Occlusion as CaptumOcclusion
 from torch import Tensor
 
 from explainer.attribution.base import Attribution
-from explainer.attribution.perturbing import Score, positive, score_of
+from explainer.attribution.masked_score import Score, positive, score_of
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explainer.attribution.base import Attribution
-from explainer.attribution.perturbing import positive, steps
+from explainer.attribution.masked_score import positive, steps
 from explainer.errors import check_seed
+from explainer.functional.masking import composite
 from explainer.infill import Constant, Infill
-from explainer.masking import composite
 from explainer.networks import Explanandum
 
 

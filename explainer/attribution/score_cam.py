@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explainer.attribution.layer import LayerAttribution, feature_maps, weighted_map
-from explainer.attribution.perturbing import MaskedScore, steps
-from explainer.masking import min_max
+from explainer.attribution.masked_score import MaskedScore, steps
+from explainer.functional.masking import min_max
 from explainer.networks import Explanandum
 
 

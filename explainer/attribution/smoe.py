@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from explainer import fused, statistics
 from explainer.attribution.base import Attribution, zero_where_broken
 from explainer.errors import InputError, check_range
-from explainer.masking import min_max
+from explainer.functional import activation_statistics as statistics
+from explainer.functional import smoe_kernel as fused
+from explainer.functional.masking import min_max
 from explainer.networks import Explanandum
 from explainer.networks.taps import read_taps
 
@@ -29,14 +30,14 @@ class SMOE(Attribution):
     """The combined map (Eq. 3) of a statistic at the end of each spatial scale; the same map whatever the class.
 
     Args:
-        statistic: A function of `explainer.statistics`.
+        statistic: A function of `explainer.functional.activation_statistics`.
         weights: Of the scales: "equal"; "rule", 1, 2, 3, …; "prior", those of the paper, for five scales; or numbers.
             None takes "prior" for five scales, else "rule".
         rectify: Whether negative activations count as 0. None does so only where the taps were found by itself, as the
             blocks of some networks end without a ReLU, and refuses them at taps that were named.
         batch_size: At most so many images at once.
         fused: On a CPU, SMOE Scale in one read of the activations, by a C++ kernel that is compiled at its first use
-            (`explainer.fused`); the same maps in a third of the time.
+            (`explainer.functional.smoe_kernel`); the same maps in a third of the time.
         epsilon: Number that is added to activations before a logarithm: 1e-6 in the paper, 1e-7 in the public code.
 
     Raises:
@@ -93,7 +94,7 @@ def measure(
 
     Args:
         activation: (B, C, h, w).
-        statistic: A function of `explainer.statistics`.
+        statistic: A function of `explainer.functional.activation_statistics`.
         tap: Named in the error.
         rectify: As in `SMOE`.
         named: Whether a person named the tap.

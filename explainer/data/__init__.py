@@ -3,7 +3,6 @@
 from explainer.data.base import VOID, Batch, ImageDataModule, ImageDataset, Sample, collate
 from explainer.data.coco import COCO
 from explainer.data.crops import ImageNetCrops
-from explainer.data.degraded import Degraded
 from explainer.data.folder import Folder
 from explainer.data.imagenet import ImageNet
 from explainer.data.shapes import Shapes
@@ -11,6 +10,6 @@ from explainer.data.small_images import SmallImages
 from explainer.data.voc import VOC
 
 __all__ = [
-    "COCO", "VOC", "VOID", "Batch", "Degraded", "Folder", "ImageDataModule", "ImageDataset", "ImageNet",
+    "COCO", "VOC", "VOID", "Batch", "Folder", "ImageDataModule", "ImageDataset", "ImageNet",
     "ImageNetCrops", "Sample", "Shapes", "SmallImages", "collate",
 ]  # fmt: skip

@@ -3,9 +3,9 @@
 from typing import Any
 
 from explainer.attribution import Attribution
-from explainer.evaluation.fingerprint import infill_settings, settings_of
-from explainer.evaluation.matrix import ClassMatrix
+from explainer.evaluation.scoring.class_matrix import ClassMatrix
 from explainer.evaluation.settings import Evaluation
+from explainer.evaluation.storage.fingerprint import infill_settings, settings_of
 from explainer.infill import Infill
 
 

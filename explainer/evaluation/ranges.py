@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from explainer.errors import InputError, check_range
-from explainer.evaluation.fingerprint import slug
+from explainer.evaluation.storage.fingerprint import slug
 from explainer.files import printable
 from explainer.metrics.localisation import ALPHAS
 

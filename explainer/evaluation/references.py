@@ -7,7 +7,7 @@ from torch import Tensor
 from explainer.data import VOID, Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import part
-from explainer.evaluation.judging import true_boxes
+from explainer.evaluation.images import true_boxes
 from explainer.metrics import inside_boxes, truth_and_weight
 from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 

@@ -4,9 +4,6 @@ from typing import Any, Literal
 
 from explainer.attribution import Attribution
 from explainer.errors import InputError, check_range, check_seed
-from explainer.evaluation.columns import columns_of
-from explainer.evaluation.probes import Probe
-from explainer.evaluation.published import Published, check_columns
 from explainer.evaluation.ranges import (
     check_different,
     check_different_files,
@@ -16,12 +13,15 @@ from explainer.evaluation.ranges import (
     check_processes_wanted,
 )
 from explainer.evaluation.references import check_free
+from explainer.evaluation.results.columns import columns_of
+from explainer.evaluation.results.published import Published, check_columns
+from explainer.evaluation.sanity_checks import Probe
 from explainer.evaluation.targets import Targets
+from explainer.functional.activation_statistics import EPSILON, SMALLEST_EPSILON
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.metrics.segmentation import TruthRule
 from explainer.networks.devices import choose_device
-from explainer.statistics import EPSILON, SMALLEST_EPSILON
 
 
 class Evaluation:

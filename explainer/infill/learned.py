@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from explainer.errors import InputError
 from explainer.infill.base import Infill
-from explainer.networks.checkpoint import load_inpainter
+from explainer.networks.restore import load_inpainter
 
 
 class LearnedInfill(Infill):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from explainer.masking import smallest_box
+from explainer.functional.masking import smallest_box
 from explainer.metrics.base import ImageMetric, Judged, Measured
 
 

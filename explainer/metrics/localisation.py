@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from explainer.errors import InputError
-from explainer.masking import smallest_box
+from explainer.functional.masking import smallest_box
 from explainer.metrics.base import ImageMetric, Judged, Measured
 
 ALPHAS = tuple(round(0.2 * k, 1) for k in range(26))

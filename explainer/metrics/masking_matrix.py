@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from explainer.masking import composite
+from explainer.functional.masking import composite
 from explainer.metrics.base import Fill
 
 THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))

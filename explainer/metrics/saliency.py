@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from explainer.losses import two_outcomes
+from explainer.functional.losses import two_outcomes
 from explainer.metrics.base import MeanOverImages
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from explainer.masking import smallest_box
+from explainer.functional.masking import smallest_box
 from explainer.metrics.base import ImageMetric, Judged, Measured, of_one_label
 
 

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from explainer.masking import smallest_box
+from explainer.functional.masking import smallest_box
 
 Void = Literal["ignore", "object"]
 Objects = Literal["labelled", "all"]

@@ -62,7 +62,7 @@ def is_known(name: str) -> bool:
     Example:
         >>> [is_known(name) for name in ("resnet18", "timm/resnet18", "torchvision.models.resnet18")]
         [True, True, True]
-        >>> [is_known(name) for name in ("torchvision.io.write_file", "explainer.training.train", "timm/hf-hub:a/b")]
+        >>> [is_known(name) for name in ("torchvision.io.write_file", "explainer.cli.train.train", "timm/hf-hub:a/b")]
         [False, False, False]
     """
     classifiers = models.list_models(module=models)  # detectors fetch the weights of their backbones

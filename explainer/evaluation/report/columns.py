@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from explainer.evaluation.runner import ORIGINAL
-from explainer.evaluation.summary import COLUMNS
+from explainer.evaluation.results.summary import COLUMNS
+from explainer.evaluation.scoring.loop import ORIGINAL
 
 _STALDER = "S. Stalder et al., NeurIPS 2022"
 _RISE = "V. Petsiuk et al., BMVC 2018"

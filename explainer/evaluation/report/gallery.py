@@ -1,134 +1,64 @@
-"""Photographs and maps for the page: what was explained, and what each method says."""
-
-import base64
-import io
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+"""A picture of images × methods."""
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
-from explainer.evaluation.batches import part
-from explainer.evaluation.gallery import found
-from explainer.evaluation.kept import KeptMasks
-from explainer.evaluation.references import ANNOTATED, ORIGINAL, having
+from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.make import make_mask
+from explainer.evaluation.references import TRUTH
 from explainer.networks import Explanandum
-from explainer.rendering import heat_map, to_pil
+from explainer.rendering import Tile, gallery, overlay, to_pil
 
-SIDE = 320
-"""Pixels of the longer side at most, so that a page stays below 10 MB."""
-
-
-class Shown(NamedTuple):
-    """An image of the gallery.
-
-    Attributes:
-        id: As in rows.jsonl.
-        photograph: The picture.
-        said: Its labels, and the classifier's probabilities.
-        maps: Method → its map in colours, of the photograph's size.
-        notes: Method → what the classifier makes of the image through the map.
-    """
-
-    id: str
-    photograph: Image.Image
-    said: str
-    maps: dict[str, Image.Image]
-    notes: dict[str, str]
+WIDEST = 9
+"""Pictures beside one another."""
 
 
-def pictures(
-    explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch, kept: KeptMasks | None,
-    rows: Sequence[dict[str, Any]], scaled: bool = True,
-) -> Iterator[Shown]:  # fmt: skip
-    """Every method's map of every image of a batch; maps that are kept are not made again.
+def method_gallery(
+    explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch, kept: KeptMasks | None = None,
+    scaled: bool = True,
+) -> Image.Image:  # fmt: skip
+    """Every method's target mask over every image of a batch.
 
     Args:
         explanandum: The frozen classifier, on the batch's device.
         methods: Name → method; constant masks are not worth a picture.
-        batch: A few images; ground truth and bounding box join where they were scored.
+        batch: A few images; the ground truth is a column when they have segmentations.
         kept: Masks that are there already.
-        rows: Of rows.jsonl: what the classifier said, and which method failed on which image.
         scaled: As in `make_mask`.
 
-    Yields:
-        An image at a time.
-    """
-    said = {(row["method"], row["id"]): row for row in rows}
-    for n, name in enumerate(batch.id):
-        one = part(batch, [n])
-        asked = [m for m, method in methods.items() if not isinstance(method, Constant)]
-        asked = [m for m in asked if "error" not in said.get((m, name), {})]
-        asked = [*(r for r in ANNOTATED if (r, name) in said and having(r, one).id), *asked]
-        masks = {m: found(explanandum, m, methods.get(m), one, kept, scaled)[0] for m in asked}
-        labels = one.labels[0].nonzero().flatten().tolist()
-        words = label_text(explanandum.classes, labels, said.get((ORIGINAL, name), {}).get("kept"))
-        maps = {m: heat_map(mask) for m, mask in masks.items()}
-        notes = {m: map_text(said.get((m, name), {}), mask) for m, mask in masks.items()}
-        yield Shown(name, to_pil(one.image[0]), words, maps, notes)
-
-
-def label_text(classes: Sequence[str], labels: Collection[int], said: dict[str, Any] | None) -> str:
-    """Labels with their probabilities, and what a single-label classifier says instead.
-
-    Example:
-        >>> label_text(["cat", "dog"], [1], {"probability": 0.25, "predicted": 0})
-        'dog 0.25; the classifier says cat'
-    """
-    names = []
-    for label in list(labels)[:4]:
-        p = probability(said, label)
-        names.append(classes[label] + ("" if p is None else f" {p:.2f}"))
-    words = ", ".join(names) + (" …" if len(labels) > 4 else "") if names else "no label"
-    predicted = (said or {}).get("predicted")
-    return words if predicted is None or predicted in labels else f"{words}; the classifier says {classes[predicted]}"
-
-
-def probability(said: dict[str, Any] | None, label: int) -> float | None:
-    """Of a label, in an entry of `predictions`."""
-    if not said:
-        return None
-    every = said.get("probabilities")
-    return every[label] if every else said.get("probability")
-
-
-def map_text(row: dict[str, Any], mask: torch.Tensor) -> str:
-    """What becomes of the first label's probability when only the map's part remains, and when it is gone.
-
-    Example:
-        >>> map_text({"kept": {"labels": [3], "probability": 0.5}}, torch.zeros(1, 2, 2))
-        'area 0.00, kept 0.50'
-    """
-    parts = [f"area {float(mask.mean()):.2f}"]
-    for word in ("kept", "removed"):
-        labels = (row.get(word) or {}).get("labels") or []
-        p = probability(row.get(word), labels[0]) if labels else None
-        parts += [] if p is None else [f"{word} {p:.2f}"]
-    parts += ["map was NaN"] if row.get("broken") else ["constant map"] if row.get("constant") else []
-    return ", ".join(parts)
-
-
-def data_uri(picture: Image.Image) -> str:
-    """A picture as text that stands in a page, as PNG or JPEG, whichever is shorter.
-
-    Args:
-        picture: Scaled down to `SIDE`.
-
     Returns:
-        A data URI.
-
-    Example:
-        >>> data_uri(Image.new("RGB", (8, 8)))[:22]
-        'data:image/png;base64,'
+        The picture: a row an image, with the labels and the classifier's probabilities under it; several rows an image
+        when there are many methods.
     """
-    fitted = picture.convert("RGB")
-    fitted.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    written = {}
-    for kind, settings in (("png", {"optimize": True}), ("jpeg", {"quality": 80, "optimize": True})):
-        buffer = io.BytesIO()
-        fitted.save(buffer, kind, **settings)
-        written[kind] = buffer.getvalue()
-    kind = min(written, key=lambda k: len(written[k]))
-    return f"data:image/{kind};base64,{base64.b64encode(written[kind]).decode()}"
+    shown = [name for name, method in methods.items() if not isinstance(method, Constant)]
+    names = shown if batch.segmentation is None else [TRUTH, *shown]
+    masks = {name: found(explanandum, name, methods.get(name), batch, kept, scaled) for name in names}
+    with torch.no_grad():
+        probabilities = explanandum.probabilities(explanandum(batch.image).float())
+    many = len(names) > WIDEST
+    rows = []
+    for n in range(len(batch.id)):
+        present = batch.labels[n].nonzero().flatten().tolist()[:3]
+        said = ", ".join(f"{explanandum.classes[c]} {probabilities[n, c]:.2f}" for c in present)
+        row = [Tile(to_pil(batch.image[n]), said or "no label")]
+        for name in names:
+            mask = masks[name][n]
+            row.append(Tile(overlay(batch.image[n], mask), name if many else f"area {mask.mean():.2f}"))
+        rows += [row[start : start + WIDEST] for start in range(0, len(row), WIDEST)] if many else [row]
+    return gallery(rows, header=() if many else ["image", *names])
+
+
+def found(
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, kept: KeptMasks | None,
+    scaled: bool = True,
+) -> Tensor:  # fmt: skip
+    """The masks that were kept, if all were, else new ones: (B, 1, H, W) in [0, 1]."""
+    if kept is not None:
+        masks = [kept.read(name, image) for image in batch.id]
+        there = [mask for mask in masks if mask is not None]
+        if len(there) == len(masks):
+            return torch.stack(there).to(batch.image)
+    return make_mask(explanandum, method, batch, scaled=scaled, reference=name)

@@ -13,12 +13,12 @@ from explainer.errors import InputError
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
 from explainer.evaluation.report.charts import curves, measures
 from explainer.evaluation.report.columns import costs, decisions, quality
-from explainer.evaluation.report.gallery import Shown, data_uri
+from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.latex import latex
-from explainer.evaluation.report.matrix import heat_maps
+from explainer.evaluation.report.maps import Shown, data_uri
 from explainer.evaluation.report.tables import MARKS, grids, with_costs
-from explainer.evaluation.rows import parsed
-from explainer.evaluation.store import ROWS
+from explainer.evaluation.storage.rows import parsed
+from explainer.evaluation.storage.store import ROWS
 from explainer.files import read_state, write_text
 
 HERE = Path(__file__).parent

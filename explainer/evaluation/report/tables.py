@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from explainer.evaluation.published import printed
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.report.columns import Column, costs, decisions, quality
+from explainer.evaluation.results.published import printed
 
 WIDEST = 7
 """Columns of numbers in one table: more would be cut on paper."""

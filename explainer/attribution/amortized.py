@@ -1,0 +1,60 @@
+"""A trained Explainer as an attribution method like any other.
+
+S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
+Attributions, NeurIPS 2022.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from explainer.attribution.base import Attribution
+from explainer.attribution.targets import check_targets
+from explainer.errors import InputError
+from explainer.functional.masking import target_mask
+from explainer.networks import Explanandum
+from explainer.networks.restore import load_explainer
+
+
+class Explainer(Attribution):
+    """Class masks of an Explainer's checkpoint, one forward pass for all classes.
+
+    Args:
+        checkpoint: checkpoints/<config>.ckpt.
+        batch_size: At most so many images at once.
+        allow: Dotted names of builders, modules or packages that the checkpoint may name.
+    """
+
+    def __init__(self, checkpoint: str, batch_size: int = 16, allow: Sequence[str] = ()) -> None:
+        self.checkpoint, self.batch_size = checkpoint, batch_size
+        _, self.masker, spec = load_explainer(checkpoint, allow=allow)
+        self.classes = tuple(spec["classes"])
+
+    is_mask = True
+
+    def masks(self, image: Tensor) -> Tensor:
+        """(B, K, H, W) in [0, 1]."""
+        return self._masks(image)
+
+    @torch.no_grad()
+    def _masks(self, image: Tensor, only: Tensor | None = None) -> Tensor:
+        self.masker.to(image.device)
+        parts = image.split(self.batch_size)
+        classes = [None] * len(parts) if only is None else only.split(self.batch_size)
+        return torch.cat([self.masker(some, c).float().sigmoid() for some, c in zip(parts, classes, strict=True)])
+
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """The target's mask."""
+        check_targets(target, len(self.classes))
+        return self._masks(image, target)
+
+    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
+        """Maximum over the masks of the classes present, as trained: never scaled."""
+        if explanandum.classes and tuple(explanandum.classes) != self.classes:
+            raise InputError(
+                f"{self.checkpoint} explains other classes than the classifier has: evaluate it with its own"
+            )
+        if bool((labels.sum(1) == 1).all()):
+            return self._masks(image, labels.argmax(1))
+        return target_mask(self.masks(image), labels)

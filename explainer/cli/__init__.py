@@ -1,0 +1,1 @@
+"""The command line: what train.py and evaluate.py say and do."""

@@ -1,0 +1,143 @@
+"""What evaluate.py does, and the one place where an error becomes a line."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from explainer.cli.parser import RESULTS, ExplainerCLI
+from explainer.cli.terminal import mute, open_streams, say
+from explainer.cli.train import quieten, train
+from explainer.errors import WorkError, input_error, is_refusal, one_line, plain_words, working
+from explainer.evaluation.context import trusted
+from explainer.evaluation.run import score_methods
+from explainer.experiments.infills.run import compare_infills
+from explainer.experiments.retraining.layers import retrain_layers
+from explainer.experiments.retraining.roar import retrain
+from explainer.experiments.variations.run import vary
+from explainer.files import alone, make_writable, sweep
+from explainer.stopping import exit_status, heeding_sigterm, last_words
+
+SHOW_TRACEBACK = "EXPLAINER_TRACEBACK"
+"""Environment variable: when it is set, errors come with Python's traceback, for those who look into the project."""
+
+
+def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
+    """Evaluate a checkpoint on a split: table, results.json, pictures, report.html; or run a grid, or variations.
+
+    Args:
+        args: Command-line arguments; None takes the process's. `--ckpt_path` is checkpoints/<name>.ckpt by default.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        InputError: Something given cannot be used.
+        WorkError: The disk or the memory failed in the course of it.
+    """
+    quieten()
+    cli = ExplainerCLI(args, train, evaluating=True)
+    out = results_folder(cli)
+    with alone(out / ".lock", str(out)), working(f"what is done is kept in {out}, and the command goes on from there"):
+        sweep(out, deep=True)
+        if cli.retraining.methods:
+            return retrain(cli, trusted(cli.config))
+        if cli.layer_retraining.statistics:
+            return retrain_layers(cli, trusted(cli.config))
+        if cli.variations.sources:
+            return vary(cli)
+        if cli.infills.fills:
+            return compare_infills(cli)
+        return score_methods(cli)
+
+
+def results_folder(cli: ExplainerCLI) -> Path:
+    """Make the folder of the results, and try whether it can be written.
+
+    Args:
+        cli: Holds the config.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: It cannot be made or written.
+    """
+    out = cli.config.evaluation.out or RESULTS / cli.name
+    return make_writable(out, "name another folder for the results with --evaluation.out")
+
+
+def run(command: Callable[[], object]) -> NoReturn:
+    """Run a command for a person: every error is one line; exit status 2 before the work, 1 after it.
+
+    Ctrl-C ends with status 130, SIGTERM with 143.
+
+    Args:
+        command: `train` or `evaluate`; what it returns may name failures under "failed": exit status 1.
+
+    Raises:
+        SystemExit: Always.
+    """
+    there = open_streams()
+    try:
+        with heeding_sigterm():
+            done = command()
+        status = 1 if isinstance(done, dict) and done.get("failed") else 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    except KeyboardInterrupt as error:
+        say(last_words(error))
+        status = exit_status(error)
+    except Exception as error:
+        status = explain(error)
+    sys.exit(flushed(status) if there else status)
+
+
+def explain(error: Exception) -> int:
+    """Print what went wrong in one line.
+
+    Args:
+        error: What the command raised.
+
+    Returns:
+        Exit status: 2 when something given cannot be used, 1 when the work failed.
+    """
+    if os.environ.get(SHOW_TRACEBACK):
+        traceback.print_exception(error)
+    found = input_error(error)
+    if found is not None:
+        say(f"error: {found}")
+        return 2
+    if isinstance(error, WorkError):
+        say(f"error: {error}")
+        return 1
+    if isinstance(error, MisconfigurationException):
+        say(f"error: the Trainer refuses its settings: {one_line(error).partition(': ')[2]}")
+        return 2
+    if is_refusal(error):
+        say(f"error: {plain_words(error)}")
+        return 2
+    say(f"error: {one_line(error)} (not foreseen; {SHOW_TRACEBACK}=1 shows where)")
+    return 1
+
+
+def flushed(status: int) -> int:
+    """Send what is left of the output; where nobody takes it, the results are on the disk all the same.
+
+    Args:
+        status: Of the command so far.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        mute(sys.stdout)
+        say("error: the output could not be written; the results are on the disk")
+        return status or 1
+    return status

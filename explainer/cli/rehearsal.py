@@ -1,0 +1,250 @@
+"""What can be known to be wrong before the long work starts: settings, folders, networks that do not fit the images."""
+
+import inspect
+import os
+from pathlib import Path
+
+import torch
+import yaml
+from jsonargparse import Namespace
+
+from explainer.cli.reading import find_config, load_yaml
+from explainer.data import ImageDataModule
+from explainer.errors import InputError
+from explainer.files import read_text
+from explainer.networks.loading import read_tensors
+from explainer.networks.modes import evaluation_mode
+from explainer.training.modules import SaliencyModule
+
+_LEAST: dict[str, float] = {
+    "trainer.accumulate_grad_batches": 1,
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.gradient_clip_val": 0,
+    "trainer.fast_dev_run": 0,
+    "trainer.log_every_n_steps": 0,
+    "trainer.num_sanity_val_steps": -1,
+    "trainer.max_epochs": -1,
+    "trainer.max_steps": -1,
+}
+_POSITIVE = ("trainer.limit_train_batches", "trainer.limit_val_batches", "trainer.val_check_interval")
+_LONGEST_NAME = 200
+
+
+def check_settings(config: Namespace) -> None:
+    """Refuse settings that Lightning takes, or refuses late and in other words.
+
+    Args:
+        config: Of a run, parsed.
+
+    Raises:
+        InputError: Names the key.
+    """
+    for key, least in _LEAST.items():
+        value = config.get(key)
+        if isinstance(value, int | float) and not value >= least:
+            raise InputError(f"{key} must be at least {least:g}, got {value:g}")
+    for key in _POSITIVE:
+        value = config.get(key)
+        if isinstance(value, int | float) and not value > 0:
+            raise InputError(f"{key} must be positive, got {value:g}: without such batches there is nothing to choose")
+    epochs, steps, every = (config.get(f"trainer.{k}") for k in ("max_epochs", "max_steps", "check_val_every_n_epoch"))
+    if epochs == 0 or steps == 0:
+        raise InputError("trainer.max_epochs and max_steps must not be 0: nothing would be trained")
+    if epochs and every and epochs > 0 and every > epochs:
+        raise InputError(
+            f"trainer.check_val_every_n_epoch {every} is beyond the {epochs} epochs: no checkpoint is best"
+        )
+    if config.get("trainer.enable_checkpointing") is False:
+        raise InputError("trainer.enable_checkpointing must not be false: the result of a run is its checkpoint")
+    seed = config.get("seed_everything")
+    if not isinstance(seed, bool) and isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise InputError(f"seed_everything must lie in [0, 2**32), got {seed}")
+    check_devices(config)
+    check_chain(config.get("explanandum_config"))
+
+
+def check_devices(config: Namespace) -> None:
+    """Refuse more processes on a CPU than it has cores; of GPUs Lightning counts those that there are.
+
+    Args:
+        config: Of a run.
+
+    Raises:
+        InputError: Says how many cores there are.
+    """
+    devices, cores = process_count(config), os.cpu_count() or 1
+    on_cpu = config.get("trainer.accelerator") == "cpu" or not torch.cuda.is_available()
+    if on_cpu and devices > cores:
+        raise InputError(f"trainer.devices is {devices}, and this machine's CPU has {cores} cores")
+
+
+def process_count(config: Namespace) -> int:
+    """Return how many processes a config asks for by number; 1 where it names devices or leaves them to Lightning.
+
+    Args:
+        config: Of a run.
+
+    Example:
+        >>> process_count(Namespace(trainer=Namespace(devices="2")))
+        2
+    """
+    devices = str(config.get("trainer.devices"))  # the parser leaves a number as text, since text is allowed too
+    return int(devices) if devices.isdigit() else 1
+
+
+def check_name(name: str) -> None:
+    """Refuse a run's name that is no name of a folder below runs/.
+
+    Args:
+        name: May have parts, divided by "/".
+
+    Raises:
+        InputError: Says what it must not have.
+
+    Example:
+        >>> check_name("grid/cell")
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\\" in name:
+        raise InputError(f"--name {name!r} is no name of a folder in runs/: leave out '..', and '/' at its ends")
+    if not name.isprintable():
+        raise InputError(f"--name {name!r} has a character that cannot be printed")
+    if max(len(part.encode("utf-8", "replace")) for part in parts) > _LONGEST_NAME:
+        raise InputError(f"--name is too long: at most {_LONGEST_NAME} bytes")
+
+
+def check_chain(config: str | None) -> None:
+    """Refuse configs whose explanandums' configs name one another in a circle: training first would never end.
+
+    Args:
+        config: The first explanandum's config, or None.
+
+    Raises:
+        InputError: Names the config that comes back to itself.
+    """
+    seen: list[str] = []
+    while config:
+        try:
+            path = find_config(config)
+        except InputError:
+            return  # it is missed only when there is something to train by it
+        if str(Path(path).resolve()) in seen:
+            raise InputError(f"explanandum_config {config} comes back to itself: name the config of a classifier")
+        seen.append(str(Path(path).resolve()))
+        try:
+            content = load_yaml(read_text(path))
+        except yaml.YAMLError as error:
+            raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from error
+        config = content.get("explanandum_config") if isinstance(content, dict) else None
+
+
+def with_stand_in(config: Namespace, checkpoint: Path, source: Namespace, data: ImageDataModule) -> Namespace:
+    """Return a config in which an untrained network stands for a checkpoint that is trained first.
+
+    Args:
+        config: Of a run, whose model names the checkpoint.
+        checkpoint: Missing so far.
+        source: Config that trains it.
+        data: For the number of classes.
+
+    Returns:
+        A copy that can be built.
+    """
+    config = config.clone()
+    given = source.get("model.init_args.explanandum") or Namespace()
+    given = given.get("init_args", given)
+    for key, value in list(config.items()):
+        if value != str(checkpoint):
+            continue
+        if key.endswith(".network"):
+            stem = key.removesuffix(".network")
+            for name in ("network", "network_args", "mean", "std", "taps"):
+                config[f"{stem}.{name}"] = given.get(name)
+            config[f"{stem}.num_classes"] = len(data.classes)
+            config[f"{stem}.multilabel"] = data.multilabel
+            config[f"{stem}.weights"] = None
+        elif key.endswith(".encoder_weights"):
+            config[key] = None
+    return config
+
+
+def try_out(model: SaliencyModule, data: ImageDataModule) -> None:
+    """Build all that training needs, and show the network one image, so that what does not fit is known at once.
+
+    Args:
+        model: Is built, and keeps its state.
+        data: Is downloaded where it is missing, and its splits are listed.
+
+    Raises:
+        InputError: A split is empty, a network does not take images of this size, or the optimizer refuses a value.
+    """
+    data.prepare_data()
+    data.split("train")
+    data.split("val")
+    model.image_size = data.image_size
+    model.build(tuple(data.classes), data.multilabel)
+    try:
+        model.configure_optimizers()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"model.init_args.optimizer or scheduler: {str(error).splitlines()[0]}") from error
+    if len(inspect.signature(model.forward).parameters) == 1:
+        show_one_image(model, data.image_size)
+
+
+def show_one_image(model: SaliencyModule, size: int) -> None:
+    """Run the network on one grey image, without a trace: no gradient, no random number, no statistic is left.
+
+    Args:
+        model: Takes images (B, 3, H, W).
+        size: Side of the image.
+
+    Raises:
+        InputError: The network cannot take an image of that size.
+    """
+    image = torch.full((1, 3, size, size), 0.5)
+    try:
+        with torch.no_grad(), evaluation_mode(model), torch.random.fork_rng(devices=[]):
+            model(image)
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, MemoryError) as error:
+        words = "not enough memory" if isinstance(error, MemoryError) else str(error).splitlines()[0][:200]
+        raise InputError(f"data.init_args.image_size {size}: the network cannot take such an image: {words}") from error
+
+
+def check_interval(config: Namespace, data: ImageDataModule) -> None:
+    """Refuse a validation interval beyond an epoch's batches, and more processes than batches.
+
+    Args:
+        config: Of a run.
+        data: Its splits are listed.
+
+    Raises:
+        InputError: Names the key.
+    """
+    processes = max(1, process_count(config))
+    images = len(data.split("train"))
+    if processes > images:
+        raise InputError(f"trainer.devices is {processes}, and there are {images} training images: use fewer processes")
+    interval = config.get("trainer.val_check_interval")
+    batches = max(1, images // processes // data.batch_size)
+    if isinstance(interval, int) and interval > batches and config.get("trainer.check_val_every_n_epoch"):
+        raise InputError(f"trainer.val_check_interval is {interval}, and an epoch has {batches} batches")
+
+
+def check_unfinished(path: Path, epochs: int | None) -> None:
+    """Refuse to go on from a checkpoint whose training has nothing left to do: nothing would come of it.
+
+    Args:
+        path: A checkpoint.
+        epochs: Epochs of the run in all; None or -1 for no limit.
+
+    Raises:
+        InputError: Says how many epochs it has.
+    """
+    loops = read_tensors(path).get("loops", {})
+    done = loops.get("fit_loop", {}).get("epoch_progress", {}).get("current", {}).get("processed", 0)
+    if epochs is not None and 0 <= epochs <= done:
+        raise InputError(f"{path} has trained {done} epochs already: set trainer.max_epochs above, to train on from it")

@@ -1,0 +1,159 @@
+"""Which images are evaluated, and whether in-fills can be used on them: known before the long work."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from explainer.attribution.base import size_fits
+from explainer.data import Batch, ImageDataset, Sample
+from explainer.errors import InputError
+from explainer.infill import Infill
+from explainer.metrics import truth_boxes
+from explainer.networks import Explanandum
+
+
+def spread(places: Sequence[int], wanted: int | None, offset: int = 0) -> list[int]:
+    """So many of these, evenly spread; all, when there are not more or none is said.
+
+    Args:
+        places: To choose from.
+        wanted: How many.
+        offset: Take those that come so many later.
+
+    Example:
+        >>> spread([1, 3, 5, 7], 2)
+        [1, 5]
+    """
+    count = len(places) if wanted is None else min(len(places), wanted)
+    return [places[(i * len(places) // count + offset) % len(places)] for i in range(count)]
+
+
+def candidates(dataset: ImageDataset, one_label: bool) -> list[int]:
+    """Images that may be evaluated.
+
+    Args:
+        dataset: A split.
+        one_label: Only those with exactly one label.
+
+    Returns:
+        Ascending indices.
+
+    Raises:
+        InputError: There is none, or two images of the split have one id.
+    """
+    check_ids(dataset.ids)
+    places = [i for i in range(len(dataset)) if not one_label or int(dataset.labels(i).sum()) == 1]
+    if not places:
+        raise InputError("evaluation.one_label: no image of the split has exactly one label")
+    return places
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Refuse images that share an id: results are kept by it, and one's numbers would stand for the other.
+
+    Args:
+        ids: Of a split.
+
+    Raises:
+        InputError: Names the first that is there twice.
+
+    Example:
+        >>> check_ids(["a.jpg", "b.jpg"])
+    """
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            raise InputError(
+                f"the image {name!r} is in the split twice, and results are kept by this name: name every image once"
+            )
+        seen.add(name)
+
+
+def first_readable(dataset: ImageDataset, places: Sequence[int]) -> Sample:
+    """Return the first image that can be read, so that a folder of broken files is refused before the long work.
+
+    Args:
+        dataset: A split.
+        places: To look at.
+
+    Returns:
+        The image.
+
+    Raises:
+        InputError: None can be read.
+    """
+    for place in places:
+        sample = dataset[place]
+        if sample is not None:
+            return sample
+    raise InputError(f"none of the images could be read: {len(places)} were tried, {dataset.ids[places[0]]!r} first")
+
+
+@torch.no_grad()
+def check_classifier(explanandum: Explanandum, sample: Sample) -> None:
+    """Refuse a classifier that says nothing: with NaN weights every number after it would be NaN.
+
+    Args:
+        explanandum: The classifier, with its classes.
+        sample: An image.
+
+    Raises:
+        InputError: Its probabilities are NaN or infinite.
+    """
+    image = sample.image[None].to(explanandum.mean.device)
+    with size_fits(image):
+        probabilities = explanandum.probabilities(explanandum(image).float())
+    if not bool(probabilities.isfinite().all()):
+        broken = [name for name, values in explanandum.state_dict().items() if not bool(values.isfinite().all())]
+        where = f"its weights {broken[0]!r} are not finite" if broken else "its weights are finite"
+        raise InputError(f"the classifier's probabilities of {sample.id!r} are NaN: {where}; train it again")
+
+
+def check_infills(infills: Mapping[str, Infill], sample: Sample, explanandum: Explanandum) -> None:
+    """Use every in-fill once, so that one of another image size or data set is refused before the long work.
+
+    Args:
+        infills: Name → in-fill.
+        sample: Any image of the data set.
+        explanandum: The classifier, with its classes.
+
+    Raises:
+        InputError: What the in-fill says against image or classes, and its name.
+    """
+    image = sample.image[None].to(explanandum.mean.device)
+    mask = torch.ones_like(image[:, :1])
+    mask[..., : mask.shape[-1] // 2] = 0
+    for name, infill in infills.items():
+        try:
+            infill.check_classes(explanandum.classes)
+            infill(image, mask, torch.Generator(image.device).manual_seed(0))
+        except InputError as error:
+            raise InputError(f"in-fill {name!r}: {error}") from error
+
+
+def true_boxes(batch: Batch) -> list[Tensor]:
+    """Boxes of the labelled objects, from the annotation or around each class's segmentation.
+
+    Args:
+        batch: Any images.
+
+    Returns:
+        B tensors (N, 4): x0, y0, x1, y1 in pixels, on the images' device; none where nothing is known.
+
+    Example:
+        >>> own = torch.tensor([[0.0, 1, 2, 3, 4], [1.0, 0, 0, 9, 9]])
+        >>> true_boxes(Batch(torch.rand(1, 3, 9, 9), torch.eye(2)[:1], ["a"], boxes=[own]))[0].tolist()
+        [[1.0, 2.0, 3.0, 4.0]]
+    """
+    outlined = [batch.image.new_zeros(0, 4)] * len(batch.id)
+    if batch.segmentation is not None:
+        outlined = truth_boxes(batch.segmentation, batch.labels)
+    if batch.boxes is None:
+        return outlined
+    found = []
+    for some, labels, other in zip(batch.boxes, batch.labels, outlined, strict=True):
+        some = some.to(batch.image.device)
+        own = some[labels[some[:, 0].long()] > 0, 1:]
+        found.append(own if len(own) else other)
+    return found

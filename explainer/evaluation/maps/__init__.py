@@ -1,0 +1,1 @@
+"""Maps of a method, made or read."""

@@ -1,0 +1,50 @@
+"""The masks of chosen classes, present or not, by every method: the picture of the Explainer paper's Figure 1.
+
+S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
+Attributions, NeurIPS 2022.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from PIL import Image
+
+from explainer.attribution import Attribution
+from explainer.data import Batch
+from explainer.evaluation.scoring.class_matrix import class_masks
+from explainer.networks import Explanandum
+from explainer.rendering import Tile, gallery, overlay, to_pil
+
+
+def class_gallery(
+    explanandum: Explanandum, methods: Mapping[str, Attribution], batch: Batch, classes: Sequence[str],
+    scaled: bool = True,
+) -> Image.Image:  # fmt: skip
+    """Draw a row for each image and method, a column for each class.
+
+    Args:
+        explanandum: The frozen classifier, on the batch's device.
+        methods: Name → method.
+        batch: A few images.
+        classes: Names.
+        scaled: Also scale maps that are masks already, but those of an Explainer.
+
+    Returns:
+        The picture: under the image the method's name, under each mask the class, its probability for the image and
+        whether it is labelled, and the mask's area.
+    """
+    places = [explanandum.classes.index(name) for name in classes]
+    with torch.no_grad():
+        probabilities = explanandum.probabilities(explanandum(batch.image).float())
+    masks = {name: class_masks(explanandum, method, batch.image, places, scaled) for name, method in methods.items()}
+    rows = []
+    for n in range(len(batch.id)):
+        for method, of_method in masks.items():
+            row = [Tile(to_pil(batch.image[n]), method)]
+            for column, place in enumerate(places):
+                there = "labelled, " if batch.labels[n, place] > 0 else ""
+                mask = of_method[n, column]
+                words = f"{there}p {float(probabilities[n, place]):.2f}, area {float(mask.mean()):.2f}"
+                row.append(Tile(overlay(batch.image[n], mask[None]), words))
+            rows.append(row)
+    return gallery(rows, header=["image", *classes])

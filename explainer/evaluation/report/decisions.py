@@ -1,0 +1,73 @@
+"""What masks show of right and of wrong decisions, as a table and a picture."""
+
+from collections.abc import Mapping
+
+import torch
+from PIL import Image
+from rich.table import Table
+
+from explainer.attribution import Attribution, Reference
+from explainer.data import Batch
+from explainer.evaluation.batches import part
+from explainer.evaluation.report.table import number, two_forms
+from explainer.evaluation.scoring.decisions import KINDS, Decisions
+from explainer.networks import Explanandum
+from explainer.rendering import Tile, gallery, overlay, to_pil
+
+SHORT = dict(zip(KINDS, ("TP", "FP", "FN"), strict=True))
+"""As they stand under pictures, where there is little room."""
+
+
+def decision_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> tuple[Table, str]:
+    """The results as a table: for the terminal, and in Markdown.
+
+    Args:
+        found: Of `decision_results`.
+
+    Returns:
+        A line for each method and kind.
+
+    Example:
+        >>> entry = {"pairs": 2, "area": 0.5, "image": 0.75, "kept": 0.5, "removed": 0.25}
+        >>> print(decision_table({"a": {"false positive": entry}})[1].splitlines()[2])
+        | a, false positive | 2 | 0.500 | 0.750 | 0.500 | 0.250 |
+    """
+    header = ["masks of classes", "pairs", "area", "probability", "seen through the mask", "through its complement"]
+    cells = []
+    for method, kinds in found.items():
+        for kind, entry in kinds.items():
+            values = [number(entry[key]) for key in ("area", "image", "kept", "removed")]
+            cells.append([f"{method}, {kind}", str(entry["pairs"]), *values])
+    return two_forms("Masks of right and of wrong decisions", header, cells)
+
+
+def decision_gallery(
+    decisions: Decisions, explanandum: Explanandum, methods: Mapping[str, Attribution], batch: Batch, count: int
+) -> Image.Image | None:
+    """Draw examples of each kind: the image, and each method's mask of the class in question.
+
+    Args:
+        decisions: Sorts the classes.
+        explanandum: The frozen classifier, on the batch's device.
+        methods: Name → method.
+        batch: The images to choose from.
+        count: Of examples of each kind, at most.
+
+    Returns:
+        The picture, a row an example; None where there is none, or no method to show.
+    """
+    kinds = decisions.kinds(explanandum, batch)
+    methods = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
+    rows = []
+    for kind in KINDS:
+        examples = [(n, index) for n, chosen in enumerate(kinds) for index, own in chosen if own == kind][:count]
+        for n, index in examples:
+            one, name = part(batch, [n]), explanandum.classes[index]
+            seen = {method: decisions.seen(explanandum, unit, one, index) for method, unit in methods.items()}
+            said = next(iter(seen.values()))["image"] if seen else torch.nan
+            row = [Tile(to_pil(one.image[0]), f"{SHORT[kind]}: {name} {float(said):.2f}")]
+            for own in seen.values():
+                words = f"kept {float(own['kept']):.2f}, without {float(own['removed']):.2f}"
+                row.append(Tile(overlay(one.image[0], own["mask"][0]), words))
+            rows.append(row)
+    return gallery(rows, header=["image", *methods]) if rows and methods else None

@@ -1,0 +1,66 @@
+"""Files of an evaluation: results.json, per_image.csv, matrix.csv."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from explainer.errors import InputError
+from explainer.evaluation.references import ORIGINAL
+from explainer.evaluation.report.class_matrix import write_matrix
+from explainer.evaluation.results.class_matrix import matrices
+from explainer.evaluation.results.columns import FIXED
+from explainer.evaluation.results.decisions import decision_results
+from explainer.evaluation.results.published import Published
+from explainer.evaluation.results.summary import COLUMNS, Row, pairs, summarise
+from explainer.evaluation.targets import Targets
+from explainer.files import write_csv, write_json
+from explainer.metrics.segmentation import TruthRule
+
+
+def write_results(
+    rows: list[Row], facts: dict[str, Any], folder: Path, alphas: dict[str, dict[str, Any]] | None = None, *,
+    columns: Mapping[str, Mapping[str, Any]] | None = None, failed: Mapping[str, Mapping[str, str]] | None = None,
+    run: dict[str, Any] | None = None, published: Published | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write results.json, per_image.csv and, of rows that have one, matrix.csv.
+
+    Args:
+        rows: Of a `Store`.
+        facts: What the results depend on; under "metrics", name → settings of further columns; under "matrix", the
+            classes that it shows.
+        folder: Exists.
+        alphas: As in `summarise`.
+        columns: Of `columns_of`; None: the fixed ones.
+        failed: Method → image → error.
+        run: Facts of this run, which another one with the same results would not share.
+        published: A paper's own numbers.
+
+    Returns:
+        The content of results.json; what differs between runs is in "run" and in the methods' "cost" only.
+
+    Raises:
+        InputError: There are no rows.
+    """
+    if not rows:
+        raise InputError(f"nothing to write to {folder}: none of the images could be read")
+    metrics = facts.get("metrics", {}) | facts.get("probes", {})
+    columns, failed = columns or FIXED, failed or {}
+    results = summarise(rows, metrics, alphas, failed)
+    if ORIGINAL in results:
+        results[ORIGINAL]["truth"] = TruthRule(facts.get("void", "ignore"), facts.get("objects", "labelled")).words()
+        results[ORIGINAL]["targets"] = Targets(*facts.get("targets", ())).words()
+    valued = {c for entry in results.values() for c, value in entry.items() if value is not None}
+    shown = {c: about for c, about in columns.items() if c in metrics or c in valued}
+    found = matrices(rows, facts.get("matrix", {}).get("classes", []))
+    found |= {} if published is None else published.matrices()
+    content = {
+        "facts": facts, "results": results, "columns": shown, "pairs": pairs(rows, shown), "failed": failed,
+        "published": None if published is None else published.content(), "matrix": found or None, "run": run or {},
+        "decisions": decision_results(rows),
+    }  # fmt: skip
+    write_json(folder / "results.json", content)
+    write_matrix(found, folder / "matrix.csv")
+    fields = ["id", "method", *COLUMNS, *metrics, "area", "seconds", "constant"]
+    scored = (row for row in rows if row["method"] != ORIGINAL)
+    write_csv(folder / "per_image.csv", [fields, *([row.get(field, "") for field in fields] for row in scored)])
+    return content

@@ -1,0 +1,1 @@
+"""Rows, and what becomes of them: means, intervals, files."""

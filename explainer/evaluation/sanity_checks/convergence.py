@@ -1,0 +1,87 @@
+"""How much of a method's budget is needed for its map.
+
+S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020 (Figure 4, the
+insertion score against iterations, which `metric` gives).
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from explainer.attribution import Attribution
+from explainer.evaluation.sanity_checks.base import Probe, Probed, agreement, check_probe, with_setting
+from explainer.evaluation.view import metric_view
+from explainer.metrics import ImageMetric, Measured
+from explainer.networks import Explanandum
+
+
+def with_budget(method: Attribution, fraction: float) -> Attribution:
+    """The method with a part of its masks, samples, iterations or steps, at least one.
+
+    Args:
+        method: Names its budget.
+        fraction: Of it.
+
+    Raises:
+        InputError: The method has no budget.
+
+    Example:
+        >>> from explainer.attribution import RISE
+        >>> with_budget(RISE(masks=4000), 1 / 8).masks
+        500
+    """
+    name = method.budget or "budget"
+    return with_setting(method, name, max(1, round(fraction * vars(method).get(name, 0))))
+
+
+class Convergence(Probe):
+    """How near to the whole budget's mask the method comes with less: the mean over parts of the budget.
+
+    Each part is a run of its own with so small a budget, warm-up and decay included as the method defines them, not a
+    look into the longer run. Methods without a budget have no value.
+
+    Args:
+        fractions: Of the budget.
+        metric: Measure this of each mask, the whole budget's too, instead of the rank correlation with the latter. It
+            sees no level but 0.5.
+
+    Raises:
+        InputError: A fraction lies outside (0, 1), or there is none.
+    """
+
+    paper = "after Thakur and Fischmeister, ICPR 2020 (Figure 4)"
+    meaning = "Rank correlation of the maps of part of the budget with those of all of it."
+    formula = r"\frac{1}{|Q|} \sum_{q \in Q} \rho(m_{qN}, m_N)"
+
+    def __init__(
+        self, fractions: Sequence[float] = (0.125, 0.25, 0.5), metric: ImageMetric | None = None
+    ) -> None:  # fmt: skip
+        wrong = [fraction for fraction in fractions if not 0 < fraction < 1]
+        check_probe(self, len(fractions) > 0 and not wrong, f"fractions must lie in (0, 1), got {wrong or fractions}")
+        self.fractions, self.metric = tuple(sorted(fractions)), metric
+        self.higher_is_better = metric is None or bool(metric.higher_is_better)
+        self.percent = bool(getattr(metric, "percent", False))
+        self.range = "[-1, 1]" if metric is None else str(getattr(metric, "range", ""))
+
+    def measure(self, probed: Probed) -> Measured:
+        """The curve has a point a fraction, and with a metric one for the whole."""
+        if probed.method.budget is None:
+            return Measured(probed.undefined())
+        masks = [probed.again(with_budget(probed.method, fraction)) for fraction in self.fractions]
+        if self.metric is None:
+            curve = torch.stack([agreement(probed.mask, mask) for mask in masks], 1)
+        else:
+            curve = torch.stack([self._score(probed, mask) for mask in (*masks, probed.mask)], 1)
+        return Measured(curve.mean(1), curve)
+
+    def _score(self, probed: Probed, mask: Tensor) -> Tensor:
+        assert self.metric is not None
+        levels = mask.new_full((len(mask),), 0.5)
+        return self.metric.measure(metric_view(probed.explanandum, mask, levels, probed.batch)).value
+
+    def points(self, explanandum: Explanandum, method: Attribution, image: Tensor) -> list[str]:
+        """The parts of the budget."""
+        shown = [str(Fraction(fraction).limit_denominator(100)) for fraction in self.fractions]
+        return [] if method.budget is None else [*shown, *([] if self.metric is None else ["1"])]

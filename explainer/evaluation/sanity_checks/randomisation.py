@@ -1,0 +1,149 @@
+"""Whether a mask depends on what the network has learned.
+
+J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim: Sanity Checks for Saliency Maps, NeurIPS 2018. An
+Explainer never looks at the classifier that it explains: randomising that changes nothing by construction, so its own
+network is randomised, under a name of its own (`network: masker`); `Retrained` is the other half of its protocol.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from explainer.attribution import Attribution
+from explainer.errors import check_seed
+from explainer.evaluation.sanity_checks.base import Probe, Probed, agreement, check_probe
+from explainer.metrics import Measured
+from explainer.networks import Explanandum
+from explainer.networks.randomise import How, Layer, layers_of, randomised
+
+Similarity = Literal["rank", "ssim"]
+T = TypeVar("T")
+
+
+def similarity_of(mask: Tensor, other: Tensor, kind: Similarity) -> Tensor:
+    """How alike two masks are.
+
+    Args:
+        mask: (B, 1, H, W) in [0, 1].
+        other: Likewise.
+        kind: "rank" for `agreement`, "ssim" for the structural similarity (Gaussian window of deviation 1.5).
+
+    Returns:
+        (B,) in [-1, 1]; higher is more alike.
+
+    Example:
+        >>> mask = torch.rand(2, 1, 16, 16)
+        >>> similarity_of(mask, mask, "rank").tolist()
+        [1.0, 1.0]
+    """
+    if kind == "rank":
+        return agreement(mask, other)
+    found = structural_similarity_index_measure(other.float(), mask.float(), reduction="none", data_range=1.0)
+    return torch.as_tensor(found).view(len(mask))
+
+
+def even_parts(items: Sequence[T], count: int) -> list[Sequence[T]]:
+    """At most so many runs of neighbours, as even as can be, the longer ones last.
+
+    Example:
+        >>> even_parts("abcde", 2)
+        ['ab', 'cde']
+    """
+    count = min(count, len(items))
+    edges = [n * len(items) // count for n in range(count + 1)]
+    return [items[a:b] for a, b in pairwise(edges)]
+
+
+def randomised_network(
+    explanandum: Explanandum, method: Attribution, which: Literal["classifier", "masker"], image: Tensor
+) -> tuple[nn.Module, list[Layer]] | None:
+    """The network whose weights are randomised, and its layers from the output to the input.
+
+    Args:
+        explanandum: The classifier.
+        method: Any.
+        which: The "classifier", or the method's own "masker".
+        image: (B, 3, H, W), to see in which order the layers run.
+
+    Returns:
+        None for a method without a masker, when that is asked for.
+
+    Example:
+        >>> from explainer.attribution import Random
+        >>> image = torch.rand(1, 3, 64, 64)
+        >>> _, layers = randomised_network(Explanandum("alexnet"), Random(), "classifier", image)
+        >>> layers[0].name, layers[-1].name
+        ('classifier.6', 'features.0')
+    """
+    if which == "classifier":
+        return explanandum.network, layers_of(explanandum.network, lambda: explanandum(image[:1]))[::-1]
+    masker = getattr(method, "masker", None)
+    if masker is None:
+        return None
+    masker.to(image.device)
+    return masker.network, layers_of(masker.network, lambda: masker(image[:1]))[::-1]
+
+
+class Randomisation(Probe):
+    """Similarity of the mask with those of the same network with random weights, the mean over its blocks of layers.
+
+    Args:
+        order: "cascading": everything from the output down to a block is random, block after block, until the whole
+            network is; "independent": one block at a time, the others as trained.
+        network: The "classifier" explained, which every method should depend on; or the "masker" of an Explainer, the
+            only network that its masks depend on (other methods have no value then).
+        blocks: The layers are taken together in at most so many blocks of neighbours; 0 takes each for itself.
+        similarity: "rank" (Spearman's correlation; a constant map counts as 0) or "ssim".
+        how: "initialise" the layers anew, as in the paper, or "shuffle" the values of each of their tensors.
+        seed: Of the random weights.
+
+    Raises:
+        InputError: A setting is none of these.
+    """
+
+    higher_is_better = False
+    paper = "Adebayo et al., NeurIPS 2018"
+    meaning = "Rank correlation with the maps of a network of random weights: low where the map shows what was learned."
+    formula = r"\frac{1}{L} \sum_l \rho(m(f), m(f_{l\text{ random}}))"
+
+    def __init__(
+        self, order: Literal["cascading", "independent"] = "cascading",
+        network: Literal["classifier", "masker"] = "classifier", blocks: int = 8, similarity: Similarity = "rank",
+        how: How = "initialise", seed: int = 0,
+    ) -> None:  # fmt: skip
+        for name, value, known in (
+            ("order", order, ("cascading", "independent")), ("network", network, ("classifier", "masker")),
+            ("similarity", similarity, ("rank", "ssim")), ("how", how, ("initialise", "shuffle")),
+        ):  # fmt: skip
+            check_probe(self, value in known, f"{name} is {known[0]!r} or {known[1]!r}, got {value!r}")
+        check_probe(self, blocks >= 0, f"blocks must be at least 0, got {blocks}")
+        self.order, self.network, self.blocks = order, network, blocks
+        check_seed(f"probe {type(self).__name__}: seed", seed)
+        self.similarity, self.how, self.seed = similarity, how, seed
+
+    def measure(self, probed: Probed) -> Measured:
+        """The curve has a point a block, from the output to the input."""
+        subject = randomised_network(probed.explanandum, probed.method, self.network, probed.batch.image)
+        if subject is None:
+            return Measured(probed.undefined())
+        points = []
+        for random in self._random(subject[1]):
+            with randomised(subject[0], random, self.seed, self.how):
+                other = probed.again()
+            points.append(similarity_of(probed.mask, other, self.similarity))
+        curve = torch.stack(points, 1)
+        return Measured(curve.mean(1), curve)
+
+    def _random(self, layers: list[Layer]) -> list[list[Layer]]:
+        """The layers that are random at each point."""
+        parts = [list(part) for part in even_parts(layers, self.blocks or len(layers))]
+        return parts if self.order == "independent" else list(accumulate(parts))
+
+    def points(self, explanandum: Explanandum, method: Attribution, image: Tensor) -> list[str]:
+        """The layer nearest to the input of each block."""
+        subject = randomised_network(explanandum, method, self.network, image)
+        return [] if subject is None else [random[-1].name for random in self._random(subject[1])]

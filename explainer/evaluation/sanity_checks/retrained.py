@@ -1,0 +1,40 @@
+"""Whether an Explainer depends on what its classifier has learned: it is trained again, against a random classifier.
+
+The other half of the protocol of `Randomisation` for an Explainer (J. Adebayo et al., NeurIPS 2018, for a method that
+does not look at the classifier when it explains). configs/shapes_small_randomised.yaml trains such an Explainer.
+"""
+
+from explainer.attribution import Explainer
+from explainer.evaluation.sanity_checks.base import Probe, Probed, check_probe
+from explainer.evaluation.sanity_checks.randomisation import Similarity, similarity_of
+from explainer.metrics import Measured
+
+
+class Retrained(Probe):
+    """Similarity of an Explainer's mask with that of one that was trained against a classifier with random weights.
+
+    Methods that are no Explainer have no value.
+
+    Args:
+        checkpoint: Of the other Explainer.
+        similarity: As in `Randomisation`.
+
+    Raises:
+        InputError: The checkpoint is missing or is no Explainer's, or there is no such similarity.
+    """
+
+    higher_is_better = False
+    paper = "after Adebayo et al., NeurIPS 2018"
+    meaning = "Rank correlation with an Explainer that was trained against a classifier of random weights."
+    formula = r"\rho(m_f, m_{f\text{ random}})"
+
+    def __init__(self, checkpoint: str, similarity: Similarity = "rank") -> None:
+        check_probe(self, similarity in ("rank", "ssim"), f"similarity is 'rank' or 'ssim', got {similarity!r}")
+        self.checkpoint, self.similarity = checkpoint, similarity
+        self._other = Explainer(checkpoint)
+
+    def measure(self, probed: Probed) -> Measured:
+        """One more pass of the other Explainer."""
+        if not isinstance(probed.method, Explainer):
+            return Measured(probed.undefined())
+        return Measured(similarity_of(probed.mask, probed.again(self._other), self.similarity))

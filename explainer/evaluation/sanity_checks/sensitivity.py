@@ -1,0 +1,65 @@
+"""How much a mask changes when the image hardly does.
+
+C.-K. Yeh, C.-Y. Hsieh, A. S. Suggala, D. I. Inouye, P. Ravikumar: On the (In)fidelity and Sensitivity of Explanations,
+NeurIPS 2019. As in the published code (and captum's), the ball is that of the largest difference of a value, and the
+change counts relative to the map; unlike there, the images stay in [0, 1], and the same noise is drawn for all.
+"""
+
+import torch
+from torch import Tensor
+
+from explainer.errors import check_seed
+from explainer.evaluation.sanity_checks.base import Probe, Probed, check_probe
+from explainer.metrics import Measured
+
+
+def relative_change(mask: Tensor, other: Tensor) -> Tensor:
+    """Euclidean norm of the difference, relative to that of the mask.
+
+    Args:
+        mask: (B, 1, H, W), not 0 everywhere.
+        other: Likewise.
+
+    Returns:
+        (B,), at least 0.
+
+    Example:
+        >>> relative_change(torch.full((1, 1, 2, 2), 0.5), torch.ones(1, 1, 2, 2)).item()
+        1.0
+    """
+    return (mask - other).flatten(1).norm(dim=1) / mask.flatten(1).norm(dim=1)
+
+
+class Sensitivity(Probe):
+    """The largest relative change of the mask over some images near by; the method keeps its seed.
+
+    Args:
+        radius: Of the uniform noise on each value of the image, in units of its range [0, 1].
+        samples: Images near by.
+        seed: Of the noise, which is the same for every image.
+
+    Raises:
+        InputError: `radius` or `samples` is not positive.
+    """
+
+    higher_is_better = False
+    paper = "Yeh et al., NeurIPS 2019"
+    meaning = "Largest relative change of the map under small noise in the image."
+    formula = r"\max_{\|\delta\|_\infty \le r} \|m(x + \delta) - m(x)\|_2 / \|m(x)\|_2"
+    range = "[0, ∞)"
+
+    def __init__(self, radius: float = 0.02, samples: int = 10, seed: int = 0) -> None:
+        check_probe(self, radius > 0, f"radius must be positive, got {radius}")
+        check_probe(self, samples >= 1, f"samples must be positive, got {samples}")
+        check_seed(f"probe {type(self).__name__}: seed", seed)
+        self.radius, self.samples, self.seed = radius, samples, seed
+
+    def measure(self, probed: Probed) -> Measured:
+        """One sample of all images at a time."""
+        image, generator = probed.batch.image, torch.Generator().manual_seed(self.seed)
+        worst = probed.mask.new_zeros(len(image))
+        for _ in range(self.samples):
+            noise = self.radius * (2 * torch.rand(image.shape[1:], generator=generator) - 1)
+            near = (image + noise.to(image)).clamp(0, 1)
+            worst = worst.maximum(relative_change(probed.mask, probed.again(image=near)))
+        return Measured(worst)

@@ -1,0 +1,1 @@
+"""Maps judged, image by image."""

@@ -1,0 +1,157 @@
+"""The class-specific masking matrix of an evaluation, image by image.
+
+S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
+Attributions, NeurIPS 2022 (section 4.2, Table 1). See `explainer.metrics.masking_matrix` for the scores.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explainer.attribution import Attribution, Explainer, Reference
+from explainer.attribution.base import zero_where_broken
+from explainer.data import Batch
+from explainer.errors import InputError
+from explainer.evaluation.batches import part
+from explainer.evaluation.names import check_classes, check_methods
+from explainer.functional.losses import two_outcomes
+from explainer.functional.masking import min_max
+from explainer.metrics import masking_scores
+from explainer.networks import Explanandum
+
+MOST = 100
+"""Classes; an image costs nine forward passes for each."""
+
+
+class ClassMatrix:
+    """What the masks of some classes do to the classifier's confidence in those that are present.
+
+    Args:
+        classes: Names of those shown.
+        known: Names of all the classifier's classes.
+        methods: Names of those that have a matrix.
+        scaled: Whether maps that are masks already are scaled too; the masks of an Explainer never are.
+
+    Raises:
+        InputError: A class is unknown or named twice, or there are too many.
+
+    Example:
+        >>> ClassMatrix(["dog"], ["cat", "dog"], ["Grad-CAM"]).places
+        [1]
+    """
+
+    def __init__(
+        self, classes: Sequence[str], known: Sequence[str], methods: Collection[str], scaled: bool = True
+    ) -> None:
+        check_classes("evaluation.matrix_classes", classes, known)
+        if len(classes) > MOST:
+            raise InputError(
+                f"a matrix of {len(classes)} classes is too large: name at most {MOST} in evaluation.matrix_classes"
+            )
+        self.classes, self.methods, self.scaled = list(classes), set(methods), scaled
+        self.places = [list(known).index(name) for name in classes]
+
+    def __call__(
+        self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch
+    ) -> list[dict[str, Any]]:
+        """What to add to the rows of the images.
+
+        Args:
+            explanandum: The frozen classifier.
+            name: Of the method.
+            method: Makes a mask of each class; None, for the ground truth, has no matrix.
+            batch: The images, on the explanandum's device.
+
+        Returns:
+            Nothing for methods that have no matrix; else an entry an image: each class present → confidence in it
+            without a mask, then with the mask of each class.
+        """
+        if method is None or name not in self.methods:
+            return [{} for _ in batch.id]
+        labels = batch.labels[:, self.places]
+        chosen = (labels > 0).any(1).nonzero()[:, 0].tolist()
+        rows: list[dict[str, Any]] = [{"matrix": {}} for _ in batch.id]
+        if chosen:
+            some = part(batch, chosen)
+            masks = class_masks(explanandum, method, some.image, self.places, self.scaled)
+            found = self._scores(explanandum, some, masks, labels[chosen])
+            for n, values in zip(chosen, found.tolist(), strict=True):
+                present = [c for c in range(len(self.classes)) if labels[n, c] > 0]
+                rows[n]["matrix"] = {self.classes[c]: [round(v, 6) for v in values[c]] for c in present}
+        return rows
+
+    def _scores(self, explanandum: Explanandum, batch: Batch, masks: Tensor, labels: Tensor) -> Tensor:
+        def probabilities(seen: Tensor) -> Tensor:
+            return two_outcomes(explanandum(seen).float()).softmax(1)[:, self.places]
+
+        def grey(images: Tensor, masks: Tensor) -> Tensor:
+            return explanandum.mean_colour.expand_as(images)
+
+        return masking_scores(batch.image, masks, labels, probabilities, grey)
+
+
+def class_masks(
+    explanandum: Explanandum, method: Attribution, image: Tensor, places: Sequence[int], scaled: bool = True
+) -> Tensor:
+    """The mask of each of some classes, present or not.
+
+    Args:
+        explanandum: The frozen classifier.
+        method: An Explainer has them all at once; others explain one class after the other.
+        image: (B, 3, H, W) in [0, 1].
+        places: Indices of the C classes.
+        scaled: Also scale maps that are masks already, but those of an Explainer.
+
+    Returns:
+        (B, C, H, W) in [0, 1]; a map with a NaN or infinite pixel counts as 0.
+
+    Example:
+        >>> from explainer.attribution import Random
+        >>> class_masks(Explanandum("alexnet", num_classes=3), Random(), torch.rand(1, 3, 8, 8), [2, 0]).shape
+        torch.Size([1, 2, 8, 8])
+    """
+    if isinstance(method, Explainer):
+        return method.masks(image)[:, list(places)]
+    asked = torch.zeros(len(image), explanandum.num_classes, dtype=torch.bool, device=image.device)
+    asked[:, list(places)] = True
+    found = []
+    for start in range(0, len(image), few := max(1, method.batch_size // len(places))):
+        some = slice(start, start + few)
+        found.append(method(explanandum, image[some], asked[some]).detach())
+    maps = torch.cat(found)
+    maps = zero_where_broken(maps, torch.arange(len(maps), device=maps.device))
+    masks = maps.clamp(0, 1) if method.is_mask and not scaled else min_max(maps)
+    rising = sorted(places)
+    return masks.view(len(image), len(places), *image.shape[-2:])[:, [rising.index(place) for place in places]]
+
+
+def class_matrix(
+    wanted: bool | Sequence[str], shown: Sequence[str] | None, known: Sequence[str], methods: Mapping[str, Attribution],
+    scaled: bool = True,
+) -> ClassMatrix | None:  # fmt: skip
+    """What `evaluation.matrix` asks for.
+
+    Args:
+        wanted: Whether there is one, of all methods that explain a class; or names of methods.
+        shown: Names of classes; None takes all.
+        known: Names of all classes.
+        methods: Name → method.
+        scaled: As in `ClassMatrix`.
+
+    Returns:
+        None where nothing is asked for.
+
+    Raises:
+        InputError: A method or a class is unknown, or there are too many classes.
+
+    Example:
+        >>> class_matrix(False, None, ["cat", "dog"], {}) is None
+        True
+    """
+    if not wanted:
+        return None
+    names = [n for n, m in methods.items() if not isinstance(m, Reference)] if wanted is True else list(wanted)
+    check_methods("evaluation.matrix", names, methods)
+    return ClassMatrix(known if shown is None else shown, known, names, scaled)

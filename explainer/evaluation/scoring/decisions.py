@@ -1,0 +1,109 @@
+"""What a class's mask shows where the classifier is right, and where it is wrong.
+
+S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
+Attributions, NeurIPS 2022 (section 3 and supplement C: masks of false positives and of false negatives). An attribution
+that is faithful to the classifier shows what misled it: seen through the mask, a wrongly predicted class stays
+predicted, and of the complement it does not.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from explainer.attribution import Attribution, Reference
+from explainer.data import Batch
+from explainer.evaluation.batches import part
+from explainer.evaluation.scoring.class_matrix import class_masks
+from explainer.functional.masking import composite
+from explainer.networks import Explanandum
+
+KINDS = ("true positive", "false positive", "false negative")
+"""Of an image and a class; the many classes that are rightly not predicted have no mask here."""
+
+
+class Decisions:
+    """Masks of single classes, by what became of the classifier's decision.
+
+    Args:
+        threshold: Probability from which a class of a multi-label classifier counts as predicted.
+        scaled: Whether maps that are masks already are scaled too; the masks of an Explainer never are.
+    """
+
+    def __init__(self, threshold: float = 0.5, scaled: bool = True) -> None:
+        self.threshold, self.scaled = threshold, scaled
+
+    def kinds(self, explanandum: Explanandum, batch: Batch) -> list[list[tuple[int, str]]]:
+        """Sort the classes of each image by what became of them.
+
+        Args:
+            explanandum: The frozen classifier, on the batch's device.
+            batch: The images.
+
+        Returns:
+            An entry an image: classes that are labelled or predicted, and which of `KINDS` each is.
+        """
+        with torch.no_grad():
+            said = explanandum.decided(explanandum(batch.image).float(), self.threshold) > 0
+        there = batch.labels > 0
+        of_image = []
+        for labelled, predicted in zip(there.tolist(), said.tolist(), strict=True):
+            named = [kind_of(*pair) for pair in zip(labelled, predicted, strict=True)]
+            of_image.append([(index, kind) for index, kind in enumerate(named) if kind is not None])
+        return of_image
+
+    def __call__(self, explanandum: Explanandum, method: Attribution | None, batch: Batch) -> list[dict[str, Any]]:
+        """What to add to the rows of the images.
+
+        Args:
+            explanandum: The frozen classifier.
+            method: Makes a mask of a class; references, which look at no class, have nothing here.
+            batch: The images, on the explanandum's device.
+
+        Returns:
+            An entry an image: a list of its classes, each with its kind, the area of its mask, and the classifier's
+            probability of it for the image, for what the mask keeps, and for the complement.
+        """
+        if method is None or isinstance(method, Reference):
+            return [{} for _ in batch.id]
+        rows = []
+        for n, chosen in enumerate(self.kinds(explanandum, batch)):
+            entries = []
+            for index, kind in chosen:
+                seen = self.seen(explanandum, method, part(batch, [n]), index)
+                values = {key: round(float(value), 5) for key, value in seen.items() if key != "mask"}
+                entries.append({"class": explanandum.classes[index], "kind": kind} | values)
+            rows.append({"decisions": entries})
+        return rows
+
+    def seen(self, explanandum: Explanandum, method: Attribution, one: Batch, index: int) -> dict[str, Tensor]:
+        """The mask of a class over one image, and what the classifier says of the class with it.
+
+        Args:
+            explanandum: The frozen classifier.
+            method: Makes the mask.
+            one: A batch of one image.
+            index: Of the class.
+
+        Returns:
+            "mask" (1, 1, H, W) in [0, 1]; its "area"; probabilities for the "image", and of what it "kept" and what
+            without it is left ("removed").
+        """
+        mask = class_masks(explanandum, method, one.image, [index], self.scaled)
+        colour = explanandum.mean_colour
+        three = [one.image, composite(one.image, mask, colour), composite(one.image, 1 - mask, colour)]
+        with torch.no_grad():
+            said = explanandum.probabilities(explanandum(torch.cat(three)).float())[:, index]
+        return {"mask": mask, "area": mask.mean(), "image": said[0], "kept": said[1], "removed": said[2]}
+
+
+def kind_of(labelled: bool, predicted: bool) -> str | None:
+    """Name a decision; None where nothing is labelled and nothing predicted.
+
+    Example:
+        >>> [kind_of(*pair) for pair in ((True, True), (False, True), (True, False), (False, False))]
+        ['true positive', 'false positive', 'false negative', None]
+    """
+    if labelled:
+        return "true positive" if predicted else "false negative"
+    return "false positive" if predicted else None

@@ -1,0 +1,44 @@
+"""What a metric may look at: masks of one batch, the images, the truth, and the classifier's answers."""
+
+import torch
+from torch import Tensor
+
+from explainer.attribution.masked_score import score_of
+from explainer.data import Batch
+from explainer.evaluation.images import true_boxes
+from explainer.infill import Constant, Infill
+from explainer.metrics import Judged
+from explainer.networks import Explanandum
+
+
+def metric_view(
+    explanandum: Explanandum, mask: Tensor, levels: Tensor, batch: Batch, infill: Infill | None = None
+) -> Judged:
+    """Gather all that a metric may look at.
+
+    Args:
+        explanandum: Frozen classifier.
+        mask: (B, 1, H, W) in [0, 1].
+        levels: (B,): a pixel above it is salient.
+        batch: Images, on the explanandum's device; the first label of each is the target.
+        infill: In-fill of those metrics that replace pixels; None is the classifier's mean colour.
+
+    Returns:
+        What every `ImageMetric` measures.
+    """
+    target = batch.labels.argmax(1)
+    fill = infill or Constant(explanandum.mean_colour.flatten().tolist())
+
+    def filled(images: Tensor, masks: Tensor) -> Tensor:
+        generator = torch.Generator(images.device).manual_seed(0)
+        return fill(images, masks, generator).expand_as(images)
+
+    def probability(seen: Tensor, owner: Tensor) -> Tensor:
+        return explanandum.probabilities(explanandum(seen).float()).gather(1, target[owner][:, None])[:, 0]
+
+    def log_odds(seen: Tensor, owner: Tensor) -> Tensor:
+        return score_of(explanandum(seen).float(), target[owner], explanandum.multilabel, "log_odds")
+
+    return Judged(
+        mask, levels, batch.image, batch.labels, true_boxes(batch), batch.segmentation, probability, log_odds, filled
+    )

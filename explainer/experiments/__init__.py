@@ -1,0 +1,1 @@
+"""What else evaluate.py runs: a folder each, with settings, run and tables."""

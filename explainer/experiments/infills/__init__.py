@@ -1,0 +1,1 @@
+"""In-fills compared on held-out holes."""

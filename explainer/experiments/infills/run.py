@@ -1,0 +1,75 @@
+"""evaluate.py's comparison of in-fills: table, box plots and pictures."""
+
+from pathlib import Path
+from typing import Any
+
+from explainer.cli.parser import RESULTS, ExplainerCLI
+from explainer.errors import InputError
+from explainer.evaluation.context import prepared
+from explainer.evaluation.images import check_infills
+from explainer.evaluation.report.drawing import save_figure, save_picture
+from explainer.evaluation.settings import Evaluation, InfillComparison
+from explainer.evaluation.storage.fingerprint import infill_settings
+from explainer.evaluation.storage.rows import Filled
+from explainer.evaluation.storage.store import Store
+from explainer.evaluation.telling import show_tables, tell
+from explainer.experiments.infills.compare import (
+    compare_fills,
+    fill_gallery,
+    fill_table,
+    image_and_hole,
+    plot_fills,
+    summarise_fills,
+)
+from explainer.files import write_json, write_text
+
+
+def compare_infills(cli: ExplainerCLI) -> dict[str, Any]:
+    """Fill in the same holes by every in-fill, and ask the classifier.
+
+    Args:
+        cli: Holds the config.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        InputError: Something given cannot be used, or no image has a hole.
+    """
+    out = Path(cli.evaluation.out or RESULTS / cli.name)
+    settings: InfillComparison = cli.infills
+    evaluation: Evaluation = cli.evaluation
+    here = prepared(cli)
+    explanandum, dataset, places, device = here.explanandum, here.dataset, here.places, here.device
+    check_infills(settings.fills, here.sample, explanandum)
+    found = [image_and_hole(dataset, place, settings) for place in places]
+    cases = [case for case in found if case is not None]
+    if not cases:
+        raise InputError(
+            f"infills.where {settings.where}: none of the {len(places)} images has labels and room for a hole; "
+            "take smaller ones, or anywhere"
+        )
+    of_images = ("images", "spread", "offset", "one_label")  # others may join
+    facts = {k: v for k, v in here.facts.items() if k not in of_images}
+    facts |= {
+        "where": settings.where, "smallest": settings.smallest, "largest": settings.largest, "seed": settings.seed,
+        **({"share": settings.share} if settings.where.endswith("pixels") else {}),
+        "methods": {name: infill_settings(fill) for name, fill in settings.fills.items()},
+    }  # fmt: skip
+    store = Store(out, facts, Filled)
+    compare_fills(explanandum, settings.fills, cases, store, settings.seed, device)
+    ids = {batch.id[0] for batch, _ in cases}
+    rows = [row for row in store.rows if row["id"] in ids]
+    results = summarise_fills(rows, list(settings.fills))
+    content = {"facts": facts, "without a hole": len(places) - len(cases), "results": results}
+    write_json(out / "results.json", content)
+    words = f"{len(cases)} holes, {settings.where}; {len(places) - len(cases)} images without one. Means over images."
+    table, text = fill_table(results, f"{cli.name} on {evaluation.split}")
+    write_text(out / "table.md", f"{text}\n\n{words} * best of the column.\n")
+    save_figure(plot_fills(rows, list(settings.fills)), out / "infills.png", dpi=150)
+    if settings.examples:
+        picture = fill_gallery(explanandum, settings.fills, cases[: settings.examples], settings.seed, device)
+        save_picture(picture, out / "examples.png")
+    show_tables([table], 140)
+    tell([words, f"written to {out}: results.json, rows.jsonl, table.md, infills.png, examples.png"])
+    return content

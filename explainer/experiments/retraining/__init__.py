@@ -1,0 +1,1 @@
+"""ROAR and KAR: networks retrained on what a method leaves of the images."""

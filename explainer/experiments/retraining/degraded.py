@@ -1,0 +1,133 @@
+"""Any data set with its most salient pixels removed, or with nothing but them: the inputs of ROAR and KAR.
+
+S. Hooker et al.: A Benchmark for Interpretability Methods in Deep Neural Networks, NeurIPS 2019 (ROAR). T. N. Mundhenk
+et al.: Efficient Saliency Maps for Explainable AI, 2020 (KAR).
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from explainer.data.base import ImageDataModule, ImageDataset, Split
+from explainer.errors import InputError
+from explainer.experiments.retraining.rank_store import LEVELS, Ranks
+from explainer.infill import Infill
+
+Mode = Literal["keep", "remove"]
+
+
+def degrade(image: Tensor, rank: Tensor, mode: Mode, fraction: float, fill: Tensor) -> Tensor:
+    """Replace pixels.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        rank: (H, W), as `levels` gives it.
+        mode: "keep" leaves the most salient fraction (KAR), "remove" takes it away (ROAR).
+        fraction: Of the image, in [0, 1].
+        fill: What takes their place: a colour (3, 1, 1), or a picture (3, H, W), in [0, 1].
+
+    Returns:
+        (3, H, W).
+
+    Example:
+        >>> rank = torch.tensor([[0, 100]], dtype=torch.uint8)
+        >>> degrade(torch.ones(3, 1, 2), rank, "remove", 0.5, torch.zeros(3, 1, 1))[0].tolist()
+        [[0.0, 1.0]]
+    """
+    return torch.where(kept(rank, mode, fraction), image, fill)
+
+
+def kept(rank: Tensor, mode: Mode, fraction: float) -> Tensor:
+    """Where the image stays: bool, (H, W)."""
+    salient = rank < round(fraction * LEVELS)
+    return salient if mode == "keep" else ~salient
+
+
+class DegradedDataset(ImageDataset):
+    """A split of a data set, degraded.
+
+    Augmentation comes after, as in the paper: whole images are masked, and what is masked is flipped and cropped with
+    the rest. So a fraction is one of the whole image, and a crop may have more of its pixels replaced, or fewer.
+    """
+
+    def __init__(
+        self, base: ImageDataset, ranks: Ranks, mode: Mode, fraction: float, fill: Tensor | Infill, **options: Any
+    ) -> None:
+        super().__init__(base.ids, base.classes, **options)
+        self.base, self.ranks, self.mode, self.fraction, self.fill = base, ranks, mode, fraction, fill
+
+    def image(self, index: int) -> Tensor:
+        """(3, S, S) in [0, 1]."""
+        image, rank = self.base.image(index), self.ranks[index]
+        if isinstance(self.fill, Tensor):
+            return degrade(image, rank, self.mode, self.fraction, self.fill)
+        mask = kept(rank, self.mode, self.fraction).to(image)[None, None]
+        # the same picture in every epoch and every process: what retraining sees is one data set
+        fill = self.fill(image[None], mask, torch.Generator().manual_seed(index))
+        return degrade(image, rank, self.mode, self.fraction, fill[0])
+
+    def check(self) -> None:
+        """Nothing: the data set has been checked, and a learned infill need not run for that."""
+
+    def labels(self, index: int) -> Tensor:
+        """Those of the data set."""
+        return self.base.labels(index)
+
+    def segmentation(self, index: int) -> Tensor | None:
+        """That of the data set."""
+        return self.base.segmentation(index)
+
+    def boxes(self, index: int) -> Tensor | None:
+        """Those of the data set."""
+        return self.base.boxes(index)
+
+
+class Degraded(ImageDataModule):
+    """A DataModule whose images are degraded, in training, validation and test alike.
+
+    Args:
+        data: The DataModule; its root, image size, batch size, workers, seed and augmentation hold.
+        ranks: Folder of the ranks, made by `evaluate.py` for a retraining grid.
+        mode: "keep" the most salient fraction (KAR), or "remove" it (ROAR).
+        fraction: Of the image, in [0, 1], to half a percent.
+        method: Name of the method that the ranks must be of; None takes any.
+        infill: What stands in place of the pixels; None takes the training images' mean colour, as ROAR does. A
+            learned one is asked for every image that is read: `num_workers` shares that out.
+    """
+
+    def __init__(
+        self, data: ImageDataModule, ranks: str, mode: Mode = "remove", fraction: float = 0.5,
+        method: str | None = None, infill: Infill | None = None,
+    ) -> None:  # fmt: skip
+        if not 0 <= fraction <= 1:
+            raise InputError(f"data.init_args.fraction must lie in [0, 1], got {fraction}")
+        super().__init__(
+            root=str(data.root), image_size=data.image_size, batch_size=data.batch_size, num_workers=data.num_workers,
+            strict=data.strict, flip=data.flip, erase=data.erase, blank=data.blank, seed=data.seed, crop=data.crop,
+        )  # fmt: skip
+        self.data, self.ranks, self.mode, self.fraction, self.method = data, Path(ranks), mode, fraction, method
+        self.multilabel = data.multilabel
+        self.infill = infill
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those of the data set."""
+        return self.data.classes
+
+    def prepare_data(self) -> None:
+        """As the data set."""
+        self.data.prepare_data()
+
+    def build(self, split: Split) -> DegradedDataset:
+        """A split, with its ranks."""
+        base = self.data.split(split)
+        ranks = Ranks(self.ranks, split)
+        ranks.open(base.ids, base.image_size, self.method)
+        if self.infill is None:
+            fill: Tensor | Infill = torch.tensor(Ranks(self.ranks, "train").facts()["colour"]).view(3, 1, 1)
+        else:
+            self.infill.check_classes(self.classes)
+            fill = self.infill
+        return DegradedDataset(base, ranks, self.mode, self.fraction, fill, **self.options(split))

@@ -1,0 +1,62 @@
+"""What a ROAR and KAR grid shows its trainings: a few test images at every fraction, kept and removed.
+
+T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (Figures 3 and 7).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from explainer.data import ImageDataModule
+from explainer.evaluation.settings import Retraining
+from explainer.experiments.retraining.degraded import Degraded, Mode
+from explainer.experiments.retraining.tables import NAMES
+from explainer.infill import Infill
+from explainer.rendering import Tile, gallery, save_picture, to_pil
+
+
+def write_degraded(data: ImageDataModule, settings: Retraining, ranks: Path, path: Path) -> None:
+    """Draw what the cells of a method see, and save it.
+
+    Args:
+        data: DataModule of the images.
+        settings: The grid's: modes, fractions, in-fill, number of images.
+        ranks: Folder of the method's ranks.
+        path: File of the picture; not written where no image can be read.
+    """
+    picture = draw_degraded(data, ranks, settings.modes, settings.fractions, settings.pictures, settings.infill)
+    if picture is not None:
+        save_picture(picture, path)
+
+
+def draw_degraded(
+    data: ImageDataModule, ranks: Path, modes: Sequence[Mode], fractions: Sequence[float], count: int,
+    infill: Infill | None = None,
+) -> Image.Image | None:  # fmt: skip
+    """Draw test images as they are, and as each cell of a method sees them.
+
+    Args:
+        data: DataModule of the images.
+        ranks: Folder of the method's ranks.
+        modes: "keep" and "remove".
+        fractions: Parts of the image that are kept or removed.
+        count: Number of images, evenly spread over the test split.
+        infill: What stands in place of the pixels; None is the training images' mean colour.
+
+    Returns:
+        A row an image; None where there is no image to show.
+    """
+    whole = data.split("test")
+    cells = [(mode, fraction) for mode in modes for fraction in fractions]
+    splits = [Degraded(data, str(ranks), mode, fraction, infill=infill).split("test") for mode, fraction in cells]
+    rows = []
+    for place in range(min(count, len(whole))):
+        samples = [split[place * len(whole) // count if count < len(whole) else place] for split in (whole, *splits)]
+        shown = [sample for sample in samples if sample is not None]
+        if len(shown) == len(samples):  # else the image cannot be read
+            label = whole.classes[int(shown[0].labels.argmax())]
+            captions = [label, *("" for _ in cells)]
+            rows.append([Tile(to_pil(sample.image), words) for sample, words in zip(shown, captions, strict=True)])
+    header = ["image", *(f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells)]
+    return gallery(rows, header, tile_size=112) if rows else None

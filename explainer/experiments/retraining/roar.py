@@ -1,0 +1,223 @@
+"""ROAR and KAR: retrain on images without their most salient pixels, or with nothing but them.
+
+S. Hooker et al.: A Benchmark for Interpretability Methods in Deep Neural Networks, NeurIPS 2019. T. N. Mundhenk, B. Y.
+Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 2.4, Tables 2 and 5, Figure 5).
+"""
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+from rich.progress import Progress
+
+from explainer.cli.parser import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config, forwarded
+from explainer.cli.runs import alone_in, can_go_on, set_aside
+from explainer.cli.train import train
+from explainer.data import ImageDataModule
+from explainer.errors import InputError
+from explainer.evaluation.settings import Retraining, data_facts
+from explainer.evaluation.storage.fingerprint import infill_settings, settings_of, slug
+from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
+from explainer.experiments.retraining.pictures import write_degraded
+from explainer.experiments.retraining.rank_store import Ranks
+from explainer.experiments.retraining.ranking import rank_data_set
+from explainer.experiments.retraining.tables import plot, retraining_tables, summarise_cells
+from explainer.files import replacing, write_json, write_text
+from explainer.networks import Explanandum
+from explainer.stopping import letting_stop
+from explainer.version import __version__
+
+
+def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
+    """Run a grid: rank the data set by every method, train every cell that is not done, print and plot.
+
+    Args:
+        cli: Holds the config: model and trainer of a cell, the data, the methods, and the explanandum's config.
+        allow: Dotted names of builders, modules or packages that the explanandum's checkpoint may name.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        InputError: Something given cannot be used.
+        SystemExit: Status 1, when cells failed; the others are done and shown.
+    """
+    settings: Retraining = cli.retraining
+    data: ImageDataModule = cli.datamodule
+    _, explanandum, facts = judged(cli, allow)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
+    described = settings_of(settings.methods)
+    with Progress() as progress:
+        for name, method in settings.methods.items():
+            fingerprint = facts | {"name": name, "method": described[name], "target": settings.target}
+            folder = out / "ranks" / slug(name)
+            rank_data_set(explanandum, method, data, folder, fingerprint, progress, device, settings.target)
+    cells = grid(settings)
+    path = out / "cells.jsonl"
+    if settings.infill is not None:
+        settings.infill.check_classes(data.classes)
+        facts |= {"infill": infill_settings(settings.infill)}
+    known = facts | {"model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict()}
+    keep = settings.keep_checkpoints
+    with alone_in(cli.folder):
+        done = open_cells(cli, path, known, keep)
+        failed = run_cells(
+            [cell for cell in cells if cell.name not in done], run_cell, lambda cell: arguments(cli, cell, out), path,
+            workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
+            tidy=lambda cell: tidy(f"{cli.name}/{cell.name}", keep),
+        )  # fmt: skip
+    rows = read_cells(path, known)
+    return report(cli, settings, out, facts, [rows[cell.name] for cell in cells if cell.name in rows], failed)
+
+
+def judged(cli: ExplainerCLI, allow: Sequence[str]) -> tuple[Path, Explanandum, dict[str, Any]]:
+    """The classifier that a grid is about: its checkpoint, its network, and what results depend on so far."""
+    cli.datamodule.prepare_data()
+    checkpoint = explanandum_checkpoint(cli)
+    explanandum = Explanandum(str(checkpoint), allow=allow)
+    explanandum.describe_classes(cli.datamodule.classes, cli.datamodule.multilabel, new_head=False)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    facts = {"checkpoint": digest, "data": data_facts(cli.config.data.as_dict()), "version": __version__}
+    return checkpoint, explanandum, facts
+
+
+def explanandum_checkpoint(cli: ExplainerCLI) -> Path:
+    """The checkpoint whose maps are judged; trained first when it is missing."""
+    if cli.config.ckpt_path:
+        return Path(cli.config.ckpt_path)
+    if not cli.config.explanandum_config:
+        raise InputError("a retraining grid needs explanandum_config, or --ckpt_path: whose maps are judged")
+    name = Path(cli.config.explanandum_config).stem
+    path = CHECKPOINTS / f"{name}.ckpt"
+    if not path.is_file():
+        print(f"{path} is missing: training the explanandum first ({name})")
+        train(["--config", find_config(cli.config.explanandum_config), *forwarded(cli.arguments, name)])
+    return path
+
+
+def grid(settings: Retraining) -> list[Cell]:
+    """All cells: methods × modes × fractions × seeds."""
+    return [
+        Cell(f"{slug(method)}-{mode}-{fraction:g}-{seed}",
+             {"method": method, "mode": mode, "fraction": fraction, "seed": seed})
+        for seed in settings.seeds for fraction in settings.fractions for mode in settings.modes
+        for method in settings.methods
+    ]  # fmt: skip
+
+
+def arguments(cli: ExplainerCLI, cell: Cell, out: Path) -> tuple[str, str, str]:
+    """Write the config of a cell, which train.py could run as well."""
+    config, facts = cli.config, cell.facts
+    data: dict[str, Any] = {"class_path": "Degraded", "init_args": {
+        "data": config.data.as_dict(), "ranks": str(out / "ranks" / slug(facts["method"])), "mode": facts["mode"],
+        "fraction": facts["fraction"], "method": facts["method"],
+    }}  # fmt: skip
+    if config.retraining.infill:
+        data["init_args"]["infill"] = config.retraining.infill.as_dict()
+    content = {
+        "seed_everything": facts["seed"], "model": config.model.as_dict(), "data": data,
+        "trainer": config.trainer.as_dict() | {"logger": False, "enable_progress_bar": False},
+        "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
+    }  # fmt: skip
+    path = out / "configs" / f"{cell.name}.yaml"
+    write_text(path, yaml.safe_dump(content, sort_keys=False))
+    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS)
+
+
+def run_cell(config: str, name: str, checkpoints: str) -> dict[str, Any]:
+    """Train a cell, or go on with it, and score its best checkpoint on the degraded test split.
+
+    Args:
+        config: Its YAML.
+        name: Of the run.
+        checkpoints: Where its best checkpoint ends.
+
+    Returns:
+        The score: accuracy, or mAP of a multi-label classifier, in [0, 1].
+    """
+    resume = ["--ckpt_path", "auto"] if can_go_on(RUNS / name) else []
+    cli = train(["--config", config, "--name", name, *resume])
+    with letting_stop():
+        (scores,) = cli.trainer.test(
+            cli.model, datamodule=cli.datamodule, ckpt_path=f"{checkpoints}/{name}.ckpt", weights_only=True,
+            verbose=False,
+        )  # fmt: skip
+    return {"score": scores["test/score"]}
+
+
+def tidy(name: str, keep: bool = False) -> None:
+    """Remove what a finished cell has left: its run, and its checkpoint unless that is kept.
+
+    Its score must be on the disk before: a cell whose run is half removed would be scored by another checkpoint.
+
+    Args:
+        name: Name of the run.
+        keep: Whether the checkpoint, and the run's folder with it, stay.
+    """
+    if keep:
+        return
+    for suffix in (".ckpt", ".yaml"):
+        (CHECKPOINTS / f"{name}{suffix}").unlink(missing_ok=True)
+    folder = RUNS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+
+
+def open_cells(cli: ExplainerCLI, path: Path, facts: dict[str, Any], keep: bool = False) -> set[str]:
+    """Read which cells are done; of a grid that begins anew, runs that an earlier one has left are moved aside.
+
+    Args:
+        cli: Knows the grid's name.
+        path: File of the results.
+        facts: What all cells depend on.
+        keep: Whether checkpoints of cells stay.
+
+    Returns:
+        Names of the cells that are done.
+
+    Raises:
+        InputError: As `read_cells`.
+    """
+    if not path.is_file() and cli.folder.exists():
+        set_aside(cli.folder)
+    done = set(read_cells(path, facts))
+    for name in done:  # killed between a score's record and this
+        tidy(f"{cli.name}/{name}", keep)
+    return done
+
+
+def report(
+    cli: ExplainerCLI, settings: Retraining, out: Path, facts: dict[str, Any], rows: Sequence[dict[str, Any]],
+    failed: dict[str, str],
+) -> dict[str, Any]:  # fmt: skip
+    """Write results.json, table.md and the pictures, print the tables, and name the cells that failed."""
+    seconds = {}
+    for name in settings.methods:
+        about = [Ranks(out / "ranks" / slug(name), split).facts() for split in ("train", "val", "test")]
+        seconds[name] = sum(a["seconds"] for a in about) / sum(a["count"] for a in about)
+    results = summarise_cells(rows, seconds)
+    published = None if settings.published is None else settings.published.content()
+    content = {"facts": facts, "results": results, "failed": failed, "published": published}
+    write_json(out / "results.json", content)
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    tables, text = retraining_tables(results, settings.modes, settings.fractions, cli.name, published)
+    for table in tables:
+        console.print(table)
+    write_text(out / "table.md", text)
+    with replacing(out / "retraining.png") as partial:
+        plot(results, settings.modes, settings.fractions).savefig(partial, dpi=150, bbox_inches="tight")
+    for name in settings.methods if settings.pictures else ():
+        write_degraded(cli.datamodule, settings, out / "ranks" / slug(name), out / "degraded" / f"{slug(name)}.png")
+    print(f"written to {out}: results.json, cells.jsonl, table.md, retraining.png, degraded/")
+    for name, error in failed.items():
+        print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")
+    if failed:
+        sys.exit(1)
+    return content

@@ -1,0 +1,155 @@
+"""The box around what a map holds to be salient.
+
+S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020 (section
+III-B). The paper does not say what its threshold is a part of. By default it is a fraction of the map's range, at 0.5:
+the box then follows how far the map reaches, while a quantile gives every map the same area to enclose, of whatever
+height its pixels are.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from explainer.errors import InputError
+from explainer.functional.masking import min_max
+
+Threshold = Literal["fraction", "quantile"]
+
+
+def saliency_boxes(saliency: Tensor, threshold: float = 0.5, of: Threshold = "fraction") -> Tensor:
+    """The smallest box around the pixels of at least a threshold.
+
+    Args:
+        saliency: (B, 1, H, W), raw; higher is more salient.
+        threshold: In (0, 1]. As a "fraction", min + threshold · (max − min); as a "quantile", the value that this part
+            of the map's pixels does not exceed.
+        of: Which of the two.
+
+    Returns:
+        (B, 4) long: x0, y0, x1, y1 in pixels, x1 and y1 outside. All 0 where there is no box: the map is constant, or
+        has a NaN or infinite pixel.
+
+    Raises:
+        InputError: The shape is another, or the threshold is outside its range.
+
+    Example:
+        >>> saliency = torch.zeros(2, 1, 6, 8)
+        >>> saliency[0, 0, 1:3, 2:7] = 1.0
+        >>> saliency_boxes(saliency).tolist()
+        [[2, 1, 7, 3], [0, 0, 0, 0]]
+    """
+    if saliency.ndim != 4 or saliency.shape[1] != 1:
+        raise InputError(f"saliency has shape {tuple(saliency.shape)}; a box needs maps (B, 1, H, W)")
+    if not 0 < threshold <= 1:
+        raise InputError(f"the threshold of a box is a {of} in (0, 1], got {threshold}")
+    values = saliency[:, 0].detach().double()
+    varied = (values.isfinite().all(2).all(1) & (values.amax((1, 2)) > values.amin((1, 2))))[:, None, None]
+    scaled = min_max(torch.where(varied, values, 0.0))
+    least = scaled.flatten(1).quantile(threshold, 1)[:, None, None] if of == "quantile" else threshold
+    above = (scaled >= least) & varied
+    ends = [_ends(above.any(1)), _ends(above.any(2))]
+    return torch.stack([ends[0][0], ends[1][0], ends[0][1], ends[1][1]], 1)
+
+
+def _ends(present: Tensor) -> tuple[Tensor, Tensor]:
+    """First index that is present, and the one behind the last, of (B, N) bool; 0 and 0 without any."""
+    place = torch.arange(1, present.shape[1] + 1, device=present.device) * present
+    first = (present.shape[1] + 1 - place).masked_fill(~present, 0).argmax(1)
+    return first, place.amax(1)
+
+
+def shrink(boxes: Tensor, alpha: float) -> Tensor:
+    """Boxes about the same centre with sides of α times theirs, rounded to whole pixels, at least one.
+
+    The paper takes α from 1.0 to 0.5, "half the original size"; sides are meant here, so that 0.5 leaves a quarter of
+    the area.
+
+    Args:
+        boxes: (B, 4) long: x0, y0, x1, y1.
+        alpha: In (0, 1].
+
+    Returns:
+        (B, 4) long, within `boxes`; no box stays none.
+
+    Raises:
+        InputError: α is outside its range.
+
+    Example:
+        >>> shrink(torch.tensor([[0, 0, 8, 4]]), 0.5).tolist()
+        [[2, 1, 6, 3]]
+    """
+    if not 0 < alpha <= 1:
+        raise InputError(f"a box is scaled by alpha in (0, 1], got {alpha}")
+    sides = boxes[:, 2:] - boxes[:, :2]
+    smaller = torch.minimum((alpha * sides.double()).round().long().clamp_min(1), sides)
+    start = boxes[:, :2] + (sides - smaller).div(2, rounding_mode="floor")
+    return torch.cat([start, start + smaller], 1)
+
+
+def outside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """The mask that keeps what is outside of the boxes: the complement of the paper's B.
+
+    Args:
+        boxes: (B, 4) long.
+        size: H and W.
+
+    Returns:
+        (B, 1, H, W) float of 0 and 1, 1 = keep.
+
+    Example:
+        >>> outside(torch.tensor([[1, 0, 2, 2]]), (2, 3))[0, 0].tolist()
+        [[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]]
+    """
+    x = torch.arange(size[1], device=boxes.device)[None, None, :]
+    y = torch.arange(size[0], device=boxes.device)[None, :, None]
+    x0, y0, x1, y1 = (column[:, None, None] for column in boxes.unbind(1))
+    within = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+    return 1 - within[:, None].float()
+
+
+def surroundings(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
+    """Squares around boxes, moved into the image, cut where they are larger than it.
+
+    Args:
+        boxes: (B, 4) long.
+        size: H and W of the image.
+        margin: What is seen on each side, as a part of the box's longer side; a pixel at least.
+
+    Returns:
+        (B, 4) long; each holds its box.
+
+    Example:
+        >>> surroundings(torch.tensor([[0, 4, 4, 8]]), (20, 20), 0.5).tolist()
+        [[0, 2, 8, 10]]
+    """
+    longest = (boxes[:, 2:] - boxes[:, :2]).amax(1)
+    side = torch.maximum((longest.double() * (1 + 2 * margin)).ceil().long(), longest + 2)[:, None]
+    limit = torch.tensor([size[1], size[0]], device=boxes.device)
+    lengths = torch.minimum(side, limit)
+    centred = (boxes[:, :2] + boxes[:, 2:] - lengths).div(2, rounding_mode="floor")
+    start = torch.minimum(centred.clamp_min(0), limit - lengths)
+    return torch.cat([start, start + lengths], 1)
+
+
+def check_boxes(boxes: Tensor, size: tuple[int, int]) -> None:
+    """Refuse boxes of which nothing can be varied, or around which nothing is known.
+
+    Args:
+        boxes: (B, 4) long.
+        size: H and W of the image.
+
+    Raises:
+        InputError: Names the first box that is empty, reaches out of the image or covers all of it.
+
+    Example:
+        >>> check_boxes(torch.tensor([[0, 0, 2, 4]]), (4, 4))
+    """
+    for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
+        box = f"box {number} ({x0}, {y0}, {x1}, {y1})"
+        if x1 <= x0 or y1 <= y0:
+            raise InputError(f"{box} is empty, as a constant map gives: there is nothing to vary")
+        if x0 < 0 or y0 < 0 or x1 > size[1] or y1 > size[0]:
+            raise InputError(f"{box} reaches out of the image of {size[0]}×{size[1]}")
+        if (x1 - x0, y1 - y0) == (size[1], size[0]):
+            raise InputError(f"{box} covers the whole image, nothing around is known: raise the threshold, or shrink")

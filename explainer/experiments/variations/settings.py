@@ -1,0 +1,43 @@
+"""What evaluate.py is told in YAML of alternate explanations."""
+
+from explainer.attribution import Attribution
+from explainer.errors import InputError, check_range
+from explainer.evaluation.ranges import check_different, check_different_files, check_names
+from explainer.experiments.variations import Variation
+from explainer.experiments.variations.acceptance import Unchanged
+from explainer.experiments.variations.box import Threshold
+
+
+class Variations:
+    """Settings of alternate explanations: images × sources of variations × sizes of the salient box.
+
+    Args:
+        sources: Name → what makes variations; None: this is no such run.
+        method: Whose saliency the box is drawn around; None takes the checkpoint's Explainer, else Grad-CAM.
+        alphas: Sides of the box as parts of those around what is salient, in (0, 1].
+        threshold: Of the saliency, in (0, 1].
+        threshold_of: Whether that is a "fraction" of the map's range or a "quantile" of its pixels.
+        same: What must stay of a multi-label decision: the "class" explained, or all "labels".
+        shown: Variations in an image's picture.
+        batch_size: Variations that the classifier looks at together.
+
+    Raises:
+        InputError: A number is out of range, a size is there twice, or two sources would have the same files.
+    """
+
+    def __init__(
+        self, sources: dict[str, Variation] | None = None, method: Attribution | None = None,
+        alphas: list[float] | None = None, threshold: float = 0.5, threshold_of: Threshold = "fraction",
+        same: Unchanged = "class", shown: int = 24, batch_size: int = 64,
+    ) -> None:  # fmt: skip
+        self.sources: dict[str, Variation] = sources or {}
+        self.method, self.alphas = method, alphas or [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
+        self.threshold, self.threshold_of, self.same = threshold, threshold_of, same
+        self.shown, self.batch_size = shown, batch_size
+        for value in (threshold, *self.alphas):
+            check_range("variations.threshold and alphas", value, 0, 1, above=True)
+        check_different("variations.alphas", alphas)
+        if shown < 1 or batch_size < 1:
+            raise InputError(f"variations.shown and batch_size must be positive, got {shown} and {batch_size}")
+        check_names("variations.sources", self.sources)
+        check_different_files("variations.sources", self.sources)

@@ -1,0 +1,1 @@
+"""Pure tensor functions: each is an equation of a paper."""

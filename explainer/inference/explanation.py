@@ -1,0 +1,139 @@
+"""What the Explainer says of one photograph; what is as large as the photograph is computed when it is asked for."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
+
+from explainer.errors import InputError
+from explainer.functional.resizing import bands, enlarge_rows
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the Explainer says of one image.
+
+    It holds the photograph as it was read and the masks at the networks' size. What is at the photograph's size is
+    computed when it is asked for, and kept: `image`, `target`, `masks`.
+
+    Attributes:
+        pixels: (1, 3, H, W), the photograph: uint8, or float in [0, 1] where a tensor was given.
+        classes: K names.
+        probabilities: (K,) of the explanandum for the photograph.
+        logits: (1, K, h, w), the masker's, at the networks' size; the sigmoid of them, enlarged, is the class masks.
+        predicted: Indices of the classes that count as present, most probable first.
+        kept: (K,) probabilities of the photograph seen through `target`.
+        removed: (K,) probabilities of the photograph seen through its complement.
+    """
+
+    pixels: Tensor
+    classes: tuple[str, ...]
+    probabilities: Tensor
+    logits: Tensor
+    predicted: tuple[int, ...]
+    kept: Tensor
+    removed: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the photograph."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    @cached_property
+    def image(self) -> Tensor:
+        """(1, 3, H, W) float in [0, 1]: the photograph."""
+        return to_float(self.pixels)
+
+    @cached_property
+    def target(self) -> Tensor:
+        """(1, 1, H, W) in [0, 1]: the maximum of the masks of the classes present."""
+        return self._whole(self.predicted)
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """(1, K, H, W) class masks in [0, 1], at the photograph's size; `mask` costs a K-th of the memory.
+
+        Raises:
+            InputError: The memory that is free does not hold them.
+        """
+        height, width = self.size
+        count = len(self.classes)
+        refusal = (
+            f"{count} masks of {width}×{height} pixels take {4 * count * height * width / 2**30:.1f} GiB, more memory "
+            "than is free: ask for mask(name), target or bands(classes)"
+        )
+        if 4 * count * height * width > free_memory():
+            raise InputError(refusal)
+        try:
+            masks = torch.empty(1, count, height, width)
+        except RuntimeError as error:
+            raise InputError(refusal) from error
+        for index in range(count):
+            for rows, band in self.bands([index]):
+                masks[:, index : index + 1, rows] = band
+        return masks
+
+    def mask(self, name: str) -> Tensor:
+        """(1, 1, H, W) in [0, 1]: the mask of a class by its name.
+
+        Raises:
+            InputError: No class has this name.
+        """
+        if name not in self.classes:
+            raise InputError(f"no class {name!r}; there are {', '.join(self.classes[:20])}")
+        return self._whole([self.classes.index(name)])
+
+    def bands(self, classes: Sequence[int]) -> Iterator[tuple[slice, Tensor]]:
+        """Enlarge the maximum of some classes' masks a few rows at a time, for photographs of any size.
+
+        Args:
+            classes: Indices, at least one.
+
+        Yields:
+            Rows of the photograph, from the top, and (1, 1, rows, W) in [0, 1] of them.
+        """
+        for rows in bands(*self.size):
+            yield rows, highest_rows(self.logits, self.size, rows, classes)
+
+    def _whole(self, classes: Sequence[int]) -> Tensor:
+        whole = torch.empty(1, 1, *self.size)
+        for rows, band in self.bands(classes):
+            whole[:, :, rows] = band
+        return whole
+
+
+def highest_rows(logits: Tensor, size: tuple[int, int], rows: slice, classes: Sequence[int]) -> Tensor:
+    """Compute some rows of the maximum of some classes' masks, one class after the other.
+
+    Args:
+        logits: (1, K, h, w), the masker's, on the CPU.
+        size: Height and width of the photograph.
+        rows: Which rows of it.
+        classes: Indices, at least one.
+
+    Returns:
+        (1, 1, rows, W) in [0, 1].
+    """
+    highest = enlarge_rows(logits[:, classes[0], None], size, rows).sigmoid_()
+    for index in classes[1:]:
+        torch.maximum(highest, enlarge_rows(logits[:, index, None], size, rows).sigmoid_(), out=highest)
+    return highest
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """Return an image as float32: values of uint8 are divided by 255."""
+    return tvf.to_dtype(pixels, torch.float32, scale=True)
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that a process may still take, as far as the system says so."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):  # no Linux: the allocation itself will tell
+        return sys.maxsize

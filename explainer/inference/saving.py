@@ -1,0 +1,137 @@
+"""An explanation as files: pictures at the photograph's size, an overview, and numbers."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from explainer.files import file_name, sweep, write_json
+from explainer.inference.explanation import Explanation
+from explainer.rendering import Tile, fit, gallery, mask_image, overlay, save_picture, to_pil
+
+
+def class_file_names(classes: Sequence[str]) -> list[str]:
+    """Return a file name for each class: the same ones for every photograph, no two alike.
+
+    Args:
+        classes: Names, which may hold anything.
+
+    Example:
+        >>> class_file_names(["cat", "a/b", "a_b"])
+        ['cat', 'a_b', 'a_b-648fa9b3']
+    """
+    names: list[str] = []
+    for name in classes:
+        names.append(file_name(name, names))
+    return names
+
+
+def mask_picture(explanation: Explanation, classes: Sequence[int]) -> tuple[Image.Image, float]:
+    """Draw the maximum of some classes' masks at the photograph's size.
+
+    Args:
+        explanation: Of one photograph.
+        classes: Indices, at least one.
+
+    Returns:
+        The picture in grey, and the mean of the mask in [0, 1]: its area.
+    """
+    height, width = explanation.size
+    picture = Image.new("L", (width, height))
+    total = 0.0
+    for rows, mask in explanation.bands(classes):
+        picture.paste(mask_image(mask[0]), (0, rows.start))
+        total += float(mask.double().sum())
+    return picture, total / (height * width)
+
+
+def overlay_picture(explanation: Explanation, index: int) -> Image.Image:
+    """Draw a class's mask in colours over the photograph in grey, at the photograph's size.
+
+    Args:
+        explanation: Of one photograph.
+        index: Of the class.
+
+    Returns:
+        The picture.
+    """
+    height, width = explanation.size
+    picture = Image.new("RGB", (width, height))
+    for rows, mask in explanation.bands([index]):
+        picture.paste(overlay(explanation.pixels[0, :, rows], mask[0]), (0, rows.start))
+    return picture
+
+
+def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colour: Tensor) -> dict[int, float]:
+    """Write an explanation's pictures and numbers, no more than one large picture at a time in memory.
+
+    Args:
+        explanation: Of one photograph.
+        folder: Made when missing: overview.png, target_mask.png, mask_<class>.png, overlay_<class>.png, and at last
+            probabilities.json: where it is, all is.
+        names: File names of the classes.
+        mean_colour: (1, 3, 1, 1), what stands where the mask is 0 in the pictures.
+
+    Returns:
+        Index of a class present → area of its mask, in [0, 1].
+
+    Raises:
+        OSError: Something cannot be written.
+    """
+    sweep(folder)
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "probabilities.json").unlink()  # of an earlier explanation, whose pictures are now replaced
+    photograph = fit(to_pil(explanation.pixels[0]))
+    target, area = mask_picture(explanation, explanation.predicted)
+    save_picture(target, folder / "target_mask.png")
+    target = fit(target)
+    tiles = [Tile(photograph, "photograph")]
+    areas = {}
+    for index in explanation.predicted:
+        mask, areas[index] = mask_picture(explanation, [index])
+        save_picture(mask, folder / f"mask_{names[index]}.png")
+        del mask
+        shown = overlay_picture(explanation, index)
+        save_picture(shown, folder / f"overlay_{names[index]}.png")
+        tiles.append(Tile(fit(shown), f"{explanation.classes[index]} {explanation.probabilities[index]:.2f}"))
+        del shown
+    tiles += _seen_through(explanation, photograph, target, to_pil(mean_colour[0]))
+    save_picture(gallery([tiles]), folder / "overview.png")
+    write_json(folder / "probabilities.json", numbers(explanation, area))
+    return areas
+
+
+def _seen_through(
+    explanation: Explanation, photograph: Image.Image, target: Image.Image, colour: Image.Image
+) -> list[Tile]:
+    """Tiles of the photograph through the target mask and through its complement, with what the classifier says."""
+    plain = colour.resize(photograph.size)
+    pictures = {
+        "kept": (Image.composite(photograph, plain, target), explanation.kept),
+        "removed": (Image.composite(plain, photograph, target), explanation.removed),
+    }
+    first = explanation.predicted[0]
+    name = explanation.classes[first]
+    return [Tile(picture, f"{words}: {name} {scores[first]:.2f}") for words, (picture, scores) in pictures.items()]
+
+
+def numbers(explanation: Explanation, area: float) -> dict[str, Any]:
+    """Return the content of probabilities.json.
+
+    Args:
+        explanation: Of one photograph.
+        area: Mean of the target mask.
+
+    Returns:
+        Plain values: names of the classes present, the area, and each class's probabilities.
+    """
+    stages = (explanation.probabilities, explanation.kept, explanation.removed)
+    scores = {
+        name: {"photograph": float(whole), "kept": float(kept), "removed": float(removed)}
+        for name, whole, kept, removed in zip(explanation.classes, *stages, strict=True)
+    }
+    predicted = [explanation.classes[index] for index in explanation.predicted]
+    return {"predicted": predicted, "area": area, "probabilities": scores}

@@ -1,0 +1,194 @@
+"""In-painting in two passes, the second of which borrows features from what is visible.
+
+J. Yu, Z. Lin, J. Yang, X. Shen, X. Lu, T. S. Huang: Generative Image Inpainting with Contextual Attention, CVPR 2018.
+Departures: both the features of the hole and those borrowed are normalised before they are compared; when a mask leaves
+less than an eighth of the patches whole, as FIDO's masks do, the eighth that is best known may be borrowed from; a
+sigmoid instead of clipping ends both passes; zeros, marked as such, instead of mirrored borders.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from explainer.errors import InputError
+from explainer.networks.generative.inpainter import Inpainter, convolution, growing, visible
+
+LEAST_BORROWED = 8
+"""At least one in so many patches may be borrowed from, whole or not."""
+
+
+def lendable(known: Tensor, patch: int) -> Tensor:
+    """Which patches may be borrowed from: the whole ones; of few whole ones, the best-known eighth of all.
+
+    Args:
+        known: (N, 1, h, w) in [0, 1]: the known share of each cell.
+        patch: Side of a patch, in cells.
+
+    Returns:
+        (N, h · w) bool; all True where nothing is known.
+
+    Example:
+        >>> lendable(torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]]), 1).tolist()
+        [[True, True, False, False]]
+    """
+    share = F.avg_pool2d(known, patch, 1, patch // 2, count_include_pad=False).flatten(1)
+    threshold = share.topk(max(1, share.shape[1] // LEAST_BORROWED)).values[:, -1:]
+    return share >= threshold
+
+
+def propagated(scores: Tensor, reach: int) -> Tensor:
+    r"""Neighbouring patches of the hole should borrow from neighbours: sum scores over equal shifts of both.
+
+    .. math:: \hat s_{x, y, x', y'} = \sum_{i = -k}^{k} s_{x+i, y, x'+i, y'}
+
+    and then the same over y.
+
+    Args:
+        scores: (N, h, w, h, w): lender, borrower.
+        reach: k; 0 changes nothing.
+
+    Returns:
+        The same shape.
+
+    Example:
+        >>> propagated(torch.ones(1, 1, 3, 1, 3), 1)[0, 0, 1, 0].tolist()
+        [2.0, 3.0, 2.0]
+    """
+    for own, other in ((2, 4), (1, 3)):
+        total, length = scores.clone(), scores.shape[own]
+        for shift in range(1, min(reach, length - 1) + 1):
+            rest = length - shift
+            total.narrow(own, 0, rest).narrow(other, 0, rest).add_(
+                scores.narrow(own, shift, rest).narrow(other, shift, rest)
+            )
+            total.narrow(own, shift, rest).narrow(other, shift, rest).add_(
+                scores.narrow(own, 0, rest).narrow(other, 0, rest)
+            )
+        scores = total
+    return scores
+
+
+def attend(
+    features: Tensor, known: Tensor, *, rate: int = 2, patch: int = 3, scale: float = 10.0, reach: int = 1
+) -> Tensor:
+    r"""Rebuild every patch of features from those visible patches that resemble it.
+
+    .. math:: s^*_{b, f} = \operatorname{softmax}_b\left(\lambda\, \left\langle \frac{f}{\lVert f \rVert},
+        \frac{b}{\lVert b \rVert} \right\rangle\right)
+
+    Args:
+        features: (N, C, h, w).
+        known: (N, 1, h, w) in [0, 1]: the known share of each cell.
+        rate: Patches are compared at 1/rate of the size, and borrowed at the full one.
+        patch: Side of the compared patches.
+        scale: λ, above 0; higher borrows from fewer.
+        reach: k of `propagated`.
+
+    Returns:
+        (N, C, h, w), where patches overlap their mean.
+
+    Example:
+        >>> features = torch.ones(1, 2, 8, 8)
+        >>> torch.allclose(attend(features, torch.ones(1, 1, 8, 8)), features)
+        True
+    """
+    height, width = features.shape[2] // rate, features.shape[3] // rate
+    small = features[:, :, ::rate, ::rate]
+    compared = F.normalize(F.unfold(small, patch, padding=patch // 2), dim=1)
+    scores = (compared.transpose(1, 2) @ compared).float()
+    scores = propagated(scores.unflatten(2, (height, width)).unflatten(1, (height, width)), reach)
+    scores = scores.flatten(3).flatten(1, 2)
+    allowed = lendable(F.avg_pool2d(known, rate), patch)
+    weights = (scale * scores).masked_fill(~allowed[:, :, None], -torch.inf).softmax(1).to(features.dtype)
+    side = 2 * rate if rate > 1 else patch
+    layout = {"kernel_size": side, "padding": (side - rate) // 2, "stride": rate}
+    lent = F.unfold(features, **layout)
+    size = (features.shape[2], features.shape[3])
+    overlap = F.fold(torch.ones_like(lent[:1, : side * side]), size, **layout)
+    return F.fold(lent @ weights, size, **layout) / overlap
+
+
+def encoder(width: int) -> nn.Sequential:
+    """(N, 5, H, W) → (N, 4 · width, H / 4, W / 4)."""
+    return nn.Sequential(
+        convolution(5, width, 5), convolution(width, 2 * width, stride=2), convolution(2 * width, 2 * width),
+        convolution(2 * width, 4 * width, stride=2), convolution(4 * width, 4 * width),
+    )  # fmt: skip
+
+
+def context(width: int, dilations: Sequence[int]) -> nn.Sequential:
+    """Dilated convolutions, that look far: (N, width, h, w) → the same."""
+    return nn.Sequential(convolution(width, width), *(convolution(width, width, dilation=d) for d in dilations))
+
+
+def decoder(inside: int, width: int) -> nn.Sequential:
+    """(N, inside, h, w) → (N, 3, 4 h, 4 w) in [0, 1]."""
+    half = max(width // 2, 4)
+    return nn.Sequential(
+        convolution(inside, 4 * width), growing(4 * width, 2 * width), convolution(2 * width, 2 * width),
+        growing(2 * width, width), convolution(width, half), nn.Conv2d(half, 3, 3, padding=1), nn.Sigmoid(),
+    )  # fmt: skip
+
+
+class ContextualAttention(Inpainter):
+    """A coarse generator, and a refinement with two branches: dilated convolutions, and contextual attention.
+
+    Args:
+        width: Channels of the first convolutions (32 in the paper); four times as many at a quarter of the size.
+        dilations: Of the dilated convolutions at a quarter of the size.
+        rate: As in `attend`: 2 in the paper, for 256×256; 1 compares finely enough for small images.
+        scale: Of the attention's softmax.
+        reach: Of the attention's propagation.
+
+    Raises:
+        InputError: A hyperparameter is not positive.
+
+    Example:
+        >>> coarse, refined = ContextualAttention(width=4)(torch.rand(1, 3, 64, 48), torch.ones(1, 1, 64, 48))
+        >>> coarse.shape, refined.shape
+        (torch.Size([1, 3, 64, 48]), torch.Size([1, 3, 64, 48]))
+    """
+
+    def __init__(
+        self, width: int = 32, dilations: Sequence[int] = (2, 4, 8, 16), rate: int = 2, scale: float = 10.0,
+        reach: int = 1,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if width < 1 or rate < 1 or scale <= 0 or reach < 0:
+            raise InputError(f"ContextualAttention: width {width}, rate {rate} and scale {scale} must be positive")
+        self.spec = {"width": width, "dilations": list(dilations), "rate": rate, "scale": scale, "reach": reach}
+        self.rate, self.scale, self.reach, self.multiple = rate, scale, reach, max(8, 4 * rate)
+        wide = 4 * width
+        self.coarse = nn.Sequential(encoder(width), context(wide, dilations), decoder(wide, width))
+        self.dilated = nn.Sequential(encoder(width), context(wide, dilations))
+        self.matched = nn.Sequential(encoder(width), nn.Conv2d(wide, wide, 3, padding=1), nn.ReLU())
+        self.borrowed = nn.Sequential(convolution(wide, wide), convolution(wide, wide))
+        self.refined = decoder(2 * wide, width)
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Both passes.
+
+        Args:
+            image: (N, 3, H, W) in [0, 1], H and W multiples of 8.
+            mask: (N, 1, H, W), 1 = keep; rounded.
+
+        Returns:
+            The coarse and the refined picture, each (N, 3, H, W) in [0, 1], known pixels too as the network has them.
+
+        Raises:
+            InputError: As `complete`.
+        """
+        self.check(image, mask)
+        known = (mask > 0.5).to(image.dtype)
+        coarse = self.coarse(visible(image, known))
+        first = visible(image, known, coarse.to(image.dtype))
+        matched = attend(
+            self.matched(first), F.avg_pool2d(known, 4), rate=self.rate, scale=self.scale, reach=self.reach
+        )
+        return coarse, self.refined(torch.cat([self.dilated(first), self.borrowed(matched)], 1))
+
+    def filled(self, image: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The refined picture; nothing is drawn."""
+        return self(image, known)[1]

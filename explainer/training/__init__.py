@@ -1,0 +1,1 @@
+"""What trains: losses' sums, LightningModules, callbacks."""

@@ -1,0 +1,99 @@
+"""The pictures of a network's saliency while it trains, and what its classifier said.
+
+T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (Figures 8 to 11).
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from explainer.files.pictures import UnreadableError, read_picture
+from explainer.functional import activation_statistics as statistics
+from explainer.rendering import Tile, beside_grey, gallery, heat_map, lovi, to_pil
+
+STRIP = 12
+"""At most so many pictures in the strip over time."""
+
+
+class Answer(NamedTuple):
+    """Images that the explanandum was shown, (N, 3, H, W), and its logits for them, (N, K)."""
+
+    image: Tensor
+    logits: Tensor
+
+
+class Maps(NamedTuple):
+    """What the picture of a step shows.
+
+    Attributes:
+        image: (N, 3, H, W) in [0, 1].
+        labels: (B, K), the first N of which count.
+        scales: (N, 1, h, w) each, a statistic at the end of each scale.
+        combined: (N, 1, H, W) in [0, 1].
+    """
+
+    image: Tensor
+    labels: Tensor
+    scales: list[Tensor]
+    combined: Tensor
+
+
+def draw(explanandum: Any, maps: Maps, photograph: Answer | None = None, masked: Answer | None = None) -> Image.Image:
+    """The picture of a step.
+
+    Args:
+        explanandum: The classifier; it knows the classes.
+        maps: What is shown.
+        photograph: Its answer to the images, where it was asked.
+        masked: Its answer to masked images, where it was shown those: a column of its own.
+
+    Returns:
+        A row an image.
+    """
+    size = (maps.image.shape[-2], maps.image.shape[-1])
+    stack = torch.cat([statistics.upsample(statistics.normal_cdf(m), size) for m in maps.scales], 1)
+    rows = []
+    for n, image in enumerate(maps.image):
+        names = [explanandum.classes[c] for c in maps.labels[n].nonzero().flatten().tolist()[:3]]
+        row = [Tile(to_pil(image), ", ".join(names) or "no label")]
+        row.append(Tile(beside_grey(image, heat_map(maps.combined[n])), guess(explanandum, photograph, n)))
+        row += [
+            Tile(heat_map(one), f"{scale.shape[-2]}×{scale.shape[-1]}") for one, scale in zip(stack[n], maps.scales)
+        ]
+        row.append(Tile(beside_grey(image, lovi(stack[n]))))
+        if masked is not None:
+            row.append(Tile(to_pil(masked.image[n].float().clamp(0, 1)), guess(explanandum, masked, n)))
+        rows.append(row)
+    header = ["image", "combined", *(f"scale {k + 1}" for k in range(len(maps.scales))), "LOVI"]
+    return gallery(rows, header if masked is None else [*header, "masked image"], tile_size=128)
+
+
+def guess(explanandum: Any, answer: Answer | None, index: int) -> str:
+    """The most probable class of an image and its probability, for a caption; empty where nobody was asked."""
+    if answer is None:
+        return ""
+    probability = explanandum.probabilities(answer.logits[index : index + 1].float())[0]
+    return f"predicted: {explanandum.classes[int(probability.argmax())]} {float(probability.max()):.2f}"
+
+
+def strip_over_time(folder: Path, photograph: Image.Image) -> Image.Image:
+    """The pictures of a folder in the order of their steps, at most `STRIP` of them, evenly chosen.
+
+    Args:
+        folder: With files step_<number>.png.
+        photograph: Comes first.
+
+    Returns:
+        One row.
+    """
+    files = sorted(folder.glob("step_[0-9]*.png"))
+    chosen = sorted({round(i * (len(files) - 1) / max(1, STRIP - 1)) for i in range(STRIP)}) if files else []
+    tiles = [Tile(photograph, "image")]
+    for index in chosen:
+        with contextlib.suppress(UnreadableError):  # a kill tore it: the training must not end for a picture
+            tiles.append(Tile(read_picture(files[index]), f"step {files[index].stem.split('_')[1].lstrip('0') or 0}"))
+    return gallery([tiles], tile_size=128)

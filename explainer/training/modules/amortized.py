@@ -1,0 +1,184 @@
+"""Train the Explainer: a network that outputs one mask a class, taught by a frozen classifier alone.
+
+S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is What You Classify: Black Box
+Attributions, NeurIPS 2022. The published code left the classifier in train mode: `explanandum_mode: train`.
+"""
+
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+from torch import Tensor, nn
+
+from explainer.errors import check_range
+from explainer.functional.masking import composite, enlarged, non_target_mask, target_mask
+from explainer.infill import Infill
+from explainer.networks import Explanandum, Masker
+from explainer.networks.folding import faster
+from explainer.training.modules.base import SaliencyModule, require_finite
+from explainer.training.objectives import Objective, View
+from explainer.training.separation import fault, separation
+
+_NEVER = -1e4
+"""A mask logit whose sigmoid is 0; unlike -inf, it can be interpolated."""
+
+
+class AmortizedExplainer(SaliencyModule):
+    """An Explainer of a frozen explanandum; best by validation loss.
+
+    Args:
+        explanandum: The classifier to explain; usually a checkpoint of this project.
+        masker: The network that outputs the class masks.
+        objective: The loss: `ExplainerObjective` or `RTISObjective`.
+        optimizer: From parameters to an optimizer.
+        scheduler: From an optimizer to a learning-rate scheduler, or None.
+        scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
+        infill: What stands where the mask is 0; None is the explanandum's mean colour, a zero at its input.
+        explanandum_mode: "eval", or "train" as in the published code (dropout active, BatchNorm statistics drifting).
+        targets: Which classes the target mask is of: the "labels", as in the paper, or those "predicted" by the
+            explanandum, which the paper names for classifiers that are often wrong on their training images.
+        target_threshold: Probability from which a class of a multi-label explanandum counts as predicted.
+        best_by: Which checkpoint is the best: that of the lowest validation "loss", as in the paper, or of the highest
+            "score", which can be compared between weights of the loss: the probability of a class through its own
+            mask, less that through the other classes' masks, less the area of its own mask.
+        check_after: Training steps after which a validation says so when the masks explain nothing.
+
+    Raises:
+        InputError: The threshold is not in [0, 1].
+    """
+
+    kind, monitor = "explainer", "val/loss"
+    monitor_mode: Literal["min", "max"] = "min"
+
+    def __init__(
+        self, explanandum: Explanandum, masker: Masker, objective: Objective,
+        optimizer: OptimizerCallable = torch.optim.Adam, scheduler: LRSchedulerCallable | None = None,
+        scheduler_interval: Literal["epoch", "step"] = "epoch", infill: Infill | None = None,
+        explanandum_mode: Literal["eval", "train"] = "eval", targets: Literal["labels", "predicted"] = "labels",
+        target_threshold: float = 0.5, best_by: Literal["loss", "score"] = "loss", check_after: int = 300,
+    ) -> None:  # fmt: skip
+        super().__init__(optimizer, scheduler, scheduler_interval)
+        check_range("AmortizedExplainer: target_threshold", target_threshold, 0, 1)
+        check_range("AmortizedExplainer: check_after", check_after, 0)
+        if best_by == "score":
+            self.monitor, self.monitor_mode = "val/score", "max"
+        self.check_after = check_after
+        self.targets, self.target_threshold = targets, target_threshold
+        self.explanandum, self.masker = explanandum, masker
+        self.objective, self.infill = objective, infill
+        explanandum.freeze(explanandum_mode)
+        masker.attach(explanandum)
+        self._folded: list[Explanandum] = []  # in a list: it is no part of the module
+
+    def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
+        """One mask a class of the classifier, which must be the data set's."""
+        self.explanandum.describe_classes(classes, multilabel, new_head=False)
+        self.masker.build(len(classes))
+        if self.infill is not None:
+            self.infill.check_classes(classes)
+
+    @property
+    def watched(self) -> nn.Module | None:
+        """The masker's encoder, where it has one of its own."""
+        return self.masker.encoder_network
+
+    def watched_input(self, image: Tensor) -> Tensor:
+        """Normalised images, of a size that the masker takes."""
+        return self.masker.normalised(image)
+
+    def description(self) -> dict[str, Any]:
+        """Classes and both networks."""
+        network = self.explanandum
+        return {
+            "classes": list(network.classes), "multilabel": network.multilabel, "explanandum": network.spec,
+            "masker": self.masker.spec,
+        }  # fmt: skip
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Class masks: (B, 3, H, W) in [0, 1] → (B, K, H, W) in [0, 1]."""
+        return self.masker(image).float().sigmoid()
+
+    def chosen(self, image: Tensor, labels: Tensor) -> Tensor:
+        """The classes that the target mask is of: the labels, or what the explanandum says of the image; (B, K)."""
+        if self.targets == "labels":
+            return labels
+        with torch.no_grad():
+            return self.explanandum.decided(self.explanandum(image).float(), self.target_threshold).to(labels)
+
+    def view(self, image: Tensor, labels: Tensor) -> View:
+        """Masks of a batch, and what the explanandum says of the two masked images, in one pass.
+
+        In training, a masker that can leaves its K masks small: only their maxima are enlarged to the image.
+        """
+        labels = self.chosen(image, labels)
+        single = self.objective.target_only and bool((labels.sum(1) == 1).all())
+        masker = self.masker.coarse if self.training else self.masker
+        logits = masker(image, only=labels.argmax(1) if single else None).float()
+        size = image.shape[-2:]
+        highest = logits if single else target_mask(logits, labels, absent=_NEVER)
+        target = enlarged(highest, size).sigmoid()
+        non_target = None
+        if not self.objective.target_only:
+            non_target = enlarged(non_target_mask(logits, labels, absent=_NEVER), size).sigmoid()
+        infill = self.explanandum.mean_colour if self.infill is None else self.infill(image, target.detach())
+        both = torch.cat([composite(image, target, infill), composite(image, 1 - target, infill)])
+        kept, removed = self._explanandum_for(both)(both).float().chunk(2)
+        return View(logits, target, non_target, kept, removed, labels, bool(self.explanandum.multilabel))
+
+    def on_fit_start(self) -> None:
+        """Fold the explanandum anew: since the last training it may have been changed, or moved."""
+        self._folded = []
+
+    def _explanandum_for(self, image: Tensor) -> Explanandum:
+        """The explanandum; in training a copy with the same values, but for rounding, whose gradients cost less."""
+        if not self.training or self.explanandum.mode == "train":
+            return self.explanandum
+        if not self._folded:
+            self._folded = [faster(self.explanandum, image)]
+        return self._folded[0]
+
+    def shared_step(self, batch: Any, stage: str) -> Tensor | None:
+        """The loss of a batch, every term logged; None for a batch in which no image could be read."""
+        if not batch.id:
+            return None
+        view = self.view(batch.image, batch.labels)
+        terms = self.objective.terms(view)
+        loss = self.objective.total(terms)
+        require_finite(terms | {"loss": loss}, self.global_step)
+        self.record(stage, {"loss": loss} | terms, len(batch.id))
+        if stage != "train":
+            self._record_separation(stage, batch.image, view)
+        return loss
+
+    def _record_separation(self, stage: str, image: Tensor, view: View) -> None:
+        """Log whether the masks tell the classes apart."""
+        masks = view.mask_logits if view.mask_logits.shape[1] == view.labels.shape[1] else self.masker(image).float()
+        found = separation(self.explanandum, image, masks.sigmoid(), view.labels, self.explanandum.mean_colour)
+        if not len(found.own):
+            return
+        own, others, area = (values.mean() for values in found)
+        values = {"own": own, "others": others, "separation": own - others, "score": own - others - area}
+        self.log_dict({f"{stage}/{name}": value for name, value in (values | {"area": area}).items()},
+                      batch_size=len(found.own), on_step=False, on_epoch=True, sync_dist=True)  # fmt: skip
+
+    def on_validation_end(self) -> None:
+        """Say so, in one line, when masks explain nothing after a good number of steps."""
+        seen = self.trainer.callback_metrics
+        if self.trainer.sanity_checking or self.global_step < self.check_after or "val/own" not in seen:
+            return
+        wrong = fault(*(float(seen[f"val/{name}"]) for name in ("own", "others", "area")))
+        if wrong:
+            rank_zero_warn(f"after {self.global_step} steps {wrong}")
+
+    def training_step(self, batch: Any, index: int) -> Tensor | None:
+        """One step."""
+        return self.shared_step(batch, "train")
+
+    def validation_step(self, batch: Any, index: int) -> Tensor | None:
+        """The same terms on validation images."""
+        return self.shared_step(batch, "val")
+
+    def test_step(self, batch: Any, index: int) -> Tensor | None:
+        """The same terms on test images."""
+        return self.shared_step(batch, "test")

@@ -1,0 +1,129 @@
+"""What the LightningModules share: the data set's classes, checkpoints that describe themselves, and finite losses."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from explainer.errors import InputError
+from explainer.networks.checkpoint import KEY
+from explainer.training.schedule import WarmUpCosine
+from explainer.version import __version__
+
+
+class NonFiniteLossError(InputError):
+    """A loss term became NaN or infinite; training stops before the optimizer sees it."""
+
+
+def require_finite(terms: dict[str, Tensor], step: int) -> None:
+    """Stop when a loss term is NaN or infinite.
+
+    Args:
+        terms: Name → scalar.
+        step: Named in the error.
+
+    Raises:
+        NonFiniteLossError: Names the first such term.
+
+    Example:
+        >>> require_finite({"tv": torch.tensor(1.0)}, 0)
+    """
+    if bool(torch.isfinite(torch.stack([t.detach().float() for t in terms.values()])).all()):
+        return
+    name = next(n for n, t in terms.items() if not torch.isfinite(t))
+    raise NonFiniteLossError(
+        f"loss term {name!r} is {float(terms[name])} at step {step}: training stopped, the last good checkpoint is "
+        "kept; lower the learning rate, or look at this batch's images"
+    )
+
+
+class SaliencyModule(pl.LightningModule, ABC):
+    """Base of every LightningModule.
+
+    Args:
+        optimizer: From parameters to an optimizer.
+        scheduler: From an optimizer to a learning-rate scheduler, or None.
+        scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
+    """
+
+    kind: str
+    """Written into the checkpoint, so that one of another module is recognised."""
+    monitor: str
+    """The logged value that decides which checkpoint is best."""
+    monitor_mode: Literal["min", "max"]
+    image_size: int | None = None
+
+    def __init__(
+        self, optimizer: OptimizerCallable, scheduler: LRSchedulerCallable | None,
+        scheduler_interval: Literal["epoch", "step"],
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.optimizer, self.scheduler, self.scheduler_interval = optimizer, scheduler, scheduler_interval
+
+    @abstractmethod
+    def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
+        """Make what depends on the classes; called once before training, and again without effect."""
+
+    @property
+    @abstractmethod
+    def watched(self) -> nn.Module | None:
+        """The network in training whose activations are worth watching, if there is one."""
+
+    @abstractmethod
+    def watched_input(self, image: Tensor) -> Tensor:
+        """What `watched` is fed for images (B, 3, H, W) in [0, 1]."""
+
+    @abstractmethod
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint needs to build the networks again, in plain values."""
+
+    def setup(self, stage: str) -> None:
+        """Take classes and image size from the DataModule."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.image_size = data.image_size
+        self.build(tuple(data.classes), data.multilabel)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Describe the networks in the checkpoint."""
+        described = {"version": __version__, "kind": self.kind, "image_size": self.image_size}
+        checkpoint[KEY] = described | self.description()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another module."""
+        kind = checkpoint.get(KEY, {}).get("kind")
+        if kind != self.kind:
+            raise InputError(f"the checkpoint is of a {kind or 'another project'}, this run trains a {self.kind}")
+
+    def configure_optimizers(self) -> Any:
+        """One optimizer over what is trained, and its scheduler."""
+        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        if self.scheduler is None:
+            return optimizer
+        scheduler = self.scheduler(optimizer)
+        interval = "step" if isinstance(scheduler, WarmUpCosine) else self.scheduler_interval
+        schedule = {"scheduler": scheduler, "interval": interval}
+        return {"optimizer": optimizer, "lr_scheduler": schedule | {"monitor": self.monitor}}
+
+    def on_train_start(self) -> None:
+        """Tell schedules how many steps the training has, where their config does not.
+
+        Not when they are made: to count the steps Lightning makes the loader, and a loader that is made before a
+        checkpoint is read begins a resumed epoch from its start.
+        """
+        for config in self.trainer.lr_scheduler_configs:
+            expected = self.trainer.estimated_stepping_batches
+            if isinstance(config.scheduler, WarmUpCosine) and math.isfinite(expected):
+                config.scheduler.steps = config.scheduler.steps or int(expected)
+
+    def record(self, stage: str, terms: dict[str, Tensor], batch_size: int) -> None:
+        """Log every term under `stage/`, as the mean over the epoch and, in training, each step."""
+        train = stage == "train"
+        values = {f"{stage}/{name}": term.detach() for name, term in terms.items()}
+        if train and self._trainer is not None and self.trainer.optimizers:
+            values["train/learning_rate"] = torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log_dict(values, batch_size=batch_size, on_step=train, on_epoch=not train, sync_dist=not train)
+        self.log("loss", values[f"{stage}/loss"], batch_size=batch_size, prog_bar=True, logger=False)

@@ -1,0 +1,145 @@
+"""Train or fine-tune an explanandum.
+
+Settings of the Explainer paper's classifiers (S. Stalder et al., NeurIPS 2022): ImageNet weights, a new head, binary
+cross-entropy, Adam at 1e-5 for VGG-16 and 1e-4 for ResNet-50.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from explainer.errors import InputError
+from explainer.functional.losses import multilabel_cross_entropy, single_label_cross_entropy
+from explainer.metrics import MeanAveragePrecision, MeanF1
+from explainer.networks import Explanandum
+from explainer.training.modules.base import SaliencyModule, require_finite
+
+
+def check_learnable(classes: Sequence[str], multilabel: bool) -> None:
+    """Refuse a data set from which no classifier can learn, before it trains without a word.
+
+    Args:
+        classes: K names.
+        multilabel: Whether an image may have another number of labels than one.
+
+    Raises:
+        InputError: There is no class, or every image has the one that there is.
+
+    Example:
+        >>> check_learnable(["cat"], True)
+    """
+    if not classes:
+        raise InputError("no image of the data set has a label: there is nothing to learn")
+    if len(classes) == 1 and not multilabel:
+        raise InputError(
+            f"every image of the data set has the same class, {classes[0]!r}: there is nothing to learn; add images of "
+            "another class, or, in a CSV, images without a label"
+        )
+
+
+class Classifier(SaliencyModule):
+    """An image classifier; best by val/score: validation mAP, or accuracy for one label an image.
+
+    Args:
+        explanandum: The network; its head is made to fit the data set's classes.
+        optimizer: From parameters to an optimizer.
+        scheduler: From an optimizer to a learning-rate scheduler, or None.
+        scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
+        head_only: Train only the last layer, on the features of frozen weights in evaluation mode.
+        trained: Dotted names, below the network, of the only layers to train, in train mode; None: all.
+        fresh: Dotted names of layers that begin with random weights, whatever the network was loaded with.
+        best_by: Which checkpoint is the best: that of the highest validation "score" or of the lowest "loss".
+
+    Raises:
+        InputError: Both `head_only` and `trained` are given.
+    """
+
+    kind, monitor = "classifier", "val/score"
+    monitor_mode: Literal["min", "max"] = "max"
+
+    def __init__(
+        self, explanandum: Explanandum, optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: LRSchedulerCallable | None = None, scheduler_interval: Literal["epoch", "step"] = "epoch",
+        head_only: bool = False, trained: list[str] | None = None, fresh: list[str] | None = None,
+        best_by: Literal["score", "loss"] = "score",
+    ) -> None:  # fmt: skip
+        super().__init__(optimizer, scheduler, scheduler_interval)
+        if head_only and trained:
+            raise InputError("Classifier: give head_only or the names of the layers to train, not both")
+        self.explanandum, self.head_only, self.trained = explanandum, head_only, trained or []
+        self._fresh = fresh or []
+        if best_by == "loss":
+            self.monitor, self.monitor_mode = "val/loss", "min"
+
+    def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
+        """Fit the head, unfreeze, and make the metrics of validation and test.
+
+        Raises:
+            InputError: As `check_learnable`.
+        """
+        check_learnable(classes, multilabel)
+        self.explanandum.describe_classes(classes, multilabel, new_head=True)
+        self.explanandum.unfreeze(head_only=self.head_only, parts=self.trained)
+        self.explanandum.start_afresh(self._fresh)
+        self._fresh = []  # once: a second call must not throw away what was learned
+        count = len(classes)
+        scores: dict[str, Any]
+        if self.explanandum.multilabel:
+            scores = {name: MeanAveragePrecision(count) for name in ("score", "mAP")} | {"f1": MeanF1(count)}
+        else:
+            scores = {name: MulticlassAccuracy(count, average="micro") for name in ("score", "accuracy")}
+            scores["f1"] = MulticlassF1Score(count)
+        self.val_scores = MetricCollection(scores, prefix="val/")
+        self.test_scores = self.val_scores.clone(prefix="test/")
+
+    @property
+    def watched(self) -> nn.Module:
+        """The classifier's own network."""
+        return self.explanandum.network
+
+    def watched_input(self, image: Tensor) -> Tensor:
+        """Normalised images."""
+        return self.explanandum.normalised(image)
+
+    def description(self) -> dict[str, Any]:
+        """Classes and network."""
+        network = self.explanandum
+        return {"classes": list(network.classes), "multilabel": network.multilabel, "explanandum": network.spec}
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] → logits (B, K)."""
+        return self.explanandum(image)
+
+    def shared_step(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
+        """Loss and logits of a batch."""
+        logits = self(batch.image).float()
+        loss = multilabel_cross_entropy if self.explanandum.multilabel else single_label_cross_entropy
+        terms = {"loss": loss(logits, batch.labels).mean()}
+        require_finite(terms, self.global_step)
+        self.record(stage, terms, len(batch.id))
+        return terms["loss"], logits
+
+    def training_step(self, batch: Any, index: int) -> Tensor | None:
+        """None for a batch in which no image could be read."""
+        return self.shared_step(batch, "train")[0] if batch.id else None
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        """Loss and scores."""
+        self._score(batch, "val", self.val_scores)
+
+    def test_step(self, batch: Any, index: int) -> None:
+        """Loss and scores."""
+        self._score(batch, "test", self.test_scores)
+
+    def _score(self, batch: Any, stage: str, scores: MetricCollection) -> None:
+        if not batch.id:
+            return
+        logits = self.shared_step(batch, stage)[1]
+        truth = batch.labels.long() if self.explanandum.multilabel else batch.labels.argmax(1)
+        scores.update(self.explanandum.probabilities(logits), truth)
+        self.log_dict(scores, batch_size=len(batch.id), prog_bar=True)

@@ -1,0 +1,70 @@
+"""Train a completion VAE: the picture as it was, from what is left of it.
+
+D. P. Kingma, M. Welling: Auto-Encoding Variational Bayes, ICLR 2014. K. Sohn, H. Lee, X. Yan: Learning Structured
+Output Representation using Deep Conditional Generative Models, NeurIPS 2015 (`conditional`). There the prior and the
+posterior have an encoder each; here one encoder is both, because it is told where the hole is.
+"""
+
+import torch
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor
+
+from explainer.errors import InputError
+from explainer.functional.gan_losses import gaussian_surprise, kl_divergence
+from explainer.functional.random_masks import Holes
+from explainer.networks import CompletionVAE, Explanandum
+from explainer.networks.generative.vae import draw
+from explainer.training.modules.generative import FillingModule, trainable
+
+
+class Completion(FillingModule):
+    """A completion VAE; the loss is the negative ELBO in nats for each colour value.
+
+    Args:
+        network: Encoder and decoder.
+        optimizer: From parameters to an optimizer.
+        deviation: σ of the picture around the decoder's; smaller weighs the reconstruction more.
+        holes: What is drawn in training; None takes boxes, strokes and blotches alike.
+        decay: Of the average of the network's weights, which is what is validated and used.
+        seed: Of holes and codes.
+        explanandum: A classifier whose probabilities before and after are logged; None leaves that out.
+        conditional: Whether the code of a training image is drawn from what the encoder says of the whole image, and
+            drawn towards what it says of the visible part. Codes that are sampled for the visible part then differ in
+            what stands in the hole. False draws from the visible part alone: no code knows the hole, and the decoder
+            learns its mean.
+    """
+
+    kind = "vae"
+    network: CompletionVAE
+
+    def __init__(
+        self, network: CompletionVAE, optimizer: OptimizerCallable = torch.optim.Adam, deviation: float = 0.1,
+        holes: Holes | None = None, decay: float = 0.999, seed: int = 42, explanandum: Explanandum | None = None,
+        conditional: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(network, optimizer, holes, decay, seed, explanandum)
+        if deviation <= 0:
+            raise InputError(f"Completion: deviation must be above 0, got {deviation}")
+        self.deviation, self.conditional = deviation, conditional
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One."""
+        return self.optimizer(trainable([self.network]))
+
+    def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
+        """One step on the ELBO."""
+        prior: tuple[Tensor, ...] = ()
+        if self.conditional:
+            both = self.network.encode(torch.cat([image, image]), torch.cat([torch.ones_like(mask), mask]))
+            (mean, visible_mean), (log_variance, visible_log_variance) = (part.chunk(2) for part in both)
+            prior = (visible_mean, visible_log_variance)
+            made = self.network.decode(mean, log_variance, draw(mean.shape, draws).to(mean))
+        else:
+            made, mean, log_variance = self.network(image, mask, draws)
+        size = image[0].numel()
+        surprise = gaussian_surprise(made.float(), image, self.deviation).mean() / size
+        divergence = kl_divergence(mean, log_variance, *prior).mean() / size
+        loss = surprise + divergence
+        self.descend(0, loss)
+        self.average.update(self.network)
+        return {"loss": loss, "surprise": surprise, "divergence": divergence}

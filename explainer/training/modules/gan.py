@@ -1,0 +1,131 @@
+"""Train a DCGAN, unconditional or of the data set's classes.
+
+A. Radford, L. Metz, S. Chintala: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks, ICLR 2016; with the hinge loss of T. Miyato et al., ICLR 2018, or the gradient penalty of I. Gulrajani et al.,
+NeurIPS 2017. An image with several labels stands for one of them, drawn anew each time; one without labels is left out
+of a conditional training.
+"""
+
+from typing import Any
+
+import torch
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor
+
+from explainer.errors import InputError
+from explainer.functional.gan_losses import (
+    Adversarial,
+    critic_loss,
+    diversity,
+    generator_loss,
+    gradient_penalty,
+    sliced_wasserstein,
+)
+from explainer.networks import DCGAN
+from explainer.training.modules.generative import GenerativeModule, trainable
+
+
+class Generation(GenerativeModule):
+    """A generator of images against a critic; best by the distance between patches of made and of real images.
+
+    Args:
+        network: The generator and its critic; conditional when it has as many classes as the data set.
+        generator_optimizer: From parameters to an optimizer.
+        critic_optimizer: Likewise.
+        loss: "hinge", or "wgan_gp" (then build the network with `spectral: false`).
+        penalty: Weight of the gradient penalty.
+        critic_steps: Batches for each step of the generator; the critic takes a step on every one.
+        decay: Of the average of the generator's weights, which is what is validated and used.
+        seed: Of codes and classes.
+    """
+
+    kind, monitor, monitor_mode = "generator", "val/distance", "min"
+    network: DCGAN
+
+    def __init__(
+        self, network: DCGAN, generator_optimizer: OptimizerCallable = torch.optim.Adam,
+        critic_optimizer: OptimizerCallable = torch.optim.Adam, loss: Adversarial = "hinge", penalty: float = 10.0,
+        critic_steps: int = 1, decay: float = 0.999, seed: int = 42,
+    ) -> None:  # fmt: skip
+        super().__init__(network, network.generator, generator_optimizer, decay, seed)
+        if critic_steps < 1:
+            raise InputError(f"Generation: critic_steps must be at least 1, got {critic_steps}")
+        self.critic_optimizer, self.loss, self.penalty, self.critic_steps = (
+            critic_optimizer, loss, penalty, critic_steps,
+        )  # fmt: skip
+
+    def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
+        """The network must fit the data set's classes and image size."""
+        super().build(classes, multilabel)
+        network, size = self.network, self.image_size
+        if network.num_classes not in (0, len(classes)):
+            raise InputError(f"the DCGAN has {network.num_classes} classes, the data set {len(classes)}")
+        if size is not None and size != network.image_size:
+            raise InputError(f"the DCGAN makes images of {network.image_size}×{network.image_size}, the data's {size}")
+        network.classes = classes if network.num_classes else ()
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The generator's and the critic's."""
+        parts = (self.network.generator, self.network.critic)
+        return [make(trainable([p])) for make, p in zip((self.optimizer, self.critic_optimizer), parts, strict=True)]
+
+    def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images by the averaged generator: (N, latent), (N,) → (N, 3, S, S) in [0, 1]."""
+        return self.average.network(codes, labels)
+
+    def conditioned(self, batch: Any, draws: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """The images, and for a conditional network one label of each that has any."""
+        if not self.network.num_classes:
+            return batch.image, None
+        some = batch.labels.sum(1) > 0
+        chances = batch.labels[some].cpu()
+        drawn = torch.multinomial(chances, 1, generator=draws)[:, 0] if len(chances) else chances.new_zeros(0).long()
+        return batch.image[some], drawn.to(batch.image.device)
+
+    def training_step(self, batch: Any, index: int) -> None:
+        """The critic's step, and the generator's on every `critic_steps`-th batch."""
+        draws = self.draws("train", index)
+        image, labels = self.conditioned(batch, draws) if batch.id else (batch.image, None)
+        if len(image) < 2:  # BatchNorm needs two
+            return
+        turn = (index + 1) % self.critic_steps == 0
+        with torch.set_grad_enabled(turn):
+            made = self.network.generate(self.network.codes(len(image), draws), labels)
+        terms = self.critic_terms(image, made.detach(), labels, draws)
+        self.descend(1, terms["critic"])
+        if turn:
+            self.network.critic.requires_grad_(False)
+            loss = generator_loss(self.network.realism(made, labels).float())
+            self.descend(0, loss)
+            self.network.critic.requires_grad_(True)
+            self.average.update(self.network.generator)
+            terms = {"loss": loss} | terms
+        self.note("train", terms, len(image))
+
+    def critic_terms(
+        self, image: Tensor, made: Tensor, labels: Tensor | None, draws: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The critic's loss and what it consists of."""
+        both = None if labels is None else torch.cat([labels, labels])
+        real, fake = self.network.realism(torch.cat([image, made.to(image.dtype)]), both).float().chunk(2)
+        terms = {"critic": critic_loss(real, fake, self.loss), "real": real.mean(), "made": fake.mean()}
+        if self.loss == "wgan_gp":
+            share = torch.rand(len(image), generator=draws).to(image)
+            judge = self.network.critic
+            slope = gradient_penalty(lambda x: judge(x, labels), 2 * image - 1, 2 * made.to(image.dtype) - 1, share)
+            terms |= {"critic": terms["critic"] + self.penalty * slope, "penalty": slope}
+        return terms
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        """How far apart made and real images are, how diverse each are, and the critic's scores."""
+        if not batch.id:
+            return
+        draws = self.draws("val", index)
+        image, labels = self.conditioned(batch, draws)
+        if len(image) < 2:
+            return
+        made = self(self.network.codes(len(image), draws), labels).to(image.dtype)
+        real, fake = (self.network.realism(i, labels).float().mean() for i in (image, made))
+        variety = diversity(made) / diversity(image).clamp_min(1e-6)
+        terms = {"distance": sliced_wasserstein(image, made), "diversity": variety, "real": real, "made": fake}
+        self.note("val", terms, len(image))

@@ -1,0 +1,122 @@
+"""Train a network that fills holes, against two critics: one sees the image, one a window around the hole.
+
+J. Yu, Z. Lin, J. Yang, X. Shen, X. Lu, T. S. Huang: Generative Image Inpainting with Contextual Attention, CVPR 2018.
+Departures: the holes are boxes, strokes and blotches, because FIDO's masks are no boxes; the local critic's window has
+a fixed size, around the hole's centre of gravity; the hinge loss can take the place of the gradient penalty.
+"""
+
+import torch
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from explainer.errors import InputError
+from explainer.functional.gan_losses import (
+    Adversarial,
+    critic_loss,
+    discounted_reconstruction,
+    generator_loss,
+    gradient_penalty,
+)
+from explainer.functional.random_masks import Holes, crop, window
+from explainer.networks import ContextualAttention, Explanandum
+from explainer.networks.generative.critics import Critic
+from explainer.training.modules.generative import FillingModule, trainable
+
+
+class Inpainting(FillingModule):
+    """Contextual attention, trained by reconstruction and by two critics.
+
+    Args:
+        network: The coarse and the refinement generator.
+        generator_optimizer: From parameters to an optimizer.
+        critic_optimizer: Likewise, for both critics.
+        loss: "wgan_gp" as in the paper, or "hinge" with spectral normalisation.
+        critic_width: Channels of the critics' first convolution.
+        reconstruction: Weight of the discounted error of both passes.
+        adversarial: Weight of each critic in the generator's loss.
+        penalty: Weight of the gradient penalty.
+        discount: γ of the reconstruction for each pixel of depth in the hole.
+        known: What known pixels count in the reconstruction.
+        critic_steps: Batches for each step of the generator; the critics take a step on every one.
+        holes: What is drawn in training; None takes boxes, strokes and blotches alike.
+        decay: Of the average of the network's weights, which is what is validated and used.
+        seed: Of holes and of all else that is drawn.
+        explanandum: A classifier whose probabilities before and after are logged; None leaves that out.
+    """
+
+    kind = "inpainter"
+
+    def __init__(
+        self, network: ContextualAttention, generator_optimizer: OptimizerCallable = torch.optim.Adam,
+        critic_optimizer: OptimizerCallable = torch.optim.Adam, loss: Adversarial = "wgan_gp", critic_width: int = 64,
+        reconstruction: float = 1.0, adversarial: float = 0.001, penalty: float = 10.0, discount: float = 0.99,
+        known: float = 1.0, critic_steps: int = 1, holes: Holes | None = None, decay: float = 0.999, seed: int = 42,
+        explanandum: Explanandum | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(network, generator_optimizer, holes, decay, seed, explanandum)
+        if critic_steps < 1 or not 0 < discount <= 1:
+            raise InputError(f"Inpainting: critic_steps {critic_steps} below 1, or discount {discount} not in (0, 1]")
+        self.critic_optimizer, self.loss, self.critic_steps, self.discount = (
+            critic_optimizer, loss, critic_steps, discount,
+        )  # fmt: skip
+        self.weights = {"reconstruction": reconstruction, "adversarial": adversarial, "penalty": penalty}
+        self.known = known
+        spectral = loss == "hinge"
+        self.critics = nn.ModuleDict({
+            "global": Critic(width=critic_width, spectral=spectral),
+            "local": Critic(width=critic_width, stages=3, spectral=spectral),
+        })  # fmt: skip
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The generator's and the critics'."""
+        return [self.optimizer(trainable([self.network])), self.critic_optimizer(trainable([self.critics]))]
+
+    def views(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """What each critic sees, in [-1, 1]: the whole image, and a window of half its side around the hole."""
+        half = (image.shape[-2] // 2, image.shape[-1] // 2)
+        return {"global": 2 * image - 1, "local": 2 * crop(image, window(mask, half), half) - 1}
+
+    def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
+        """The critics' step, and the generator's on every `critic_steps`-th batch."""
+        turn = (index + 1) % self.critic_steps == 0
+        with torch.set_grad_enabled(turn):
+            coarse, refined = self.network(image, mask)
+            made = torch.where(mask > 0, image, refined.to(image.dtype))
+        terms = self.critic_terms(image, made.detach(), mask, draws)
+        self.descend(1, terms["critic"])
+        if not turn:
+            return terms
+        self.critics.requires_grad_(False)
+        views = self.views(made, mask)
+        fooled = torch.stack([generator_loss(self.critics[name](view)) for name, view in views.items()]).sum()
+        errors = [discounted_reconstruction(i, image, mask, self.discount, self.known) for i in (coarse, refined)]
+        error = torch.stack(errors).sum()
+        loss = self.weights["reconstruction"] * error + self.weights["adversarial"] * fooled
+        self.descend(0, loss)
+        self.critics.requires_grad_(True)
+        self.average.update(self.network)
+        return {"loss": loss, "reconstruction": error, "fooled": fooled} | terms
+
+    def critic_terms(self, image: Tensor, made: Tensor, mask: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+        """The critics' loss and what it consists of."""
+        real, fake = self.views(image, mask), self.views(made, mask)
+        hole = {"global": mask, "local": (self.views(mask, mask)["local"] + 1) / 2}
+        terms: dict[str, Tensor] = {}
+        total = image.new_zeros(())
+        for name, critic in self.critics.items():
+            genuine, forged = critic(torch.cat([real[name], fake[name]])).float().chunk(2)
+            terms |= {f"{name}_real": genuine.mean(), f"{name}_made": forged.mean()}
+            total = total + critic_loss(genuine, forged, self.loss)
+            if self.loss == "wgan_gp":
+                share = torch.rand(len(image), generator=draws).to(image)
+                slope = gradient_penalty(critic, real[name], fake[name], share, hole[name])
+                terms[f"{name}_penalty"] = slope
+                total = total + self.weights["penalty"] * slope
+        return {"critic": total} | terms
+
+    def judged(self, image: Tensor, made: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Critic scores of validation images and of what was made of them."""
+        return {
+            f"{name}_{what}": critic(self.views(pictures, mask)[name]).float().mean()
+            for name, critic in self.critics.items() for what, pictures in (("real", image), ("made", made))
+        }  # fmt: skip

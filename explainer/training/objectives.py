@@ -1,0 +1,193 @@
+"""What an Explainer is trained for: weighted sums of loss terms. The two classes here are the choices in YAML.
+
+The Explainer's own loss (S. Stalder et al., NeurIPS 2022, Eq. 1) and that of Real Time Image Saliency (P. Dabkowski,
+Y. Gal, NeurIPS 2017) as Stalder et al. adapted it.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from explainer.errors import InputError
+from explainer.functional.losses import (
+    area,
+    bounding_measure,
+    multilabel_cross_entropy,
+    negative_entropy,
+    over_present,
+    select_present,
+    single_label_cross_entropy,
+    total_variation,
+)
+
+
+class View(NamedTuple):
+    """All that an objective may look at, for one batch.
+
+    Attributes:
+        mask_logits: (B, K, H, W) before the sigmoid; (B, 1, H, W) of the one label for objectives of the target alone.
+        target: (B, 1, H, W) target mask in [0, 1].
+        non_target: (B, 1, H, W) non-target mask in [0, 1]; None for objectives of the target alone.
+        kept: (B, K) logits of the explanandum on the image seen through the target mask.
+        removed: (B, K) logits on the image seen through its complement.
+        labels: (B, K) multi-hot.
+        multilabel: Whether the explanandum ends in sigmoids (else softmax; with one class in a sigmoid anyway).
+    """
+
+    mask_logits: Tensor
+    target: Tensor
+    non_target: Tensor | None
+    kept: Tensor
+    removed: Tensor
+    labels: Tensor
+    multilabel: bool
+
+
+class Objective(ABC):
+    """A weighted sum of named terms; `weights` has one entry a term."""
+
+    weights: dict[str, float]
+    target_only = False
+    """Whether it asks for nothing but the target mask and what the explanandum says of it."""
+
+    @abstractmethod
+    def terms(self, view: View) -> dict[str, Tensor]:
+        """Unweighted terms, each a scalar: the mean over the batch."""
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """The loss: the sum of the weighted terms."""
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+
+def check_weights(name: str, weights: dict[str, float]) -> None:
+    """Refuse weights under which a term would be rewarded for what it is there to prevent.
+
+    Args:
+        name: Of the objective.
+        weights: Name → weight.
+
+    Raises:
+        InputError: A weight is negative, infinite or no number; names it.
+
+    Example:
+        >>> check_weights("ExplainerObjective", {"tv": 1.0})
+    """
+    for key, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise InputError(f"{name}: {key} must be at least 0 and finite, got {weight}")
+
+
+class ExplainerObjective(Objective):
+    r"""Loss of the Explainer.
+
+    .. math:: \mathcal{L}_E = \mathcal{L}_c + \lambda_e \mathcal{L}_e + \lambda_a \mathcal{L}_a
+        + \lambda_{tv} \mathcal{L}_{tv} \quad (1)
+
+    with Eq. 6 split into its three parts, each with a weight of its own.
+
+    Args:
+        classification: Weight of Eq. 2.
+        entropy: Weight of Eq. 3.
+        bound: Weight of the area bounds of the present classes' masks, Eq. 5.
+        target_area: Weight of the target mask's area.
+        non_target_area: Weight of the non-target mask's area.
+        tv: Weight of Eq. 8.
+        min_area: a of Eq. 4.
+        max_area: b of Eq. 4.
+        bound_reduction: "mean" over the classes present (the paper) or "sum" (the published code).
+
+    Raises:
+        InputError: A weight is negative, or the bounds are not in order in [0, 1].
+    """
+
+    def __init__(
+        self, classification: float = 1.0, entropy: float = 1.0, bound: float = 1.0, target_area: float = 0.1,
+        non_target_area: float = 0.3, tv: float = 1.0, min_area: float = 0.05, max_area: float = 0.3,
+        bound_reduction: Literal["mean", "sum"] = "mean",
+    ) -> None:  # fmt: skip
+        self.weights = {
+            "classification": classification, "entropy": entropy, "bound": bound, "target_area": target_area,
+            "non_target_area": non_target_area, "tv": tv,
+        }  # fmt: skip
+        check_weights("ExplainerObjective", self.weights)
+        if not 0 <= min_area <= max_area <= 1:
+            raise InputError(
+                f"ExplainerObjective: 0 <= min_area <= max_area <= 1 must hold, got {min_area} and {max_area}"
+            )
+        self.min_area, self.max_area, self.bound_reduction = min_area, max_area, bound_reduction
+
+    def terms(self, view: View) -> dict[str, Tensor]:
+        """Eq. 2, 3, 5, the two areas of Eq. 6, and 8."""
+        cross_entropy = multilabel_cross_entropy if view.multilabel else single_label_cross_entropy
+        assert view.non_target is not None
+        present = select_present(view.mask_logits, view.labels).sigmoid()
+        bounds = bounding_measure(present, self.min_area, self.max_area)
+        return {
+            "classification": cross_entropy(view.kept, view.labels).mean(),
+            "entropy": negative_entropy(view.removed).mean(),
+            "bound": over_present(bounds, view.labels, self.bound_reduction).mean(),
+            "target_area": area(view.target).mean(),
+            "non_target_area": area(view.non_target).mean(),
+            "tv": (total_variation(view.target) + total_variation(view.non_target)).mean(),
+        }
+
+
+class RTISObjective(Objective):
+    r"""Loss of Real Time Image Saliency on the Explainer's masker, as Stalder et al. adapted it.
+
+    .. math:: \lambda_1 TV_2(m) + \lambda_2 \mathcal{A}(m) - \overline{\log \sigma(F(x \odot m))}
+        + \lambda_3 \overline{\sigma(F(x \odot \tilde m))}^{\lambda_4}
+
+    The bars are means over the classes present in the batch, as in the published code, or in each image; there is no
+    non-target term and no bound.
+
+    Args:
+        tv: Weight of the mean of squared differences.
+        area: Weight of the mask's mean.
+        preservation: Weight of the logarithm on the masked image.
+        deletion: Weight of the probability on the complement.
+        exponent: Of the probability on the complement.
+        mean_over: Whether a bar is one mean over all the classes present in the "batch", from which the power is taken
+            once, or a mean for each "image", with a power for each.
+
+    Raises:
+        InputError: A weight is negative.
+    """
+
+    target_only = True
+
+    def __init__(
+        self, tv: float = 10.0, area: float = 1.0, preservation: float = 1.0, deletion: float = 5.0,
+        exponent: float = 0.3, mean_over: Literal["batch", "image"] = "batch",
+    ) -> None:  # fmt: skip
+        self.weights = {"tv": tv, "area": area, "preservation": preservation, "deletion": deletion}
+        check_weights("RTISObjective", self.weights | {"exponent": exponent})
+        self.exponent, self.mean_over = exponent, mean_over
+
+    def terms(self, view: View) -> dict[str, Tensor]:
+        """The four terms; an image without label has neither of the last two, nor has a batch without any."""
+        present = view.labels > 0
+        sigmoids = view.multilabel or view.kept.shape[1] == 1
+        log_kept = F.logsigmoid(view.kept) if sigmoids else view.kept.log_softmax(1)
+        removed = view.removed.sigmoid() if sigmoids else view.removed.softmax(1)
+        return {
+            "tv": total_variation(view.target, power=2).mean(),
+            "area": area(view.target).mean(),
+            "preservation": -self._mean(log_kept[present], view.labels).mean(),
+            "deletion": self._power(self._mean(removed[present], view.labels), view.labels).mean(),
+        }
+
+    def _mean(self, values: Tensor, labels: Tensor) -> Tensor:
+        """Mean of the present classes' values: one number (1,), or one an image (B,); 0 where there is none."""
+        if self.mean_over == "image":
+            return over_present(values, labels)
+        return values.sum(0, keepdim=True) / max(len(values), 1)
+
+    def _power(self, left: Tensor, labels: Tensor) -> Tensor:
+        """The power, which has no finite slope at 0; where no class is present, there is nothing to raise."""
+        there = labels.any() if self.mean_over == "batch" else labels.any(1)
+        return left.clamp_min(1e-8).pow(self.exponent) * there
