@@ -41,9 +41,9 @@ ALLOWED = {
 """Room → the rooms that it may import."""
 INSIDE = {
     "networks": ("generative", ""),
-    "training": ("objectives", "schedule", "separation", "runs", "modules", "callbacks"),
+    "training": ("objectives", "schedule", "separation", "modules", "callbacks", "runs"),
     "evaluation": (
-        "batches", "names", "references", "ranges", "targets", "telling", "images", "view", "storage", "maps",
+        "batches", "names", "targets", "telling", "images", "view", "storage", "references", "ranges", "maps",
         "sanity_checks", "scoring", "results", "settings", "facts", "context", "report", "run",
     ),
 }  # fmt: skip

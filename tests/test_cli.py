@@ -13,7 +13,9 @@ from small_checkpoints import save_classifier, save_explainer
 from tiny_runs import ROOT, classifier_config, explainer_config
 
 from explainer.cli.evaluate import evaluate
-from explainer.cli.parser import ExplainerCLI, find_config, forwarded
+from explainer.cli.parser import ExplainerCLI
+from explainer.cli.prerequisites import forwarded
+from explainer.cli.reading import find_config
 from explainer.cli.train import train
 from explainer.errors import InputError
 

@@ -16,7 +16,8 @@ from torchvision.datasets import FashionMNIST
 from explainer import attribution, metrics
 from explainer.attribution import Attribution
 from explainer.cli.evaluate import evaluate
-from explainer.cli.parser import CONFIGS, ExplainerCLI
+from explainer.cli.parser import ExplainerCLI
+from explainer.cli.reading import CONFIGS
 from explainer.cli.train import train
 from explainer.data import imagenet, shapes, voc
 from explainer.evaluation import sanity_checks as probes
@@ -202,7 +203,9 @@ def test_a_bare_name_resolves_from_anywhere_and_overrides_follow_it(tmp_path, mo
 
 
 def test_every_method_is_in_the_config_that_compares_them():
-    methods = ExplainerCLI(["--config", "imagenet_lite0_methods.yaml"], evaluating=True).evaluation.methods
+    cli = ExplainerCLI(["--config", "imagenet_lite0_methods.yaml"], evaluating=True)
+    cli.build()
+    methods = cli.evaluation.methods
     every = {c for c in vars(attribution).values() if inspect.isclass(c) and issubclass(c, Attribution)}
     abstract = {Attribution, attribution.Reference}
     elsewhere = {attribution.Explainer, attribution.Captum, attribution.Constant}  # need a checkpoint, or a method
@@ -238,7 +241,7 @@ def test_variations_run(name, tmp_path, monkeypatch):
     save_explainer(tmp_path / "checkpoints" / "shapes_small.ckpt", shapes.CLASSES, image_size=64)
     save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", image_size=64)
     save_inpainter(tmp_path / "checkpoints" / "photographs_vae.ckpt", "vae", image_size=128)
-    for source in content["variations"]["sources"].values():
+    for source in content["experiment"]["init_args"]["sources"].values():
         if source["class_path"] == "LatentSearch":
             checkpoint = source["init_args"]["checkpoint"]
             save_generator(tmp_path / checkpoint, 64, shapes.CLASSES if "cdcgan" in checkpoint else ())
@@ -250,10 +253,16 @@ def test_variations_run(name, tmp_path, monkeypatch):
         network if name.startswith("imagenet") else []
     )
     (tmp_path / name).write_text(yaml.safe_dump(content))
-    arguments = ["--config", str(tmp_path / name), *small, "--evaluation.limit=1", "--variations.alphas=[0.6]"]
+    arguments = [
+        "--config",
+        str(tmp_path / name),
+        *small,
+        "--evaluation.limit=1",
+        "--experiment.init_args.alphas=[0.6]",
+    ]
     monkeypatch.setattr("explainer.experiments.variations.loop.explained_class", lambda p, _: int(p.argmax()))
     results = evaluate([*arguments, "--evaluation.device=cpu"])["results"]
-    assert set(results) == set(content["variations"]["sources"])
+    assert set(results) == set(content["experiment"]["init_args"]["sources"])
     assert all(sizes["0.6"]["images"]["done"] == 1 for sizes in results.values())
 
 

@@ -14,7 +14,7 @@ from explainer.attribution import Constant
 from explainer.evaluation.report import About, write_report
 from explainer.evaluation.report.drawing import save_figure, save_picture
 from explainer.evaluation.report.files import write_results
-from explainer.evaluation.report.pictures import file_names
+from explainer.evaluation.report.picture_files import file_names
 from explainer.evaluation.report.table import markdown, rich_table, two_forms
 from explainer.evaluation.results.columns import columns_of
 from explainer.evaluation.telling import tell

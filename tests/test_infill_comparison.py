@@ -15,7 +15,6 @@ from explainer.cli.evaluate import evaluate
 from explainer.data import Batch, Shapes
 from explainer.data.shapes import CLASSES
 from explainer.errors import InputError
-from explainer.evaluation.settings import InfillComparison
 from explainer.evaluation.storage.store import Store
 from explainer.experiments.infills.compare import (
     compare_fills,
@@ -25,6 +24,7 @@ from explainer.experiments.infills.compare import (
     plot_fills,
     summarise_fills,
 )
+from explainer.experiments.infills.run import InfillComparison
 from explainer.infill import Constant, Infill, RandomColour
 
 
@@ -154,7 +154,10 @@ def config(**options):
     fills = {"CA": {"class_path": "CAInfill", "init_args": {"checkpoint": "checkpoints/ca.ckpt"}},
              "VAE": {"class_path": "VAEInfill", "init_args": {"checkpoint": "checkpoints/vae.ckpt"}},
              "Local": {"class_path": "Local", "init_args": {"window": 5}}}  # fmt: skip
-    return classifier_config(infills={"fills": fills, "examples": 2} | options, evaluation={"limit": 8})
+    return classifier_config(
+        experiment={"class_path": "InfillComparison", "init_args": {"fills": fills, "examples": 2} | options},
+        evaluation={"limit": 8},
+    )
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from test_modules import eight
 from test_retraining import config
 
 from explainer.cli.evaluate import evaluate
-from explainer.cli.parser import CONFIGS
+from explainer.cli.reading import CONFIGS
 from explainer.errors import InputError
-from explainer.evaluation.settings import LayerRetraining
 from explainer.experiments.retraining.layer_masked import LayerMasked, location_mask, modules_before
 from explainer.experiments.retraining.layer_tables import (
     difference_by_scale,
@@ -24,6 +23,7 @@ from explainer.experiments.retraining.layer_tables import (
     layer_tables,
     summarise_layers,
 )
+from explainer.experiments.retraining.layers import LayerRetraining
 from explainer.functional import activation_statistics as statistics
 from explainer.networks import Explanandum
 
@@ -97,7 +97,7 @@ def test_the_defaults_are_the_papers(explanandum):
 
 @pytest.mark.parametrize("name", ["imagenet_resnet50_layers.yaml", "fashion_mnist_small_layers.yaml"])
 def test_the_configs_of_the_papers_tables_say_so_too(name):
-    settings = yaml.safe_load((CONFIGS / name).read_text())["layer_retraining"]
+    settings = yaml.safe_load((CONFIGS / name).read_text())["experiment"]["init_args"]
     assert (settings["keep"], settings["remove"], settings["roar_removes"]) == (0.025, 0.9, ["most"])
 
 
@@ -174,7 +174,12 @@ def test_a_grid_inside_the_network(tmp_path, monkeypatch, capsys):
     config(tmp_path, "small_classifier")
     settings = {"statistics": ["smoe_scale"], "scales": [1, 4], "roar_removes": ["most", "least"],
                 "published": {"source": "P", "rows": {"smoe_scale": {"D": 1.7, "KAR L4": 46.4}}}}  # fmt: skip
-    name = config(tmp_path, "small_layers", explanandum_config="small_classifier.yaml", layer_retraining=settings)
+    name = config(
+        tmp_path,
+        "small_layers",
+        explanandum_config="small_classifier.yaml",
+        experiment={"class_path": "LayerRetraining", "init_args": settings},
+    )
     content = evaluate(["--config", name])
     assert set(content["results"]) == {"most", "least"}
     assert set(content["results"]["most"]) == {"random", "smoe_scale"}

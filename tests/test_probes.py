@@ -30,7 +30,7 @@ from explainer.attribution import (
     SmoothGrad,
 )
 from explainer.cli.evaluate import evaluate
-from explainer.cli.parser import CONFIGS
+from explainer.cli.reading import CONFIGS
 from explainer.data import Batch
 from explainer.data.shapes import CLASSES as SHAPES
 from explainer.errors import InputError

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from small_evaluation import METHODS, pictures, run
 
-from explainer.cli.parser import CONFIGS, ExplainerCLI
+from explainer.cli.parser import ExplainerCLI
+from explainer.cli.reading import CONFIGS
 from explainer.errors import InputError
 from explainer.evaluation.facts import method_facts
 from explainer.evaluation.report import About
@@ -17,7 +18,7 @@ from explainer.evaluation.report.page import page
 from explainer.evaluation.report.table import markdown, rich_table
 from explainer.evaluation.report.tables import grids
 from explainer.evaluation.results.published import Published, check_columns, published_rows
-from explainer.evaluation.settings import Evaluation, LayerRetraining, Retraining
+from explainer.evaluation.settings import Evaluation
 from explainer.experiments.retraining.layer_masked import MaskStatistic
 from explainer.experiments.retraining.layer_tables import (
     difference_score,
@@ -26,6 +27,8 @@ from explainer.experiments.retraining.layer_tables import (
     plot_layers,
     published_by_scale,
 )
+from explainer.experiments.retraining.layers import LayerRetraining
+from explainer.experiments.retraining.roar import Retraining
 from explainer.experiments.retraining.tables import retraining_tables
 from explainer.metrics import BoxIoU
 
@@ -98,9 +101,9 @@ def test_an_unknown_column_is_named_with_those_there_are():
     wrong = Published("x", {"RISE": {"accuracy": 50.0}})
     with pytest.raises(InputError, match=r"evaluation.published: 'RISE' has the column 'accuracy', .* acc, .* area"):
         Evaluation(published=wrong)
-    with pytest.raises(InputError, match=r"retraining.published: .* KAR, ROAR, SUM, KAR 10 %"):
+    with pytest.raises(InputError, match=r"experiment.init_args.published: .* KAR, ROAR, SUM, KAR 10 %"):
         Retraining(published=wrong)
-    with pytest.raises(InputError, match=r"layer_retraining.published: .* D, I, KAR L1"):
+    with pytest.raises(InputError, match=r"experiment.init_args.published: .* D, I, KAR L1"):
         LayerRetraining(published=wrong)
     with pytest.raises(InputError, match="'KAR L3'"):
         LayerRetraining(published=Published("x", {"mean": {"KAR L3": 1.0}}), scales=[1, 2])
@@ -134,8 +137,9 @@ def test_retraining_tables_show_them_too():
     assert "| mean (paper) | – | 52.66 |" in text
 
 
-def published(name, part="evaluation"):
-    return yaml.safe_load((CONFIGS / name).read_text())[part]["published"]
+def published(name):
+    content = yaml.safe_load((CONFIGS / name).read_text())
+    return (content["experiment"]["init_args"] if "experiment" in content else content["evaluation"])["published"]
 
 
 def test_a_config_gives_them_and_an_unknown_column_is_refused_before_the_work(tmp_path, monkeypatch):
@@ -146,11 +150,12 @@ def test_a_config_gives_them_and_an_unknown_column_is_refused_before_the_work(tm
                        "published": {"source": "P", "rows": {"Random": {"acc": 50}}}}}  # fmt: skip
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     cli = ExplainerCLI(["--config", "mine.yaml"], evaluating=True)
+    cli.build()
     assert cli.evaluation.published == Published("P", {"Random": {"acc": 50}})
     config["evaluation"]["published"]["rows"]["Random"]["Acc"] = 50
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(InputError, match="'Acc'"):
-        ExplainerCLI(["--config", "mine.yaml"], evaluating=True)
+        ExplainerCLI(["--config", "mine.yaml"], evaluating=True).build()
 
 
 @pytest.mark.parametrize("run", ["voc_vgg16", "voc_resnet50"])
@@ -173,7 +178,7 @@ def test_the_explainers_table_1_has_one_column_without_a_mask():
 
 def test_the_smoe_papers_table_5_gives_its_table_2():
     """KAR, ROAR and SUM of all eight methods are sums of the scores at the five fractions."""
-    rows = published("imagenet_resnet50_roar.yaml", "retraining")["rows"]
+    rows = published("imagenet_resnet50_roar.yaml")["rows"]
     assert len(rows) == 12
     assert len([numbers for numbers in rows.values() if "SUM" in numbers]) == 8
     for numbers in rows.values():
@@ -186,15 +191,13 @@ def test_the_smoe_papers_table_5_gives_its_table_2():
 
 
 def test_random_pixels_are_the_same_kept_and_removed():
-    numbers = published("imagenet_resnet50_roar.yaml", "retraining")["rows"]["Random"]
+    numbers = published("imagenet_resnet50_roar.yaml")["rows"]["Random"]
     for fraction in (10, 30, 50, 70, 90):
         assert numbers[f"KAR {fraction} %"] == numbers[f"ROAR {100 - fraction} %"]
 
 
 def test_the_small_grid_has_the_same_table_2():
-    large, small = (
-        published(f"{name}_roar.yaml", "retraining")["rows"] for name in ("imagenet_resnet50", "fashion_mnist_small")
-    )
+    large, small = (published(f"{name}_roar.yaml")["rows"] for name in ("imagenet_resnet50", "fashion_mnist_small"))
     for name, numbers in small.items():
         assert numbers == {column: large[name][column] for column in ("KAR", "ROAR", "SUM")}
 
@@ -210,7 +213,7 @@ WRONG_D = {
 @pytest.mark.parametrize("data", ["", ", Places", ", COWC"])
 def test_the_smoe_papers_table_4_gives_its_table_1(data):
     """All I, in nats, and all D but six of ImageNet's."""
-    rows = published("imagenet_resnet50_layers.yaml", "layer_retraining")["rows"]
+    rows = published("imagenet_resnet50_layers.yaml")["rows"]
     chance = parts(rows[f"random{data}"])
     for name in STATISTICS:
         numbers = rows[f"{name}{data}"]
@@ -229,7 +232,7 @@ def parts(numbers):
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_the_smoe_papers_averages_are_those_of_its_three_sets(name):
-    rows = published("imagenet_resnet50_layers.yaml", "layer_retraining")["rows"]
+    rows = published("imagenet_resnet50_layers.yaml")["rows"]
     for column in ("D", "I"):
         three = [rows[f"{name}{data}"][column] for data in ("", ", Places", ", COWC")]
         # what is printed is cut off rather than rounded in places
@@ -238,7 +241,7 @@ def test_the_smoe_papers_averages_are_those_of_its_three_sets(name):
 
 def test_the_smoe_papers_best_and_worst_are_in_its_table_4():
     """So that a digit copied wrongly shows: the last two rows of each part of Table 4."""
-    rows = published("imagenet_resnet50_layers.yaml", "layer_retraining")["rows"]
+    rows = published("imagenet_resnet50_layers.yaml")["rows"]
     columns = [f"{mode} L{scale}" for mode in ("KAR", "ROAR") for scale in range(1, 6)]
     best = {
         "": (56.61, 51.02, 51.25, 47.21, 63.00, 44.48, 42.74, 35.44, 33.88, 18.07),
@@ -259,7 +262,7 @@ def test_the_smoe_papers_best_and_worst_are_in_its_table_4():
 
 def test_the_smoe_papers_figure_4_is_drawn_from_its_table_4():
     """SMOE Scale differs most at the first scales; the mean over the sets is D's."""
-    paper = published("imagenet_resnet50_layers.yaml", "layer_retraining")
+    paper = published("imagenet_resnet50_layers.yaml")
     lines = published_by_scale(paper)
     assert set(lines) == set(STATISTICS)
     assert max(lines, key=lambda name: lines[name][0]) == "smoe_scale"

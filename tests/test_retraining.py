@@ -10,6 +10,7 @@ from PIL import Image
 
 from explainer.cli.evaluate import evaluate
 from explainer.cli.parser import ExplainerCLI
+from explainer.cli.prerequisites import prerequisites, train_missing
 from explainer.cli.train import train
 from explainer.data import Shapes
 from explainer.errors import InputError
@@ -43,17 +44,25 @@ def here(tmp_path, monkeypatch):
 def grid(folder, **options):
     methods = {"SMOE": {"class_path": "SMOE"}, "Random": {"class_path": "Random"}}
     settings = {"methods": methods, "fractions": [0.1, 0.5], "seeds": [0], "modes": ["keep", "remove"]}
-    return config(folder, "small_roar", explanandum_config="small_classifier.yaml", retraining=settings | options)
+    return config(
+        folder,
+        "small_roar",
+        explanandum_config="small_classifier.yaml",
+        experiment={"class_path": "Retraining", "init_args": settings | options},
+    )
 
 
 def test_an_explainer_among_the_methods_is_trained_first(here):
     """The published grid of Fashion-MNIST: its Explainer has a config, so a missing checkpoint is no error."""
     asked = []
     arguments = ["--config", "fashion_mnist_small_roar.yaml", "--data.init_args.root", str(here / "fashion")]
-    with pytest.raises(InputError, match=r"no checkpoints/fashion_mnist_small\.ckpt"):  # nothing was trained here
-        ExplainerCLI(arguments, asked.append, evaluating=True)
+    cli = ExplainerCLI(arguments, evaluating=True)
+    configs = [step.config for step in prerequisites(cli)]
+    assert configs == ["fashion_mnist_small_classifier.yaml", "fashion_mnist_small.yaml"]
+    with pytest.raises(InputError, match=r"no checkpoints/fashion_mnist_small_classifier\.ckpt"):  # nothing was trained
+        train_missing(cli, asked.append)
     (training,) = asked
-    assert training[1].endswith("configs/fashion_mnist_small.yaml")
+    assert training[1].endswith("configs/fashion_mnist_small_classifier.yaml")
     assert training[2:] == arguments[2:]
 
 
@@ -67,7 +76,7 @@ def test_an_explainer_without_a_config_must_be_there(here):
 def test_a_training_does_not_need_the_methods_of_the_grid(here):
     lost = {"class_path": "Explainer", "init_args": {"checkpoint": "checkpoints/lost.ckpt"}}
     cli = train(["--config", grid(here, methods={"Lost": lost}), "--trainer.fast_dev_run=true"])
-    assert cli.config.retraining.methods["Lost"].init_args.checkpoint == "checkpoints/lost.ckpt"
+    assert cli.config.experiment.init_args.methods["Lost"].init_args.checkpoint == "checkpoints/lost.ckpt"
 
 
 def test_a_grid_is_run_shown_and_not_run_twice(here, capsys):
@@ -121,7 +130,12 @@ def test_a_fraction_that_is_none(here):
 def test_a_grid_needs_a_classifier_whose_maps_are_judged(here):
     methods = {"Random": {"class_path": "Random"}}
     with pytest.raises(InputError, match="explanandum_config"):
-        evaluate(["--config", config(here, "alone", retraining={"methods": methods})])
+        evaluate(
+            [
+                "--config",
+                config(here, "alone", experiment={"class_path": "Retraining", "init_args": {"methods": methods}}),
+            ]
+        )
 
 
 def work(value):
@@ -188,8 +202,9 @@ def test_a_grid_works_on_several_labels_too(here):
     config(here, "small_classifier", data=shapes)
     content = evaluate(["--config", config(
         here, "shapes_roar", explanandum_config="small_classifier.yaml", data=shapes,
-        retraining={"methods": {"Gradient": {"class_path": "Gradient"}}, "fractions": [0.3], "seeds": [0],
-                    "published": {"source": "P", "rows": {"Gradient": {"KAR": 3.5, "ROAR 30 %": 60.28}}}},
+        experiment={"class_path": "Retraining", "init_args": {
+            "methods": {"Gradient": {"class_path": "Gradient"}}, "fractions": [0.3], "seeds": [0],
+            "published": {"source": "P", "rows": {"Gradient": {"KAR": 3.5, "ROAR 30 %": 60.28}}}}},
     )])  # fmt: skip
     assert 0 <= content["results"]["Gradient"]["KAR"] <= 1
     assert content["published"]["rows"]["Gradient"] == {"KAR": 3.5, "ROAR 30 %": 60.28}

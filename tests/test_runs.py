@@ -13,11 +13,11 @@ import pytorch_lightning as pl
 import tiny_runs
 import torch
 
-from explainer.cli.runs import alone_in, begin, newest, same_run, set_aside
 from explainer.cli.train import publish, train
 from explainer.errors import InputError
 from explainer.stopping import Stopped
 from explainer.training.callbacks.best import WholeCheckpoints
+from explainer.training.runs import alone_in, begin, newest, same_run, set_aside
 
 SEEN = []
 CTRL_C = {"hook": "third batch", "epoch": 1, "number": int(signal.SIGINT)}

@@ -8,8 +8,11 @@ import torch
 from explainer.attribution import FIDO, IGOS, LIME, RISE, Captum, Constant, EmpiricalMask, Gradient, Random, SmoothGrad
 from explainer.errors import InputError, check_range, check_seed
 from explainer.evaluation.ranges import check_names
-from explainer.evaluation.settings import Evaluation, InfillComparison, LayerRetraining, Retraining
-from explainer.experiments.variations.settings import Variations
+from explainer.evaluation.settings import Evaluation
+from explainer.experiments.infills.run import InfillComparison
+from explainer.experiments.retraining.layers import LayerRetraining
+from explainer.experiments.retraining.roar import Retraining
+from explainer.experiments.variations.run import Variations
 from explainer.infill import Blur, BlurOrColour, Local, Noise, RandomColour
 from explainer.infill import Constant as Colour
 
@@ -30,31 +33,31 @@ REFUSED = [
     *((Evaluation, {"methods": {n: HALF}}, "evaluation.methods") for n in ("", "  ", "a\nb", "a\x1b[31m", "x" * 300)),
     (Evaluation, {"infills": {"a\tb": Blur()}}, "evaluation.infills: the name"),
     (Evaluation, {"methods": {"\ud800": HALF}}, "evaluation.methods: the name"),
-    *((InfillComparison, {"seed": s}, "infills.seed must lie in") for s in (2**70, 2**32, -1)),
-    (InfillComparison, {"examples": -1}, "infills.examples must be at least 0"),
-    (InfillComparison, {"fills": {"Original image": Blur()}}, "infills.fills: 'Original image' is the name of a ref"),
-    (InfillComparison, {"fills": {"": Blur()}}, "infills.fills: a name is empty"),
-    *((Retraining, {k: []}, f"retraining.{k} is empty") for k in ("modes", "fractions", "seeds")),
-    (Retraining, {"fractions": [0.1, 0.1]}, "retraining.fractions has 0.1 twice"),
-    (Retraining, {"fractions": [0.1, 0.10000001]}, "retraining.fractions has 0.1 twice"),
-    (Retraining, {"fractions": [NAN]}, r"retraining.fractions must lie in \[0, 1\]"),
-    (Retraining, {"seeds": [1, 0, 1]}, "retraining.seeds has 1 twice"),
-    *((Retraining, {"seeds": [s]}, "retraining.seeds must lie in") for s in (-1, 2**40)),
-    (Retraining, {"modes": ["keep", "keep"]}, "retraining.modes has keep twice"),
-    *((Retraining, {"workers": n}, "retraining.workers must be positive") for n in (0, -1, 10**6)),
+    *((InfillComparison, {"seed": s}, "experiment.init_args.seed must lie in") for s in (2**70, 2**32, -1)),
+    (InfillComparison, {"examples": -1}, "experiment.init_args.examples must be at least 0"),
+    (InfillComparison, {"fills": {"Original image": Blur()}}, "init_args.fills: 'Original image' is the name of a ref"),
+    (InfillComparison, {"fills": {"": Blur()}}, "experiment.init_args.fills: a name is empty"),
+    *((Retraining, {k: []}, f"experiment.init_args.{k} is empty") for k in ("modes", "fractions", "seeds")),
+    (Retraining, {"fractions": [0.1, 0.1]}, "experiment.init_args.fractions has 0.1 twice"),
+    (Retraining, {"fractions": [0.1, 0.10000001]}, "experiment.init_args.fractions has 0.1 twice"),
+    (Retraining, {"fractions": [NAN]}, r"experiment.init_args.fractions must lie in \[0, 1\]"),
+    (Retraining, {"seeds": [1, 0, 1]}, "experiment.init_args.seeds has 1 twice"),
+    *((Retraining, {"seeds": [s]}, "experiment.init_args.seeds must lie in") for s in (-1, 2**40)),
+    (Retraining, {"modes": ["keep", "keep"]}, "experiment.init_args.modes has keep twice"),
+    *((Retraining, {"workers": n}, "experiment.init_args.workers must be positive") for n in (0, -1, 10**6)),
     (Retraining, {"methods": {"a b": HALF, "a_b": HALF}}, "'a b' and 'a_b' would have the same files"),
     (Retraining, {"methods": {"A": HALF, "a": HALF}}, "'A' and 'a' would have the same files"),
-    (Retraining, {"methods": {"": HALF}}, "retraining.methods: a name is empty"),
-    *((LayerRetraining, {"workers": n}, "layer_retraining.workers must be positive") for n in (0, -1)),
-    (LayerRetraining, {"seeds": []}, "layer_retraining.seeds is empty"),
-    (LayerRetraining, {"scales": [1, 1]}, "layer_retraining.scales has 1 twice"),
-    (LayerRetraining, {"scales": [0]}, "layer_retraining.scales must be at least 1"),
-    (LayerRetraining, {"statistics": ["mean", "mean"]}, "layer_retraining.statistics has mean twice"),
-    (LayerRetraining, {"keep": NAN}, "layer_retraining.keep must lie in"),
+    (Retraining, {"methods": {"": HALF}}, "experiment.init_args.methods: a name is empty"),
+    *((LayerRetraining, {"workers": n}, "experiment.init_args.workers must be positive") for n in (0, -1)),
+    (LayerRetraining, {"seeds": []}, "experiment.init_args.seeds is empty"),
+    (LayerRetraining, {"scales": [1, 1]}, "experiment.init_args.scales has 1 twice"),
+    (LayerRetraining, {"scales": [0]}, "experiment.init_args.scales must be at least 1"),
+    (LayerRetraining, {"statistics": ["mean", "mean"]}, "experiment.init_args.statistics has mean twice"),
+    (LayerRetraining, {"keep": NAN}, "experiment.init_args.keep must lie in"),
     (Variations, {"sources": {"a b": HALF, "a!b": HALF}}, "'a b' and 'a!b' would have the same files"),
-    (Variations, {"alphas": [0.5, 0.5]}, "variations.alphas has 0.5 twice"),
-    (Variations, {"alphas": []}, "variations.alphas is empty"),
-    (Variations, {"threshold": NAN}, "variations.threshold"),
+    (Variations, {"alphas": [0.5, 0.5]}, "experiment.init_args.alphas has 0.5 twice"),
+    (Variations, {"alphas": []}, "experiment.init_args.alphas is empty"),
+    (Variations, {"threshold": NAN}, "experiment.init_args.threshold"),
     *((Blur, {"sigma": s}, r"infill Blur: sigma must lie in \(0, 1000\]") for s in (-1, 0, NAN, math.inf, 1e6)),
     (BlurOrColour, {"sigma": -1}, "infill BlurOrColour: sigma"),
     (BlurOrColour, {"noise": -1}, "infill RandomColour: noise must be at least 0"),

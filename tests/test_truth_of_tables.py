@@ -7,7 +7,7 @@ import yaml
 from PIL import Image
 
 from explainer.cli.evaluate import evaluate
-from explainer.cli.parser import CONFIGS
+from explainer.cli.reading import CONFIGS
 
 SIDE = 32
 SMALL = ["--model.init_args.explanandum.network=explainer.networks.small.small_cnn",

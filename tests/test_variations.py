@@ -43,8 +43,9 @@ def config(name="small_variations", evaluation=None, every=False, **options):
         "model": {"class_path": "Classifier", "init_args": {"explanandum": {"network": "explainer.ckpt"}}},
         "data": {"class_path": "Shapes", "init_args": data},
         "evaluation": {"as_it_is": True, "limit": 2 if every else 1, "device": "cpu"} | (evaluation or {}),
-        "variations": {"sources": sources, "alphas": [1.0, 0.5] if every else [0.5], "shown": 3,
-                       "method": {"class_path": "CentredGaussian"}} | options,
+        "experiment": {"class_path": "Variations", "init_args": {
+            "sources": sources, "alphas": [1.0, 0.5] if every else [0.5], "shown": 3,
+            "method": {"class_path": "CentredGaussian"}} | options},
     }  # fmt: skip
     Path(f"{name}.yaml").write_text(yaml.safe_dump(content))
     return f"{name}.yaml"

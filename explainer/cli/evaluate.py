@@ -9,18 +9,16 @@ from typing import Any, NoReturn
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from explainer.cli.parser import RESULTS, ExplainerCLI
+from explainer.cli.parser import RESULTS, ExplainerCLI, retrains
+from explainer.cli.prerequisites import explanandum_of, train_missing
 from explainer.cli.terminal import mute, open_streams, say
 from explainer.cli.train import quieten, train
-from explainer.errors import WorkError, input_error, is_refusal, one_line, plain_words, working
-from explainer.evaluation.context import trusted
+from explainer.errors import InputError, WorkError, input_error, is_refusal, one_line, plain_words, working
+from explainer.evaluation.context import Context, trusted
 from explainer.evaluation.run import score_methods
-from explainer.experiments.infills.run import compare_infills
-from explainer.experiments.retraining.layers import retrain_layers
-from explainer.experiments.retraining.roar import retrain
-from explainer.experiments.variations.run import vary
 from explainer.files import alone, make_writable, sweep
 from explainer.stopping import exit_status, heeding_sigterm, last_words
+from explainer.training.runs import CHECKPOINTS
 
 SHOW_TRACEBACK = "EXPLAINER_TRACEBACK"
 """Environment variable: when it is set, errors come with Python's traceback, for those who look into the project."""
@@ -40,19 +38,46 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         WorkError: The disk or the memory failed in the course of it.
     """
     quieten()
-    cli = ExplainerCLI(args, train, evaluating=True)
+    cli = ExplainerCLI(args, evaluating=True)
+    train_missing(cli, train)
+    cli.build()
     out = results_folder(cli)
     with alone(out / ".lock", str(out)), working(f"what is done is kept in {out}, and the command goes on from there"):
         sweep(out, deep=True)
-        if cli.retraining.methods:
-            return retrain(cli, trusted(cli.config))
-        if cli.layer_retraining.statistics:
-            return retrain_layers(cli, trusted(cli.config))
-        if cli.variations.sources:
-            return vary(cli)
-        if cli.infills.fills:
-            return compare_infills(cli)
-        return score_methods(cli)
+        context = context_of(cli, out)
+        return score_methods(context) if cli.experiment is None else cli.experiment.run(context)
+
+
+def context_of(cli: ExplainerCLI, out: Path) -> Context:
+    """What an evaluation or an experiment is handed.
+
+    Args:
+        cli: Built.
+        out: Folder of the results.
+
+    Raises:
+        InputError: An experiment that retrains is not told whose maps it is about.
+    """
+    config = cli.config.as_dict()
+    checkpoint = CHECKPOINTS / f"{cli.name}.ckpt"
+    if cli.config.ckpt_path:
+        checkpoint = Path(cli.config.ckpt_path)
+    elif retrains(cli.config):
+        of_explanandum = explanandum_of(cli)
+        if not of_explanandum:
+            raise InputError("a retraining grid needs explanandum_config, or --ckpt_path: whose maps are judged")
+        (checkpoint,) = of_explanandum
+    return Context(
+        name=cli.name,
+        out=out,
+        settings=cli.evaluation,
+        data=cli.datamodule,
+        config=config,
+        checkpoint=checkpoint,
+        explanandum=getattr(cli.model, "explanandum", None),
+        allow=trusted(config),
+        train=train,
+    )
 
 
 def results_folder(cli: ExplainerCLI) -> Path:
@@ -67,7 +92,7 @@ def results_folder(cli: ExplainerCLI) -> Path:
     Raises:
         InputError: It cannot be made or written.
     """
-    out = cli.config.evaluation.out or RESULTS / cli.name
+    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
     return make_writable(out, "name another folder for the results with --evaluation.out")
 
 

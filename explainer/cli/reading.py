@@ -19,7 +19,7 @@ from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.training.modules import SaliencyModule
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 _MOST_NODES = 100_000
 """Values that a YAML may hold after its aliases are written out; the largest config here has a few hundred."""
 _KINDS: tuple[type, ...] = (Attribution, ImageDataModule, Infill, ImageMetric, SaliencyModule)

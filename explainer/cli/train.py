@@ -11,10 +11,10 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
-from explainer.cli.parser import CHECKPOINTS, ExplainerCLI
+from explainer.cli.parser import ExplainerCLI
+from explainer.cli.prerequisites import train_missing
 from explainer.cli.rehearsal import check_unfinished
 from explainer.cli.run_state import check_state
-from explainer.cli.runs import CONFIG, alone_in, begin, can_go_on, newest, note_inputs, same_run
 from explainer.errors import InputError, working
 from explainer.files import copy_file, replacing, sweep
 from explainer.networks.checkpoint import read_checkpoint
@@ -22,6 +22,7 @@ from explainer.stopping import Stopped, letting_stop
 from explainer.training.callbacks import Tracker
 from explainer.training.callbacks.best import BEST
 from explainer.training.callbacks.resume import LAST, Resume
+from explainer.training.runs import CHECKPOINTS, CONFIG, alone_in, begin, can_go_on, newest, note_inputs, same_run
 
 
 def train(args: Sequence[str] | None = None) -> ExplainerCLI:
@@ -38,7 +39,9 @@ def train(args: Sequence[str] | None = None) -> ExplainerCLI:
         WorkError: The disk or the memory failed in the course of it.
     """
     quieten()
-    cli = ExplainerCLI(args, train)
+    cli = ExplainerCLI(args)
+    train_missing(cli, train)
+    cli.build()
     quick = bool(cli.config.trainer.fast_dev_run)
     first = cli.trainer.is_global_zero
     with alone_in(cli.folder) if first and not quick else nullcontext():

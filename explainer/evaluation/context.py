@@ -1,13 +1,13 @@
-"""What evaluate.py looks at: a classifier, methods, and the images of a split."""
+"""What an evaluation starts from: a classifier, methods, and the images of a split."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from explainer.attribution import Attribution, CentredBox, Constant, Explainer, GradCAM
-from explainer.cli.parser import CHECKPOINTS, ExplainerCLI
-from explainer.data import ImageDataset, Sample
+from explainer.data import ImageDataModule, ImageDataset, Sample
 from explainer.errors import InputError
 from explainer.evaluation.images import candidates, check_classifier, first_readable, spread
 from explainer.evaluation.settings import Evaluation, data_facts
@@ -15,6 +15,34 @@ from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
 from explainer.networks.devices import choose_device
 from explainer.version import __version__
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a command line hands to an evaluation or an experiment.
+
+    Attributes:
+        name: Name of the run.
+        out: Folder of the results; it is there.
+        settings: Settings that all evaluations share.
+        data: Data set.
+        config: Whole config in plain values: what results depend on, and what further trainings are made from.
+        checkpoint: Checkpoint of the classifier, or of the Explainer with its classifier, that is looked at.
+        explanandum: Classifier as the config builds it, where that is looked at (`as_it_is`); else None.
+        allow: Dotted names of builders, modules or packages that the checkpoint may name.
+        train: Trains what command-line arguments of train.py name, and returns its model, data and Trainer; can be
+            pickled.
+    """
+
+    name: str
+    out: Path
+    settings: Evaluation
+    data: ImageDataModule
+    config: Mapping[str, Any]
+    checkpoint: Path
+    explanandum: Explanandum | None
+    allow: Sequence[str]
+    train: Callable[[Sequence[str]], Any]
 
 
 class Prepared(NamedTuple):
@@ -39,16 +67,19 @@ class Prepared(NamedTuple):
     facts: dict[str, Any]
 
 
-def prepared(cli: ExplainerCLI) -> Prepared:
+def prepared(context: Context) -> Prepared:
     """The classifier and the images of an evaluation.
+
+    Args:
+        context: From the command line.
 
     Raises:
         InputError: As `subject`, the classifier's and the data set's classes differ, no image can be read, or what the
             classifier says is no probability.
     """
-    settings, data = cli.evaluation, cli.datamodule
+    settings, data = context.settings, context.data
     device = str(choose_device(settings.device))
-    explanandum, methods, digest = subject(cli)
+    explanandum, methods, digest = subject(context)
     explanandum.to(device)
     data.prepare_data()
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
@@ -57,7 +88,7 @@ def prepared(cli: ExplainerCLI) -> Prepared:
     sample = first_readable(dataset, places)
     check_classifier(explanandum, sample)
     facts = {
-        "checkpoint": digest, "data": data_facts(cli.config.data.as_dict()), "split": settings.split,
+        "checkpoint": digest, "data": data_facts(context.config["data"]), "split": settings.split,
         "version": __version__, "images": len(places),
     }  # fmt: skip
     facts |= {"spread": True} if len(places) < len(dataset) else {}
@@ -66,11 +97,11 @@ def prepared(cli: ExplainerCLI) -> Prepared:
     return Prepared(explanandum, methods, dataset, places, sample, device, facts)
 
 
-def subject(cli: ExplainerCLI) -> tuple[Explanandum, dict[str, Attribution], str]:
+def subject(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]:
     """What is evaluated: a checkpoint, or a classifier as its config builds it.
 
     Args:
-        cli: Holds the config.
+        context: From the command line.
 
     Returns:
         The classifier, the methods, and a digest of the weights.
@@ -78,25 +109,30 @@ def subject(cli: ExplainerCLI) -> tuple[Explanandum, dict[str, Attribution], str
     Raises:
         InputError: The checkpoint is for another image size, or the config has no classifier.
     """
-    settings: Evaluation = cli.evaluation
+    settings = context.settings
     if settings.as_it_is:
-        explanandum = getattr(cli.model, "explanandum", None)
-        if explanandum is None:
-            raise InputError("evaluation.as_it_is explains the classifier of the config's model, which has none")
-        network = str(explanandum_settings(cli.config).get("network"))
-        if network.endswith(".ckpt"):
-            check_image_size(network, read_checkpoint(network)[0], cli.datamodule.image_size)
-        explanandum.freeze()
-        digest = hashlib.sha256()
-        for name, value in explanandum.state_dict().items():
-            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-        return explanandum, chosen_methods(settings, Path(), "classifier"), digest.hexdigest()
-    path = Path(cli.config.ckpt_path or CHECKPOINTS / f"{cli.name}.ckpt")
+        return as_it_is(context)
+    path = context.checkpoint
     spec, _ = read_checkpoint(path)
-    check_image_size(path, spec, cli.datamodule.image_size)
-    allow = trusted(cli.config)
-    methods = chosen_methods(settings, path, spec["kind"], allow)
-    return Explanandum(str(path), allow=allow), methods, hashlib.sha256(path.read_bytes()).hexdigest()
+    check_image_size(path, spec, context.data.image_size)
+    methods = chosen_methods(settings, path, spec["kind"], context.allow)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Explanandum(str(path), allow=context.allow), methods, digest
+
+
+def as_it_is(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]:
+    """The classifier as its config builds it, the methods, and a digest of its weights."""
+    explanandum = context.explanandum
+    if explanandum is None:
+        raise InputError("evaluation.as_it_is explains the classifier of the config's model, which has none")
+    network = str(explanandum_settings(context.config).get("network"))
+    if network.endswith(".ckpt"):
+        check_image_size(network, read_checkpoint(network)[0], context.data.image_size)
+    explanandum.freeze()
+    digest = hashlib.sha256()
+    for name, value in explanandum.state_dict().items():
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return explanandum, chosen_methods(context.settings, Path(), "classifier"), digest.hexdigest()
 
 
 def check_image_size(path: str | Path, spec: Mapping[str, Any], given: int) -> None:
@@ -117,9 +153,17 @@ def check_image_size(path: str | Path, spec: Mapping[str, Any], given: int) -> N
         raise InputError(f"{path} was trained at {spec['image_size']} pixels, the data is at {given}")
 
 
-def explanandum_settings(config: Any) -> Mapping[str, Any]:
-    """What a config says of its classifier; nothing where its model has none."""
-    explanandum = config.get("model.init_args.explanandum")
+def explanandum_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a config says of its classifier; nothing where its model has none.
+
+    Args:
+        config: In plain values.
+
+    Example:
+        >>> explanandum_settings({"model": {"init_args": {"explanandum": {"network": "vgg16"}}}})
+        {'network': 'vgg16'}
+    """
+    explanandum = ((config.get("model") or {}).get("init_args") or {}).get("explanandum")
     return {} if explanandum is None else explanandum.get("init_args", explanandum)
 
 
@@ -143,17 +187,16 @@ def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[
     return own | (references if settings.methods is None else settings.methods)
 
 
-def trusted(config: Any) -> list[str]:
+def trusted(config: Mapping[str, Any]) -> list[str]:
     """What a config vouches for: the names it allows, and its own explanandum's builder, if that is a dotted path.
 
     Args:
-        config: Of a run; without a model it vouches for nothing.
+        config: In plain values; without a model it vouches for nothing.
 
     Returns:
         Names for `allow`. A builder is vouched for by its own name; not the package that it lies in.
     """
-    explanandum = config.get("model.init_args.explanandum")
-    settings = {} if explanandum is None else explanandum.get("init_args", explanandum)
+    settings = explanandum_settings(config)
     network = str(settings.get("network", ""))
     builder = [network] if "." in network and "/" not in network and not network.endswith(".ckpt") else []
     return [*(settings.get("allow") or []), *builder]

@@ -7,11 +7,10 @@ from typing import Any
 from rich.table import Table
 
 from explainer.attribution import Attribution, Reference
-from explainer.cli.parser import RESULTS, ExplainerCLI
 from explainer.data import ImageDataModule, collate
 from explainer.errors import InputError
 from explainer.evaluation.batches import to_device
-from explainer.evaluation.context import Prepared, prepared
+from explainer.evaluation.context import Context, Prepared, prepared
 from explainer.evaluation.facts import all_infills, method_facts, target_facts
 from explainer.evaluation.images import candidates, check_infills
 from explainer.evaluation.maps.cache import KeptMasks
@@ -20,7 +19,7 @@ from explainer.evaluation.references import ANNOTATED, ORIGINAL, check_free
 from explainer.evaluation.report.class_matrix import matrix_table
 from explainer.evaluation.report.decisions import decision_table
 from explainer.evaluation.report.files import write_results
-from explainer.evaluation.report.pictures import (
+from explainer.evaluation.report.picture_files import (
     CLASSES,
     COUNTERFACTUALS,
     DECISIONS,
@@ -48,11 +47,11 @@ from explainer.files import write_text
 from explainer.networks import Explanandum
 
 
-def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
+def score_methods(context: Context) -> dict[str, Any]:
     """Score every method on every image of a split, write results and pictures, and then print the table.
 
     Args:
-        cli: Holds the config.
+        context: From the command line.
 
     Returns:
         The content of results.json; under "failed", method → image → error.
@@ -60,11 +59,9 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     Raises:
         InputError: Something given cannot be used.
     """
-    out = Path(cli.evaluation.out or RESULTS / cli.name)
+    out, settings, data = context.out, context.settings, context.data
     clock = Clock()
-    settings: Evaluation = cli.evaluation
-    data: ImageDataModule = cli.datamodule
-    here = prepared(cli)
+    here = prepared(context)
     explanandum, methods, dataset, places, device = (
         here.explanandum, here.methods, here.dataset, here.places, here.device
     )  # fmt: skip
@@ -97,33 +94,33 @@ def score_methods(cli: ExplainerCLI) -> dict[str, Any]:
     failed = {name: images for name, images in failures.items() if images}
     content = write_results(
         rows, facts, out, alphas, columns=columns_of(settings.metrics | settings.probes), failed=failed,
-        run=run_facts(clock, cli.config.as_dict(), device, settings.processes), published=settings.published,
+        run=run_facts(clock, dict(context.config), device, settings.processes), published=settings.published,
     )  # fmt: skip
     able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
     write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
     write_curves(settings, list(methods), rows, out)
     write_decisions(settings, decisions, explanandum, able, dataset, rows, out, device)
-    present(cli, here, content, chosen, kept, out)
+    present(context, here, content, chosen, kept, out)
     return content
 
 
 def present(
-    cli: ExplainerCLI, here: Prepared, content: dict[str, Any], chosen: list[int], kept: KeptMasks, out: Path
+    context: Context, here: Prepared, content: dict[str, Any], chosen: list[int], kept: KeptMasks, out: Path
 ) -> None:
     """Write tables and report, show the tables, and say what was written and what is missing.
 
     Args:
-        cli: Holds the config.
+        context: From the command line.
         here: What was evaluated.
         content: Of results.json.
         chosen: Places of the images that the report shows.
         kept: Where masks are.
         out: Folder of the results.
     """
-    settings: Evaluation = cli.evaluation
-    tables = write_tables(content, settings, out, f"{cli.name} on {settings.split}")
+    settings = context.settings
+    tables = write_tables(content, settings, out, f"{context.name} on {settings.split}")
     batch = to_device(collate([here.dataset[i] for i in chosen]), here.device)
-    page = report(cli, here.explanandum, here.methods, settings.targets.of(here.explanandum, batch), kept, out)
+    page = report(context, here.explanandum, here.methods, settings.targets.of(here.explanandum, batch), kept, out)
     show_tables(tables, table_width(content, settings))
     tell([f"report: {page}"] if page else [])
     tell([f"written to {out}: {', '.join(written(settings))}"])

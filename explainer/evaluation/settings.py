@@ -3,21 +3,12 @@
 from typing import Any, Literal
 
 from explainer.attribution import Attribution
-from explainer.errors import InputError, check_range, check_seed
-from explainer.evaluation.ranges import (
-    check_different,
-    check_different_files,
-    check_levels,
-    check_names,
-    check_new_columns,
-    check_processes_wanted,
-)
-from explainer.evaluation.references import check_free
+from explainer.errors import check_range
+from explainer.evaluation.ranges import check_levels, check_names, check_new_columns, check_processes_wanted
 from explainer.evaluation.results.columns import columns_of
 from explainer.evaluation.results.published import Published, check_columns
 from explainer.evaluation.sanity_checks import Probe
 from explainer.evaluation.targets import Targets
-from explainer.functional.activation_statistics import EPSILON, SMALLEST_EPSILON
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.metrics.segmentation import TruthRule
@@ -130,138 +121,6 @@ class Evaluation:
         self.infills: dict[str, Infill | None] = {**infills} if infills else {"in-fill": infill}
 
 
-class InfillComparison:
-    """Settings of a comparison of in-fills: what they put into a hole, and what the classifier makes of it.
-
-    Args:
-        fills: Name → in-fill; None means that this is no such comparison.
-        where: "unrelated": boxes that touch no labelled object, in images that have room for one; "anywhere": any
-            boxes; "pixels": single pixels, as in FIDO's Figure 16; "unrelated_pixels": single pixels outside the boxes
-            of the labelled objects.
-        smallest: Sides of the boxes are at least this fraction of the image's.
-        largest: And at most this.
-        share: Of the pixels (of those outside the boxes) that is hidden, where they are single ones.
-        seed: Of boxes and stochastic in-fills.
-        examples: Images in the picture of images × in-fills.
-
-    Raises:
-        InputError: The fractions are not in order in (0, 1], the share is not between 0 and 1, the seed or the number
-            of examples is out of range, or an in-fill has a name that cannot be shown or is a reference's.
-    """
-
-    def __init__(
-        self, fills: dict[str, Infill] | None = None,
-        where: Literal["unrelated", "anywhere", "pixels", "unrelated_pixels"] = "unrelated", smallest: float = 0.2,
-        largest: float = 0.5, share: float = 0.5, seed: int = 0, examples: int = 6,
-    ) -> None:  # fmt: skip
-        if not 0 < smallest <= largest <= 1:
-            raise InputError(
-                f"infills.smallest and largest must be 0 < smallest <= largest <= 1, got {smallest}, {largest}"
-            )
-        self.fills: dict[str, Infill] = fills or {}
-        if not 0 < share < 1:
-            raise InputError(f"infills.share must lie between 0 and 1, got {share}")
-        check_seed("infills.seed", seed)
-        check_range("infills.examples", examples, 0)
-        check_names("infills.fills", self.fills)
-        check_free(self.fills, "infills.fills")
-        self.where, self.smallest, self.largest, self.seed, self.examples = where, smallest, largest, seed, examples
-        self.share = share
-
-
-class Retraining:
-    """Settings of a ROAR and KAR grid: methods × {keep, remove} × fractions × seeds, each cell a training of its own.
-
-    Args:
-        methods: Name → attribution method; None means that this is no grid.
-        modes: "keep" (KAR) and "remove" (ROAR).
-        fractions: Of the image, kept or removed.
-        seeds: Of each cell's training; the deviation over them is shown.
-        workers: Cells at once; None takes one a GPU, or one.
-        keep_checkpoints: Keep the checkpoint of every cell.
-        target: Whose maps are ranked: those of the "predicted" class, or of the "label", which gives the label away.
-        infill: What stands in place of the pixels; None takes the training images' mean colour.
-        published: A paper's own numbers: KAR, ROAR, SUM, and scores in percent such as "KAR 10 %".
-        pictures: Test images in the picture of each method, which shows what its cells see; 0 draws none.
-
-    Raises:
-        InputError: A number is out of range, a list is empty or has something twice, or two methods would have the
-            same files.
-    """
-
-    def __init__(
-        self, methods: dict[str, Attribution] | None = None, modes: list[Literal["keep", "remove"]] | None = None,
-        fractions: list[float] | None = None, seeds: list[int] | None = None, workers: int | None = None,
-        keep_checkpoints: bool = False, target: Literal["predicted", "label"] = "predicted",
-        infill: Infill | None = None, published: Published | None = None, pictures: int = 6,
-    ) -> None:  # fmt: skip
-        self.infill, self.published, self.pictures = infill, published, pictures
-        check_range("retraining.pictures", pictures, 0, 100)
-        self.methods: dict[str, Attribution] = methods or {}
-        self.modes = modes or ["keep", "remove"]
-        self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
-        self.seeds = seeds or [0, 1]
-        self.workers, self.keep_checkpoints, self.target = workers, keep_checkpoints, target
-        for key, values in (("modes", modes), ("fractions", fractions), ("seeds", seeds)):
-            check_different(f"retraining.{key}", values)
-        for fraction in self.fractions:
-            check_range("retraining.fractions", fraction, 0, 1)
-        for seed in self.seeds:
-            check_seed("retraining.seeds", seed)
-        check_processes_wanted("retraining.workers", workers)
-        check_names("retraining.methods", self.methods)
-        check_different_files("retraining.methods", self.methods)
-        shown = [f"{name} {100 * f:g} %" for name in ("KAR", "ROAR") for f in self.fractions]
-        check_columns(published, ["KAR", "ROAR", "SUM", *shown], "retraining.published")
-
-
-class LayerRetraining:
-    """Settings of a ROAR and KAR grid inside the network: statistics × scales × {keep, remove} × seeds.
-
-    Args:
-        statistics: Of the activations at the end of a scale, "random" always joins; None: this is no such grid.
-        scales: Numbers of the classifier's taps, from 1; None takes all.
-        keep: Fraction of the locations that KAR keeps.
-        remove: Fraction of the locations that ROAR removes. The paper's is 0.9, "the 10 % least salient" are left; 0.1
-            is another experiment, in which even random masks cost next to nothing.
-        roar_removes: Whether ROAR removes the "most" salient locations, as in the paper, the "least", or both in turn.
-        seeds: Of each cell's training.
-        workers: Cells at once; None takes one a GPU, or one.
-        published: A paper's own numbers: D, I, and scores in percent such as "KAR L1". A row of another data set has
-            its name behind a comma: "smoe_scale, Places".
-        epsilon: Number that is added to activations before a logarithm.
-
-    Raises:
-        InputError: A number is out of range, or a list is empty or has something twice.
-    """
-
-    def __init__(
-        self, statistics: list[str] | None = None, scales: list[int] | None = None, keep: float = 0.025,
-        remove: float = 0.9, roar_removes: list[Literal["most", "least"]] | None = None,
-        seeds: list[int] | None = None, workers: int | None = None, published: Published | None = None,
-        epsilon: float = EPSILON,
-    ) -> None:  # fmt: skip
-        check_range("layer_retraining.epsilon", epsilon, SMALLEST_EPSILON, 1)
-        self.epsilon = epsilon
-        self.published = published
-        shown = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales or range(1, 10)]
-        check_columns(published, ["D", "I", *shown], "layer_retraining.published")
-        self.statistics = [s for s in statistics or [] if s != "random"]
-        self.scales, self.keep, self.remove, self.workers = scales, keep, remove, workers
-        self.roar_removes = roar_removes or ["most"]
-        self.seeds = seeds or [0]
-        lists = {"statistics": statistics, "scales": scales, "roar_removes": roar_removes, "seeds": seeds}
-        for key, values in lists.items():
-            check_different(f"layer_retraining.{key}", values)
-        for scale in scales or ():
-            check_range("layer_retraining.scales", scale, 1)
-        for seed in self.seeds:
-            check_seed("layer_retraining.seeds", seed)
-        check_range("layer_retraining.keep", keep, 0, 1)
-        check_range("layer_retraining.remove", remove, 0, 1)
-        check_processes_wanted("layer_retraining.workers", workers)
-
-
 def data_facts(config: dict[str, Any]) -> dict[str, Any]:
     """What of the data's settings decides the results: not how they are loaded.
 
@@ -277,6 +136,6 @@ def data_facts(config: dict[str, Any]) -> dict[str, Any]:
         {'class_path': 'COCO', 'init_args': {'root': 'data'}}
     """
     loading = {"num_workers", "batch_size", "download"}
-    later = {"crop": False}
+    later = {"crop": False, "blank": 0.0}
     kept = {k: v for k, v in config["init_args"].items() if k not in loading and (k not in later or v != later[k])}
     return {"class_path": config["class_path"], "init_args": kept}  # and not the path of a config's own file

@@ -21,8 +21,8 @@ from explainer.evaluation.batches import to_device
 from explainer.evaluation.images import true_boxes
 from explainer.evaluation.report.table import number, two_forms
 from explainer.evaluation.scoring.loop import ORIGINAL
-from explainer.evaluation.settings import InfillComparison
 from explainer.evaluation.storage.store import Store
+from explainer.experiments.infills.settings import InfillSettings
 from explainer.functional.masking import composite
 from explainer.infill import Infill
 from explainer.metrics import inside_boxes
@@ -64,7 +64,7 @@ def draw_hole(occupied: Tensor, smallest: float, largest: float, generator: torc
     return None
 
 
-def image_and_hole(dataset: ImageDataset, index: int, settings: InfillComparison) -> tuple[Batch, Tensor] | None:
+def image_and_hole(dataset: ImageDataset, index: int, settings: InfillSettings) -> tuple[Batch, Tensor] | None:
     """A labelled image and a hole in it.
 
     Args:

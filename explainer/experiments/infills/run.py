@@ -1,18 +1,16 @@
 """evaluate.py's comparison of in-fills: table, box plots and pictures."""
 
-from pathlib import Path
 from typing import Any
 
-from explainer.cli.parser import RESULTS, ExplainerCLI
 from explainer.errors import InputError
-from explainer.evaluation.context import prepared
+from explainer.evaluation.context import Context, prepared
 from explainer.evaluation.images import check_infills
 from explainer.evaluation.report.drawing import save_figure, save_picture
-from explainer.evaluation.settings import Evaluation, InfillComparison
 from explainer.evaluation.storage.fingerprint import infill_settings
 from explainer.evaluation.storage.rows import Filled
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import show_tables, tell
+from explainer.experiments.base import Experiment
 from explainer.experiments.infills.compare import (
     compare_fills,
     fill_gallery,
@@ -21,14 +19,24 @@ from explainer.experiments.infills.compare import (
     plot_fills,
     summarise_fills,
 )
+from explainer.experiments.infills.settings import InfillSettings
 from explainer.files import write_json, write_text
 
 
-def compare_infills(cli: ExplainerCLI) -> dict[str, Any]:
+class InfillComparison(InfillSettings, Experiment):
+    """Fill in the same holes by every in-fill, and ask the classifier; settings as in `InfillSettings`."""
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Compare the in-fills."""
+        return compare_infills(self, context)
+
+
+def compare_infills(settings: InfillSettings, context: Context) -> dict[str, Any]:
     """Fill in the same holes by every in-fill, and ask the classifier.
 
     Args:
-        cli: Holds the config.
+        settings: In-fills and holes.
+        context: From the command line.
 
     Returns:
         The content of results.json.
@@ -36,18 +44,16 @@ def compare_infills(cli: ExplainerCLI) -> dict[str, Any]:
     Raises:
         InputError: Something given cannot be used, or no image has a hole.
     """
-    out = Path(cli.evaluation.out or RESULTS / cli.name)
-    settings: InfillComparison = cli.infills
-    evaluation: Evaluation = cli.evaluation
-    here = prepared(cli)
+    out = context.out
+    here = prepared(context)
     explanandum, dataset, places, device = here.explanandum, here.dataset, here.places, here.device
     check_infills(settings.fills, here.sample, explanandum)
     found = [image_and_hole(dataset, place, settings) for place in places]
     cases = [case for case in found if case is not None]
     if not cases:
         raise InputError(
-            f"infills.where {settings.where}: none of the {len(places)} images has labels and room for a hole; "
-            "take smaller ones, or anywhere"
+            f"experiment.init_args.where {settings.where}: none of the {len(places)} images has labels and room for a "
+            "hole; take smaller ones, or anywhere"
         )
     of_images = ("images", "spread", "offset", "one_label")  # others may join
     facts = {k: v for k, v in here.facts.items() if k not in of_images}
@@ -64,7 +70,7 @@ def compare_infills(cli: ExplainerCLI) -> dict[str, Any]:
     content = {"facts": facts, "without a hole": len(places) - len(cases), "results": results}
     write_json(out / "results.json", content)
     words = f"{len(cases)} holes, {settings.where}; {len(places) - len(cases)} images without one. Means over images."
-    table, text = fill_table(results, f"{cli.name} on {evaluation.split}")
+    table, text = fill_table(results, f"{context.name} on {context.settings.split}")
     write_text(out / "table.md", f"{text}\n\n{words} * best of the column.\n")
     save_figure(plot_fills(rows, list(settings.fills)), out / "infills.png", dpi=150)
     if settings.examples:

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from explainer.errors import InputError, one_line
 from explainer.files import append_lines, write_text
 from explainer.stopping import Stopped, end_with_parent, exit_status, raise_stopped
+from explainer.training.runs import by_class
 
 _PATIENCE = 60
 """Seconds that a stopped cell has to save."""
@@ -58,7 +59,7 @@ def read_cells(path: Path, fingerprint: dict[str, Any]) -> dict[str, dict[str, A
         write_text(path, json.dumps({"fingerprint": now}) + "\n", sync=True)
         return {}
     then = first["fingerprint"]
-    changed = [key for key in {**now, **then} if now.get(key) != then.get(key)]
+    changed = [key for key in {**now, **then} if by_class(now.get(key)) != by_class(then.get(key))]
     if changed:
         raise InputError(f"{path} holds cells with another {', '.join(changed)}: delete the folder, or name another")
     if len(rows) + 1 < len(lines) or not path.read_bytes().endswith(b"\n"):

@@ -5,28 +5,38 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from rich.console import Console
 
-from explainer.cli.parser import CHECKPOINTS, RESULTS, ExplainerCLI
-from explainer.cli.runs import alone_in
-from explainer.evaluation.settings import LayerRetraining
+from explainer.evaluation.context import Context
+from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.experiments.retraining.layer_tables import layer_tables, plot_layers, summarise_layers
-from explainer.experiments.retraining.roar import judged, open_cells, run_cell, tidy
+from explainer.experiments.retraining.roar import Train, judged, open_cells, run_cell, tidy
+from explainer.experiments.retraining.settings import LayerRetrainingSettings
 from explainer.files import replacing, write_json, write_text
+from explainer.training.runs import RUNS, alone_in
 
 
-def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
+class LayerRetraining(LayerRetrainingSettings, Experiment):
+    """Retrain with masks inside the network; settings as in `LayerRetrainingSettings`."""
+
+    retrains = True
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Run the grid."""
+        return retrain_layers(self, context)
+
+
+def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[str, Any]:
     """Run a grid of masks inside the network, and print the scores D and I.
 
     Args:
-        cli: Holds the config: optimizer and Trainer of a cell, the data, and the explanandum's config.
-        allow: Dotted names of builders, modules or packages that the explanandum's checkpoint may name.
+        settings: Statistics, scales and seeds.
+        context: From the command line; the config has optimizer and Trainer of a cell, and the data.
 
     Returns:
         The content of results.json.
@@ -35,23 +45,22 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
         InputError: Something given cannot be used.
         SystemExit: Status 1, when cells failed; the others are done and shown.
     """
-    settings: LayerRetraining = cli.layer_retraining
-    checkpoint, explanandum, facts = judged(cli, allow)
+    config, out = context.config, context.out
+    explanandum, facts = judged(context)
     scales = settings.scales or list(range(1, len(explanandum.taps) + 1))
-    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
     facts |= {
         "keep": settings.keep, "remove": settings.remove, "taps": list(explanandum.taps), "epsilon": settings.epsilon,
-        "model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict(),
+        "model": config["model"], "trainer": config["trainer"],
     }  # fmt: skip
     cells = layer_cells(settings, scales)
     path = out / "cells.jsonl"
-    with alone_in(cli.folder):
-        done = open_cells(cli, path, facts)
+    with alone_in(RUNS / context.name):
+        done = open_cells(context.name, path, facts)
         failed = run_cells(
             [cell for cell in cells if cell.name not in done], run_cell,
-            lambda cell: cell_arguments(cli, cell, checkpoint, out), path,
+            lambda cell: cell_arguments(context, cell, settings.epsilon), path,
             workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
-            tidy=lambda cell: tidy(f"{cli.name}/{cell.name}"),
+            tidy=lambda cell: tidy(f"{context.name}/{cell.name}"),
         )  # fmt: skip
     known = read_cells(path, facts)
     rows = [known[cell.name] for cell in cells if cell.name in known]
@@ -62,7 +71,7 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
         results = summarise_layers(rows, scales, removed)
         content["results"][removed] = results
         what = f"ROAR removes the {100 * settings.remove:g} % {removed} salient"
-        tables, markdown = layer_tables(results, scales, f"{cli.name}, {what}", published)
+        tables, markdown = layer_tables(results, scales, f"{context.name}, {what}", published)
         text.append(f"{what} locations, KAR keeps the {100 * settings.keep:g} % most salient.\n\n{markdown}")
         picture = "layers.png" if removed == "most" else f"layers_{removed}.png"
         with replacing(out / picture) as partial:
@@ -79,7 +88,7 @@ def retrain_layers(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     return content
 
 
-def layer_cells(settings: LayerRetraining, scales: Sequence[int]) -> list[Cell]:
+def layer_cells(settings: LayerRetrainingSettings, scales: Sequence[int]) -> list[Cell]:
     """Statistics and random × scales × KAR and ROAR × seeds; random locations are neither most nor least salient."""
     cells = []
     for seed in settings.seeds:
@@ -97,22 +106,22 @@ def layer_cells(settings: LayerRetraining, scales: Sequence[int]) -> list[Cell]:
     return cells
 
 
-def cell_arguments(cli: ExplainerCLI, cell: Cell, checkpoint: Path, out: Path) -> tuple[str, str, str]:
+def cell_arguments(context: Context, cell: Cell, epsilon: float) -> tuple[Train, str, str]:
     """Write the config of a cell, which train.py could run as well."""
-    facts, given = cell.facts, cli.config.model.as_dict()["init_args"]
+    facts, given = cell.facts, context.config["model"]["init_args"]
     network = given["explanandum"].get("init_args", given["explanandum"])
     arguments = {
-        "explanandum": {"network": str(checkpoint), "allow": list(network.get("allow") or [])},
+        "explanandum": {"network": str(context.checkpoint), "allow": list(network.get("allow") or [])},
         "scale": facts["scale"], "statistic": facts["statistic"], "mode": facts["mode"],
-        "fraction": facts["fraction"], "roar_removes": facts["removed"], "epsilon": cli.layer_retraining.epsilon,
+        "fraction": facts["fraction"], "roar_removes": facts["removed"], "epsilon": epsilon,
         **{key: given[key] for key in ("optimizer", "scheduler", "scheduler_interval")},
     }  # fmt: skip
     content = {
         "seed_everything": facts["seed"], "model": {"class_path": "LayerMasked", "init_args": arguments},
-        "data": {key: cli.config.data.as_dict()[key] for key in ("class_path", "init_args")},
-        "trainer": cli.config.trainer.as_dict() | {"logger": False, "enable_progress_bar": False},
+        "data": {key: context.config["data"][key] for key in ("class_path", "init_args")},
+        "trainer": context.config["trainer"] | {"logger": False, "enable_progress_bar": False},
         "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
     }  # fmt: skip
-    path = out / "configs" / f"{cell.name}.yaml"
+    path = context.out / "configs" / f"{cell.name}.yaml"
     write_text(path, yaml.safe_dump(content, sort_keys=False))
-    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS)
+    return context.train, str(path), f"{context.name}/{cell.name}"

@@ -9,14 +9,14 @@ from pathlib import Path
 from PIL import Image
 
 from explainer.data import ImageDataModule
-from explainer.evaluation.settings import Retraining
 from explainer.experiments.retraining.degraded import Degraded, Mode
+from explainer.experiments.retraining.settings import RetrainingSettings
 from explainer.experiments.retraining.tables import NAMES
 from explainer.infill import Infill
 from explainer.rendering import Tile, gallery, save_picture, to_pil
 
 
-def write_degraded(data: ImageDataModule, settings: Retraining, ranks: Path, path: Path) -> None:
+def write_degraded(data: ImageDataModule, settings: RetrainingSettings, ranks: Path, path: Path) -> None:
     """Draw what the cells of a method see, and save it.
 
     Args:

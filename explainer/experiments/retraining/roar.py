@@ -7,7 +7,7 @@ Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 2.
 import hashlib
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,41 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-from explainer.cli.parser import CHECKPOINTS, RESULTS, RUNS, ExplainerCLI, find_config, forwarded
-from explainer.cli.runs import alone_in, can_go_on, set_aside
-from explainer.cli.train import train
-from explainer.data import ImageDataModule
-from explainer.errors import InputError
-from explainer.evaluation.settings import Retraining, data_facts
+from explainer.evaluation.context import Context
+from explainer.evaluation.settings import data_facts
 from explainer.evaluation.storage.fingerprint import infill_settings, settings_of, slug
+from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.experiments.retraining.pictures import write_degraded
 from explainer.experiments.retraining.rank_store import Ranks
 from explainer.experiments.retraining.ranking import rank_data_set
+from explainer.experiments.retraining.settings import RetrainingSettings
 from explainer.experiments.retraining.tables import plot, retraining_tables, summarise_cells
 from explainer.files import replacing, write_json, write_text
 from explainer.networks import Explanandum
 from explainer.stopping import letting_stop
+from explainer.training.runs import CHECKPOINTS, RUNS, alone_in, can_go_on, set_aside
 from explainer.version import __version__
 
+Train = Callable[[Sequence[str]], Any]
 
-def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
+
+class Retraining(RetrainingSettings, Experiment):
+    """Retrain on what each method leaves of the images; settings as in `RetrainingSettings`."""
+
+    retrains = True
+
+    def run(self, context: Context) -> dict[str, Any]:
+        """Run the grid."""
+        return retrain(self, context)
+
+
+def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
     """Run a grid: rank the data set by every method, train every cell that is not done, print and plot.
 
     Args:
-        cli: Holds the config: model and trainer of a cell, the data, the methods, and the explanandum's config.
-        allow: Dotted names of builders, modules or packages that the explanandum's checkpoint may name.
+        settings: Methods, fractions and seeds.
+        context: From the command line; the config has model and trainer of a cell, and the data.
 
     Returns:
         The content of results.json.
@@ -48,11 +59,9 @@ def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
         InputError: Something given cannot be used.
         SystemExit: Status 1, when cells failed; the others are done and shown.
     """
-    settings: Retraining = cli.retraining
-    data: ImageDataModule = cli.datamodule
-    _, explanandum, facts = judged(cli, allow)
+    data, out, config = context.data, context.out, context.config
+    explanandum, facts = judged(context)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
     described = settings_of(settings.methods)
     with Progress() as progress:
         for name, method in settings.methods.items():
@@ -64,45 +73,30 @@ def retrain(cli: ExplainerCLI, allow: Sequence[str]) -> dict[str, Any]:
     if settings.infill is not None:
         settings.infill.check_classes(data.classes)
         facts |= {"infill": infill_settings(settings.infill)}
-    known = facts | {"model": cli.config.model.as_dict(), "trainer": cli.config.trainer.as_dict()}
+    known = facts | {"model": config["model"], "trainer": config["trainer"]}
     keep = settings.keep_checkpoints
-    with alone_in(cli.folder):
-        done = open_cells(cli, path, known, keep)
+    with alone_in(RUNS / context.name):
+        done = open_cells(context.name, path, known, keep)
         failed = run_cells(
-            [cell for cell in cells if cell.name not in done], run_cell, lambda cell: arguments(cli, cell, out), path,
+            [cell for cell in cells if cell.name not in done], run_cell, lambda cell: arguments(context, cell), path,
             workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
-            tidy=lambda cell: tidy(f"{cli.name}/{cell.name}", keep),
+            tidy=lambda cell: tidy(f"{context.name}/{cell.name}", keep),
         )  # fmt: skip
     rows = read_cells(path, known)
-    return report(cli, settings, out, facts, [rows[cell.name] for cell in cells if cell.name in rows], failed)
+    return report(context, settings, facts, [rows[cell.name] for cell in cells if cell.name in rows], failed)
 
 
-def judged(cli: ExplainerCLI, allow: Sequence[str]) -> tuple[Path, Explanandum, dict[str, Any]]:
-    """The classifier that a grid is about: its checkpoint, its network, and what results depend on so far."""
-    cli.datamodule.prepare_data()
-    checkpoint = explanandum_checkpoint(cli)
-    explanandum = Explanandum(str(checkpoint), allow=allow)
-    explanandum.describe_classes(cli.datamodule.classes, cli.datamodule.multilabel, new_head=False)
+def judged(context: Context) -> tuple[Explanandum, dict[str, Any]]:
+    """The classifier that a grid is about, and what results depend on so far."""
+    data, checkpoint = context.data, context.checkpoint
+    data.prepare_data()
+    explanandum = Explanandum(str(checkpoint), allow=context.allow)
+    explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    facts = {"checkpoint": digest, "data": data_facts(cli.config.data.as_dict()), "version": __version__}
-    return checkpoint, explanandum, facts
+    return explanandum, {"checkpoint": digest, "data": data_facts(context.config["data"]), "version": __version__}
 
 
-def explanandum_checkpoint(cli: ExplainerCLI) -> Path:
-    """The checkpoint whose maps are judged; trained first when it is missing."""
-    if cli.config.ckpt_path:
-        return Path(cli.config.ckpt_path)
-    if not cli.config.explanandum_config:
-        raise InputError("a retraining grid needs explanandum_config, or --ckpt_path: whose maps are judged")
-    name = Path(cli.config.explanandum_config).stem
-    path = CHECKPOINTS / f"{name}.ckpt"
-    if not path.is_file():
-        print(f"{path} is missing: training the explanandum first ({name})")
-        train(["--config", find_config(cli.config.explanandum_config), *forwarded(cli.arguments, name)])
-    return path
-
-
-def grid(settings: Retraining) -> list[Cell]:
+def grid(settings: RetrainingSettings) -> list[Cell]:
     """All cells: methods × modes × fractions × seeds."""
     return [
         Cell(f"{slug(method)}-{mode}-{fraction:g}-{seed}",
@@ -112,41 +106,42 @@ def grid(settings: Retraining) -> list[Cell]:
     ]  # fmt: skip
 
 
-def arguments(cli: ExplainerCLI, cell: Cell, out: Path) -> tuple[str, str, str]:
+def arguments(context: Context, cell: Cell) -> tuple[Train, str, str]:
     """Write the config of a cell, which train.py could run as well."""
-    config, facts = cli.config, cell.facts
+    config, facts, out = context.config, cell.facts, context.out
     data: dict[str, Any] = {"class_path": "Degraded", "init_args": {
-        "data": config.data.as_dict(), "ranks": str(out / "ranks" / slug(facts["method"])), "mode": facts["mode"],
+        "data": config["data"], "ranks": str(out / "ranks" / slug(facts["method"])), "mode": facts["mode"],
         "fraction": facts["fraction"], "method": facts["method"],
     }}  # fmt: skip
-    if config.retraining.infill:
-        data["init_args"]["infill"] = config.retraining.infill.as_dict()
+    infill = config["experiment"]["init_args"].get("infill")
+    if infill:
+        data["init_args"]["infill"] = infill
     content = {
-        "seed_everything": facts["seed"], "model": config.model.as_dict(), "data": data,
-        "trainer": config.trainer.as_dict() | {"logger": False, "enable_progress_bar": False},
+        "seed_everything": facts["seed"], "model": config["model"], "data": data,
+        "trainer": config["trainer"] | {"logger": False, "enable_progress_bar": False},
         "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
     }  # fmt: skip
     path = out / "configs" / f"{cell.name}.yaml"
     write_text(path, yaml.safe_dump(content, sort_keys=False))
-    return str(path), f"{cli.name}/{cell.name}", str(CHECKPOINTS)
+    return context.train, str(path), f"{context.name}/{cell.name}"
 
 
-def run_cell(config: str, name: str, checkpoints: str) -> dict[str, Any]:
+def run_cell(train: Train, config: str, name: str) -> dict[str, Any]:
     """Train a cell, or go on with it, and score its best checkpoint on the degraded test split.
 
     Args:
-        config: Its YAML.
-        name: Of the run.
-        checkpoints: Where its best checkpoint ends.
+        train: Trains what arguments of train.py name.
+        config: YAML of the cell.
+        name: Name of the run.
 
     Returns:
         The score: accuracy, or mAP of a multi-label classifier, in [0, 1].
     """
     resume = ["--ckpt_path", "auto"] if can_go_on(RUNS / name) else []
-    cli = train(["--config", config, "--name", name, *resume])
+    trained = train(["--config", config, "--name", name, *resume])
     with letting_stop():
-        (scores,) = cli.trainer.test(
-            cli.model, datamodule=cli.datamodule, ckpt_path=f"{checkpoints}/{name}.ckpt", weights_only=True,
+        (scores,) = trained.trainer.test(
+            trained.model, datamodule=trained.datamodule, ckpt_path=CHECKPOINTS / f"{name}.ckpt", weights_only=True,
             verbose=False,
         )  # fmt: skip
     return {"score": scores["test/score"]}
@@ -170,11 +165,11 @@ def tidy(name: str, keep: bool = False) -> None:
     folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
 
 
-def open_cells(cli: ExplainerCLI, path: Path, facts: dict[str, Any], keep: bool = False) -> set[str]:
+def open_cells(name: str, path: Path, facts: dict[str, Any], keep: bool = False) -> set[str]:
     """Read which cells are done; of a grid that begins anew, runs that an earlier one has left are moved aside.
 
     Args:
-        cli: Knows the grid's name.
+        name: Name of the grid.
         path: File of the results.
         facts: What all cells depend on.
         keep: Whether checkpoints of cells stay.
@@ -185,19 +180,20 @@ def open_cells(cli: ExplainerCLI, path: Path, facts: dict[str, Any], keep: bool 
     Raises:
         InputError: As `read_cells`.
     """
-    if not path.is_file() and cli.folder.exists():
-        set_aside(cli.folder)
+    if not path.is_file() and (RUNS / name).exists():
+        set_aside(RUNS / name)
     done = set(read_cells(path, facts))
-    for name in done:  # killed between a score's record and this
-        tidy(f"{cli.name}/{name}", keep)
+    for cell in done:  # killed between a score's record and this
+        tidy(f"{name}/{cell}", keep)
     return done
 
 
 def report(
-    cli: ExplainerCLI, settings: Retraining, out: Path, facts: dict[str, Any], rows: Sequence[dict[str, Any]],
+    context: Context, settings: RetrainingSettings, facts: dict[str, Any], rows: Sequence[dict[str, Any]],
     failed: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     """Write results.json, table.md and the pictures, print the tables, and name the cells that failed."""
+    out = context.out
     seconds = {}
     for name in settings.methods:
         about = [Ranks(out / "ranks" / slug(name), split).facts() for split in ("train", "val", "test")]
@@ -207,14 +203,14 @@ def report(
     content = {"facts": facts, "results": results, "failed": failed, "published": published}
     write_json(out / "results.json", content)
     console = Console(width=None if sys.stdout.isatty() else 150)
-    tables, text = retraining_tables(results, settings.modes, settings.fractions, cli.name, published)
+    tables, text = retraining_tables(results, settings.modes, settings.fractions, context.name, published)
     for table in tables:
         console.print(table)
     write_text(out / "table.md", text)
     with replacing(out / "retraining.png") as partial:
         plot(results, settings.modes, settings.fractions).savefig(partial, dpi=150, bbox_inches="tight")
     for name in settings.methods if settings.pictures else ():
-        write_degraded(cli.datamodule, settings, out / "ranks" / slug(name), out / "degraded" / f"{slug(name)}.png")
+        write_degraded(context.data, settings, out / "ranks" / slug(name), out / "degraded" / f"{slug(name)}.png")
     print(f"written to {out}: results.json, cells.jsonl, table.md, retraining.png, degraded/")
     for name, error in failed.items():
         print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")

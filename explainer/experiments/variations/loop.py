@@ -22,7 +22,7 @@ from explainer.experiments.variations import Variation, saliency_boxes, shrink
 from explainer.experiments.variations.acceptance import accepted, explained_class, look, summarise
 from explainer.experiments.variations.pictures import Varied, pixel_histograms, size_curves, variation_picture
 from explainer.experiments.variations.results import DONE, FULL_BOX, NO_BOX, NO_CLASS, cells, row_name, summarise_rows
-from explainer.experiments.variations.settings import Variations
+from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import file_name
 from explainer.networks import Explanandum
 
@@ -56,7 +56,9 @@ class Case(NamedTuple):
         return FULL_BOX if (y1 - y0, x1 - x0) == tuple(self.image.shape[-2:]) else DONE
 
 
-def explain(explanandum: Explanandum, method: Attribution, name: str, image: Tensor, settings: Variations) -> Case:
+def explain(
+    explanandum: Explanandum, method: Attribution, name: str, image: Tensor, settings: VariationSettings
+) -> Case:
     """The classifier's decision on an image (3, H, W), its saliency, and the box around it."""
     whole = image[None]
     probabilities = look(explanandum, whole).probabilities[0]
@@ -71,9 +73,15 @@ def explain(explanandum: Explanandum, method: Attribution, name: str, image: Ten
 
 
 def vary_images(
-    explanandum: Explanandum, method: Attribution, settings: Variations, dataset: ImageDataset, places: Sequence[int],
-    store: Store, folder: Path, device: str = "cpu",
-) -> None:  # fmt: skip
+    explanandum: Explanandum,
+    method: Attribution,
+    settings: VariationSettings,
+    dataset: ImageDataset,
+    places: Sequence[int],
+    store: Store,
+    folder: Path,
+    device: str = "cpu",
+) -> None:
     """Vary every image by every source at every size of the box; pictures and rows are on disk as they come.
 
     Args:
@@ -137,7 +145,7 @@ def image_folders(ids: Sequence[str]) -> dict[str, str]:
     return folders
 
 
-def draw_sizes(rows: Sequence[dict[str, Any]], name: str, settings: Variations, folder: Path) -> None:
+def draw_sizes(rows: Sequence[dict[str, Any]], name: str, settings: VariationSettings, folder: Path) -> None:
     """Save the curves over sizes of the box of one image in its folder, if any of its boxes was varied."""
     own = [row for row in rows if row["id"] == name]
     if any(row["status"] == DONE for row in own):
@@ -145,7 +153,7 @@ def draw_sizes(rows: Sequence[dict[str, Any]], name: str, settings: Variations, 
 
 
 def vary_one(
-    explanandum: Explanandum, case: Case, name: str, source: Variation, alpha: float, settings: Variations,
+    explanandum: Explanandum, case: Case, name: str, source: Variation, alpha: float, settings: VariationSettings,
     folder: Path, tick: Callable[[], object],
 ) -> dict[str, Any]:  # fmt: skip
     """One image, source and size: its pictures are saved in its folder, its row is returned."""

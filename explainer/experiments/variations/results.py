@@ -16,7 +16,7 @@ from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.report.table import two_forms
 from explainer.experiments.variations import Variation
 from explainer.experiments.variations.pictures import size_curves
-from explainer.experiments.variations.settings import Variations
+from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import write_csv, write_json
 
 DONE, NO_BOX, FULL_BOX, NO_CLASS = "done", "no box", "full box", "no class"
@@ -31,7 +31,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def cells(settings: Variations) -> Iterator[tuple[str, Variation, float]]:
+def cells(settings: VariationSettings) -> Iterator[tuple[str, Variation, float]]:
     """Sources × sizes."""
     for name, source in settings.sources.items():
         for alpha in settings.alphas:
@@ -48,7 +48,7 @@ def row_name(source: str, alpha: float) -> str:
     return f"{source}, α {alpha:g}"
 
 
-def summarise_rows(rows: Sequence[dict[str, Any]], settings: Variations) -> dict[str, Any]:
+def summarise_rows(rows: Sequence[dict[str, Any]], settings: VariationSettings) -> dict[str, Any]:
     """Means over images.
 
     Args:
@@ -75,7 +75,7 @@ def summarise_rows(rows: Sequence[dict[str, Any]], settings: Variations) -> dict
 
 
 def write_variations(
-    rows: Sequence[dict[str, Any]], settings: Variations, facts: dict[str, Any], folder: Path
+    rows: Sequence[dict[str, Any]], settings: VariationSettings, facts: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
     """Write results.json, per_image.csv and the curves over sizes of the box.
 
@@ -132,7 +132,7 @@ def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
     return table, f"{text}\n\n{caption}\n"
 
 
-def not_varied(rows: Sequence[dict[str, Any]], settings: Variations) -> list[str]:
+def not_varied(rows: Sequence[dict[str, Any]], settings: VariationSettings) -> list[str]:
     """A line for each image and source that has no accepted variation, with the best, or no variation at all, and why.
 
     Args:

@@ -8,7 +8,7 @@ from explainer.experiments.variations.acceptance import Unchanged
 from explainer.experiments.variations.box import Threshold
 
 
-class Variations:
+class VariationSettings:
     """Settings of alternate explanations: images × sources of variations × sizes of the salient box.
 
     Args:
@@ -35,9 +35,11 @@ class Variations:
         self.threshold, self.threshold_of, self.same = threshold, threshold_of, same
         self.shown, self.batch_size = shown, batch_size
         for value in (threshold, *self.alphas):
-            check_range("variations.threshold and alphas", value, 0, 1, above=True)
-        check_different("variations.alphas", alphas)
+            check_range("experiment.init_args.threshold and alphas", value, 0, 1, above=True)
+        check_different("experiment.init_args.alphas", alphas)
         if shown < 1 or batch_size < 1:
-            raise InputError(f"variations.shown and batch_size must be positive, got {shown} and {batch_size}")
-        check_names("variations.sources", self.sources)
-        check_different_files("variations.sources", self.sources)
+            raise InputError(
+                f"experiment.init_args.shown and batch_size must be positive, got {shown} and {batch_size}"
+            )
+        check_names("experiment.init_args.sources", self.sources)
+        check_different_files("experiment.init_args.sources", self.sources)

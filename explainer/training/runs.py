@@ -17,6 +17,10 @@ from explainer.networks.checkpoint import read_checkpoint
 from explainer.training.callbacks.best import BEST
 from explainer.training.callbacks.resume import LAST
 
+RUNS = Path("runs")
+"""Where runs keep their state, below the current folder."""
+CHECKPOINTS = Path("checkpoints")
+"""Where the best checkpoint of a finished run is put, below the current folder."""
 CONFIG, INPUTS = "config.yaml", "inputs.json"
 _HOW = {
     "trainer": {
@@ -131,7 +135,7 @@ def same_run(folder: Path, config: dict[str, Any]) -> bool:
         earlier = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return False
-    if not isinstance(earlier, dict) or what_matters(earlier) != what_matters(config):
+    if not isinstance(earlier, dict) or by_class(what_matters(earlier)) != by_class(what_matters(config)):
         return False
     inputs = read_state(folder / INPUTS, dict[str, str])  # runs of earlier versions have no such file
     return inputs is None or inputs == digests(config)
@@ -149,6 +153,24 @@ def what_matters(config: dict[str, Any]) -> dict[str, Any]:
     """
     parts = {key: config.get(key) for key in ("seed_everything", "model", "data", "trainer")}
     return {key: without(part, _HOW.get(key, set())) for key, part in parts.items()}
+
+
+def by_class(value: Any) -> Any:
+    """A nested value in which a class is named by its last name: where its file lies changes no result.
+
+    Args:
+        value: Plain values, such as a config's.
+
+    Example:
+        >>> by_class({"model": {"class_path": "explainer.training.modules.Classifier"}})
+        {'model': {'class_path': 'Classifier'}}
+    """
+    if isinstance(value, dict):
+        return {
+            key: part.rpartition(".")[2] if key == "class_path" and isinstance(part, str) else by_class(part)
+            for key, part in value.items()
+        }
+    return [by_class(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def without(value: Any, keys: set[str]) -> Any:

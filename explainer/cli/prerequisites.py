@@ -1,0 +1,174 @@
+"""What must be trained before a run can be built: the explanandum, or Explainers among the methods of an evaluation."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jsonargparse import Namespace
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+
+from explainer.cli.parser import ExplainerCLI, retrains
+from explainer.cli.reading import CONFIGS, find_config
+from explainer.cli.rehearsal import check_interval, try_out, with_stand_in
+from explainer.errors import InputError
+from explainer.training.runs import CHECKPOINTS, RUNS, can_go_on
+
+_FORWARDED = ("data", "trainer.accelerator", "trainer.devices", "trainer.precision", "trainer.fast_dev_run",
+              "trainer.logger", "trainer.enable_progress_bar")  # fmt: skip
+"""Arguments of a run that hold for the training of what it needs, too."""
+
+Train = Callable[[Sequence[str]], object]
+
+
+class Prerequisite(NamedTuple):
+    """Something that another config trains.
+
+    Attributes:
+        checkpoint: File that must be there.
+        config: Name of the config that trains it.
+        what: What it is, in words.
+    """
+
+    checkpoint: Path
+    config: str
+    what: str
+
+
+def train_missing(cli: ExplainerCLI, train: Train) -> None:
+    """Train what the config needs and what is missing; before that, find out whether the run itself can be built.
+
+    Args:
+        cli: Parsed, not built.
+        train: Trains what arguments of train.py name.
+
+    Raises:
+        InputError: Something given cannot be used, or a quick run leaves no checkpoint.
+    """
+    missing = [step for step in prerequisites(cli) if not step.checkpoint.is_file()]
+    if missing:
+        rehearse(cli)
+    for checkpoint, config, what in missing:
+        if not checkpoint.is_file():  # two methods may need the same one
+            rank_zero_info(f"{checkpoint} is missing: training {what} first ({checkpoint.stem})")
+            train(["--config", find_config(config), *forwarded(cli.arguments, checkpoint.stem)])
+        if not checkpoint.is_file():
+            raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train {checkpoint.stem}.yaml first")
+
+
+def prerequisites(cli: ExplainerCLI) -> Iterator[Prerequisite]:
+    """Name what a run needs and what our configs can train.
+
+    Args:
+        cli: Parsed.
+    """
+    config = cli.config
+    if not cli.evaluating or (retrains(config) and not config.ckpt_path):
+        yield from (Prerequisite(path, config.explanandum_config, "the explanandum") for path in explanandum_of(cli))
+    if cli.evaluating:
+        for path in explainers(*method_groups(config).values()):
+            if (CONFIGS / f"{path.stem}.yaml").is_file():
+                yield Prerequisite(path, f"{path.stem}.yaml", "a method")
+
+
+def explanandum_of(cli: ExplainerCLI) -> list[Path]:
+    """The checkpoint that a run's own classifier comes from, where its config says what trains it; or nothing."""
+    config = cli.config
+    if not config.explanandum_config or (retrains(config) and not cli.evaluating):
+        return []
+    return [CHECKPOINTS / f"{Path(config.explanandum_config).stem}.ckpt"]
+
+
+def rehearse(cli: ExplainerCLI) -> None:
+    """Build all of the run on an untrained network, so that no error comes after the training of another one.
+
+    Args:
+        cli: Parsed; its random state stays as it is.
+
+    Raises:
+        InputError: Something given cannot be used.
+    """
+    config, random_state = cli.config, torch.get_rng_state()
+    if not cli.evaluating and config.trainer.fast_dev_run:
+        return  # what is missing is not trained then, but an error
+    data = cli.built(Namespace(data=config.data)).data
+    data.prepare_data()
+    if cli.evaluating:
+        cli.built(without_missing(cli.needed()))
+        data.split(config.evaluation.split)
+    else:
+        source = cli.parsed(["--config", find_config(config.explanandum_config)])
+        (checkpoint,) = explanandum_of(cli)
+        model = cli.built(Namespace(model=with_stand_in(config, checkpoint, source, data).model)).model
+        try_out(model, data)
+        check_interval(config, data)
+        cli.built(Namespace(trainer=config.trainer))
+    torch.set_rng_state(random_state)
+
+
+def method_groups(config: Namespace) -> dict[str, dict[str, Namespace]]:
+    """Where a config names methods: key → name → class_path and init_args.
+
+    Args:
+        config: Config of an evaluation.
+    """
+    keys = ("evaluation.methods", "experiment.init_args.methods")
+    groups = {key: config.get(key) for key in keys}
+    return {key: group for key, group in groups.items() if group}
+
+
+def explainers(*groups: dict[str, Namespace] | None) -> list[Path]:
+    """The checkpoints of the Explainers among some methods, as a config names them.
+
+    Args:
+        groups: Name → class_path and init_args, or None.
+
+    Example:
+        >>> method = Namespace(class_path="a.Explainer", init_args=Namespace(checkpoint="checkpoints/b.ckpt"))
+        >>> explainers(None, {"Ours": method})
+        [PosixPath('checkpoints/b.ckpt')]
+    """
+    named = [method for group in groups for method in (group or {}).values() if method.get("init_args")]
+    return [Path(m.init_args.checkpoint) for m in named if m.class_path.split(".")[-1] == "Explainer"]
+
+
+def without_missing(config: Namespace) -> Namespace:
+    """Leave out the Explainers among the methods whose checkpoints are not there yet, so that the rest can be built.
+
+    Args:
+        config: Config of an evaluation; changed in place.
+
+    Returns:
+        The same config.
+    """
+    for key, methods in method_groups(config).items():
+        there = {name: method for name, method in methods.items() if all(p.is_file() for p in explainers({"": method}))}
+        config[key] = there
+    return config
+
+
+def forwarded(arguments: Sequence[str], name: str) -> list[str]:
+    """Those command-line arguments that hold for the explanandum's run too: data, devices, precision, logging.
+
+    Args:
+        arguments: Arguments of the Explainer's run.
+        name: Name of the explanandum's run, to see whether it was stopped and can go on.
+
+    Returns:
+        Arguments for the explanandum's run.
+
+    Example:
+        >>> forwarded(["--data.init_args.root", "x", "--model.init_args.lr=1", "--trainer.devices=1"], "none")
+        ['--data.init_args.root', 'x', '--trainer.devices=1']
+    """
+    shared: list[str] = []
+    taking = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            key = argument.removeprefix("--").split("=")[0]
+            taking = any(key == f or key.startswith(f"{f}.") for f in _FORWARDED)
+        if taking:
+            shared.append(argument)
+    if can_go_on(RUNS / name):
+        shared += ["--ckpt_path", "auto"]
+    return shared

@@ -1,0 +1,31 @@
+"""What every experiment is: something that evaluate.py runs beside, or in place of, its table of methods."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from explainer.evaluation.context import Context
+
+
+class Experiment(ABC):
+    """Settings from YAML, and what is done with them.
+
+    An experiment is chosen by `experiment: {class_path, init_args}`; without one, evaluate.py makes its table of
+    methods.
+    """
+
+    retrains = False
+    """Whether it trains networks of its own; the explanandum is then that of `explanandum_config`."""
+
+    @abstractmethod
+    def run(self, context: Context) -> dict[str, Any]:
+        """Do it, write what came of it, and show it.
+
+        Args:
+            context: From the command line.
+
+        Returns:
+            The content of results.json.
+
+        Raises:
+            InputError: Something given cannot be used.
+        """
