@@ -52,8 +52,10 @@ def main() -> None:
 
         difference = abs(ours().item() - theirs().item())
         fast, slow, _ = compare(ours, theirs, options.pairs, options.device)
-        print(f"{name}: vectorised {fast * 1e3:.1f} ms, loop {slow * 1e3:.1f} ms, {slow / fast:.1f}x faster "
-              f"(values differ by {difference:.1e})")  # fmt: skip
+        print(
+            f"{name}: vectorised {fast * 1e3:.1f} ms, loop {slow * 1e3:.1f} ms, {slow / fast:.1f}x faster "
+            f"(values differ by {difference:.1e})"
+        )
 
 
 if __name__ == "__main__":

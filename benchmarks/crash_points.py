@@ -66,11 +66,16 @@ def classifier(network_width: int = 4, lr: float = 0.02, epochs: int = 4) -> dic
     return {
         "model": {"class_path": "Classifier", "init_args": {"explanandum": network, "optimizer": adam}},
         "trainer": {
-            "accelerator": "cpu", "logger": False, "enable_progress_bar": False, "max_epochs": epochs,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_progress_bar": False,
+            "max_epochs": epochs,
             "enable_model_summary": False,
         },
-        "saliency": {"every_n_steps": 0}, "gallery": {"images": 0}, "resume": {"every_n_steps": 3},
-    }  # fmt: skip
+        "saliency": {"every_n_steps": 0},
+        "gallery": {"images": 0},
+        "resume": {"every_n_steps": 3},
+    }
 
 
 def shapes(**options: Any) -> dict[str, Any]:
@@ -87,9 +92,10 @@ def prepare_training() -> None:
 def prepare_evaluation() -> None:
     """A classifier that is trained, and three methods."""
     methods = {
-        "Box": {"class_path": "CentredBox"}, "Grad-CAM": {"class_path": "GradCAM"},
+        "Box": {"class_path": "CentredBox"},
+        "Grad-CAM": {"class_path": "GradCAM"},
         "RISE": {"class_path": "RISE", "init_args": {"masks": 8}},
-    }  # fmt: skip
+    }
     settings = {"methods": methods, "gallery": 1, "curve_steps": 2, "alpha": 1.0, "limit": 4}
     write("a", classifier(epochs=1) | {"data": shapes(batch_size=2), "evaluation": settings})
     train(["--config", "a.yaml"])
@@ -98,9 +104,12 @@ def prepare_evaluation() -> None:
 def prepare_grid() -> None:
     """Fashion-MNIST, packed, and a classifier that is not trained yet."""
     grid = {
-        "methods": {"SMOE": {"class_path": "SMOE"}}, "fractions": [0.5], "seeds": [0], "modes": ["keep", "remove"],
+        "methods": {"SMOE": {"class_path": "SMOE"}},
+        "fractions": [0.5],
+        "seeds": [0],
+        "modes": ["keep", "remove"],
         "workers": 1,
-    }  # fmt: skip
+    }
     fashion_configs("roar", {"retraining": grid})
 
 
@@ -124,8 +133,11 @@ def prepare_variations() -> None:
     infill = {"infill": {"class_path": "RandomColour"}, "count": 2}
     colours = {"class_path": "CompletedVariations", "init_args": infill}
     settings = {
-        "sources": {"Colours": colours}, "alphas": [1.0, 0.5], "shown": 2, "method": {"class_path": "CentredGaussian"},
-    }  # fmt: skip
+        "sources": {"Colours": colours},
+        "alphas": [1.0, 0.5],
+        "shown": 2,
+        "method": {"class_path": "CentredGaussian"},
+    }
     write("a", classifier(epochs=1) | {"data": shapes(), "variations": settings, "evaluation": {"limit": 2}})
     trained = classifier(epochs=1) | {"data": shapes()}
     write("first", trained)
@@ -203,8 +215,15 @@ class Ended(NamedTuple):
     seconds: float
 
 
-def child(folder: Path, scenario: Scenario, arguments: list[str], *, number: int = 0, torn: bool = False,
-          kill: tuple[int, float] | None = None) -> Ended:  # fmt: skip
+def child(
+    folder: Path,
+    scenario: Scenario,
+    arguments: list[str],
+    *,
+    number: int = 0,
+    torn: bool = False,
+    kill: tuple[int, float] | None = None,
+) -> Ended:
     """Do a command in a folder, in a process of its own.
 
     Args:

@@ -38,8 +38,10 @@ def main() -> None:
     explanandum = Explanandum(options.network, num_classes=len(data.classes), multilabel=True).to(options.device)
     batches = [list(range(options.images))[i : i + options.batch] for i in range(0, options.images, options.batch)]
     methods = {
-        "Grad-CAM": GradCAM(), "SmoothGrad": SmoothGrad(Gradient(), options.samples), "RISE": RISE(options.masks),
-    }  # fmt: skip
+        "Grad-CAM": GradCAM(),
+        "SmoothGrad": SmoothGrad(Gradient(), options.samples),
+        "RISE": RISE(options.masks),
+    }
     numbers = itertools.count()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -48,9 +50,18 @@ def main() -> None:
             kept = None if maps is None else KeptMasks(Path(folder, maps), {name: {"maps": maps} for name in methods})
             store = Store(Path(folder, f"results {next(numbers)}"), {})
             evaluate_together(
-                processes, explanandum, methods, dataset, batches, 0, store, device=options.device, kept=kept,
-                curve_steps=options.curve_steps, quiet=True,
-            )  # fmt: skip
+                processes,
+                explanandum,
+                methods,
+                dataset,
+                batches,
+                0,
+                store,
+                device=options.device,
+                kept=kept,
+                curve_steps=options.curve_steps,
+                quiet=True,
+            )
 
         if options.part != "processes":
             with_maps, without, ratio = compare(lambda: run("maps"), lambda: run(None), options.pairs, options.device)

@@ -41,9 +41,14 @@ def save_explainer(path: Path, count: int) -> None:
     state = {f"explanandum.{name}": tensor for name, tensor in explanandum.state_dict().items()}
     state |= {f"masker.{name}": tensor for name, tensor in masker.state_dict().items()}
     spec = {
-        "version": "0", "kind": "explainer", "image_size": 224, "classes": [f"class {n}" for n in range(count)],
-        "multilabel": False, "explanandum": explanandum.spec, "masker": masker.spec,
-    }  # fmt: skip
+        "version": "0",
+        "kind": "explainer",
+        "image_size": 224,
+        "classes": [f"class {n}" for n in range(count)],
+        "multilabel": False,
+        "explanandum": explanandum.spec,
+        "masker": masker.spec,
+    }
     torch.save({"explainer": spec, "state_dict": state}, path)
 
 

@@ -63,8 +63,10 @@ def main() -> None:
     module.build(tuple(map(str, range(options.classes))), True)
     module.to(options.device)
     words = step_and_bare(module, *example(options), options)
-    print(f"{options.network}, batch {options.batch}, {options.size}x{options.size}, {options.classes} classes, "
-          f"{options.device}: {words}")  # fmt: skip
+    print(
+        f"{options.network}, batch {options.batch}, {options.size}x{options.size}, {options.classes} classes, "
+        f"{options.device}: {words}"
+    )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,14 @@ def fold(network: nn.Module) -> None:
     for (_, convolution), (name, norm) in itertools.pairwise(children):
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             convolution.weight, convolution.bias = fuse_conv_bn_weights(
-                convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight,
+                convolution.weight,
+                convolution.bias,
+                norm.running_mean,
+                norm.running_var,
+                norm.eps,
+                norm.weight,
                 norm.bias,
-            )  # fmt: skip
+            )
             setattr(network, name, getattr(norm, "act", nn.Identity()))
 
 

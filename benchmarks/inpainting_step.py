@@ -22,9 +22,14 @@ from explainer.training.modules import Inpainting
 def trained(module: Inpainting, device: str) -> None:
     """Attach the module to a Trainer, as in a training."""
     trainer = pl.Trainer(
-        accelerator="gpu" if device == "cuda" else "cpu", devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, max_steps=0,
-    )  # fmt: skip
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        max_steps=0,
+    )
     module.setup = lambda stage: module.build(("a",), False)  # type: ignore[method-assign]
     trainer.fit(module, DataLoader(TensorDataset(torch.zeros(1))))
     trainer.strategy.connect(module)
@@ -81,8 +86,10 @@ def main() -> None:
         generators.step()
 
     ours, floor, ratio = compare(lambda: module.training_step(batch, 0), bare, options.pairs, options.device)
-    print(f"width {options.width}, batch {options.batch}, {side}x{side}, {options.loss}, {options.device}: "
-          f"step {ours:.3f} s, bare passes {floor:.3f} s, ratio {ratio:.3f}")  # fmt: skip
+    print(
+        f"width {options.width}, batch {options.batch}, {side}x{side}, {options.loss}, {options.device}: "
+        f"step {ours:.3f} s, bare passes {floor:.3f} s, ratio {ratio:.3f}"
+    )
 
 
 if __name__ == "__main__":

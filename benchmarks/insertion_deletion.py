@@ -53,8 +53,10 @@ def main() -> None:
     for name, metrics in (("insertion and deletion", curves), ("insertion", curves[:1]), ("deletion", curves[1:])):
         ours, theirs, ratio = compare(
             lambda m=metrics: [metric.measure(judged) for metric in m],
-            lambda m=metrics: [forward(count) for _ in m], o.pairs, o.device,
-        )  # fmt: skip
+            lambda m=metrics: [forward(count) for _ in m],
+            o.pairs,
+            o.device,
+        )
         print(f"{name}, {what}: {ours:.2f} s, bare passes {theirs:.2f} s, ratio {ratio:.3f}", flush=True)
     if importlib.util.find_spec("quantus"):
         ours = Deletion(o.steps, Constant((0.5, 0.5, 0.5)), batch_size=o.batch)
@@ -75,8 +77,16 @@ def pixel_flipping(explanandum: Explanandum, judged: Judged, o: argparse.Namespa
     def work() -> object:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return metric(model=explanandum, x_batch=image, y_batch=labels, a_batch=mask.copy(), channel_first=True,
-                          softmax=True, device=o.device, batch_size=o.batch)  # fmt: skip
+            return metric(
+                model=explanandum,
+                x_batch=image,
+                y_batch=labels,
+                a_batch=mask.copy(),
+                channel_first=True,
+                softmax=True,
+                device=o.device,
+                batch_size=o.batch,
+            )
 
     return work
 

@@ -21,8 +21,14 @@ from explainer.networks.generative.contextual_attention import ContextualAttenti
 
 def untrained(folder: Path, side: int) -> str:
     network = ContextualAttention(width=16, dilations=(1, 2, 4), rate=1)  # as in shapes_inpainting.yaml
-    spec = {"version": "0", "kind": "inpainter", "image_size": side, "classes": list(CLASSES), "multilabel": True,
-            "network": network.spec}  # fmt: skip
+    spec = {
+        "version": "0",
+        "kind": "inpainter",
+        "image_size": side,
+        "classes": list(CLASSES),
+        "multilabel": True,
+        "network": network.spec,
+    }
     path = folder / "untrained.ckpt"
     state = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     torch.save({"explainer": spec, "state_dict": state}, path)
@@ -51,12 +57,16 @@ def main() -> None:
         fill = CAInfill(options.infill or untrained(Path(folder), options.side))
         mean, learned = FIDO(**settings), FIDO(infill=fill, **settings)
         ours, theirs, ratio = compare(
-            lambda: learned(explanandum, image, target), lambda: mean(explanandum, image, target), options.pairs,
+            lambda: learned(explanandum, image, target),
+            lambda: mean(explanandum, image, target),
+            options.pairs,
             options.device,
-        )  # fmt: skip
+        )
     composites = options.images * options.steps * options.samples
-    print(f"FIDO, {composites} composites of {options.side}×{options.side}: CA {1000 * ours / composites:.2f} ms each, "
-          f"mean {1000 * theirs / composites:.2f} ms each, ratio {ratio:.2f}")  # fmt: skip
+    print(
+        f"FIDO, {composites} composites of {options.side}×{options.side}: CA {1000 * ours / composites:.2f} ms each, "
+        f"mean {1000 * theirs / composites:.2f} ms each, ratio {ratio:.2f}"
+    )
 
 
 if __name__ == "__main__":

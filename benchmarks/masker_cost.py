@@ -40,10 +40,14 @@ def print_layouts(options: argparse.Namespace, image: Tensor, channels_last: Exp
         difference = float((plain(image) - channels_last(image)).abs().amax())
     for name, run in (("forward", lambda e: e(image)), ("forward and backward", backward)):
         with torch.set_grad_enabled(name != "forward"):
-            ours, before, ratio = compare(lambda run=run: run(channels_last), lambda run=run: run(plain), options.pairs,
-                                          options.device)  # fmt: skip
-        print(f"{name}: {len(image) / before:.1f} images/s as PyTorch lays weights out, {len(image) / ours:.1f} with "
-              f"channels last, ratio of times {ratio:.2f}", flush=True)  # fmt: skip
+            ours, before, ratio = compare(
+                lambda run=run: run(channels_last), lambda run=run: run(plain), options.pairs, options.device
+            )
+        print(
+            f"{name}: {len(image) / before:.1f} images/s as PyTorch lays weights out, {len(image) / ours:.1f} with "
+            f"channels last, ratio of times {ratio:.2f}",
+            flush=True,
+        )
     print(f"largest difference of a logit between the layouts: {difference:.1e}")
 
 
@@ -68,8 +72,12 @@ def main() -> None:
         module.build(tuple(map(str, range(options.classes))), True)
         module.to(options.device).eval()
         with torch.no_grad():
-            ours, alone, ratio = compare(lambda masker=masker: masker.with_logits(image), lambda: explanandum(image),
-                                         options.pairs, options.device)  # fmt: skip
+            ours, alone, ratio = compare(
+                lambda masker=masker: masker.with_logits(image),
+                lambda: explanandum(image),
+                options.pairs,
+                options.device,
+            )
         print(f"{name}: prediction {alone:.3f} s, prediction and masks {ours:.3f} s, ratio {ratio:.2f}", flush=True)
         print(f"{name}: {step_and_bare(module, image, labels, options)}", flush=True)
 

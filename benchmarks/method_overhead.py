@@ -53,17 +53,19 @@ def main() -> None:
         print(f"{name}: {ours:.3f} s, bare passes {theirs:.3f} s, ratio {ratio:.3f}")
     image, target = image[: options.images], target[: options.images]
     searches = {
-        "FIDO": FIDO(4, steps=3, **size), "BBMP": BBMP(steps=3, **size),
+        "FIDO": FIDO(4, steps=3, **size),
+        "BBMP": BBMP(steps=3, **size),
         "iGOS++": IGOS(iterations=1, integrated=4, **size),
         "extremal perturbations": ExtremalPerturbation((0.05, 0.1), steps=3, **size),
         "empirical masks": EmpiricalMask(8, **size),
-    }  # fmt: skip
+    }
     for name, method in searches.items() if options.part != "overhead" else ():
         ours, theirs, ratio = compare(
             lambda m=method: m(explanandum, image, target),
             lambda m=method: [m(explanandum, image[n : n + 1], target[n : n + 1]) for n in range(len(image))],
-            options.pairs, options.device,
-        )  # fmt: skip
+            options.pairs,
+            options.device,
+        )
         print(
             f"{name}, {len(image)} images: one call {ours:.2f} s, a call each {theirs:.2f} s: {1 / ratio:.2f}× faster"
         )

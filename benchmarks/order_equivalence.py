@@ -16,8 +16,10 @@ from explainer.networks.taps import read_taps
 
 def report(name: str, activation: Tensor) -> None:
     alike = rank_correlation(smoe_scale(activation), gamma_scale(activation))
-    print(f"{name}: {alike.mean():.5f}, lowest of {len(alike)} images {alike.min():.5f}, "
-          f"zeros {(activation == 0).float().mean():.2f}")  # fmt: skip
+    print(
+        f"{name}: {alike.mean():.5f}, lowest of {len(alike)} images {alike.min():.5f}, "
+        f"zeros {(activation == 0).float().mean():.2f}"
+    )
 
 
 def main() -> None:

@@ -60,23 +60,36 @@ def with_captum(explanandum: Explanandum, image: Tensor, target: Tensor) -> None
 
     def occlusion(n: int) -> Tensor:
         return captum.attr.Occlusion(probability).attribute(
-            image[n : n + 1], (3, 32, 32), (3, 16, 16), explanandum.mean_colour.expand(1, 3, 224, 224),
+            image[n : n + 1],
+            (3, 32, 32),
+            (3, 16, 16),
+            explanandum.mean_colour.expand(1, 3, 224, 224),
             additional_forward_args=(target[n : n + 1],),
-        )[:, :1]  # fmt: skip
+        )[:, :1]
 
     def lime(n: int) -> Tensor:
         torch.manual_seed(0)
         return captum.attr.Lime(probability).attribute(
-            image[n : n + 1], feature_mask=superpixels(image[n], 50, 10.0)[None, None].expand(1, 3, -1, -1),
-            n_samples=100, baselines=explanandum.mean_colour.expand(1, 3, 224, 224),
+            image[n : n + 1],
+            feature_mask=superpixels(image[n], 50, 10.0)[None, None].expand(1, 3, -1, -1),
+            n_samples=100,
+            baselines=explanandum.mean_colour.expand(1, 3, 224, 224),
             additional_forward_args=(target[n : n + 1],),
-        )[:, :1]  # fmt: skip
+        )[:, :1]
 
     with torch.no_grad():
-        report("Occlusion, captum's defaults", lambda: Occlusion()(explanandum, image, target),
-               lambda: one_by_one(image, occlusion), 1)  # fmt: skip
-        report("LIME of 100 samples, captum's defaults", lambda: LIME(100)(explanandum, image, target),
-               lambda: one_by_one(image, lime), 1)  # fmt: skip
+        report(
+            "Occlusion, captum's defaults",
+            lambda: Occlusion()(explanandum, image, target),
+            lambda: one_by_one(image, occlusion),
+            1,
+        )
+        report(
+            "LIME of 100 samples, captum's defaults",
+            lambda: LIME(100)(explanandum, image, target),
+            lambda: one_by_one(image, lime),
+            1,
+        )
 
 
 def with_grad_cam(explanandum: Explanandum, image: Tensor, target: Tensor) -> None:

@@ -78,8 +78,9 @@ def held(data: ImageDataModule, split: str) -> tuple[Tensor, Tensor, Tensor | No
     return torch.cat(images), torch.cat(labels), torch.cat(objects) if objects else None
 
 
-def train(module: AmortizedExplainer, variant: Variant, train_set: tuple[Tensor, Tensor, Tensor | None],
-          steps: int) -> float:  # fmt: skip
+def train(
+    module: AmortizedExplainer, variant: Variant, train_set: tuple[Tensor, Tensor, Tensor | None], steps: int
+) -> float:
     """Train a variant; the masker ends as the average of its weights. CPU seconds."""
     images, labels, _ = train_set
     optimizer = torch.optim.Adam([p for p in module.masker.parameters() if p.requires_grad], lr=variant.rate)

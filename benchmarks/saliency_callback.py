@@ -28,12 +28,25 @@ def seconds(options: argparse.Namespace, every: int, steps: int) -> float:
     module = Classifier(Explanandum(options.network), lambda p: torch.optim.SGD(p, lr=0.01))
     with tempfile.TemporaryDirectory() as folder:
         pl.Trainer(
-            accelerator="gpu" if options.device == "cuda" else "cpu", devices=1, max_steps=steps + 3, logger=False,
-            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-            callbacks=[Clock(), SMOESaliency(every)], default_root_dir=folder,
-        ).fit(module, datamodule=Shapes(
-            image_size=options.size, batch_size=options.batch, num_workers=0, train_images=options.batch * 4,
-        ))  # fmt: skip
+            accelerator="gpu" if options.device == "cuda" else "cpu",
+            devices=1,
+            max_steps=steps + 3,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+            callbacks=[Clock(), SMOESaliency(every)],
+            default_root_dir=folder,
+        ).fit(
+            module,
+            datamodule=Shapes(
+                image_size=options.size,
+                batch_size=options.batch,
+                num_workers=0,
+                train_images=options.batch * 4,
+            ),
+        )
     return marks[-1] - marks[2]
 
 
@@ -49,9 +62,11 @@ def main() -> None:
     without = seconds(options, 0, options.steps) / options.steps
     shown = seconds(options, 1, options.steps) / options.steps
     picture = shown - without
-    print(f"{options.network}, batch {options.batch}, {options.size} pixels: a step {1000 * without:.0f} ms, a picture "
-          f"{1000 * picture:.0f} ms; at the default cadence of {cadence} steps: ratio "
-          f"{(without + picture / cadence) / without:.4f}")  # fmt: skip
+    print(
+        f"{options.network}, batch {options.batch}, {options.size} pixels: a step {1000 * without:.0f} ms, a picture "
+        f"{1000 * picture:.0f} ms; at the default cadence of {cadence} steps: ratio "
+        f"{(without + picture / cadence) / without:.4f}"
+    )
 
 
 if __name__ == "__main__":

@@ -54,10 +54,16 @@ def main() -> None:
     if not options.compare:
         return
     smoe = SMOE()
-    noisy = {f"{type(m).__name__}, SmoothGrad² of 15": SmoothGrad(m)
-             for m in (Gradient(), GuidedBackprop(), IntegratedGradients())}  # fmt: skip
-    for name, method in {"Gradient": Gradient(), "GuidedBackprop": GuidedBackprop(),
-                         "IntegratedGradients": IntegratedGradients(), **noisy}.items():  # fmt: skip
+    noisy = {
+        f"{type(m).__name__}, SmoothGrad² of 15": SmoothGrad(m)
+        for m in (Gradient(), GuidedBackprop(), IntegratedGradients())
+    }
+    for name, method in {
+        "Gradient": Gradient(),
+        "GuidedBackprop": GuidedBackprop(),
+        "IntegratedGradients": IntegratedGradients(),
+        **noisy,
+    }.items():
         slow, fast, ratio = compare(
             lambda m=method: m(network, image, target), lambda: smoe(network, image), 3, options.device
         )

@@ -36,8 +36,11 @@ def main() -> None:
             maps = [build(seed)(explanandum, image, target) for seed in range(options.seeds)]
             alike = torch.stack([rank_correlation(a, b) for a, b in combinations(maps, 2)])
             known = alike[alike.isfinite()]  # a constant map has no ranks
-            print(f"{name}: {known.mean():.3f} ({known.min():.3f} to {known.max():.3f}), "
-                  f"{alike.numel() - len(known)} of {alike.numel()} undefined", flush=True)  # fmt: skip
+            print(
+                f"{name}: {known.mean():.3f} ({known.min():.3f} to {known.max():.3f}), "
+                f"{alike.numel() - len(known)} of {alike.numel()} undefined",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

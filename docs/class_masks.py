@@ -27,8 +27,11 @@ def tiles(explainer: Explainer, image: torch.Tensor, labels: torch.Tensor, most:
     def words(probabilities: torch.Tensor) -> str:
         return ", ".join(f"{explainer.classes[c]} {float(probabilities[c]):.2f}" for c in present[:2])
 
-    row = [Tile(to_pil(image[0]), words(whole)), Tile(to_pil(kept[0]), words(through)),
-           Tile(to_pil(removed[0]), words(left))]  # fmt: skip
+    row = [
+        Tile(to_pil(image[0]), words(whole)),
+        Tile(to_pil(kept[0]), words(through)),
+        Tile(to_pil(removed[0]), words(left)),
+    ]
     return row + [Tile(overlay(image[0], masks[0, c : c + 1]), explainer.classes[c]) for c in present[:most]]
 
 

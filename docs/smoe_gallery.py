@@ -30,13 +30,15 @@ def main() -> None:
         with torch.no_grad():
             target = explanandum(image).argmax(1)
         cam = min_max(FastCAM()(explanandum, image, target))
-        rows.append([
-            Tile(to_pil(image[0])),
-            Tile(beside_grey(image[0], heat_map(min_max(smoe(explanandum, image))[0]))),
-            *(Tile(heat_map(m)) for m in squashed),
-            Tile(beside_grey(image[0], lovi(squashed))),
-            Tile(beside_grey(image[0], heat_map(cam[0]))),
-        ])  # fmt: skip
+        rows.append(
+            [
+                Tile(to_pil(image[0])),
+                Tile(beside_grey(image[0], heat_map(min_max(smoe(explanandum, image))[0]))),
+                *(Tile(heat_map(m)) for m in squashed),
+                Tile(beside_grey(image[0], lovi(squashed))),
+                Tile(beside_grey(image[0], heat_map(cam[0]))),
+            ]
+        )
     header = ["image", "SMOE", *(f"scale {k + 1}" for k in range(len(scales))), "LOVI", "SMOE × Grad-CAM"]
     gallery(rows, header, tile_size=120).save(options.out)
 

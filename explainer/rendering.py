@@ -222,7 +222,7 @@ def fit(picture: Image.Image, side: int = TILE) -> Image.Image:
 
 def _write(
     draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: ImageFont.FreeTypeFont, colour: str
-) -> None:  # fmt: skip
+) -> None:
     """One line of text, cut to the tile's width."""
     words = printable(words[:500])
     if words and draw.textlength(words, font=font) > width:

@@ -25,9 +25,13 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 from explainer.files import printable, write_text
 
 MODES = {
-    "online": "online", "run": "online", "shared": "shared", "offline": "offline", "dryrun": "offline",
+    "online": "online",
+    "run": "online",
+    "shared": "shared",
+    "offline": "offline",
+    "dryrun": "offline",
     "disabled": "disabled",
-}  # fmt: skip
+}
 """wandb's modes, and what they are here."""
 PROBE, START, FINISH = 3.0, 10.0, 120.0
 """Seconds that wandb gets to be reached, to start a run, and to send the rest of one; offline has no such limits."""

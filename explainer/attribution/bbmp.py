@@ -34,10 +34,19 @@ class BBMP(RegionSearch):
     """
 
     def __init__(
-        self, region: Region = "sdr", infill: Infill | None = None, grid: int = 56, steps: int = 300,
-        sparsity: float = 5e-3, tv: float = 0.01, learning_rate: float = 0.05, warm_up: int = 30, seed: int = 0,
-        batch_size: int = 16, threshold: float = 0.5,
-    ) -> None:  # fmt: skip
+        self,
+        region: Region = "sdr",
+        infill: Infill | None = None,
+        grid: int = 56,
+        steps: int = 300,
+        sparsity: float = 5e-3,
+        tv: float = 0.01,
+        learning_rate: float = 0.05,
+        warm_up: int = 30,
+        seed: int = 0,
+        batch_size: int = 16,
+        threshold: float = 0.5,
+    ) -> None:
         if not 0 <= threshold <= 1:
             raise InputError(f"BBMP: threshold must lie in [0, 1], got {threshold}")
         infill = Blur() if infill is None else infill

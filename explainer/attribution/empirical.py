@@ -119,10 +119,19 @@ class EmpiricalMask(Attribution):
     budget = "iterations"
 
     def __init__(
-        self, iterations: int = 1000, grid: int = 8, eta: float = 1e-3, update: Update = "paper", density: float = 0.5,
-        dim: bool = False, result: Literal["covariance", "mean", "last"] = "covariance", infill: Infill | None = None,
-        chains: int = 10, seed: int = 0, batch_size: int = 16,
-    ) -> None:  # fmt: skip
+        self,
+        iterations: int = 1000,
+        grid: int = 8,
+        eta: float = 1e-3,
+        update: Update = "paper",
+        density: float = 0.5,
+        dim: bool = False,
+        result: Literal["covariance", "mean", "last"] = "covariance",
+        infill: Infill | None = None,
+        chains: int = 10,
+        seed: int = 0,
+        batch_size: int = 16,
+    ) -> None:
         positive(self, iterations=iterations, grid=grid, chains=chains, batch_size=batch_size)
         if not 0 < density <= 1:
             raise InputError(f"attribution EmpiricalMask: density must lie in (0, 1], got {density}")
@@ -167,8 +176,9 @@ class EmpiricalMask(Attribution):
             part.view(chains, count, *part.shape[1:]).mean(0) for part in (weighted, often, total, state.mask)
         )
         grids = {
-            "covariance": (weighted - often * total / rounds) / rounds, "mean": weighted / total.clamp_min(1e-12),
+            "covariance": (weighted - often * total / rounds) / rounds,
+            "mean": weighted / total.clamp_min(1e-12),
             "last": last,
-        }  # fmt: skip
+        }
         found = upsampled(grids[self.result].to(image.dtype)[None], size)[0]
         return Explained(found, {name: torch.stack(values) for name, values in history.items()})

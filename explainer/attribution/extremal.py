@@ -142,11 +142,23 @@ class ExtremalPerturbation(Attribution):
     budget = "steps"
 
     def __init__(
-        self, areas: Sequence[float] = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8), variant: Variant = "preserve",
-        steps: int = 800, cell: int = 7, sigma: float = 21.0, learning_rate: float = 0.01, momentum: float = 0.9,
-        area_weight: float = 300.0, growth: float = 1.0035, levels: int = 8, blur: float = 20.0,
-        score: Score = "logit", mirror: bool = True, batch_size: int = 16, choose: Choice = "mean",
-    ) -> None:  # fmt: skip
+        self,
+        areas: Sequence[float] = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8),
+        variant: Variant = "preserve",
+        steps: int = 800,
+        cell: int = 7,
+        sigma: float = 21.0,
+        learning_rate: float = 0.01,
+        momentum: float = 0.9,
+        area_weight: float = 300.0,
+        growth: float = 1.0035,
+        levels: int = 8,
+        blur: float = 20.0,
+        score: Score = "logit",
+        mirror: bool = True,
+        batch_size: int = 16,
+        choose: Choice = "mean",
+    ) -> None:
         positive(self, steps=steps, cell=cell, sigma=sigma, learning_rate=learning_rate, blur=blur)
         if not areas or not all(0 < area < 1 for area in areas):
             raise InputError(f"attribution ExtremalPerturbation: areas must lie in (0, 1), got {list(areas)}")

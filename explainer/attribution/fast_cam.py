@@ -30,9 +30,13 @@ class FastCAM(Attribution):
     """
 
     def __init__(
-        self, statistic: Statistic = "smoe_scale", weights: Weights | None = None, rectify: bool | None = None,
-        batch_size: int = 16, epsilon: float = statistics.EPSILON,
-    ) -> None:  # fmt: skip
+        self,
+        statistic: Statistic = "smoe_scale",
+        weights: Weights | None = None,
+        rectify: bool | None = None,
+        batch_size: int = 16,
+        epsilon: float = statistics.EPSILON,
+    ) -> None:
         check_range("epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
         self.epsilon = epsilon
         self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size

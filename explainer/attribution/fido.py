@@ -53,10 +53,20 @@ class FIDO(RegionSearch):
     """
 
     def __init__(
-        self, samples: int = 8, temperature: float = 0.1, region: Region = "ssr", infill: Infill | None = None,
-        grid: int = 56, steps: int = 300, sparsity: float = 1e-3, tv: float = 0.01, learning_rate: float = 0.05,
-        warm_up: int = 30, seed: int = 0, batch_size: int = 16,
-    ) -> None:  # fmt: skip
+        self,
+        samples: int = 8,
+        temperature: float = 0.1,
+        region: Region = "ssr",
+        infill: Infill | None = None,
+        grid: int = 56,
+        steps: int = 300,
+        sparsity: float = 1e-3,
+        tv: float = 0.01,
+        learning_rate: float = 0.05,
+        warm_up: int = 30,
+        seed: int = 0,
+        batch_size: int = 16,
+    ) -> None:
         super().__init__(region, infill, grid, steps, sparsity, tv, learning_rate, warm_up, seed, batch_size)
         positive(self, samples=samples, temperature=temperature)
         self.samples, self.temperature = samples, temperature

@@ -54,16 +54,19 @@ class GradientMethod(Attribution):
         parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
         with torch.inference_mode(False), torch.enable_grad(), simple_relu(explanandum):
             method = self.captum(explanandum)
-            return torch.cat([
-                reduce_channels(
-                    method.attribute(
-                        self.prepared(explanandum, some.detach().clone()).requires_grad_(), target=its.clone(),
-                        **self.arguments(explanandum, some),
-                    ),
-                    self.channels,
-                ).to(image.dtype)
-                for some, its in parts
-            ])  # fmt: skip
+            return torch.cat(
+                [
+                    reduce_channels(
+                        method.attribute(
+                            self.prepared(explanandum, some.detach().clone()).requires_grad_(),
+                            target=its.clone(),
+                            **self.arguments(explanandum, some),
+                        ),
+                        self.channels,
+                    ).to(image.dtype)
+                    for some, its in parts
+                ]
+            )
 
 
 def reduce_channels(attribution: Tensor, channels: Channels) -> Tensor:
@@ -171,8 +174,10 @@ def with_relu(explanandum: Explanandum, method: str) -> None:
         InputError: There is no ReLU module.
     """
     if not any(isinstance(m, nn.ReLU) for m in explanandum.modules()):
-        raise InputError(f"{method} changes what ReLU modules pass back; this classifier has none, "
-                         "or calls relu as a function: use Gradient or IntegratedGradients")  # fmt: skip
+        raise InputError(
+            f"{method} changes what ReLU modules pass back; this classifier has none, "
+            "or calls relu as a function: use Gradient or IntegratedGradients"
+        )
 
 
 class IntegratedGradients(GradientMethod):
@@ -199,6 +204,7 @@ class IntegratedGradients(GradientMethod):
     def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
         """From a zero of the normalised input."""
         return {
-            "baselines": explanandum.mean_colour.expand_as(image), "n_steps": self.steps,
+            "baselines": explanandum.mean_colour.expand_as(image),
+            "n_steps": self.steps,
             "internal_batch_size": max(self.batch_size, len(image)),
-        }  # fmt: skip
+        }

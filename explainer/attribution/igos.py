@@ -88,10 +88,21 @@ class IGOS(Attribution):
     budget = "iterations"
 
     def __init__(
-        self, search: Search = "line", iterations: int = 15, integrated: int = 20, grid: int = 28, l1: float = 10.0,
-        tv: float = 20.0, power: float = 2.0, sigma: float = 0.01, noise: float = 0.2, step: float = 1000.0,
-        infill: Infill | None = None, seed: int = 0, batch_size: int = 16,
-    ) -> None:  # fmt: skip
+        self,
+        search: Search = "line",
+        iterations: int = 15,
+        integrated: int = 20,
+        grid: int = 28,
+        l1: float = 10.0,
+        tv: float = 20.0,
+        power: float = 2.0,
+        sigma: float = 0.01,
+        noise: float = 0.2,
+        step: float = 1000.0,
+        infill: Infill | None = None,
+        seed: int = 0,
+        batch_size: int = 16,
+    ) -> None:
         positive(self, iterations=iterations, integrated=integrated, grid=grid, step=step, sigma=sigma, power=power)
         self.search, self.iterations, self.integrated, self.grid, self.l1, self.tv = (
             search,

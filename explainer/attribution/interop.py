@@ -30,9 +30,15 @@ class Captum(Attribution):
     """
 
     def __init__(
-        self, method: str, arguments: dict[str, Any] | None = None, layer: str | None = None, baseline: bool = False,
-        channels: Channels = "sum", seed: int = 0, batch_size: int = 16,
-    ) -> None:  # fmt: skip
+        self,
+        method: str,
+        arguments: dict[str, Any] | None = None,
+        layer: str | None = None,
+        baseline: bool = False,
+        channels: Channels = "sum",
+        seed: int = 0,
+        batch_size: int = 16,
+    ) -> None:
         path, _, name = method.rpartition(".")
         try:
             found = getattr(importlib.import_module(path or "captum.attr"), name, None)
@@ -49,8 +55,12 @@ class Captum(Attribution):
         """(B, 1, H, W); a layer's map is up-sampled bilinearly."""
         layer = [] if self.layer is None else [explanandum.network.get_submodule(self.layer)]
         found = []
-        with torch.random.fork_rng([image.device] if image.is_cuda else []), torch.inference_mode(False), \
-                torch.enable_grad(), simple_relu(explanandum):  # fmt: skip
+        with (
+            torch.random.fork_rng([image.device] if image.is_cuda else []),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            simple_relu(explanandum),
+        ):
             method = self._class(explanandum, *layer)  # type: ignore[arg-type]
             for some, its in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
                 torch.manual_seed(self.seed)

@@ -49,9 +49,15 @@ class LIME(Attribution):
     budget = "samples"
 
     def __init__(
-        self, samples: int = 1000, segments: int = 50, compactness: float = 10.0, kernel: str = "lime",
-        score: Score = "probability", seed: int = 0, batch_size: int = 16,
-    ) -> None:  # fmt: skip
+        self,
+        samples: int = 1000,
+        segments: int = 50,
+        compactness: float = 10.0,
+        kernel: str = "lime",
+        score: Score = "probability",
+        seed: int = 0,
+        batch_size: int = 16,
+    ) -> None:
         positive(self, samples=samples, segments=segments, batch_size=batch_size)
         if kernel not in ("lime", "shap"):
             raise InputError(f"attribution LIME: kernel must be lime or shap, got {kernel!r}")
@@ -75,8 +81,11 @@ class LIME(Attribution):
                 torch.manual_seed(self.seed)
                 method = CaptumLime(scores) if self.kernel == "lime" else KernelShap(scores)
                 weights = method.attribute(
-                    one, feature_mask=segments[None, None].expand_as(one), n_samples=self.samples,
-                    baselines=explanandum.mean_colour.expand_as(one), perturbations_per_eval=self.batch_size,
-                )  # fmt: skip
+                    one,
+                    feature_mask=segments[None, None].expand_as(one),
+                    n_samples=self.samples,
+                    baselines=explanandum.mean_colour.expand_as(one),
+                    perturbations_per_eval=self.batch_size,
+                )
             found.append(weights[:, :1])
         return torch.cat(found).to(image.dtype)

@@ -96,10 +96,17 @@ class MaskedScore:
     """
 
     def __init__(
-        self, explanandum: Explanandum, image: Tensor, target: Tensor, infill: Infill | None, kind: Score,
-        batch_size: int, generator: torch.Generator | None = None, noise: float = 0.0,
+        self,
+        explanandum: Explanandum,
+        image: Tensor,
+        target: Tensor,
+        infill: Infill | None,
+        kind: Score,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        noise: float = 0.0,
         threshold: float = 0.5,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.explanandum = faster(explanandum, image)  # hundreds of passes follow
         self.threshold = threshold
         with torch.inference_mode(False):

@@ -43,8 +43,13 @@ class Occlusion(Attribution):
             def scores(seen: Tensor, its: Tensor = its) -> Tensor:
                 return score_of(explanandum(seen).float(), its.expand(len(seen)), explanandum.multilabel, self.score)
 
-            found.append(CaptumOcclusion(scores).attribute(
-                one, sliding_window_shapes=(3, self.window, self.window), strides=(3, self.stride, self.stride),
-                baselines=baseline.expand_as(one), perturbations_per_eval=self.batch_size,
-            )[:, :1])  # fmt: skip
+            found.append(
+                CaptumOcclusion(scores).attribute(
+                    one,
+                    sliding_window_shapes=(3, self.window, self.window),
+                    strides=(3, self.stride, self.stride),
+                    baselines=baseline.expand_as(one),
+                    perturbations_per_eval=self.batch_size,
+                )[:, :1]
+            )
         return torch.cat(found).to(image.dtype)

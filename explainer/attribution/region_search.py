@@ -73,10 +73,18 @@ class RegionSearch(Attribution):
     """The in-fill sees the pixels whose mask is above it."""
 
     def __init__(
-        self, region: Region = "ssr", infill: Infill | None = None, grid: int = 56, steps: int = 300,
-        sparsity: float = 1e-3, tv: float = 0.01, learning_rate: float = 0.05, warm_up: int = 30, seed: int = 0,
+        self,
+        region: Region = "ssr",
+        infill: Infill | None = None,
+        grid: int = 56,
+        steps: int = 300,
+        sparsity: float = 1e-3,
+        tv: float = 0.01,
+        learning_rate: float = 0.05,
+        warm_up: int = 30,
+        seed: int = 0,
         batch_size: int = 16,
-    ) -> None:  # fmt: skip
+    ) -> None:
         positive(self, grid=grid, steps=steps, learning_rate=learning_rate, batch_size=batch_size)
         self.region, self.infill, self.grid, self.steps, self.sparsity = region, infill, grid, steps, sparsity
         check_seed(f"attribution {type(self).__name__}: seed", seed)
@@ -133,9 +141,10 @@ class RegionSearch(Attribution):
             spread = upsampled(torch.cat([self.draw(parameter, generator) for _ in range(4)]), size).std(0)
         found = kept if self.region == "ssr" else 1 - kept
         return Explained(
-            found.detach().to(image.dtype), {name: torch.stack(values) for name, values in history.items()},
+            found.detach().to(image.dtype),
+            {name: torch.stack(values) for name, values in history.items()},
             spread.detach() if self.samples > 1 else None,
-        )  # fmt: skip
+        )
 
     def _step(
         self, scorer: MaskedScore, parameter: Tensor, generator: torch.Generator, step: int, size: tuple[int, int]

@@ -42,9 +42,9 @@ def rise_masks(count: int, size: tuple[int, int], grid: int, probability: float,
     wide = F.interpolate(cells, full, mode="bilinear", align_corners=False)
     shifts = torch.rand(count, 2, generator=generator, device=device).tolist()
     corners = [(int(down * cell[0]), int(right * cell[1])) for down, right in shifts]
-    return torch.stack([
-        one[:, top : top + size[0], left : left + size[1]] for one, (top, left) in zip(wide, corners, strict=True)
-    ])  # fmt: skip
+    return torch.stack(
+        [one[:, top : top + size[0], left : left + size[1]] for one, (top, left) in zip(wide, corners, strict=True)]
+    )
 
 
 class RISE(Attribution):
@@ -66,9 +66,14 @@ class RISE(Attribution):
     budget = "masks"
 
     def __init__(
-        self, masks: int = 4000, grid: int = 7, probability: float = 0.5, infill: Infill | None = None, seed: int = 0,
+        self,
+        masks: int = 4000,
+        grid: int = 7,
+        probability: float = 0.5,
+        infill: Infill | None = None,
+        seed: int = 0,
         batch_size: int = 16,
-    ) -> None:  # fmt: skip
+    ) -> None:
         positive(self, masks=masks, grid=grid, probability=probability, batch_size=batch_size)
         self.masks, self.grid, self.probability, self.infill = masks, grid, probability, infill
         check_seed(f"attribution {type(self).__name__}: seed", seed)

@@ -18,9 +18,17 @@ from explainer.networks import Explanandum
 from explainer.networks.taps import read_taps
 
 Statistic = Literal[
-    "smoe_scale", "gamma_scale", "standard_deviation", "mean", "shannon_entropy", "log_normal_mean",
-    "log_normal_entropy", "truncated_normal_mean", "truncated_normal_std", "truncated_normal_entropy",
-]  # fmt: skip
+    "smoe_scale",
+    "gamma_scale",
+    "standard_deviation",
+    "mean",
+    "shannon_entropy",
+    "log_normal_mean",
+    "log_normal_entropy",
+    "truncated_normal_mean",
+    "truncated_normal_std",
+    "truncated_normal_entropy",
+]
 Weights = Literal["equal", "rule", "prior"] | list[float]
 ANY_SIGN = ("standard_deviation", "mean", "truncated_normal_mean", "truncated_normal_std", "truncated_normal_entropy")
 """Statistics that negative activations do not trouble."""
@@ -47,9 +55,14 @@ class SMOE(Attribution):
     needs_target = False
 
     def __init__(
-        self, statistic: Statistic = "smoe_scale", weights: Weights | None = None, rectify: bool | None = None,
-        batch_size: int = 16, fused: bool = False, epsilon: float = statistics.EPSILON,
-    ) -> None:  # fmt: skip
+        self,
+        statistic: Statistic = "smoe_scale",
+        weights: Weights | None = None,
+        rectify: bool | None = None,
+        batch_size: int = 16,
+        fused: bool = False,
+        epsilon: float = statistics.EPSILON,
+    ) -> None:
         check_range("epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
         if fused and statistic != "smoe_scale":
             raise InputError(f"fused is for smoe_scale alone, not {statistic}")
@@ -87,9 +100,13 @@ class SMOE(Attribution):
 
 
 def measure(
-    activation: Tensor, statistic: Statistic, tap: str, rectify: bool | None = None, named: bool = False,
+    activation: Tensor,
+    statistic: Statistic,
+    tap: str,
+    rectify: bool | None = None,
+    named: bool = False,
     epsilon: float = statistics.EPSILON,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """A statistic of activations, in float32.
 
     Args:
@@ -158,6 +175,8 @@ def scale_weights(weights: Weights | None, count: int) -> Sequence[float]:
         return [float(k + 1) for k in range(count)]
     numbers = statistics.PRIOR_WEIGHTS if weights == "prior" else weights
     if len(numbers) != count:
-        raise InputError(f"weights {list(numbers)} are for {len(numbers)} scales, the network has {count}: "
-                         "choose equal, rule, or a list of as many")  # fmt: skip
+        raise InputError(
+            f"weights {list(numbers)} are for {len(numbers)} scales, the network has {count}: "
+            "choose equal, rule, or a list of as many"
+        )
     return [float(w) for w in numbers]

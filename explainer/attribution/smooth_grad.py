@@ -29,9 +29,14 @@ class SmoothGrad(Attribution):
     budget = "samples"
 
     def __init__(
-        self, method: GradientMethod | None = None, samples: int = 15, deviation: float = 0.15, squared: bool = True,
-        seed: int = 0, batch_size: int = 16,
-    ) -> None:  # fmt: skip
+        self,
+        method: GradientMethod | None = None,
+        samples: int = 15,
+        deviation: float = 0.15,
+        squared: bool = True,
+        seed: int = 0,
+        batch_size: int = 16,
+    ) -> None:
         if samples < 1 or deviation <= 0:
             raise InputError(
                 f"attribution SmoothGrad: samples and deviation must be positive, got {samples}, {deviation}"
@@ -45,16 +50,19 @@ class SmoothGrad(Attribution):
         """(B, 1, H, W); at least 0 when squared. One image at a time, its copies in a batch."""
         devices = [image.device] if image.is_cuda else []
         found = []
-        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad(), \
-                simple_relu(explanandum):  # fmt: skip
+        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad(), simple_relu(explanandum):
             tunnel = NoiseTunnel(self.method.captum(explanandum))
             for one, its in zip(image.split(1), target.split(1), strict=True):
                 torch.manual_seed(self.seed)
                 inputs = self.method.prepared(explanandum, one.detach().clone()).requires_grad_()
                 values = tunnel.attribute(
-                    inputs, target=its.clone(), stdevs=self.deviation,
-                    nt_type="smoothgrad_sq" if self.squared else "smoothgrad", nt_samples=self.samples,
-                    nt_samples_batch_size=min(self.samples, self.batch_size), **self.method.arguments(explanandum, one),
-                )  # fmt: skip
+                    inputs,
+                    target=its.clone(),
+                    stdevs=self.deviation,
+                    nt_type="smoothgrad_sq" if self.squared else "smoothgrad",
+                    nt_samples=self.samples,
+                    nt_samples_batch_size=min(self.samples, self.batch_size),
+                    **self.method.arguments(explanandum, one),
+                )
                 found.append(reduce_channels(values, self.method.channels).to(image.dtype))
         return torch.cat(found)

@@ -54,11 +54,18 @@ class ExplainerCLI(LightningCLI):
         self.arguments = list(sys.argv[1:] if args is None else args)
         self.evaluating = evaluating
         super().__init__(
-            SaliencyModule, ImageDataModule, run=False, args=self.arguments, subclass_mode_model=True,
-            subclass_mode_data=True, auto_configure_optimizers=False, save_config_callback=None,
-            load_from_checkpoint_support=False, seed_everything_default=42,
+            SaliencyModule,
+            ImageDataModule,
+            run=False,
+            args=self.arguments,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            save_config_callback=None,
+            load_from_checkpoint_support=False,
+            seed_everything_default=42,
             parser_kwargs={"default_config_files": [str(CONFIGS / "defaults.yaml")]},
-        )  # fmt: skip
+        )
         self._check()
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -106,9 +113,11 @@ class ExplainerCLI(LightningCLI):
         )
         parser.add_argument("--name", type=str | None, default=None, help="Of the run; by default the config's name.")
         parser.add_argument(
-            "--explanandum_config", type=str | None, default=None,
+            "--explanandum_config",
+            type=str | None,
+            default=None,
             help="Config that trains the explanandum; run first when checkpoints/<its name>.ckpt is missing.",
-        )  # fmt: skip
+        )
         parser.add_lightning_class_args(Gallery, "gallery")
         parser.add_lightning_class_args(Pictures, "pictures")
         parser.add_lightning_class_args(Scores, "scores")

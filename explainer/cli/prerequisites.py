@@ -14,8 +14,15 @@ from explainer.cli.rehearsal import check_interval, try_out, with_stand_in
 from explainer.errors import InputError
 from explainer.training.runs import CHECKPOINTS, RUNS, can_go_on
 
-_FORWARDED = ("data", "trainer.accelerator", "trainer.devices", "trainer.precision", "trainer.fast_dev_run",
-              "trainer.logger", "trainer.enable_progress_bar")  # fmt: skip
+_FORWARDED = (
+    "data",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.precision",
+    "trainer.fast_dev_run",
+    "trainer.logger",
+    "trainer.enable_progress_bar",
+)
 """Arguments of a run that hold for the training of what it needs, too."""
 
 Train = Callable[[Sequence[str]], object]

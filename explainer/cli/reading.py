@@ -215,8 +215,17 @@ def condensed(message: str) -> str:
 def _reason(line: str) -> str:
     """Return what a line of an error says, or nothing where it says nothing to a person."""
     line = line.strip().removeprefix("- ").strip()
-    noise = ("Parser key", "Does not validate against", "Subtypes:", "Errors:", "Given value", "Expected a path but",
-             "Problem with given class_path", "Unable to load config", "in \"<")  # fmt: skip
+    noise = (
+        "Parser key",
+        "Does not validate against",
+        "Subtypes:",
+        "Errors:",
+        "Given value",
+        "Expected a path but",
+        "Problem with given class_path",
+        "Unable to load config",
+        'in "<',
+    )
     if not line or line.startswith(noise) or "NoneType" in line:
         return ""
     line = re.sub(r"Parser key \"[^\"]+\":\s*", "", line).removeprefix("Problems parsing config: ")

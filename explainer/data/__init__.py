@@ -10,6 +10,17 @@ from explainer.data.small_images import SmallImages
 from explainer.data.voc import VOC
 
 __all__ = [
-    "COCO", "VOC", "VOID", "Batch", "Folder", "ImageDataModule", "ImageDataset", "ImageNet",
-    "ImageNetCrops", "Sample", "Shapes", "SmallImages", "collate",
-]  # fmt: skip
+    "COCO",
+    "VOC",
+    "VOID",
+    "Batch",
+    "Folder",
+    "ImageDataModule",
+    "ImageDataset",
+    "ImageNet",
+    "ImageNetCrops",
+    "Sample",
+    "Shapes",
+    "SmallImages",
+    "collate",
+]

@@ -35,8 +35,16 @@ from explainer.errors import InputError
 from explainer.stopping import end_with_parent
 
 __all__ = [
-    "VOID", "Batch", "ImageDataModule", "ImageDataset", "Sample", "Split", "collate", "open_rgb", "pixels",
-]  # fmt: skip
+    "VOID",
+    "Batch",
+    "ImageDataModule",
+    "ImageDataset",
+    "Sample",
+    "Split",
+    "collate",
+    "open_rgb",
+    "pixels",
+]
 
 Split = Literal["train", "val", "test"]
 
@@ -66,10 +74,20 @@ class ImageDataset(Dataset, ABC):
     """
 
     def __init__(
-        self, ids: list[str], classes: tuple[str, ...], *, image_size: int, annotations: bool = False,
-        strict: bool = False, flip: float = 0.0, erase: float = 0.0, blank: float = 0.0, seed: int = 42,
-        crop_to: int | None = None, random_crop: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        ids: list[str],
+        classes: tuple[str, ...],
+        *,
+        image_size: int,
+        annotations: bool = False,
+        strict: bool = False,
+        flip: float = 0.0,
+        erase: float = 0.0,
+        blank: float = 0.0,
+        seed: int = 42,
+        crop_to: int | None = None,
+        random_crop: bool = False,
+    ) -> None:
         twice = next((name for name, count in Counter(ids).items() if count > 1), None)
         if twice is not None:
             raise InputError(f"image {twice} is listed twice: an image's name stands for its scores, list it once")
@@ -193,10 +211,19 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     multilabel: bool = True
 
     def __init__(
-        self, root: str = "data", image_size: int = 224, batch_size: int = 16, num_workers: int | None = None,
-        download: bool = False, strict: bool = False, flip: float = 0.0, erase: float = 0.0, blank: float = 0.0,
-        seed: int = 42, crop: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        root: str = "data",
+        image_size: int = 224,
+        batch_size: int = 16,
+        num_workers: int | None = None,
+        download: bool = False,
+        strict: bool = False,
+        flip: float = 0.0,
+        erase: float = 0.0,
+        blank: float = 0.0,
+        seed: int = 42,
+        crop: bool = False,
+    ) -> None:
         super().__init__()
         within("image_size", image_size, 1, _LARGEST_SIDE)
         within("batch_size", batch_size, 1)
@@ -235,11 +262,15 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             )
         return {
             "image_size": round(self.image_size / CROP_SHARE) if self.crop else self.image_size,
-            "annotations": not train, "strict": self.strict, "seed": self.seed,
-            "flip": self.flip if train else 0.0, "erase": self.erase if train else 0.0,
+            "annotations": not train,
+            "strict": self.strict,
+            "seed": self.seed,
+            "flip": self.flip if train else 0.0,
+            "erase": self.erase if train else 0.0,
             "blank": self.blank if train else 0.0,
-            "crop_to": self.image_size if self.crop else None, "random_crop": self.crop and train,
-        }  # fmt: skip
+            "crop_to": self.image_size if self.crop else None,
+            "random_crop": self.crop and train,
+        }
 
     def prepare_data(self) -> None:
         """Download when asked, or when the root is empty or missing."""
@@ -267,9 +298,12 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         dataset = self.split(name)
         sampler = EpochSampler(dataset, self.batch_size, self.seed, shuffle=name == "train")
         options: dict[str, Any] = {
-            "collate_fn": collate, "num_workers": self.num_workers, "pin_memory": torch.cuda.is_available(),
-            "generator": torch.Generator().manual_seed(self.seed), "worker_init_fn": end_with_parent,
-        }  # fmt: skip
+            "collate_fn": collate,
+            "num_workers": self.num_workers,
+            "pin_memory": torch.cuda.is_available(),
+            "generator": torch.Generator().manual_seed(self.seed),
+            "worker_init_fn": end_with_parent,
+        }
         if name != "train":
             return DataLoader(dataset, self.batch_size, sampler=sampler, **options)
         batches = EpochBatches(sampler, self.batch_size)

@@ -29,7 +29,7 @@ class FolderDataset(ImageDataset):
 
     def __init__(
         self, root: Path, items: list[Item], classes: tuple[str, ...], masks: Path | None, **options: object
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__([item.path for item in items], classes, **options)  # type: ignore[arg-type]
         self.root, self.items, self.masks = root, items, masks
         self._index = {name: number for number, name in enumerate(classes)}
@@ -87,9 +87,13 @@ class Folder(ImageDataModule):
     """
 
     def __init__(
-        self, csv: str | None = None, masks: str | None = None, multilabel: bool | None = None,
-        class_names: list[str] | None = None, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self,
+        csv: str | None = None,
+        masks: str | None = None,
+        multilabel: bool | None = None,
+        class_names: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.csv, self.masks = csv, masks
         self._given, self._class_names = multilabel, class_names

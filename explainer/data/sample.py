@@ -69,9 +69,12 @@ def collate(samples: list[Sample | None]) -> Batch:
     if any(s.boxes is not None for s in kept):
         boxes = [s.boxes if s.boxes is not None else torch.zeros(0, 5) for s in kept]
     return Batch(
-        torch.stack([s.image for s in kept]), torch.stack([s.labels for s in kept]), [s.id for s in kept],
-        segmentation, boxes,
-    )  # fmt: skip
+        torch.stack([s.image for s in kept]),
+        torch.stack([s.labels for s in kept]),
+        [s.id for s in kept],
+        segmentation,
+        boxes,
+    )
 
 
 def _segmentation_or_void(sample: Sample) -> Tensor:

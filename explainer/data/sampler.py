@@ -37,9 +37,15 @@ class EpochSampler(Sampler[int]):
     """
 
     def __init__(
-        self, dataset: _Epochs, batch_size: int, seed: int = 42, *, shuffle: bool = True,
-        rank: int | None = None, world: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        dataset: _Epochs,
+        batch_size: int,
+        seed: int = 42,
+        *,
+        shuffle: bool = True,
+        rank: int | None = None,
+        world: int | None = None,
+    ) -> None:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.rank = rank if rank is not None else (torch.distributed.get_rank() if distributed else 0)
         self.world = world if world is not None else (torch.distributed.get_world_size() if distributed else 1)

@@ -168,9 +168,13 @@ class Shapes(ImageDataModule):
     """
 
     def __init__(
-        self, train_images: int = 4000, val_images: int = 500, test_images: int = 500, scene_seed: int = 0,
+        self,
+        train_images: int = 4000,
+        val_images: int = 500,
+        test_images: int = 500,
+        scene_seed: int = 0,
         **kwargs: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(**kwargs)
         within("train_images", train_images, 0)
         within("val_images", val_images, 0)

@@ -66,9 +66,13 @@ class SmallImages(ImageDataModule):
     multilabel = False
 
     def __init__(
-        self, name: Name = "FashionMNIST", train_images: int | None = None, test_images: int | None = None,
-        image_size: int = 28, **kwargs: Any,
-    ) -> None:  # fmt: skip
+        self,
+        name: Name = "FashionMNIST",
+        train_images: int | None = None,
+        test_images: int | None = None,
+        image_size: int = 28,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(image_size=image_size, **kwargs)
         for key, count in (("train_images", train_images), ("test_images", test_images)):
             if count is not None:

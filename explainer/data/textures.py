@@ -45,8 +45,13 @@ def rays(u: Array, v: Array) -> Array:
 
 
 TEXTURES: dict[str, Callable[[Array, Array], Array]] = {
-    "stripes": stripes, "checks": checks, "dots": dots, "rings": rings, "zigzags": zigzags, "rays": rays,
-}  # fmt: skip
+    "stripes": stripes,
+    "checks": checks,
+    "dots": dots,
+    "rings": rings,
+    "zigzags": zigzags,
+    "rays": rays,
+}
 """Class name → pattern; its argument's unit is chosen so that one period is about 2π; the sign tells the colour."""
 
 

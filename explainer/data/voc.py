@@ -24,9 +24,27 @@ from explainer.files import read_lines
 from explainer.files.pictures import UnreadableError, read_frame, read_picture
 
 CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
 
 
 class _Annotation(NamedTuple):
@@ -125,9 +143,12 @@ class VOC(ImageDataModule):
     """
 
     def __init__(
-        self, year: Literal["2007", "2012"] = "2007", difficult: bool = False, segmented_only: bool = False,
+        self,
+        year: Literal["2007", "2012"] = "2007",
+        difficult: bool = False,
+        segmented_only: bool = False,
         **kwargs: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(**kwargs)
         self.year, self.difficult, self.segmented_only = year, difficult, segmented_only
 

@@ -88,9 +88,12 @@ def prepared(context: Context) -> Prepared:
     sample = first_readable(dataset, places)
     check_classifier(explanandum, sample)
     facts = {
-        "checkpoint": digest, "data": data_facts(context.config["data"]), "split": settings.split,
-        "version": __version__, "images": len(places),
-    }  # fmt: skip
+        "checkpoint": digest,
+        "data": data_facts(context.config["data"]),
+        "split": settings.split,
+        "version": __version__,
+        "images": len(places),
+    }
     facts |= {"spread": True} if len(places) < len(dataset) else {}
     facts |= {"one_label": True} if settings.one_label else {}
     facts |= {"offset": settings.offset} if settings.offset else {}
@@ -180,9 +183,12 @@ def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[
         Name → method.
     """
     references: dict[str, Attribution] = {
-        "Grad-CAM": GradCAM(), "Constant 0": Constant(0.0), "Constant 0.5": Constant(0.5), "Constant 1": Constant(1.0),
+        "Grad-CAM": GradCAM(),
+        "Constant 0": Constant(0.0),
+        "Constant 0.5": Constant(0.5),
+        "Constant 1": Constant(1.0),
         "Centred box": CentredBox(),
-    }  # fmt: skip
+    }
     own: dict[str, Attribution] = {"Explainer": Explainer(str(path), allow=allow)} if kind == "explainer" else {}
     return own | (references if settings.methods is None else settings.methods)
 

@@ -9,10 +9,35 @@ from explainer.files import printable
 from explainer.metrics.localisation import ALPHAS
 
 TAKEN = {
-    "id", "method", "images", "n", "area", "seconds", "constant", "kept", "removed", "level", "alpha", "no_region",
-    "curves", "broken", "error", "failed", "passes", "memory", "cost", "interval", "acc", "iou",
-    "mae", "sal", "insertion", "deletion", "matrix", "decisions",
-}  # fmt: skip
+    "id",
+    "method",
+    "images",
+    "n",
+    "area",
+    "seconds",
+    "constant",
+    "kept",
+    "removed",
+    "level",
+    "alpha",
+    "no_region",
+    "curves",
+    "broken",
+    "error",
+    "failed",
+    "passes",
+    "memory",
+    "cost",
+    "interval",
+    "acc",
+    "iou",
+    "mae",
+    "sal",
+    "insertion",
+    "deletion",
+    "matrix",
+    "decisions",
+}
 """Keys of results, which no metric of a config may be called."""
 LONGEST = 200
 """Characters of a name."""

@@ -63,8 +63,12 @@ def score_methods(context: Context) -> dict[str, Any]:
     clock = Clock()
     here = prepared(context)
     explanandum, methods, dataset, places, device = (
-        here.explanandum, here.methods, here.dataset, here.places, here.device
-    )  # fmt: skip
+        here.explanandum,
+        here.methods,
+        here.dataset,
+        here.places,
+        here.device,
+    )
     matrix = class_matrix(settings.matrix, settings.matrix_classes, data.classes, methods, settings.scaled)
     check_free(methods)
     check_methods("evaluation.probed", settings.probed or (), methods)
@@ -82,20 +86,40 @@ def score_methods(context: Context) -> dict[str, Any]:
     level = 0.5 if settings.level is None else settings.level
     judge = Judge(settings.metrics, settings.infill, level, {name: a["alpha"] for name, a in alphas.items()})
     evaluate_together(
-        settings.processes, explanandum, methods, dataset,
-        unfinished(dataset, places, data.batch_size, list(methods), store), data.num_workers, store, device=device,
-        rule=settings.rule, curve_steps=settings.curve_steps, kept=kept, judge=judge if settings.metrics else None,
-        scaled=settings.scaled, probes=settings.probes, matrix=matrix, true_boxes=settings.true_boxes,
-        probed=settings.probed, targets=settings.targets, decisions=decisions,
-    )  # fmt: skip
+        settings.processes,
+        explanandum,
+        methods,
+        dataset,
+        unfinished(dataset, places, data.batch_size, list(methods), store),
+        data.num_workers,
+        store,
+        device=device,
+        rule=settings.rule,
+        curve_steps=settings.curve_steps,
+        kept=kept,
+        judge=judge if settings.metrics else None,
+        scaled=settings.scaled,
+        probes=settings.probes,
+        matrix=matrix,
+        true_boxes=settings.true_boxes,
+        probed=settings.probed,
+        targets=settings.targets,
+        decisions=decisions,
+    )
     ids = [dataset.ids[i] for i in places]
     rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *methods], ids)
     failures = {name: store.failures(name, ids) for name in [*ANNOTATED, *methods]}
     failed = {name: images for name, images in failures.items() if images}
     content = write_results(
-        rows, facts, out, alphas, columns=columns_of(settings.metrics | settings.probes), failed=failed,
-        run=run_facts(clock, dict(context.config), device, settings.processes), published=settings.published,
-    )  # fmt: skip
+        rows,
+        facts,
+        out,
+        alphas,
+        columns=columns_of(settings.metrics | settings.probes),
+        failed=failed,
+        run=run_facts(clock, dict(context.config), device, settings.processes),
+        published=settings.published,
+    )
     able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
     write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
     write_curves(settings, list(methods), rows, out)
@@ -130,9 +154,11 @@ def present(
 def written(settings: Evaluation) -> list[str]:
     """Name the files of an evaluation."""
     pictures = {
-        GALLERY: settings.gallery, f"{COUNTERFACTUALS}/": settings.counterfactuals, CLASSES: settings.class_gallery,
+        GALLERY: settings.gallery,
+        f"{COUNTERFACTUALS}/": settings.counterfactuals,
+        CLASSES: settings.class_gallery,
         DECISIONS: settings.decisions,
-    }  # fmt: skip
+    }
     return ["results.json", "per_image.csv", "table.md", *(name for name, wanted in pictures.items() if wanted)]
 
 
@@ -154,8 +180,9 @@ def kept_masks(
     common = {key: facts[key] for key in ("checkpoint", "data", "split", "version")} | target_facts(settings)
     about = {
         name: common | {"method": facts["methods"][name]} | ({"scaled": False} if not settings.scaled else {})
-        for name, method in methods.items() if not isinstance(method, Reference)
-    }  # fmt: skip
+        for name, method in methods.items()
+        if not isinstance(method, Reference)
+    }
     folder = out / "maps" if settings.cache in (None, "none") else Path(settings.cache)
     kept = KeptMasks(folder, about, shown if settings.cache == "none" else None)
     kept.sweep()
@@ -209,9 +236,15 @@ def missing(failed: dict[str, dict[str, str]], unreadable: list[str]) -> list[st
 
 
 def found_alphas(
-    settings: Evaluation, data: ImageDataModule, explanandum: Explanandum, methods: dict[str, Attribution],
-    facts: dict[str, Any], places: list[int], out: Path, device: str,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
+    settings: Evaluation,
+    data: ImageDataModule,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    facts: dict[str, Any],
+    places: list[int],
+    out: Path,
+    device: str,
+) -> dict[str, dict[str, Any]]:
     """Method → its α, for the methods that need one: as given, or searched on held-out images."""
     wanted = {name: method for name, method in methods.items() if settings.level is None or not method.is_mask}
     if not wanted or not (settings.metrics or settings.counterfactuals):

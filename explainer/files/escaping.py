@@ -10,11 +10,27 @@ from rich.markup import escape
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "−": r"\ensuremath{-}", "×": r"\ensuremath{\times}", "²": r"\textsuperscript{2}", "↑": r"\ensuremath{\uparrow}",
-    "↓": r"\ensuremath{\downarrow}", "–": "--", "\u202f": r"\,", "α": r"\ensuremath{\alpha}",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "−": r"\ensuremath{-}",
+    "×": r"\ensuremath{\times}",
+    "²": r"\textsuperscript{2}",
+    "↑": r"\ensuremath{\uparrow}",
+    "↓": r"\ensuremath{\downarrow}",
+    "–": "--",
+    "\u202f": r"\,",
+    "α": r"\ensuremath{\alpha}",
+}
 
 
 def printable(text: str) -> str:

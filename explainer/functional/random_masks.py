@@ -68,8 +68,9 @@ def strokes(count: int, size: tuple[int, int], generator: torch.Generator) -> Te
     radius = min(size) * (0.03 + 0.06 * torch.rand(count, lines, generator=generator))
     near = [
         _distance(points[:, line, corner], points[:, line, corner + 1], size) < radius[:, line, None, None]
-        for line in range(lines) for corner in range(corners)
-    ]  # fmt: skip
+        for line in range(lines)
+        for corner in range(corners)
+    ]
     return 1 - torch.stack(near).any(0).float()[:, None]
 
 

@@ -10,6 +10,18 @@ from explainer.infill.noise import BlurOrColour, Noise, RandomColour
 from explainer.infill.script import ScriptInfill
 
 __all__ = [
-    "Blur", "BlurOrColour", "CAInfill", "Constant", "DiffusionInfill", "ForeignInfill", "Infill", "LearnedInfill",
-    "Local", "Noise", "RandomColour", "ScriptInfill", "VAEInfill", "gaussian_blur",
-]  # fmt: skip
+    "Blur",
+    "BlurOrColour",
+    "CAInfill",
+    "Constant",
+    "DiffusionInfill",
+    "ForeignInfill",
+    "Infill",
+    "LearnedInfill",
+    "Local",
+    "Noise",
+    "RandomColour",
+    "ScriptInfill",
+    "VAEInfill",
+    "gaussian_blur",
+]

@@ -61,10 +61,15 @@ class DiffusionInfill(ForeignInfill):
         hole = F.interpolate(1 - known, size, mode="area").ceil()  # every cell that the hole touches
         try:
             made = self._pipeline(
-                prompt=[self.prompt] * len(image), image=F.interpolate(image, size, mode="bilinear", antialias=True),
-                mask_image=hole, height=self.side, width=self.side, num_inference_steps=self.steps, output_type="pt",
+                prompt=[self.prompt] * len(image),
+                image=F.interpolate(image, size, mode="bilinear", antialias=True),
+                mask_image=hole,
+                height=self.side,
+                width=self.side,
+                num_inference_steps=self.steps,
+                output_type="pt",
                 generator=[torch.Generator().manual_seed(seed) for _ in range(len(image))],
-            )  # fmt: skip
+            )
         except Exception as error:  # whatever a pipeline says of what it cannot do
             raise InputError(f"{self.model} fails on images {tuple(image.shape)}: {one_line(error)}") from error
         withheld = getattr(made, "nsfw_content_detected", None) or []

@@ -124,9 +124,13 @@ class VAEInfill(LearnedInfill):
     kind = "vae"
 
     def __init__(
-        self, checkpoint: str, batch_size: int = 16, foreign: bool = False, sample: bool = False,
+        self,
+        checkpoint: str,
+        batch_size: int = 16,
+        foreign: bool = False,
+        sample: bool = False,
         side: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(checkpoint, batch_size, foreign, side)
         self.stochastic = sample
 

@@ -118,11 +118,16 @@ class Judged(NamedTuple):
         """Some of the images: (N,) indices; the scores' owners count among these."""
         chosen = index.tolist()
         return Judged(
-            self.mask[index], self.level[index], self.image[index], self.labels[index],
-            [self.boxes[n] for n in chosen], None if self.segmentation is None else self.segmentation[index],
+            self.mask[index],
+            self.level[index],
+            self.image[index],
+            self.labels[index],
+            [self.boxes[n] for n in chosen],
+            None if self.segmentation is None else self.segmentation[index],
             lambda seen, owner: self.probability(seen, index[owner]),
-            lambda seen, owner: self.log_odds(seen, index[owner]), self.fill,
-        )  # fmt: skip
+            lambda seen, owner: self.log_odds(seen, index[owner]),
+            self.fill,
+        )
 
 
 class Measured(NamedTuple):

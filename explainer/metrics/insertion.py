@@ -38,9 +38,13 @@ def ranks(maps: Tensor) -> Tensor:
 
 @torch.no_grad()
 def removal_curve(
-    maps: Tensor, before: Tensor | Fill, after: Tensor | Fill, probability: Score, steps: int = 224,
+    maps: Tensor,
+    before: Tensor | Fill,
+    after: Tensor | Fill,
+    probability: Score,
+    steps: int = 224,
     batch_size: int = 16,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The class's probability while pixels of one picture are exchanged for another's, the most important first.
 
     Args:
@@ -160,9 +164,12 @@ class ExchangeCurve(ImageMetric):
     range = "[0, 1]; log-odds: unbounded"
 
     def __init__(
-        self, steps: int = 224, infill: Infill | None = None,
-        score: Literal["probability", "log_odds"] = "probability", batch_size: int = 32,
-    ) -> None:  # fmt: skip
+        self,
+        steps: int = 224,
+        infill: Infill | None = None,
+        score: Literal["probability", "log_odds"] = "probability",
+        batch_size: int = 32,
+    ) -> None:
         super().__init__()
         name = type(self).__name__
         if steps < 1 or batch_size < 1:
@@ -223,9 +230,12 @@ class Insertion(ExchangeCurve):
     meaning = "How fast the class appears as pixels are put into an in-fill, the most salient first."
 
     def __init__(
-        self, steps: int = 224, infill: Infill | None = None,
-        score: Literal["probability", "log_odds"] = "probability", batch_size: int = 32,
-    ) -> None:  # fmt: skip
+        self,
+        steps: int = 224,
+        infill: Infill | None = None,
+        score: Literal["probability", "log_odds"] = "probability",
+        batch_size: int = 32,
+    ) -> None:
         super().__init__(steps, infill or Blur(5.0), score, batch_size)
 
     def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:

@@ -20,9 +20,14 @@ THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
 
 @torch.no_grad()
 def masking_scores(
-    image: Tensor, masks: Tensor, labels: Tensor, probabilities: Callable[[Tensor], Tensor], fill: Fill,
-    thresholds: Sequence[float] = THRESHOLDS, batch_size: int = 32,
-) -> Tensor:  # fmt: skip
+    image: Tensor,
+    masks: Tensor,
+    labels: Tensor,
+    probabilities: Callable[[Tensor], Tensor],
+    fill: Fill,
+    thresholds: Sequence[float] = THRESHOLDS,
+    batch_size: int = 32,
+) -> Tensor:
     r"""The confidence in each class present, on the image and on the image masked for each class.
 
     .. math:: S_{r0} = p_r(x), \quad S_{rc} = \frac{1}{9} \sum_t p_r([s_c > t] \odot x + [s_c \le t] \odot \bar x)

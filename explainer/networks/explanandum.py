@@ -56,11 +56,19 @@ class Explanandum(nn.Module):
     std: Tensor
 
     def __init__(
-        self, network: str = "vgg16", weights: str | None = None, num_classes: int | None = None,
-        multilabel: bool | None = None, mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
-        taps: Sequence[str] | None = None, network_args: dict[str, Any] | None = None, allow: Sequence[str] = (),
-        randomise_seed: int | None = None, head: str | Sequence[str] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        network: str = "vgg16",
+        weights: str | None = None,
+        num_classes: int | None = None,
+        multilabel: bool | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        taps: Sequence[str] | None = None,
+        network_args: dict[str, Any] | None = None,
+        allow: Sequence[str] = (),
+        randomise_seed: int | None = None,
+        head: str | Sequence[str] | None = None,
+    ) -> None:
         super().__init__()
         self.classes: tuple[str, ...] = ()
         self.multilabel = multilabel
@@ -85,9 +93,13 @@ class Explanandum(nn.Module):
         self.freeze()
 
     def _restore(
-        self, path: str, mean: Sequence[float] | None, std: Sequence[float] | None, taps: Sequence[str] | None,
+        self,
+        path: str,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        taps: Sequence[str] | None,
         allow: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Build the classifier of a checkpoint; what the caller names is taken before what the checkpoint says."""
         spec, state = read_classifier(path, allow)
         inner = spec["explanandum"]
@@ -106,9 +118,13 @@ class Explanandum(nn.Module):
         load_state(self, state, path)
 
     def _describe(
-        self, network: str, network_args: dict | None, mean: Sequence[float] | None, std: Sequence[float] | None,
+        self,
+        network: str,
+        network_args: dict | None,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
         taps: Sequence[str] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         config = getattr(self.network, "default_cfg", None) or {}
         mean, std = mean or config.get("mean", IMAGENET_MEAN), std or config.get("std", IMAGENET_STD)
         check_colours(mean, std)
@@ -123,9 +139,12 @@ class Explanandum(nn.Module):
         """What a checkpoint needs to build this network again: plain values, no weights."""
         taps = list(self._taps) if self._taps and self.taps_were_named else None
         described: dict[str, Any] = {
-            "network": self._network_name, "network_args": self._network_args, "mean": self.mean.flatten().tolist(),
-            "std": self.std.flatten().tolist(), "taps": taps,
-        }  # fmt: skip
+            "network": self._network_name,
+            "network_args": self._network_args,
+            "mean": self.mean.flatten().tolist(),
+            "std": self.std.flatten().tolist(),
+            "taps": taps,
+        }
         return described if self._head is None else described | {"head": list(self._head)}
 
     @property

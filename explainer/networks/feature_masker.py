@@ -273,9 +273,11 @@ class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, groups=width), nn.GroupNorm(_GROUPS, width), nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1, groups=width),
+            nn.GroupNorm(_GROUPS, width),
+            nn.SiLU(),
             nn.Conv2d(width, width, 1),
-        )  # fmt: skip
+        )
 
     def forward(self, state: Tensor) -> Tensor:
         """(B, width, h, w) → the same shape."""

@@ -160,8 +160,11 @@ def _fresh(layer: Layer, num_classes: int) -> Layer:
     if isinstance(layer, nn.Linear):
         return nn.Linear(layer.in_features, num_classes, bias).to(layer.weight)
     shape: dict[str, Any] = {
-        "kernel_size": layer.kernel_size, "stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation,
-    }  # fmt: skip
+        "kernel_size": layer.kernel_size,
+        "stride": layer.stride,
+        "padding": layer.padding,
+        "dilation": layer.dilation,
+    }
     return nn.Conv2d(layer.in_channels, num_classes, bias=bias, **shape).to(layer.weight)
 
 

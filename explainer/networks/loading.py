@@ -14,8 +14,17 @@ from explainer.errors import InputError
 from explainer.networks.description import check_state
 
 WEIGHT_FILES = {".pth", ".pt", ".bin", ".safetensors", ".ckpt"}
-_CONTAINERS = ("state_dict", "model", "model_state_dict", "module", "network", "net", "state_dict_ema", "model_ema",
-               "ema")  # fmt: skip
+_CONTAINERS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "module",
+    "network",
+    "net",
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+)
 """Keys under which training scripts put the weights; those of an average only where there are no others."""
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "ema.")
 

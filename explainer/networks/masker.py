@@ -84,9 +84,12 @@ class Masker(nn.Module):
     std: Tensor
 
     def __init__(
-        self, encoder: str = "resnet50", encoder_weights: str | None = None, architecture: str = "DeepLabV3",
+        self,
+        encoder: str = "resnet50",
+        encoder_weights: str | None = None,
+        architecture: str = "DeepLabV3",
         arguments: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.encoder, self.encoder_weights, self.architecture = encoder, encoder_weights, architecture
         self.arguments = dict(arguments or {})
@@ -118,9 +121,7 @@ class Masker(nn.Module):
 
     def _made(self, num_classes: int, weights: str | None) -> nn.Module:
         architecture = getattr(smp, self.architecture)
-        return architecture(
-            encoder_name=self.encoder, encoder_weights=weights, classes=num_classes, **self.arguments
-        )  # fmt: skip
+        return architecture(encoder_name=self.encoder, encoder_weights=weights, classes=num_classes, **self.arguments)
 
     def _refusal(self, error: Exception) -> str:
         arguments = f" and arguments {self.arguments}" if self.arguments else ""

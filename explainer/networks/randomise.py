@@ -124,9 +124,7 @@ def tensors(module: nn.Module) -> list[Tensor]:
 
 
 @contextmanager
-def randomised(
-    network: nn.Module, layers: Sequence[Layer], seed: int = 0, how: How = "initialise"
-) -> Iterator[None]:  # fmt: skip
+def randomised(network: nn.Module, layers: Sequence[Layer], seed: int = 0, how: How = "initialise") -> Iterator[None]:
     """Random weights in some layers while open; afterwards the network is what it was, to the bit.
 
     Args:

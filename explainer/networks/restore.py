@@ -76,9 +76,11 @@ def read_generative(
 
 
 def load_generator(
-    path: str | Path, map_location: str | torch.device = "cpu", image_size: int | None = None,
+    path: str | Path,
+    map_location: str | torch.device = "cpu",
+    image_size: int | None = None,
     classes: Sequence[str] | None = None,
-) -> DCGAN:  # fmt: skip
+) -> DCGAN:
     """A trained generator with its critic, frozen and in evaluation mode.
 
     Args:
@@ -102,9 +104,12 @@ def load_generator(
 
 
 def load_inpainter(
-    path: str | Path, kind: str = "inpainter", map_location: str | torch.device = "cpu", image_size: int | None = None,
+    path: str | Path,
+    kind: str = "inpainter",
+    map_location: str | torch.device = "cpu",
+    image_size: int | None = None,
     classes: Sequence[str] | None = None,
-) -> tuple[Inpainter, dict[str, Any]]:  # fmt: skip
+) -> tuple[Inpainter, dict[str, Any]]:
     """A trained network that fills holes, frozen and in evaluation mode.
 
     Args:

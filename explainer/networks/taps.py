@@ -18,8 +18,16 @@ from torch.overrides import TorchFunctionMode
 from explainer.errors import InputError
 from explainer.networks.modes import evaluation_mode
 
-_PASSIVE = (nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._MaxPoolNd,
-            nn.modules.pooling._AdaptiveMaxPoolNd, nn.Dropout, nn.Dropout2d, nn.Identity, nn.Flatten)  # fmt: skip
+_PASSIVE = (
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Identity,
+    nn.Flatten,
+)
 _LINEAR = (nn.Conv2d, nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
 _INACTIVE = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
@@ -124,9 +132,13 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
 
 
 def _after(
-    seen: dict[str, Tensor], given: list[tuple[str, Tensor]] | None, name: str, module: nn.Module, inputs: tuple,
+    seen: dict[str, Tensor],
+    given: list[tuple[str, Tensor]] | None,
+    name: str,
+    module: nn.Module,
+    inputs: tuple,
     output: Tensor,
-) -> None:  # fmt: skip
+) -> None:
     seen[name] = output.detach()
     if given is not None:
         given.append((name, output))
@@ -140,7 +152,7 @@ def _rectified(seen: dict[str, Tensor], given: list[tuple[str, Tensor]], before:
 
 def _before(
     seen: dict[str, Tensor], relus: "_Relus", name: str, module: nn.Module, inputs: tuple, output: Tensor
-) -> None:  # fmt: skip
+) -> None:
     before = relus.before(output)
     relus.rest()
     if before is None and not _is_linear(module) and not bool((output < 0).any()):

@@ -26,8 +26,20 @@ OWN: dict[str, dict[str, Any]] = {
     "explainer.networks.lite.efficientnet_lite0": {"pretrained": False},
 }
 """This project's builders of classifiers, and the arguments that they get from a checkpoint, which has the weights."""
-ARCHITECTURES = ("DeepLabV3", "DeepLabV3Plus", "DPT", "FPN", "Linknet", "MAnet", "PAN", "PSPNet", "Segformer",
-                 "UPerNet", "Unet", "UnetPlusPlus")  # fmt: skip
+ARCHITECTURES = (
+    "DeepLabV3",
+    "DeepLabV3Plus",
+    "DPT",
+    "FPN",
+    "Linknet",
+    "MAnet",
+    "PAN",
+    "PSPNet",
+    "Segformer",
+    "UPerNet",
+    "Unet",
+    "UnetPlusPlus",
+)
 """Segmentation networks of segmentation-models-pytorch."""
 
 _TIMM_NAME = re.compile(r"\w+(\.\w+)?", re.ASCII)
@@ -39,8 +51,24 @@ _LONGEST_TEXT = 1000
 _DEEPEST = 4
 _SPARE_ELEMENTS = 2**26
 _SPARE_CALLS = 50_000
-_FACTORIES = {"empty", "zeros", "ones", "full", "rand", "randn", "arange", "linspace", "eye", "empty_strided",
-              "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided", "repeat"}  # fmt: skip
+_FACTORIES = {
+    "empty",
+    "zeros",
+    "ones",
+    "full",
+    "rand",
+    "randn",
+    "arange",
+    "linspace",
+    "eye",
+    "empty_strided",
+    "new_empty",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "new_empty_strided",
+    "repeat",
+}
 
 
 def in_timm(name: str) -> bool:

@@ -105,14 +105,25 @@ class ExplainerObjective(Objective):
     """
 
     def __init__(
-        self, classification: float = 1.0, entropy: float = 1.0, bound: float = 1.0, target_area: float = 0.1,
-        non_target_area: float = 0.3, tv: float = 1.0, min_area: float = 0.05, max_area: float = 0.3,
+        self,
+        classification: float = 1.0,
+        entropy: float = 1.0,
+        bound: float = 1.0,
+        target_area: float = 0.1,
+        non_target_area: float = 0.3,
+        tv: float = 1.0,
+        min_area: float = 0.05,
+        max_area: float = 0.3,
         bound_reduction: Literal["mean", "sum"] = "mean",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.weights = {
-            "classification": classification, "entropy": entropy, "bound": bound, "target_area": target_area,
-            "non_target_area": non_target_area, "tv": tv,
-        }  # fmt: skip
+            "classification": classification,
+            "entropy": entropy,
+            "bound": bound,
+            "target_area": target_area,
+            "non_target_area": non_target_area,
+            "tv": tv,
+        }
         check_weights("ExplainerObjective", self.weights)
         if not 0 <= min_area <= max_area <= 1:
             raise InputError(
@@ -161,9 +172,14 @@ class RTISObjective(Objective):
     target_only = True
 
     def __init__(
-        self, tv: float = 10.0, area: float = 1.0, preservation: float = 1.0, deletion: float = 5.0,
-        exponent: float = 0.3, mean_over: Literal["batch", "image"] = "batch",
-    ) -> None:  # fmt: skip
+        self,
+        tv: float = 10.0,
+        area: float = 1.0,
+        preservation: float = 1.0,
+        deletion: float = 5.0,
+        exponent: float = 0.3,
+        mean_over: Literal["batch", "image"] = "batch",
+    ) -> None:
         self.weights = {"tv": tv, "area": area, "preservation": preservation, "deletion": deletion}
         check_weights("RTISObjective", self.weights | {"exponent": exponent})
         self.exponent, self.mean_over = exponent, mean_over

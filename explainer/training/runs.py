@@ -24,12 +24,24 @@ CHECKPOINTS = Path("checkpoints")
 CONFIG, INPUTS = "config.yaml", "inputs.json"
 _HOW = {
     "trainer": {
-        "accelerator", "strategy", "logger", "log_every_n_steps", "enable_progress_bar", "enable_model_summary",
-        "enable_checkpointing", "default_root_dir", "profiler", "fast_dev_run", "num_sanity_val_steps", "plugins",
-        "model_registry", "barebones", "enable_autolog_hparams",
+        "accelerator",
+        "strategy",
+        "logger",
+        "log_every_n_steps",
+        "enable_progress_bar",
+        "enable_model_summary",
+        "enable_checkpointing",
+        "default_root_dir",
+        "profiler",
+        "fast_dev_run",
+        "num_sanity_val_steps",
+        "plugins",
+        "model_registry",
+        "barebones",
+        "enable_autolog_hparams",
     },
     "data": {"num_workers", "download", "strict"},
-}  # fmt: skip
+}
 """Settings that say how a run is computed and shown; all others say what comes out."""
 
 

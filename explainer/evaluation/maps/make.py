@@ -21,9 +21,13 @@ SET_UP = 5.0
 
 
 def make(
-    explanandum: Explanandum, method: Attribution | None, batch: Batch, rule: TruthRule = USUAL_TRUTH,
-    scaled: bool = True, reference: str = TRUTH,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    explanandum: Explanandum,
+    method: Attribution | None,
+    batch: Batch,
+    rule: TruthRule = USUAL_TRUTH,
+    scaled: bool = True,
+    reference: str = TRUTH,
+) -> tuple[Tensor, Tensor]:
     """The mask of all classes present, and whether a map had to be repaired for it.
 
     Args:
@@ -51,9 +55,13 @@ def make(
 
 
 def make_mask(
-    explanandum: Explanandum, method: Attribution | None, batch: Batch, rule: TruthRule = USUAL_TRUTH,
-    scaled: bool = True, reference: str = TRUTH,
-) -> Tensor:  # fmt: skip
+    explanandum: Explanandum,
+    method: Attribution | None,
+    batch: Batch,
+    rule: TruthRule = USUAL_TRUTH,
+    scaled: bool = True,
+    reference: str = TRUTH,
+) -> Tensor:
     """The first of what `make` returns: (B, 1, H, W) in [0, 1]."""
     return make(explanandum, method, batch, rule, scaled, reference)[0]
 
@@ -69,9 +77,12 @@ class Maker:
     """
 
     def __init__(
-        self, kept: KeptMasks | None = None, rule: TruthRule = USUAL_TRUTH, scaled: bool = True,
+        self,
+        kept: KeptMasks | None = None,
+        rule: TruthRule = USUAL_TRUTH,
+        scaled: bool = True,
         targets: Targets = LABELS,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.kept, self.rule, self.scaled, self.targets = kept, rule, scaled, targets
         self._warm: set[str] = set()
 

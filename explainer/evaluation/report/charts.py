@@ -212,9 +212,14 @@ def scatter(column: Column, entries: dict[str, dict[str, Any]], small: bool) -> 
 
 
 def _axes(
-    column: Column, across: list[float], upward: list[float], box: tuple[float, float, float, float], width: float,
-    height: float, small: bool,
-) -> list[Markup]:  # fmt: skip
+    column: Column,
+    across: list[float],
+    upward: list[float],
+    box: tuple[float, float, float, float],
+    width: float,
+    height: float,
+    small: bool,
+) -> list[Markup]:
     left, right, top, bottom = box
     parts = []
     for mark in upward:

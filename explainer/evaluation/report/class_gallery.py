@@ -17,9 +17,12 @@ from explainer.rendering import Tile, gallery, overlay, to_pil
 
 
 def class_gallery(
-    explanandum: Explanandum, methods: Mapping[str, Attribution], batch: Batch, classes: Sequence[str],
+    explanandum: Explanandum,
+    methods: Mapping[str, Attribution],
+    batch: Batch,
+    classes: Sequence[str],
     scaled: bool = True,
-) -> Image.Image:  # fmt: skip
+) -> Image.Image:
     """Draw a row for each image and method, a column for each class.
 
     Args:

@@ -9,35 +9,51 @@ _STALDER = "S. Stalder et al., NeurIPS 2022"
 _RISE = "V. Petsiuk et al., BMVC 2018"
 KNOWN: dict[str, dict[str, Any]] = {
     "acc": {
-        "label": "Acc", "percent": True, "range": "0 to 100 %", "paper": _STALDER,
+        "label": "Acc",
+        "percent": True,
+        "range": "0 to 100 %",
+        "paper": _STALDER,
         "formula": "(Σ m g + Σ (1 − m)(1 − g)) / Z",
         "meaning": "Agreement of the mask m with the annotated object g over the Z pixels.",
     },
     "iou": {
-        "label": "IoU", "percent": True, "range": "0 to 100 %", "paper": _STALDER,
+        "label": "IoU",
+        "percent": True,
+        "range": "0 to 100 %",
+        "paper": _STALDER,
         "formula": "Σ min(m, g) / Σ max(m, g)",
         "meaning": "Overlap of the mask m with the annotated object g.",
     },
     "mae": {
-        "label": "MAE", "percent": True, "range": "0 to 100 %", "paper": _STALDER, "formula": "Σ |m − g| / Z",
+        "label": "MAE",
+        "percent": True,
+        "range": "0 to 100 %",
+        "paper": _STALDER,
+        "formula": "Σ |m − g| / Z",
         "meaning": "Mean difference of the mask m from the annotated object g over the Z pixels.",
     },
     "sal": {
-        "label": "Sal", "paper": f"P. Dabkowski, Y. Gal, NeurIPS 2017; {_STALDER}", "range": "unbounded",
+        "label": "Sal",
+        "paper": f"P. Dabkowski, Y. Gal, NeurIPS 2017; {_STALDER}",
+        "range": "unbounded",
         "formula": "log max(area of m, 0.05) − log p(class | masked image)",
         "meaning": "Small masks under which the classifier still sees the class.",
     },
     "insertion": {
-        "label": "Ins", "paper": _RISE, "range": "0 to 1",
+        "label": "Ins",
+        "paper": _RISE,
+        "range": "0 to 1",
         "formula": "∫ p(class | most salient share s of the pixels put in) ds",
         "meaning": "How fast the class appears in a blurred image as pixels are put back, the most salient first.",
     },
     "deletion": {
-        "label": "Del", "paper": _RISE, "range": "0 to 1",
+        "label": "Del",
+        "paper": _RISE,
+        "range": "0 to 1",
         "formula": "∫ p(class | most salient share s of the pixels gone) ds",
         "meaning": "How fast the class vanishes as pixels are replaced, the most salient first.",
     },
-}  # fmt: skip
+}
 """What is said of the columns that are always there; what results.json says of a column comes first."""
 
 
@@ -139,5 +155,5 @@ def costs(content: dict[str, Any]) -> list[Column]:
         Column(("cost", "ms"), "ms", False, "ms", {"meaning": "Milliseconds an image."}, False),
         Column(("cost", "passes"), "passes", False, "count", {"meaning": "Forward passes an image."}, False),
         Column(("cost", "memory"), "memory", False, "bytes", {"meaning": "Peak memory an image."}, False),
-    ]  # fmt: skip
+    ]
     return [c for c in every if any(c.of(entry) is not None for entry in content["results"].values())]

@@ -18,10 +18,16 @@ from explainer.metrics.segmentation import TruthRule
 
 
 def write_results(
-    rows: list[Row], facts: dict[str, Any], folder: Path, alphas: dict[str, dict[str, Any]] | None = None, *,
-    columns: Mapping[str, Mapping[str, Any]] | None = None, failed: Mapping[str, Mapping[str, str]] | None = None,
-    run: dict[str, Any] | None = None, published: Published | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    rows: list[Row],
+    facts: dict[str, Any],
+    folder: Path,
+    alphas: dict[str, dict[str, Any]] | None = None,
+    *,
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
+    failed: Mapping[str, Mapping[str, str]] | None = None,
+    run: dict[str, Any] | None = None,
+    published: Published | None = None,
+) -> dict[str, Any]:
     """Write results.json, per_image.csv and, of rows that have one, matrix.csv.
 
     Args:
@@ -54,10 +60,16 @@ def write_results(
     found = matrices(rows, facts.get("matrix", {}).get("classes", []))
     found |= {} if published is None else published.matrices()
     content = {
-        "facts": facts, "results": results, "columns": shown, "pairs": pairs(rows, shown), "failed": failed,
-        "published": None if published is None else published.content(), "matrix": found or None, "run": run or {},
+        "facts": facts,
+        "results": results,
+        "columns": shown,
+        "pairs": pairs(rows, shown),
+        "failed": failed,
+        "published": None if published is None else published.content(),
+        "matrix": found or None,
+        "run": run or {},
         "decisions": decision_results(rows),
-    }  # fmt: skip
+    }
     write_json(folder / "results.json", content)
     write_matrix(found, folder / "matrix.csv")
     fields = ["id", "method", *COLUMNS, *metrics, "area", "seconds", "constant"]

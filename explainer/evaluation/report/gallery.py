@@ -17,9 +17,12 @@ WIDEST = 9
 
 
 def method_gallery(
-    explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch, kept: KeptMasks | None = None,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    batch: Batch,
+    kept: KeptMasks | None = None,
     scaled: bool = True,
-) -> Image.Image:  # fmt: skip
+) -> Image.Image:
     """Every method's target mask over every image of a batch.
 
     Args:
@@ -52,9 +55,13 @@ def method_gallery(
 
 
 def found(
-    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, kept: KeptMasks | None,
+    explanandum: Explanandum,
+    name: str,
+    method: Attribution | None,
+    batch: Batch,
+    kept: KeptMasks | None,
     scaled: bool = True,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The masks that were kept, if all were, else new ones: (B, 1, H, W) in [0, 1]."""
     if kept is not None:
         masks = [kept.read(name, image) for image in batch.id]

@@ -40,9 +40,13 @@ class Shown(NamedTuple):
 
 
 def pictures(
-    explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch, kept: KeptMasks | None,
-    rows: Sequence[dict[str, Any]], scaled: bool = True,
-) -> Iterator[Shown]:  # fmt: skip
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    batch: Batch,
+    kept: KeptMasks | None,
+    rows: Sequence[dict[str, Any]],
+    scaled: bool = True,
+) -> Iterator[Shown]:
     """Every method's map of every image of a batch; maps that are kept are not made again.
 
     Args:

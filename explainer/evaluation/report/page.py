@@ -136,16 +136,27 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
     content = with_costs(content)
     original = content["results"].get(ORIGINAL, {})
     return environment.get_template("page.html").render(
-        about=about, grids=grids(content), marks=MARKS, published=content.get("published"), run=run_facts(content),
-        columns=[*quality(content), *decisions(content), *costs(content)], pictures=[_picture(one) for one in shown],
-        curves=curves(content, rows), measures=measures(content, rows), matrices=heat_maps(content.get("matrix")),
-        failed=failures(content, rows), odd=odd_maps(content, rows), unranked=left_out(content["results"]),
+        about=about,
+        grids=grids(content),
+        marks=MARKS,
+        published=content.get("published"),
+        run=run_facts(content),
+        columns=[*quality(content), *decisions(content), *costs(content)],
+        pictures=[_picture(one) for one in shown],
+        curves=curves(content, rows),
+        measures=measures(content, rows),
+        matrices=heat_maps(content.get("matrix")),
+        failed=failures(content, rows),
+        odd=odd_maps(content, rows),
+        unranked=left_out(content["results"]),
         counts=counts(content),
         original={k: v for k, v in (original.get("kept") or {}).items() if v is not None},
-        intervals=any(e.get("interval") for e in content["results"].values()), pairs=bool(content.get("pairs")),
-        config=config_text(content), style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        intervals=any(e.get("interval") for e in content["results"].values()),
+        pairs=bool(content.get("pairs")),
+        config=config_text(content),
+        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
-    )  # fmt: skip
+    )
 
 
 def counts(content: dict[str, Any]) -> dict[str, int]:
@@ -178,12 +189,14 @@ def run_facts(content: dict[str, Any]) -> list[tuple[str, str]]:
     maps = sum(((e.get("cost") or {}).get("ms") or 0) * (e.get("images") or 0) / 1000 for e in entries)
     versions = run.get("versions") or {k: facts[k] for k in ("version", "torch") if k in facts}
     known = {
-        "Started": run.get("started"), "Commit": run.get("commit"), "Device": run.get("device") or facts.get("device"),
+        "Started": run.get("started"),
+        "Commit": run.get("commit"),
+        "Device": run.get("device") or facts.get("device"),
         "Last call": None if run.get("seconds") is None else lasted(run["seconds"]),
         "All maps": lasted(maps) if maps else None,
         "Versions": ", ".join(f"{'explainer' if k == 'version' else k} {v}" for k, v in versions.items()),
         "Checkpoint": facts.get("checkpoint"),
-    }  # fmt: skip
+    }
     return [(key, str(value)) for key, value in known.items() if value]
 
 

@@ -60,9 +60,16 @@ def to_show(dataset: ImageDataset, places: list[int], count: int) -> list[int]:
 
 
 def write_pictures(
-    settings: Evaluation, explanandum: Explanandum, methods: dict[str, Attribution], dataset: ImageDataset,
-    places: tuple[list[int], list[int]], judge: Judge, kept: KeptMasks, out: Path, device: str,
-) -> None:  # fmt: skip
+    settings: Evaluation,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    dataset: ImageDataset,
+    places: tuple[list[int], list[int]],
+    judge: Judge,
+    kept: KeptMasks,
+    out: Path,
+    device: str,
+) -> None:
     """The gallery and the counterfactuals, of images at these places; without images none."""
     batches = (to_device(collate([dataset[i] for i in some]), device) for some in places)
     chosen, imagined = (settings.targets.of(explanandum, batch) for batch in batches)
@@ -76,9 +83,15 @@ def write_pictures(
 
 
 def write_decisions(
-    settings: Evaluation, decisions: Decisions | None, explanandum: Explanandum, methods: dict[str, Attribution],
-    dataset: ImageDataset, rows: list[dict[str, Any]], out: Path, device: str,
-) -> None:  # fmt: skip
+    settings: Evaluation,
+    decisions: Decisions | None,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    dataset: ImageDataset,
+    rows: list[dict[str, Any]],
+    out: Path,
+    device: str,
+) -> None:
     """The picture of right and wrong decisions, of images that the rows say have them; without images none."""
     places = [dataset.ids.index(name) for name in examples(rows, settings.decisions or 0)]
     if decisions is None or not places:
@@ -90,9 +103,14 @@ def write_decisions(
 
 
 def write_counterfactuals(
-    settings: Evaluation, explanandum: Explanandum, methods: dict[str, Attribution], judge: Judge, batch: Batch,
-    kept: KeptMasks, out: Path,
-) -> None:  # fmt: skip
+    settings: Evaluation,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    judge: Judge,
+    batch: Batch,
+    kept: KeptMasks,
+    out: Path,
+) -> None:
     """A picture a method, of what remains and what replaces the region; of no images none."""
     names = file_names(methods)
     for name, method in methods.items() if batch.id else ():

@@ -19,9 +19,12 @@ DOUBTFUL = 0.05
 
 
 def rows_of(
-    results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, ends: Ends = "",
+    results: dict[str, Any],
+    columns: Columns | None = None,
+    pairs: Pairs | None = None,
+    ends: Ends = "",
     published: Mapping[str, Any] | None = None,
-) -> tuple[list[str], list[list[str]]]:  # fmt: skip
+) -> tuple[list[str], list[list[str]]]:
     """Header and cells; the best value of each score, references of the annotation left out, has a star.
 
     Args:
@@ -159,9 +162,13 @@ def two_forms(title: str, header: list[str], rows: list[list[str]]) -> tuple[Tab
 
 
 def rich_table(
-    results: dict[str, Any], title: str, columns: Columns | None = None, pairs: Pairs | None = None,
-    intervals: bool = False, published: Mapping[str, Any] | None = None,
-) -> Table:  # fmt: skip
+    results: dict[str, Any],
+    title: str,
+    columns: Columns | None = None,
+    pairs: Pairs | None = None,
+    intervals: bool = False,
+    published: Mapping[str, Any] | None = None,
+) -> Table:
     """The table for a terminal; of an interval half the width is shown."""
     ends: Ends = "±" if intervals else ""
     header, cells = rows_of(results, columns, pairs, ends, published)
@@ -175,9 +182,12 @@ def rich_table(
 
 
 def markdown(
-    results: dict[str, Any], columns: Columns | None = None, pairs: Pairs | None = None, intervals: bool = False,
+    results: dict[str, Any],
+    columns: Columns | None = None,
+    pairs: Pairs | None = None,
+    intervals: bool = False,
     published: Mapping[str, Any] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """The table for a README; of an interval both ends are shown."""
     ends: Ends = "[]" if intervals else ""
     text = two_forms("", *rows_of(results, columns, pairs, ends, published))[1]

@@ -12,9 +12,13 @@ from explainer.tracking import Tracker
 
 
 def report(
-    context: Context, explanandum: Explanandum, methods: dict[str, Attribution], batch: Batch,
-    kept: KeptMasks | None, out: Path,
-) -> Path | None:  # fmt: skip
+    context: Context,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    batch: Batch,
+    kept: KeptMasks | None,
+    out: Path,
+) -> Path | None:
     """Write report.html and table.tex from what a folder holds, and log them to wandb; each only where asked for.
 
     Args:

@@ -50,13 +50,14 @@ def _described(scores: Tensor, classes: Sequence[str]) -> dict[str, Any]:
     means = few.nanmean(0)
     summary = torch.cat([means[:, None], mean_intervals(few)], 1)
     return {
-        "classes": list(classes), "images": metric.images.tolist(),
+        "classes": list(classes),
+        "images": metric.images.tolist(),
         "values": [[_rounded(v) for v in row] for row in metric.compute().tolist()],
         "interval": [[[_rounded(v) for v in pair] for pair in row.tolist()] for row in ends],
         "summary": {
             key: [_rounded(v) for v in row] for key, row in zip(("none", "own", "other"), summary.tolist(), strict=True)
         },
-    }  # fmt: skip
+    }
 
 
 def told_apart(scores: Tensor) -> Tensor:

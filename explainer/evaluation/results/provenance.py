@@ -46,10 +46,14 @@ def run_facts(clock: Clock, config: Any, device: str, processes: int = 1) -> dic
         "commit" (None outside a repository), "config", "versions", "device", "processes", "seconds", "started".
     """
     return {
-        "commit": commit(Path(__file__).parent), "config": json.loads(json.dumps(config, default=str)),
+        "commit": commit(Path(__file__).parent),
+        "config": json.loads(json.dumps(config, default=str)),
         "versions": versions(),
-        "device": device_name(device), "processes": processes, "seconds": clock.seconds, "started": clock.started,
-    }  # fmt: skip
+        "device": device_name(device),
+        "processes": processes,
+        "seconds": clock.seconds,
+        "started": clock.started,
+    }
 
 
 def commit(folder: Path) -> str | None:

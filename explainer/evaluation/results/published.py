@@ -113,8 +113,9 @@ def published_rows(published: Mapping[str, Any] | None, columns: Sequence[str]) 
     rows = (published or {}).get("rows") or {}
     return [
         [f"{name} {MARK}", *(printed(numbers[c]) if c in numbers else "–" for c in columns)]
-        for name, numbers in rows.items() if set(columns) & set(numbers)
-    ]  # fmt: skip
+        for name, numbers in rows.items()
+        if set(columns) & set(numbers)
+    ]
 
 
 def reference(published: Mapping[str, Any] | None) -> str:

@@ -18,9 +18,11 @@ Row = dict[str, Any]
 
 
 def summarise(
-    rows: list[Row], metrics: Collection[str] = (), alphas: dict[str, dict[str, Any]] | None = None,
+    rows: list[Row],
+    metrics: Collection[str] = (),
+    alphas: dict[str, dict[str, Any]] | None = None,
     failed: Mapping[str, Mapping[str, str]] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Results of every method.
 
     Args:

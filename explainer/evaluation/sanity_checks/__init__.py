@@ -8,6 +8,15 @@ from explainer.evaluation.sanity_checks.seed_stability import SeedStability, pai
 from explainer.evaluation.sanity_checks.sensitivity import Sensitivity
 
 __all__ = [
-    "Convergence", "Probe", "Probed", "Randomisation", "Retrained", "SeedStability", "Sensitivity", "agreement",
-    "pairwise", "with_budget", "with_setting",
-]  # fmt: skip
+    "Convergence",
+    "Probe",
+    "Probed",
+    "Randomisation",
+    "Retrained",
+    "SeedStability",
+    "Sensitivity",
+    "agreement",
+    "pairwise",
+    "with_budget",
+    "with_setting",
+]

@@ -11,9 +11,13 @@ from explainer.networks import Explanandum
 
 
 def probe(
-    probes: dict[str, Probe], explanandum: Explanandum, method: Attribution | None, batch: Batch, mask: Tensor,
+    probes: dict[str, Probe],
+    explanandum: Explanandum,
+    method: Attribution | None,
+    batch: Batch,
+    mask: Tensor,
     scaled: bool = True,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """What to add to the rows of the images.
 
     Args:

@@ -117,10 +117,12 @@ def some_of(batch: Batch, index: Tensor) -> Batch:
     """
     places = index.tolist()
     return Batch(
-        batch.image[index], batch.labels[index], [batch.id[n] for n in places],
+        batch.image[index],
+        batch.labels[index],
+        [batch.id[n] for n in places],
         None if batch.segmentation is None else batch.segmentation[index],
         None if batch.boxes is None else [batch.boxes[n] for n in places],
-    )  # fmt: skip
+    )
 
 
 def with_setting(method: Attribution, name: str, value: Any) -> Attribution:

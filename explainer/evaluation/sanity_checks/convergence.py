@@ -55,9 +55,7 @@ class Convergence(Probe):
     meaning = "Rank correlation of the maps of part of the budget with those of all of it."
     formula = r"\frac{1}{|Q|} \sum_{q \in Q} \rho(m_{qN}, m_N)"
 
-    def __init__(
-        self, fractions: Sequence[float] = (0.125, 0.25, 0.5), metric: ImageMetric | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, fractions: Sequence[float] = (0.125, 0.25, 0.5), metric: ImageMetric | None = None) -> None:
         wrong = [fraction for fraction in fractions if not 0 < fraction < 1]
         check_probe(self, len(fractions) > 0 and not wrong, f"fractions must lie in (0, 1), got {wrong or fractions}")
         self.fractions, self.metric = tuple(sorted(fractions)), metric

@@ -111,14 +111,20 @@ class Randomisation(Probe):
     formula = r"\frac{1}{L} \sum_l \rho(m(f), m(f_{l\text{ random}}))"
 
     def __init__(
-        self, order: Literal["cascading", "independent"] = "cascading",
-        network: Literal["classifier", "masker"] = "classifier", blocks: int = 8, similarity: Similarity = "rank",
-        how: How = "initialise", seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        order: Literal["cascading", "independent"] = "cascading",
+        network: Literal["classifier", "masker"] = "classifier",
+        blocks: int = 8,
+        similarity: Similarity = "rank",
+        how: How = "initialise",
+        seed: int = 0,
+    ) -> None:
         for name, value, known in (
-            ("order", order, ("cascading", "independent")), ("network", network, ("classifier", "masker")),
-            ("similarity", similarity, ("rank", "ssim")), ("how", how, ("initialise", "shuffle")),
-        ):  # fmt: skip
+            ("order", order, ("cascading", "independent")),
+            ("network", network, ("classifier", "masker")),
+            ("similarity", similarity, ("rank", "ssim")),
+            ("how", how, ("initialise", "shuffle")),
+        ):
             check_probe(self, value in known, f"{name} is {known[0]!r} or {known[1]!r}, got {value!r}")
         check_probe(self, blocks >= 0, f"blocks must be at least 0, got {blocks}")
         self.order, self.network, self.blocks = order, network, blocks

@@ -128,9 +128,12 @@ def class_masks(
 
 
 def class_matrix(
-    wanted: bool | Sequence[str], shown: Sequence[str] | None, known: Sequence[str], methods: Mapping[str, Attribution],
+    wanted: bool | Sequence[str],
+    shown: Sequence[str] | None,
+    known: Sequence[str],
+    methods: Mapping[str, Attribution],
     scaled: bool = True,
-) -> ClassMatrix | None:  # fmt: skip
+) -> ClassMatrix | None:
     """What `evaluation.matrix` asks for.
 
     Args:

@@ -33,12 +33,26 @@ from explainer.networks import Explanandum
 
 
 def evaluate(
-    explanandum: Explanandum, methods: dict[str, Attribution], batches: Iterable[Batch], store: Store, *,
-    total: int, rule: TruthRule = USUAL_TRUTH, device: str = "cpu", curve_steps: int = 0, kept: KeptMasks | None = None,
-    judge: Judge | None = None, scaled: bool = True, probes: dict[str, Probe] | None = None,
-    quiet: bool = False, matrix: ClassMatrix | None = None, true_boxes: bool = False,
-    probed: Collection[str] | None = None, targets: Targets = LABELS, decisions: Decisions | None = None,
-) -> None:  # fmt: skip
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    batches: Iterable[Batch],
+    store: Store,
+    *,
+    total: int,
+    rule: TruthRule = USUAL_TRUTH,
+    device: str = "cpu",
+    curve_steps: int = 0,
+    kept: KeptMasks | None = None,
+    judge: Judge | None = None,
+    scaled: bool = True,
+    probes: dict[str, Probe] | None = None,
+    quiet: bool = False,
+    matrix: ClassMatrix | None = None,
+    true_boxes: bool = False,
+    probed: Collection[str] | None = None,
+    targets: Targets = LABELS,
+    decisions: Decisions | None = None,
+) -> None:
     """Score every method on every image, and append the rows to the store.
 
     Args:
@@ -80,9 +94,7 @@ def evaluate(
 
                 def rows(here: Batch, name: str = name, asked: Any = asked) -> list[dict[str, Any]]:
                     unit = methods.get(name)
-                    return score(
-                        explanandum, name, unit, here, maker, curve_steps, judge, asked, matrix, decisions
-                    )  # fmt: skip
+                    return score(explanandum, name, unit, here, maker, curve_steps, judge, asked, matrix, decisions)
 
                 append_or_note(store, name, to_device(some, device), rows)
             progress.advance(task, len(batch.id))
@@ -144,10 +156,17 @@ def attempt(
 
 
 def score(
-    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, maker: Maker,
-    curve_steps: int = 0, judge: Judge | None = None, probes: dict[str, Probe] | None = None,
-    matrix: ClassMatrix | None = None, decisions: Decisions | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+    explanandum: Explanandum,
+    name: str,
+    method: Attribution | None,
+    batch: Batch,
+    maker: Maker,
+    curve_steps: int = 0,
+    judge: Judge | None = None,
+    probes: dict[str, Probe] | None = None,
+    matrix: ClassMatrix | None = None,
+    decisions: Decisions | None = None,
+) -> list[dict[str, Any]]:
     """The rows of one method for one batch.
 
     Args:

@@ -22,9 +22,12 @@ class Judge:
     """
 
     def __init__(
-        self, metrics: dict[str, ImageMetric], infill: Infill | None = None, level: float = 0.5,
+        self,
+        metrics: dict[str, ImageMetric],
+        infill: Infill | None = None,
+        level: float = 0.5,
         alphas: dict[str, float] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.metrics, self.infill, self.level, self.alphas = metrics, infill, level, alphas or {}
 
     def levels(self, method: str, mask: Tensor) -> Tensor:

@@ -93,9 +93,17 @@ class _Listed:
 
 
 def evaluate_together(
-    count: int, explanandum: Explanandum, methods: dict[str, Attribution], dataset: ImageDataset,
-    batches: Sequence[list[int]], workers: int, store: Store, *, device: str, **settings: Any,
-) -> None:  # fmt: skip
+    count: int,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    dataset: ImageDataset,
+    batches: Sequence[list[int]],
+    workers: int,
+    store: Store,
+    *,
+    device: str,
+    **settings: Any,
+) -> None:
     """As `evaluate`, by one process or several.
 
     On a CPU the processes share the threads of one. How a sum is split among threads moves its last digit: results are
@@ -140,9 +148,15 @@ def evaluate_together(
 
 
 def _share(
-    fabric: Fabric, explanandum: Explanandum, methods: dict[str, Attribution], dataset: ImageDataset,
-    batches: Sequence[list[int]], workers: int, store: Store, settings: dict[str, Any],
-) -> None:  # fmt: skip
+    fabric: Fabric,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    dataset: ImageDataset,
+    batches: Sequence[list[int]],
+    workers: int,
+    store: Store,
+    settings: dict[str, Any],
+) -> None:
     end_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # rows are on the disk as they come: there is nothing to save
     rank = fabric.global_rank

@@ -20,9 +20,13 @@ from explainer.networks import Explanandum
 
 
 def search_alphas(
-    explanandum: Explanandum, methods: dict[str, Attribution], batches: Sequence[Batch], store: Store, device: str,
+    explanandum: Explanandum,
+    methods: dict[str, Attribution],
+    batches: Sequence[Batch],
+    store: Store,
+    device: str,
     scaled: bool = True,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
+) -> dict[str, dict[str, Any]]:
     """The α of each method under which the box around what is salient is wrong least often.
 
     Args:

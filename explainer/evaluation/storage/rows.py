@@ -81,11 +81,18 @@ class Filled(Row):
 Varied = TypedDict(
     "Varied",
     {
-        "id": str, "method": str, "source": str, "alpha": float, "status": str, "box": list[int],
-        "class": NotRequired[str], "before": NotRequired[float], "accepted": NotRequired[int],
+        "id": str,
+        "method": str,
+        "source": str,
+        "alpha": float,
+        "status": str,
+        "box": list[int],
+        "class": NotRequired[str],
+        "before": NotRequired[float],
+        "accepted": NotRequired[int],
         "best": NotRequired[float],
     },
-)  # fmt: skip
+)
 """The variations of one image, source and size."""
 Evaluated = Scored | Unmasked
 

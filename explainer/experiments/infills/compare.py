@@ -97,9 +97,13 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillSettings) 
 
 @torch.no_grad()
 def compare_fills(
-    explanandum: Explanandum, fills: dict[str, Infill], cases: Sequence[tuple[Batch, Tensor]], store: Store,
-    seed: int, device: str,
-) -> None:  # fmt: skip
+    explanandum: Explanandum,
+    fills: dict[str, Infill],
+    cases: Sequence[tuple[Batch, Tensor]],
+    store: Store,
+    seed: int,
+    device: str,
+) -> None:
     """Score every in-fill on every hole, and append the rows to the store.
 
     Args:
@@ -124,9 +128,11 @@ def compare_fills(
             row: dict[str, Any] = said(explanandum, here, seen)
             off = (seen - here.image).abs() * (1 - hole)
             row |= {
-                "l1": float(off.sum() / (3 * (1 - hole).sum())), "seconds": seconds, "area": float((1 - hole).mean()),
+                "l1": float(off.sum() / (3 * (1 - hole).sum())),
+                "seconds": seconds,
+                "area": float((1 - hole).mean()),
                 "change": abs(row["probability"] - whole["probability"]),
-            }  # fmt: skip
+            }
             store.append([{"id": batch.id[0], "method": name} | row])
 
 
@@ -194,9 +200,14 @@ def plot_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
         shown = [ORIGINAL, *names] if key == "probability" else list(names)
         values = [[row[key] for row in rows if row["method"] == name] for name in shown]
         panel.boxplot(
-            values, tick_labels=shown, orientation="horizontal", whis=(5, 95), showmeans=True, showfliers=False,
+            values,
+            tick_labels=shown,
+            orientation="horizontal",
+            whis=(5, 95),
+            showmeans=True,
+            showfliers=False,
             widths=0.6,
-        )  # fmt: skip
+        )
         panel.invert_yaxis()
         panel.set_title(title, fontsize=11)
         panel.grid(axis="x", alpha=0.3)
@@ -216,8 +227,13 @@ def fill_gallery(
         for name, fill in fills.items():
             filled = fill(here.image, hole, torch.Generator(device).manual_seed(seed))
             seen[name] = composite(here.image, hole, filled)
-        rows.append([
-            Tile(to_pil(picture[0]), "" if name == "hole" else f"{said(explanandum, here, picture)['probability']:.2f}")
-            for name, picture in seen.items()
-        ])  # fmt: skip
+        rows.append(
+            [
+                Tile(
+                    to_pil(picture[0]),
+                    "" if name == "hole" else f"{said(explanandum, here, picture)['probability']:.2f}",
+                )
+                for name, picture in seen.items()
+            ]
+        )
     return gallery(rows, header=["image", "hole", *fills])

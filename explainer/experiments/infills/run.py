@@ -58,10 +58,13 @@ def compare_infills(settings: InfillSettings, context: Context) -> dict[str, Any
     of_images = ("images", "spread", "offset", "one_label")  # others may join
     facts = {k: v for k, v in here.facts.items() if k not in of_images}
     facts |= {
-        "where": settings.where, "smallest": settings.smallest, "largest": settings.largest, "seed": settings.seed,
+        "where": settings.where,
+        "smallest": settings.smallest,
+        "largest": settings.largest,
+        "seed": settings.seed,
         **({"share": settings.share} if settings.where.endswith("pixels") else {}),
         "methods": {name: infill_settings(fill) for name, fill in settings.fills.items()},
-    }  # fmt: skip
+    }
     store = Store(out, facts, Filled)
     compare_fills(explanandum, settings.fills, cases, store, settings.seed, device)
     ids = {batch.id[0] for batch, _ in cases}

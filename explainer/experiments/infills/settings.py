@@ -28,10 +28,15 @@ class InfillSettings:
     """
 
     def __init__(
-        self, fills: dict[str, Infill] | None = None,
-        where: Literal["unrelated", "anywhere", "pixels", "unrelated_pixels"] = "unrelated", smallest: float = 0.2,
-        largest: float = 0.5, share: float = 0.5, seed: int = 0, examples: int = 6,
-    ) -> None:  # fmt: skip
+        self,
+        fills: dict[str, Infill] | None = None,
+        where: Literal["unrelated", "anywhere", "pixels", "unrelated_pixels"] = "unrelated",
+        smallest: float = 0.2,
+        largest: float = 0.5,
+        share: float = 0.5,
+        seed: int = 0,
+        examples: int = 6,
+    ) -> None:
         if not 0 < smallest <= largest <= 1:
             raise InputError(
                 "experiment.init_args.smallest and largest must be 0 < smallest <= largest <= 1, "

@@ -98,15 +98,28 @@ class Degraded(ImageDataModule):
     """
 
     def __init__(
-        self, data: ImageDataModule, ranks: str, mode: Mode = "remove", fraction: float = 0.5,
-        method: str | None = None, infill: Infill | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        data: ImageDataModule,
+        ranks: str,
+        mode: Mode = "remove",
+        fraction: float = 0.5,
+        method: str | None = None,
+        infill: Infill | None = None,
+    ) -> None:
         if not 0 <= fraction <= 1:
             raise InputError(f"data.init_args.fraction must lie in [0, 1], got {fraction}")
         super().__init__(
-            root=str(data.root), image_size=data.image_size, batch_size=data.batch_size, num_workers=data.num_workers,
-            strict=data.strict, flip=data.flip, erase=data.erase, blank=data.blank, seed=data.seed, crop=data.crop,
-        )  # fmt: skip
+            root=str(data.root),
+            image_size=data.image_size,
+            batch_size=data.batch_size,
+            num_workers=data.num_workers,
+            strict=data.strict,
+            flip=data.flip,
+            erase=data.erase,
+            blank=data.blank,
+            seed=data.seed,
+            crop=data.crop,
+        )
         self.data, self.ranks, self.mode, self.fraction, self.method = data, Path(ranks), mode, fraction, method
         self.multilabel = data.multilabel
         self.infill = infill

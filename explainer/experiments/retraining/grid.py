@@ -82,9 +82,15 @@ def parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def run_cells(
-    cells: Sequence[Cell], work: Callable[..., dict[str, Any]], arguments: Callable[[Cell], tuple], path: Path, *,
-    workers: int, logs: Path, tidy: Callable[[Cell], object] = lambda cell: None,
-) -> dict[str, str]:  # fmt: skip
+    cells: Sequence[Cell],
+    work: Callable[..., dict[str, Any]],
+    arguments: Callable[[Cell], tuple],
+    path: Path,
+    *,
+    workers: int,
+    logs: Path,
+    tidy: Callable[[Cell], object] = lambda cell: None,
+) -> dict[str, str]:
     """Run cells, several at once in processes that are used again; record each result as it comes.
 
     Args:

@@ -23,9 +23,17 @@ from explainer.networks.taps import read_taps
 from explainer.training.modules.classifier import Classifier
 
 MaskStatistic = Literal[
-    "random", "smoe_scale", "standard_deviation", "mean", "shannon_entropy", "log_normal_mean", "log_normal_entropy",
-    "truncated_normal_mean", "truncated_normal_std", "truncated_normal_entropy",
-]  # fmt: skip
+    "random",
+    "smoe_scale",
+    "standard_deviation",
+    "mean",
+    "shannon_entropy",
+    "log_normal_mean",
+    "log_normal_entropy",
+    "truncated_normal_mean",
+    "truncated_normal_std",
+    "truncated_normal_entropy",
+]
 
 KEPT, REMOVED = 0.025, 0.9
 """Parts of the locations that KAR keeps and ROAR removes in the paper: ROAR lets the 10 % least salient through."""
@@ -76,12 +84,18 @@ class LayerMasked(Classifier):
     kind = "layer_masked"
 
     def __init__(
-        self, explanandum: Explanandum, scale: int, statistic: MaskStatistic = "smoe_scale",
-        mode: Literal["keep", "remove"] = "keep", fraction: float | None = None,
-        roar_removes: Literal["most", "least"] = "most", optimizer: OptimizerCallable = torch.optim.Adam,
-        scheduler: LRSchedulerCallable | None = None, scheduler_interval: Literal["epoch", "step"] = "epoch",
+        self,
+        explanandum: Explanandum,
+        scale: int,
+        statistic: MaskStatistic = "smoe_scale",
+        mode: Literal["keep", "remove"] = "keep",
+        fraction: float | None = None,
+        roar_removes: Literal["most", "least"] = "most",
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: LRSchedulerCallable | None = None,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
         epsilon: float = statistics.EPSILON,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(explanandum, optimizer, scheduler, scheduler_interval)
         check_range("LayerMasked: epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
         if fraction is None:

@@ -49,19 +49,26 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
     explanandum, facts = judged(context)
     scales = settings.scales or list(range(1, len(explanandum.taps) + 1))
     facts |= {
-        "keep": settings.keep, "remove": settings.remove, "taps": list(explanandum.taps), "epsilon": settings.epsilon,
-        "model": config["model"], "trainer": config["trainer"],
-    }  # fmt: skip
+        "keep": settings.keep,
+        "remove": settings.remove,
+        "taps": list(explanandum.taps),
+        "epsilon": settings.epsilon,
+        "model": config["model"],
+        "trainer": config["trainer"],
+    }
     cells = layer_cells(settings, scales)
     path = out / "cells.jsonl"
     with alone_in(RUNS / context.name):
         done = open_cells(context.name, path, facts)
         failed = run_cells(
-            [cell for cell in cells if cell.name not in done], run_cell,
-            lambda cell: cell_arguments(context, cell, settings.epsilon), path,
-            workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
+            [cell for cell in cells if cell.name not in done],
+            run_cell,
+            lambda cell: cell_arguments(context, cell, settings.epsilon),
+            path,
+            workers=settings.workers or max(1, torch.cuda.device_count()),
+            logs=out / "logs",
             tidy=lambda cell: tidy(f"{context.name}/{cell.name}"),
-        )  # fmt: skip
+        )
     known = read_cells(path, facts)
     rows = [known[cell.name] for cell in cells if cell.name in known]
     published = None if settings.published is None else settings.published.content()
@@ -100,8 +107,14 @@ def layer_cells(settings: LayerRetrainingSettings, scales: Sequence[int]) -> lis
                     for removed in (["most"] if statistic == "random" else settings.roar_removes)
                 ]
                 for mode, fraction, removed in kinds:
-                    facts = {"statistic": statistic, "scale": scale, "mode": mode, "fraction": fraction,
-                             "removed": removed, "seed": seed}  # fmt: skip
+                    facts = {
+                        "statistic": statistic,
+                        "scale": scale,
+                        "mode": mode,
+                        "fraction": fraction,
+                        "removed": removed,
+                        "seed": seed,
+                    }
                     cells.append(Cell(f"{statistic}-{scale}-{mode}-{removed}-{seed}", facts))
     return cells
 
@@ -112,16 +125,22 @@ def cell_arguments(context: Context, cell: Cell, epsilon: float) -> tuple[Train,
     network = given["explanandum"].get("init_args", given["explanandum"])
     arguments = {
         "explanandum": {"network": str(context.checkpoint), "allow": list(network.get("allow") or [])},
-        "scale": facts["scale"], "statistic": facts["statistic"], "mode": facts["mode"],
-        "fraction": facts["fraction"], "roar_removes": facts["removed"], "epsilon": epsilon,
+        "scale": facts["scale"],
+        "statistic": facts["statistic"],
+        "mode": facts["mode"],
+        "fraction": facts["fraction"],
+        "roar_removes": facts["removed"],
+        "epsilon": epsilon,
         **{key: given[key] for key in ("optimizer", "scheduler", "scheduler_interval")},
-    }  # fmt: skip
+    }
     content = {
-        "seed_everything": facts["seed"], "model": {"class_path": "LayerMasked", "init_args": arguments},
+        "seed_everything": facts["seed"],
+        "model": {"class_path": "LayerMasked", "init_args": arguments},
         "data": {key: context.config["data"][key] for key in ("class_path", "init_args")},
         "trainer": context.config["trainer"] | {"logger": False, "enable_progress_bar": False},
-        "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
-    }  # fmt: skip
+        "gallery": {"images": 0},
+        "saliency": {"every_n_steps": 0},
+    }
     path = context.out / "configs" / f"{cell.name}.yaml"
     write_text(path, yaml.safe_dump(content, sort_keys=False))
     return context.train, str(path), f"{context.name}/{cell.name}"

@@ -31,9 +31,13 @@ def write_degraded(data: ImageDataModule, settings: RetrainingSettings, ranks: P
 
 
 def draw_degraded(
-    data: ImageDataModule, ranks: Path, modes: Sequence[Mode], fractions: Sequence[float], count: int,
+    data: ImageDataModule,
+    ranks: Path,
+    modes: Sequence[Mode],
+    fractions: Sequence[float],
+    count: int,
     infill: Infill | None = None,
-) -> Image.Image | None:  # fmt: skip
+) -> Image.Image | None:
     """Draw test images as they are, and as each cell of a method sees them.
 
     Args:

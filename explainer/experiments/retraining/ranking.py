@@ -37,9 +37,15 @@ class Plain(Dataset):
 
 
 def rank_data_set(
-    explanandum: Explanandum, method: Attribution, data: ImageDataModule, folder: Path, fingerprint: dict[str, Any],
-    progress: Progress, device: str = "cpu", target: Literal["predicted", "label"] = "predicted",
-) -> None:  # fmt: skip
+    explanandum: Explanandum,
+    method: Attribution,
+    data: ImageDataModule,
+    folder: Path,
+    fingerprint: dict[str, Any],
+    progress: Progress,
+    device: str = "cpu",
+    target: Literal["predicted", "label"] = "predicted",
+) -> None:
     """Write the ranks of every split that is not finished.
 
     Args:

@@ -78,10 +78,14 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
     with alone_in(RUNS / context.name):
         done = open_cells(context.name, path, known, keep)
         failed = run_cells(
-            [cell for cell in cells if cell.name not in done], run_cell, lambda cell: arguments(context, cell), path,
-            workers=settings.workers or max(1, torch.cuda.device_count()), logs=out / "logs",
+            [cell for cell in cells if cell.name not in done],
+            run_cell,
+            lambda cell: arguments(context, cell),
+            path,
+            workers=settings.workers or max(1, torch.cuda.device_count()),
+            logs=out / "logs",
             tidy=lambda cell: tidy(f"{context.name}/{cell.name}", keep),
-        )  # fmt: skip
+        )
     rows = read_cells(path, known)
     return report(context, settings, facts, [rows[cell.name] for cell in cells if cell.name in rows], failed)
 
@@ -99,28 +103,41 @@ def judged(context: Context) -> tuple[Explanandum, dict[str, Any]]:
 def grid(settings: RetrainingSettings) -> list[Cell]:
     """All cells: methods × modes × fractions × seeds."""
     return [
-        Cell(f"{slug(method)}-{mode}-{fraction:g}-{seed}",
-             {"method": method, "mode": mode, "fraction": fraction, "seed": seed})
-        for seed in settings.seeds for fraction in settings.fractions for mode in settings.modes
+        Cell(
+            f"{slug(method)}-{mode}-{fraction:g}-{seed}",
+            {"method": method, "mode": mode, "fraction": fraction, "seed": seed},
+        )
+        for seed in settings.seeds
+        for fraction in settings.fractions
+        for mode in settings.modes
         for method in settings.methods
-    ]  # fmt: skip
+    ]
 
 
 def arguments(context: Context, cell: Cell) -> tuple[Train, str, str]:
     """Write the config of a cell, which train.py could run as well."""
     config, facts, out = context.config, cell.facts, context.out
-    data: dict[str, Any] = {"class_path": "Degraded", "init_args": {
-        "data": config["data"], "ranks": str(out / "ranks" / slug(facts["method"])), "mode": facts["mode"],
-        "fraction": facts["fraction"], "method": facts["method"],
-    }}  # fmt: skip
+    data: dict[str, Any] = {
+        "class_path": "Degraded",
+        "init_args": {
+            "data": config["data"],
+            "ranks": str(out / "ranks" / slug(facts["method"])),
+            "mode": facts["mode"],
+            "fraction": facts["fraction"],
+            "method": facts["method"],
+        },
+    }
     infill = config["experiment"]["init_args"].get("infill")
     if infill:
         data["init_args"]["infill"] = infill
     content = {
-        "seed_everything": facts["seed"], "model": config["model"], "data": data,
+        "seed_everything": facts["seed"],
+        "model": config["model"],
+        "data": data,
         "trainer": config["trainer"] | {"logger": False, "enable_progress_bar": False},
-        "gallery": {"images": 0}, "saliency": {"every_n_steps": 0},
-    }  # fmt: skip
+        "gallery": {"images": 0},
+        "saliency": {"every_n_steps": 0},
+    }
     path = out / "configs" / f"{cell.name}.yaml"
     write_text(path, yaml.safe_dump(content, sort_keys=False))
     return context.train, str(path), f"{context.name}/{cell.name}"
@@ -141,9 +158,12 @@ def run_cell(train: Train, config: str, name: str) -> dict[str, Any]:
     trained = train(["--config", config, "--name", name, *resume])
     with letting_stop():
         (scores,) = trained.trainer.test(
-            trained.model, datamodule=trained.datamodule, ckpt_path=CHECKPOINTS / f"{name}.ckpt", weights_only=True,
+            trained.model,
+            datamodule=trained.datamodule,
+            ckpt_path=CHECKPOINTS / f"{name}.ckpt",
+            weights_only=True,
             verbose=False,
-        )  # fmt: skip
+        )
     return {"score": scores["test/score"]}
 
 
@@ -189,9 +209,12 @@ def open_cells(name: str, path: Path, facts: dict[str, Any], keep: bool = False)
 
 
 def report(
-    context: Context, settings: RetrainingSettings, facts: dict[str, Any], rows: Sequence[dict[str, Any]],
+    context: Context,
+    settings: RetrainingSettings,
+    facts: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
     failed: dict[str, str],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write results.json, table.md and the pictures, print the tables, and name the cells that failed."""
     out = context.out
     seconds = {}

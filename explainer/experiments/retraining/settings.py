@@ -31,11 +31,18 @@ class RetrainingSettings:
     """
 
     def __init__(
-        self, methods: dict[str, Attribution] | None = None, modes: list[Literal["keep", "remove"]] | None = None,
-        fractions: list[float] | None = None, seeds: list[int] | None = None, workers: int | None = None,
-        keep_checkpoints: bool = False, target: Literal["predicted", "label"] = "predicted",
-        infill: Infill | None = None, published: Published | None = None, pictures: int = 6,
-    ) -> None:  # fmt: skip
+        self,
+        methods: dict[str, Attribution] | None = None,
+        modes: list[Literal["keep", "remove"]] | None = None,
+        fractions: list[float] | None = None,
+        seeds: list[int] | None = None,
+        workers: int | None = None,
+        keep_checkpoints: bool = False,
+        target: Literal["predicted", "label"] = "predicted",
+        infill: Infill | None = None,
+        published: Published | None = None,
+        pictures: int = 6,
+    ) -> None:
         self.infill, self.published, self.pictures = infill, published, pictures
         check_range("experiment.init_args.pictures", pictures, 0, 100)
         self.methods: dict[str, Attribution] = methods or {}
@@ -77,11 +84,17 @@ class LayerRetrainingSettings:
     """
 
     def __init__(
-        self, statistics: list[str] | None = None, scales: list[int] | None = None, keep: float = 0.025,
-        remove: float = 0.9, roar_removes: list[Literal["most", "least"]] | None = None,
-        seeds: list[int] | None = None, workers: int | None = None, published: Published | None = None,
+        self,
+        statistics: list[str] | None = None,
+        scales: list[int] | None = None,
+        keep: float = 0.025,
+        remove: float = 0.9,
+        roar_removes: list[Literal["most", "least"]] | None = None,
+        seeds: list[int] | None = None,
+        workers: int | None = None,
+        published: Published | None = None,
         epsilon: float = EPSILON,
-    ) -> None:  # fmt: skip
+    ) -> None:
         check_range("experiment.init_args.epsilon", epsilon, SMALLEST_EPSILON, 1)
         self.epsilon = epsilon
         self.published = published

@@ -48,16 +48,22 @@ def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -
         }
         kar, roar = sums["keep"], None if sums["remove"] is None else -sums["remove"]
         results[method] = {
-            "scores": scores, "KAR": kar, "ROAR": roar, "SUM": None if kar is None or roar is None else kar + roar,
+            "scores": scores,
+            "KAR": kar,
+            "ROAR": roar,
+            "SUM": None if kar is None or roar is None else kar + roar,
             "seconds": seconds[method],
-        }  # fmt: skip
+        }
     return results
 
 
 def retraining_tables(
-    results: dict[str, Any], modes: Sequence[str], fractions: Sequence[float], title: str,
+    results: dict[str, Any],
+    modes: Sequence[str],
+    fractions: Sequence[float],
+    title: str,
     published: dict[str, Any] | None = None,
-) -> tuple[list[Table], str]:  # fmt: skip
+) -> tuple[list[Table], str]:
     """The paper's Table 5 (every score) and Table 2 (the sums, best first), for the terminal and in Markdown.
 
     Args:

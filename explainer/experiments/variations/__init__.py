@@ -7,6 +7,14 @@ from explainer.experiments.variations.latent_search import LatentSearch
 from explainer.experiments.variations.oracle import MirroredContent, Oracle, TrueContent
 
 __all__ = [
-    "CompletedVariations", "LatentSearch", "MirroredContent", "Oracle", "Patches", "TrueContent", "Variation",
-    "outside", "saliency_boxes", "shrink",
-]  # fmt: skip
+    "CompletedVariations",
+    "LatentSearch",
+    "MirroredContent",
+    "Oracle",
+    "Patches",
+    "TrueContent",
+    "Variation",
+    "outside",
+    "saliency_boxes",
+    "shrink",
+]

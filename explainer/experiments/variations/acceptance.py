@@ -162,9 +162,14 @@ def look(explanandum: Explanandum, images: Tensor, batch_size: int = 64) -> Seen
 
 
 def summarise(
-    original: Tensor, images: Tensor, box: tuple[int, int, int, int], seen: Seen, target: int, accept: Tensor,
+    original: Tensor,
+    images: Tensor,
+    box: tuple[int, int, int, int],
+    seen: Seen,
+    target: int,
+    accept: Tensor,
     loss: Tensor,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The numbers of one image's variations for one box.
 
     Args:
@@ -187,12 +192,18 @@ def summarise(
     kept = scores[accept]
     scored = t_score(original[:, y0:y1, x0:x1].flatten(), inside[accept])
     return {
-        "variations": len(images), "accepted": int(accept.sum()), "accuracy": float(accept.double().mean()),
-        "score": mean(kept), "deviation": float(kept.std()) if len(kept) > 1 else None,
-        "score_of_all": mean(scores), "best": float(scores.max()), "t_score": mean(scored),
-        "diversity": feature_diversity(seen.features[accept]), "pixel_diversity": pixel_diversity(inside[accept]),
+        "variations": len(images),
+        "accepted": int(accept.sum()),
+        "accuracy": float(accept.double().mean()),
+        "score": mean(kept),
+        "deviation": float(kept.std()) if len(kept) > 1 else None,
+        "score_of_all": mean(scores),
+        "best": float(scores.max()),
+        "t_score": mean(scored),
+        "diversity": feature_diversity(seen.features[accept]),
+        "pixel_diversity": pixel_diversity(inside[accept]),
         "loss": mean(loss),
-    }  # fmt: skip
+    }
 
 
 def mean(values: Tensor) -> float | None:

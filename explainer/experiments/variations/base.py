@@ -64,9 +64,13 @@ class Variation(ABC):
         """
 
     def __call__(
-        self, image: Tensor, boxes: Tensor, target: Tensor | None = None, around: Tensor | None = None,
+        self,
+        image: Tensor,
+        boxes: Tensor,
+        target: Tensor | None = None,
+        around: Tensor | None = None,
         tick: Callable[[], object] | None = None,
-    ) -> Patches:  # fmt: skip
+    ) -> Patches:
         """Vary what is in the boxes.
 
         Args:
@@ -92,9 +96,13 @@ class Variation(ABC):
         keep = outside(boxes, size).to(image)
         with torch.inference_mode(False):
             found = self.patches(
-                image.clone(), keep.clone(), boxes, None if target is None else target.clone(),
-                boxes if around is None else around, tick or (lambda: None),
-            )  # fmt: skip
+                image.clone(),
+                keep.clone(),
+                boxes,
+                None if target is None else target.clone(),
+                boxes if around is None else around,
+                tick or (lambda: None),
+            )
         if self.blend:
             joined = [seamless(i, p, tuple(b)) for i, p, b in zip(image, found.images, boxes.tolist(), strict=True)]
             found = found._replace(images=torch.stack(joined))
@@ -102,7 +110,12 @@ class Variation(ABC):
 
     @abstractmethod
     def patches(
-        self, image: Tensor, keep: Tensor, boxes: Tensor, target: Tensor | None, around: Tensor,
+        self,
+        image: Tensor,
+        keep: Tensor,
+        boxes: Tensor,
+        target: Tensor | None,
+        around: Tensor,
         tick: Callable[[], object],
-    ) -> Patches:  # fmt: skip
+    ) -> Patches:
         """What a source has to do; the arguments are checked, `keep` (B, 1, H, W) is 0 in the boxes."""

@@ -33,9 +33,14 @@ class CompletedVariations(Variation):
 
     @torch.no_grad()
     def patches(
-        self, image: Tensor, keep: Tensor, boxes: Tensor, target: Tensor | None, around: Tensor,
+        self,
+        image: Tensor,
+        keep: Tensor,
+        boxes: Tensor,
+        target: Tensor | None,
+        around: Tensor,
         tick: Callable[[], object],
-    ) -> Patches:  # fmt: skip
+    ) -> Patches:
         """The in-fills; every known pixel is open to them, with weight 1."""
         generator = torch.Generator(image.device).manual_seed(self.seed)
         drawn = []

@@ -109,10 +109,19 @@ class Found(NamedTuple):
 
 
 def search(
-    network: DCGAN, codes: Tensor, image: Tensor, weight: Tensor, labels: Tensor | None = None, *, steps: int = 1000,
-    learning_rate: float = 0.01, realism: float = 0.003, context: Context = "l1", clip: float | None = 1.0,
+    network: DCGAN,
+    codes: Tensor,
+    image: Tensor,
+    weight: Tensor,
+    labels: Tensor | None = None,
+    *,
+    steps: int = 1000,
+    learning_rate: float = 0.01,
+    realism: float = 0.003,
+    context: Context = "l1",
+    clip: float | None = 1.0,
     tick: Callable[[], object] = lambda: None,
-) -> Found:  # fmt: skip
+) -> Found:
     r"""Adam on all codes at once; each goes its own way, whatever the others do.
 
     .. math:: z' = \arg\min_z L_{cxt}(z | I, R) + \lambda L_{dis}(z) \quad (3)
@@ -184,10 +193,20 @@ class LatentSearch(Variation):
     """
 
     def __init__(
-        self, checkpoint: str, count: int = 64, steps: int = 1000, learning_rate: float = 0.01, realism: float = 0.003,
-        context: Context = "l1", window: int = 15, clip: float | None = 1.0, zoom: float | None = None,
-        blend: bool = True, seed: int = 0, batch_size: int = 64,
-    ) -> None:  # fmt: skip
+        self,
+        checkpoint: str,
+        count: int = 64,
+        steps: int = 1000,
+        learning_rate: float = 0.01,
+        realism: float = 0.003,
+        context: Context = "l1",
+        window: int = 15,
+        clip: float | None = 1.0,
+        zoom: float | None = None,
+        blend: bool = True,
+        seed: int = 0,
+        batch_size: int = 64,
+    ) -> None:
         super().__init__(count, blend, seed, batch_size)
         if steps < 0 or learning_rate <= 0 or realism < 0 or (clip is not None and clip <= 0):
             raise InputError("variation LatentSearch: steps and realism are at least 0, learning_rate and clip above 0")
@@ -214,9 +233,14 @@ class LatentSearch(Variation):
             )
 
     def patches(
-        self, image: Tensor, keep: Tensor, boxes: Tensor, target: Tensor | None, around: Tensor,
+        self,
+        image: Tensor,
+        keep: Tensor,
+        boxes: Tensor,
+        target: Tensor | None,
+        around: Tensor,
         tick: Callable[[], object],
-    ) -> Patches:  # fmt: skip
+    ) -> Patches:
         """Search for all images and codes, in parts of `batch_size`."""
         network = self.network.to(image.device)
         if network.num_classes and target is None:
@@ -232,25 +256,35 @@ class LatentSearch(Variation):
             owner = index // self.count
             labels = target[owner] if network.num_classes and target is not None else None
             found = search(
-                network, start[index % self.count], seen[owner], weight[owner], labels, steps=self.iterations,
-                learning_rate=self.learning_rate, realism=self.realism, context=self.context, clip=self.clip, tick=tick,
-            )  # fmt: skip
+                network,
+                start[index % self.count],
+                seen[owner],
+                weight[owner],
+                labels,
+                steps=self.iterations,
+                learning_rate=self.learning_rate,
+                realism=self.realism,
+                context=self.context,
+                clip=self.clip,
+                tick=tick,
+            )
             images.append(found.images)
             losses.append(found.loss)
         if not self.iterations:
             tick()
         made = torch.cat(images).unflatten(0, (len(image), self.count))
         return Patches(
-            self._put_back(made, views, size), torch.cat(losses).view(len(image), self.count),
+            self._put_back(made, views, size),
+            torch.cat(losses).view(len(image), self.count),
             self._put_back(weight[:, None], views, size)[:, 0],
-        )  # fmt: skip
+        )
 
     def _looked_at(self, image: Tensor, views: list[list[int]]) -> Tensor:
         """(B, C, H, W) → (B, C, S, S), each image's view."""
         side = (self.network.image_size,) * 2
-        return torch.cat([
-            _resized(image[n : n + 1, :, y0:y1, x0:x1], side) for n, (x0, y0, x1, y1) in enumerate(views)
-        ])  # fmt: skip
+        return torch.cat(
+            [_resized(image[n : n + 1, :, y0:y1, x0:x1], side) for n, (x0, y0, x1, y1) in enumerate(views)]
+        )
 
     def _put_back(self, made: Tensor, views: list[list[int]], size: tuple[int, int]) -> Tensor:
         """(B, k, C, S, S) → (B, k, C, H, W), 0 outside of the views."""

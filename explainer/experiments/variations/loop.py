@@ -67,9 +67,13 @@ def explain(
         return Case(name, whole, probabilities, None, None, torch.zeros(1, 4, dtype=torch.long))
     saliency = method(explanandum, whole, torch.tensor([target], device=image.device)).detach()
     return Case(
-        name, whole, probabilities, target, saliency,
+        name,
+        whole,
+        probabilities,
+        target,
+        saliency,
         saliency_boxes(saliency, settings.threshold, settings.threshold_of),
-    )  # fmt: skip
+    )
 
 
 def vary_images(
@@ -116,8 +120,9 @@ def vary_images(
                 case = explain(explanandum, method, name, sample.image.to(device), settings)
                 for source_name, source, alpha in todo:
                     progress.update(task, description=f"{number + 1}/{len(places)} {source_name} α {alpha:g}")
-                    row = vary_one(explanandum, case, source_name, source, alpha, settings, own,
-                                   lambda: progress.advance(task))  # fmt: skip
+                    row = vary_one(
+                        explanandum, case, source_name, source, alpha, settings, own, lambda: progress.advance(task)
+                    )
                     store.append([row])
                 draw_sizes(store.rows, name, settings, own)
             progress.update(task, completed=share * (number + 1))
@@ -153,15 +158,25 @@ def draw_sizes(rows: Sequence[dict[str, Any]], name: str, settings: VariationSet
 
 
 def vary_one(
-    explanandum: Explanandum, case: Case, name: str, source: Variation, alpha: float, settings: VariationSettings,
-    folder: Path, tick: Callable[[], object],
-) -> dict[str, Any]:  # fmt: skip
+    explanandum: Explanandum,
+    case: Case,
+    name: str,
+    source: Variation,
+    alpha: float,
+    settings: VariationSettings,
+    folder: Path,
+    tick: Callable[[], object],
+) -> dict[str, Any]:
     """One image, source and size: its pictures are saved in its folder, its row is returned."""
     box = shrink(case.box, alpha)
     row: dict[str, Any] = {
-        "id": case.id, "method": row_name(name, alpha), "source": name, "alpha": alpha, "status": case.status(box),
+        "id": case.id,
+        "method": row_name(name, alpha),
+        "source": name,
+        "alpha": alpha,
+        "status": case.status(box),
         "box": box[0].tolist(),
-    }  # fmt: skip
+    }
     if row["status"] != DONE:
         return row
     assert case.target is not None
@@ -173,13 +188,22 @@ def vary_one(
     accept = accepted(case.probabilities, seen.probabilities, case.target, explanandum.multilabel, settings.same)
     x0, y0, x1, y1 = row["box"]
     row |= {
-        "class": explanandum.classes[case.target], "before": float(case.probabilities[case.target]),
-        "area": (x1 - x0) * (y1 - y0) / case.image[0, 0].numel(), "seconds": time.perf_counter() - start,
-    }  # fmt: skip
+        "class": explanandum.classes[case.target],
+        "before": float(case.probabilities[case.target]),
+        "area": (x1 - x0) * (y1 - y0) / case.image[0, 0].numel(),
+        "seconds": time.perf_counter() - start,
+    }
     corners = (x0, y0, x1, y1)
     row |= summarise(case.image[0], made.images[0], corners, seen, case.target, accept, made.loss[0])
-    varied = Varied(case.image[0], case.saliency[0], made.weight[0], made.images[0], corners,
-                    seen.probabilities[:, case.target], accept)  # fmt: skip
+    varied = Varied(
+        case.image[0],
+        case.saliency[0],
+        made.weight[0],
+        made.images[0],
+        corners,
+        seen.probabilities[:, case.target],
+        accept,
+    )
     stem = f"{file_name(name)}_{alpha:g}"
     save_picture(variation_picture(varied, row, settings.shown), folder / f"{stem}.png")
     save_figure(pixel_histograms(varied, row), folder / f"{stem}_pixels.png", dpi=110)

@@ -29,9 +29,14 @@ class Oracle(Variation):
 
     @torch.no_grad()
     def patches(
-        self, image: Tensor, keep: Tensor, boxes: Tensor, target: Tensor | None, around: Tensor,
+        self,
+        image: Tensor,
+        keep: Tensor,
+        boxes: Tensor,
+        target: Tensor | None,
+        around: Tensor,
         tick: Callable[[], object],
-    ) -> Patches:  # fmt: skip
+    ) -> Patches:
         """The contents of the boxes, changed; nothing is matched, so that the loss is NaN."""
         made = image.clone()
         for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):

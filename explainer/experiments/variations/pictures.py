@@ -166,9 +166,11 @@ def size_curves(results: dict[str, Any], title: str) -> Figure:
         The figure: a line a source.
     """
     panels_of = {
-        "accuracy": "accepted, part of all variations", "score": "probability of the class, accepted",
-        "loss": "loss of the search", "t_score": "t-score of pixel values, accepted",
-    }  # fmt: skip
+        "accuracy": "accepted, part of all variations",
+        "score": "probability of the class, accepted",
+        "loss": "loss of the search",
+        "t_score": "t-score of pixel values, accepted",
+    }
     sizes_of = [float(alpha) for sizes in results.values() for alpha in sizes]
     figure = Figure(figsize=(15, 3.8))
     figure.subplots_adjust(0.04, 0.24, 0.985, 0.84, 0.2)

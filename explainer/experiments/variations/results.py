@@ -26,9 +26,20 @@ REASONS = {
     NO_CLASS: "the classifier finds no class present, there is no decision to keep",
 }
 COLUMNS = (
-    "accuracy", "accepted", "variations", "score", "deviation", "score_of_all", "best", "t_score", "diversity",
-    "pixel_diversity", "loss", "area", "seconds",
-)  # fmt: skip
+    "accuracy",
+    "accepted",
+    "variations",
+    "score",
+    "deviation",
+    "score_of_all",
+    "best",
+    "t_score",
+    "diversity",
+    "pixel_diversity",
+    "loss",
+    "area",
+    "seconds",
+)
 
 
 def cells(settings: VariationSettings) -> Iterator[tuple[str, Variation, float]]:
@@ -65,8 +76,9 @@ def summarise_rows(rows: Sequence[dict[str, Any]], settings: VariationSettings) 
         done = [row for row in mine if row["status"] == DONE]
         entry: dict[str, Any] = {
             "images": {status: sum(row["status"] == status for row in mine) for status in (DONE, *REASONS)},
-            "without": sum(not row["accepted"] for row in done), "n": {},
-        }  # fmt: skip
+            "without": sum(not row["accepted"] for row in done),
+            "n": {},
+        }
         for key in COLUMNS:
             values = [row[key] for row in done if row[key] is not None]
             entry[key], entry["n"][key] = (statistics.fmean(values) if values else None), len(values)
@@ -113,8 +125,20 @@ def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
     Returns:
         The table, and the Markdown.
     """
-    header = ["source", "α", "images", "accepted %", "without any", "score ↑", "± within", "best", "t-score",
-              "feature diversity ↑", "pixel diversity ↑", "loss ↓"]  # fmt: skip
+    header = [
+        "source",
+        "α",
+        "images",
+        "accepted %",
+        "without any",
+        "score ↑",
+        "± within",
+        "best",
+        "t-score",
+        "feature diversity ↑",
+        "pixel diversity ↑",
+        "loss ↓",
+    ]
     lines = []
     for name, sizes in results.items():
         for alpha, entry in sizes.items():

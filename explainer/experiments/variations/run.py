@@ -44,9 +44,11 @@ def vary(settings: VariationSettings, context: Context) -> dict[str, Any]:
     here = prepared(context)
     method = settings.method or here.methods.get("Explainer") or GradCAM()
     facts = here.facts | {
-        "saliency": settings_of({"": method})[""], "threshold": [settings.threshold, settings.threshold_of],
-        "same": settings.same, "methods": settings_of(settings.sources),
-    }  # fmt: skip
+        "saliency": settings_of({"": method})[""],
+        "threshold": [settings.threshold, settings.threshold_of],
+        "same": settings.same,
+        "methods": settings_of(settings.sources),
+    }
     infills = {name: getattr(source, "infill", None) for name, source in settings.sources.items()}
     known = {name: infill for name, infill in infills.items() if isinstance(infill, Infill)}
     check_infills(known, here.sample, here.explanandum)

@@ -26,10 +26,16 @@ class VariationSettings:
     """
 
     def __init__(
-        self, sources: dict[str, Variation] | None = None, method: Attribution | None = None,
-        alphas: list[float] | None = None, threshold: float = 0.5, threshold_of: Threshold = "fraction",
-        same: Unchanged = "class", shown: int = 24, batch_size: int = 64,
-    ) -> None:  # fmt: skip
+        self,
+        sources: dict[str, Variation] | None = None,
+        method: Attribution | None = None,
+        alphas: list[float] | None = None,
+        threshold: float = 0.5,
+        threshold_of: Threshold = "fraction",
+        same: Unchanged = "class",
+        shown: int = 24,
+        batch_size: int = 64,
+    ) -> None:
         self.sources: dict[str, Variation] = sources or {}
         self.method, self.alphas = method, alphas or [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
         self.threshold, self.threshold_of, self.same = threshold, threshold_of, same

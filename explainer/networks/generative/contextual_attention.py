@@ -113,9 +113,12 @@ def attend(
 def encoder(width: int) -> nn.Sequential:
     """(N, 5, H, W) → (N, 4 · width, H / 4, W / 4)."""
     return nn.Sequential(
-        convolution(5, width, 5), convolution(width, 2 * width, stride=2), convolution(2 * width, 2 * width),
-        convolution(2 * width, 4 * width, stride=2), convolution(4 * width, 4 * width),
-    )  # fmt: skip
+        convolution(5, width, 5),
+        convolution(width, 2 * width, stride=2),
+        convolution(2 * width, 2 * width),
+        convolution(2 * width, 4 * width, stride=2),
+        convolution(4 * width, 4 * width),
+    )
 
 
 def context(width: int, dilations: Sequence[int]) -> nn.Sequential:
@@ -127,9 +130,14 @@ def decoder(inside: int, width: int) -> nn.Sequential:
     """(N, inside, h, w) → (N, 3, 4 h, 4 w) in [0, 1]."""
     half = max(width // 2, 4)
     return nn.Sequential(
-        convolution(inside, 4 * width), growing(4 * width, 2 * width), convolution(2 * width, 2 * width),
-        growing(2 * width, width), convolution(width, half), nn.Conv2d(half, 3, 3, padding=1), nn.Sigmoid(),
-    )  # fmt: skip
+        convolution(inside, 4 * width),
+        growing(4 * width, 2 * width),
+        convolution(2 * width, 2 * width),
+        growing(2 * width, width),
+        convolution(width, half),
+        nn.Conv2d(half, 3, 3, padding=1),
+        nn.Sigmoid(),
+    )
 
 
 class ContextualAttention(Inpainter):
@@ -152,9 +160,13 @@ class ContextualAttention(Inpainter):
     """
 
     def __init__(
-        self, width: int = 32, dilations: Sequence[int] = (2, 4, 8, 16), rate: int = 2, scale: float = 10.0,
+        self,
+        width: int = 32,
+        dilations: Sequence[int] = (2, 4, 8, 16),
+        rate: int = 2,
+        scale: float = 10.0,
         reach: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if width < 1 or rate < 1 or scale <= 0 or reach < 0:
             raise InputError(f"ContextualAttention: width {width}, rate {rate} and scale {scale} must be positive")

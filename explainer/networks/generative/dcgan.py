@@ -99,9 +99,12 @@ class DCGAN(nn.Module):
         self.image_size, self.latent, self.num_classes = image_size, latent, num_classes
         self.classes: tuple[str, ...] = ()
         self.spec: dict[str, Any] = {
-            "image_size": image_size, "latent": latent, "width": width, "num_classes": num_classes,
+            "image_size": image_size,
+            "latent": latent,
+            "width": width,
+            "num_classes": num_classes,
             "spectral": spectral,
-        }  # fmt: skip
+        }
         self.generator = Generator(latent, width, stages, num_classes)
         self.critic = Critic(3, width, stages, num_classes, spectral)
 

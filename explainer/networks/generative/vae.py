@@ -58,9 +58,11 @@ class CompletionVAE(Inpainter):
         self.spec = {"width": width, "latent": latent, "dilations": list(dilations)}
         wide = 4 * width
         self.encoder = nn.Sequential(
-            encoder(width), context(wide, dilations), convolution(wide, wide, stride=2),
+            encoder(width),
+            context(wide, dilations),
+            convolution(wide, wide, stride=2),
             nn.Conv2d(wide, 2 * latent, 3, padding=1),
-        )  # fmt: skip
+        )
         self.decoder = nn.Sequential(convolution(latent, wide), growing(wide, wide), decoder(wide, width))
 
     def forward(self, image: Tensor, mask: Tensor, generator: torch.Generator | None = None) -> Completion:

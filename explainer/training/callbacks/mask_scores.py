@@ -33,7 +33,7 @@ class Scores(pl.Callback):
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Score a batch."""
         if pl_module.kind != "explainer" or batch_idx >= self.batches or batch.segmentation is None or not batch.id:
             return

@@ -48,9 +48,14 @@ class SMOESaliency(pl.Callback):
     """
 
     def __init__(
-        self, every_n_steps: int = 500, images: int = 4, statistic: Statistic = "smoe_scale",
-        weights: Weights | None = None, epsilon: float = statistics.EPSILON, every_n_minutes: float | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        every_n_steps: int = 500,
+        images: int = 4,
+        statistic: Statistic = "smoe_scale",
+        weights: Weights | None = None,
+        epsilon: float = statistics.EPSILON,
+        every_n_minutes: float | None = None,
+    ) -> None:
         check_range("saliency.every_n_steps", every_n_steps, 0)
         check_range("saliency.epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
         check_range("saliency.every_n_minutes", 1 if every_n_minutes is None else every_n_minutes, 0, above=True)

@@ -9,6 +9,13 @@ from explainer.training.modules.inpainting import Inpainting
 from explainer.training.objectives import ExplainerObjective, RTISObjective
 
 __all__ = [
-    "AmortizedExplainer", "Classifier", "Completion", "ExplainerObjective", "Generation", "Inpainting",
-    "NonFiniteLossError", "RTISObjective", "SaliencyModule",
-]  # fmt: skip
+    "AmortizedExplainer",
+    "Classifier",
+    "Completion",
+    "ExplainerObjective",
+    "Generation",
+    "Inpainting",
+    "NonFiniteLossError",
+    "RTISObjective",
+    "SaliencyModule",
+]

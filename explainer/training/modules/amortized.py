@@ -52,12 +52,20 @@ class AmortizedExplainer(SaliencyModule):
     monitor_mode: Literal["min", "max"] = "min"
 
     def __init__(
-        self, explanandum: Explanandum, masker: Masker, objective: Objective,
-        optimizer: OptimizerCallable = torch.optim.Adam, scheduler: LRSchedulerCallable | None = None,
-        scheduler_interval: Literal["epoch", "step"] = "epoch", infill: Infill | None = None,
-        explanandum_mode: Literal["eval", "train"] = "eval", targets: Literal["labels", "predicted"] = "labels",
-        target_threshold: float = 0.5, best_by: Literal["loss", "score"] = "loss", check_after: int = 300,
-    ) -> None:  # fmt: skip
+        self,
+        explanandum: Explanandum,
+        masker: Masker,
+        objective: Objective,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: LRSchedulerCallable | None = None,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        infill: Infill | None = None,
+        explanandum_mode: Literal["eval", "train"] = "eval",
+        targets: Literal["labels", "predicted"] = "labels",
+        target_threshold: float = 0.5,
+        best_by: Literal["loss", "score"] = "loss",
+        check_after: int = 300,
+    ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         check_range("AmortizedExplainer: target_threshold", target_threshold, 0, 1)
         check_range("AmortizedExplainer: check_after", check_after, 0)
@@ -91,9 +99,11 @@ class AmortizedExplainer(SaliencyModule):
         """Classes and both networks."""
         network = self.explanandum
         return {
-            "classes": list(network.classes), "multilabel": network.multilabel, "explanandum": network.spec,
+            "classes": list(network.classes),
+            "multilabel": network.multilabel,
+            "explanandum": network.spec,
             "masker": self.masker.spec,
-        }  # fmt: skip
+        }
 
     def forward(self, image: Tensor) -> Tensor:
         """Class masks: (B, 3, H, W) in [0, 1] → (B, K, H, W) in [0, 1]."""
@@ -159,8 +169,13 @@ class AmortizedExplainer(SaliencyModule):
             return
         own, others, area = (values.mean() for values in found)
         values = {"own": own, "others": others, "separation": own - others, "score": own - others - area}
-        self.log_dict({f"{stage}/{name}": value for name, value in (values | {"area": area}).items()},
-                      batch_size=len(found.own), on_step=False, on_epoch=True, sync_dist=True)  # fmt: skip
+        self.log_dict(
+            {f"{stage}/{name}": value for name, value in (values | {"area": area}).items()},
+            batch_size=len(found.own),
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+        )
 
     def on_validation_end(self) -> None:
         """Say so, in one line, when masks explain nothing after a good number of steps."""

@@ -58,9 +58,11 @@ class SaliencyModule(pl.LightningModule, ABC):
     image_size: int | None = None
 
     def __init__(
-        self, optimizer: OptimizerCallable, scheduler: LRSchedulerCallable | None,
+        self,
+        optimizer: OptimizerCallable,
+        scheduler: LRSchedulerCallable | None,
         scheduler_interval: Literal["epoch", "step"],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.optimizer, self.scheduler, self.scheduler_interval = optimizer, scheduler, scheduler_interval
 

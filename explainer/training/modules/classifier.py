@@ -63,11 +63,16 @@ class Classifier(SaliencyModule):
     monitor_mode: Literal["min", "max"] = "max"
 
     def __init__(
-        self, explanandum: Explanandum, optimizer: OptimizerCallable = torch.optim.Adam,
-        scheduler: LRSchedulerCallable | None = None, scheduler_interval: Literal["epoch", "step"] = "epoch",
-        head_only: bool = False, trained: list[str] | None = None, fresh: list[str] | None = None,
+        self,
+        explanandum: Explanandum,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: LRSchedulerCallable | None = None,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        head_only: bool = False,
+        trained: list[str] | None = None,
+        fresh: list[str] | None = None,
         best_by: Literal["score", "loss"] = "score",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         if head_only and trained:
             raise InputError("Classifier: give head_only or the names of the layers to train, not both")

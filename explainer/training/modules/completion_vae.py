@@ -38,10 +38,16 @@ class Completion(FillingModule):
     network: CompletionVAE
 
     def __init__(
-        self, network: CompletionVAE, optimizer: OptimizerCallable = torch.optim.Adam, deviation: float = 0.1,
-        holes: Holes | None = None, decay: float = 0.999, seed: int = 42, explanandum: Explanandum | None = None,
+        self,
+        network: CompletionVAE,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        deviation: float = 0.1,
+        holes: Holes | None = None,
+        decay: float = 0.999,
+        seed: int = 42,
+        explanandum: Explanandum | None = None,
         conditional: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(network, optimizer, holes, decay, seed, explanandum)
         if deviation <= 0:
             raise InputError(f"Completion: deviation must be above 0, got {deviation}")

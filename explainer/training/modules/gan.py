@@ -43,16 +43,25 @@ class Generation(GenerativeModule):
     network: DCGAN
 
     def __init__(
-        self, network: DCGAN, generator_optimizer: OptimizerCallable = torch.optim.Adam,
-        critic_optimizer: OptimizerCallable = torch.optim.Adam, loss: Adversarial = "hinge", penalty: float = 10.0,
-        critic_steps: int = 1, decay: float = 0.999, seed: int = 42,
-    ) -> None:  # fmt: skip
+        self,
+        network: DCGAN,
+        generator_optimizer: OptimizerCallable = torch.optim.Adam,
+        critic_optimizer: OptimizerCallable = torch.optim.Adam,
+        loss: Adversarial = "hinge",
+        penalty: float = 10.0,
+        critic_steps: int = 1,
+        decay: float = 0.999,
+        seed: int = 42,
+    ) -> None:
         super().__init__(network, network.generator, generator_optimizer, decay, seed)
         if critic_steps < 1:
             raise InputError(f"Generation: critic_steps must be at least 1, got {critic_steps}")
         self.critic_optimizer, self.loss, self.penalty, self.critic_steps = (
-            critic_optimizer, loss, penalty, critic_steps,
-        )  # fmt: skip
+            critic_optimizer,
+            loss,
+            penalty,
+            critic_steps,
+        )
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
         """The network must fit the data set's classes and image size."""

@@ -106,9 +106,14 @@ class FillingModule(GenerativeModule):
     network: Inpainter
 
     def __init__(
-        self, network: Inpainter, optimizer: OptimizerCallable, holes: Holes | None, decay: float, seed: int,
+        self,
+        network: Inpainter,
+        optimizer: OptimizerCallable,
+        holes: Holes | None,
+        decay: float,
+        seed: int,
         explanandum: Explanandum | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(network, network, optimizer, decay, seed)
         self.holes, self.explanandum = holes or Holes(), explanandum
         if explanandum is not None:

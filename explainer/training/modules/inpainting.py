@@ -47,25 +47,41 @@ class Inpainting(FillingModule):
     kind = "inpainter"
 
     def __init__(
-        self, network: ContextualAttention, generator_optimizer: OptimizerCallable = torch.optim.Adam,
-        critic_optimizer: OptimizerCallable = torch.optim.Adam, loss: Adversarial = "wgan_gp", critic_width: int = 64,
-        reconstruction: float = 1.0, adversarial: float = 0.001, penalty: float = 10.0, discount: float = 0.99,
-        known: float = 1.0, critic_steps: int = 1, holes: Holes | None = None, decay: float = 0.999, seed: int = 42,
+        self,
+        network: ContextualAttention,
+        generator_optimizer: OptimizerCallable = torch.optim.Adam,
+        critic_optimizer: OptimizerCallable = torch.optim.Adam,
+        loss: Adversarial = "wgan_gp",
+        critic_width: int = 64,
+        reconstruction: float = 1.0,
+        adversarial: float = 0.001,
+        penalty: float = 10.0,
+        discount: float = 0.99,
+        known: float = 1.0,
+        critic_steps: int = 1,
+        holes: Holes | None = None,
+        decay: float = 0.999,
+        seed: int = 42,
         explanandum: Explanandum | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(network, generator_optimizer, holes, decay, seed, explanandum)
         if critic_steps < 1 or not 0 < discount <= 1:
             raise InputError(f"Inpainting: critic_steps {critic_steps} below 1, or discount {discount} not in (0, 1]")
         self.critic_optimizer, self.loss, self.critic_steps, self.discount = (
-            critic_optimizer, loss, critic_steps, discount,
-        )  # fmt: skip
+            critic_optimizer,
+            loss,
+            critic_steps,
+            discount,
+        )
         self.weights = {"reconstruction": reconstruction, "adversarial": adversarial, "penalty": penalty}
         self.known = known
         spectral = loss == "hinge"
-        self.critics = nn.ModuleDict({
-            "global": Critic(width=critic_width, spectral=spectral),
-            "local": Critic(width=critic_width, stages=3, spectral=spectral),
-        })  # fmt: skip
+        self.critics = nn.ModuleDict(
+            {
+                "global": Critic(width=critic_width, spectral=spectral),
+                "local": Critic(width=critic_width, stages=3, spectral=spectral),
+            }
+        )
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The generator's and the critics'."""
@@ -118,5 +134,6 @@ class Inpainting(FillingModule):
         """Critic scores of validation images and of what was made of them."""
         return {
             f"{name}_{what}": critic(self.views(pictures, mask)[name]).float().mean()
-            for name, critic in self.critics.items() for what, pictures in (("real", image), ("made", made))
-        }  # fmt: skip
+            for name, critic in self.critics.items()
+            for what, pictures in (("real", image), ("made", made))
+        }
