@@ -15,6 +15,7 @@ from timing import compare
 from explainer.attribution import RISE, GradCAM, Gradient, SmoothGrad
 from explainer.data import Shapes
 from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.scoring.loop import Scoring
 from explainer.evaluation.scoring.processes import evaluate_together
 from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
@@ -57,10 +58,8 @@ def main() -> None:
                 batches,
                 0,
                 store,
+                Scoring(kept=kept, curve_steps=options.curve_steps),
                 device=options.device,
-                kept=kept,
-                curve_steps=options.curve_steps,
-                quiet=True,
             )
 
         if options.part != "processes":

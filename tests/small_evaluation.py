@@ -4,7 +4,7 @@ import torch
 
 from explainer.attribution import CentredBox, Constant, GradCAM
 from explainer.data import Batch
-from explainer.evaluation.scoring.loop import evaluate
+from explainer.evaluation.scoring.loop import Scoring, evaluate
 from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
 
@@ -46,7 +46,7 @@ def pictures(sizes=(2, 3, 1), side=16, segmented=True, multilabel=True):
 
 def run(folder, batches, methods=METHODS, explanandum=None, facts=FACTS, **settings):
     store = Store(folder, facts)
-    evaluate(explanandum or classifier(), methods, batches, store, total=6, **settings)
+    evaluate(explanandum or classifier(), methods, batches, store, Scoring(**settings), total=6)
     return store
 
 

@@ -35,6 +35,7 @@ from explainer.evaluation.results.columns import FIXED, columns_of
 from explainer.evaluation.results.provenance import Clock, run_facts
 from explainer.evaluation.scoring.class_matrix import class_matrix
 from explainer.evaluation.scoring.decisions import Decisions
+from explainer.evaluation.scoring.loop import Scoring
 from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.scoring.processes import check_processes, evaluate_together, unfinished
 from explainer.evaluation.scoring.threshold import held_out_places, search_alphas
@@ -85,26 +86,30 @@ def score_methods(context: Context) -> dict[str, Any]:
     alphas = found_alphas(settings, data, explanandum, methods, facts, places, out, device)
     level = 0.5 if settings.level is None else settings.level
     judge = Judge(settings.metrics, settings.infill, level, {name: a["alpha"] for name, a in alphas.items()})
+    scoring = Scoring(
+        rule=settings.rule,
+        targets=settings.targets,
+        scaled=settings.scaled,
+        kept=kept,
+        curve_steps=settings.curve_steps,
+        judge=judge if settings.metrics else None,
+        probes=settings.probes,
+        probed=settings.probed,
+        matrix=matrix,
+        decisions=decisions,
+        true_boxes=settings.true_boxes,
+    )
+    batches = unfinished(dataset, places, data.batch_size, list(methods), store)
     evaluate_together(
         settings.processes,
         explanandum,
         methods,
         dataset,
-        unfinished(dataset, places, data.batch_size, list(methods), store),
+        batches,
         data.num_workers,
         store,
+        scoring,
         device=device,
-        rule=settings.rule,
-        curve_steps=settings.curve_steps,
-        kept=kept,
-        judge=judge if settings.metrics else None,
-        scaled=settings.scaled,
-        probes=settings.probes,
-        matrix=matrix,
-        true_boxes=settings.true_boxes,
-        probed=settings.probed,
-        targets=settings.targets,
-        decisions=decisions,
     )
     ids = [dataset.ids[i] for i in places]
     rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *methods], ids)

@@ -1,5 +1,6 @@
 """The probes that a config names, on one method's masks of one batch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from explainer.networks import Explanandum
 
 
 def probe(
-    probes: dict[str, Probe],
+    probes: Mapping[str, Probe],
     explanandum: Explanandum,
     method: Attribution | None,
     batch: Batch,

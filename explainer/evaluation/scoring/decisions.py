@@ -52,11 +52,14 @@ class Decisions:
             of_image.append([(index, kind) for index, kind in enumerate(named) if kind is not None])
         return of_image
 
-    def __call__(self, explanandum: Explanandum, method: Attribution | None, batch: Batch) -> list[dict[str, Any]]:
-        """What to add to the rows of the images.
+    def __call__(
+        self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch
+    ) -> list[dict[str, Any]]:
+        """Return what to add to the rows of the images.
 
         Args:
-            explanandum: The frozen classifier.
+            explanandum: Frozen classifier.
+            name: Name of the method; all methods are asked alike.
             method: Makes a mask of a class; references, which look at no class, have nothing here.
             batch: The images, on the explanandum's device.
 

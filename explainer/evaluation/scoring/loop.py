@@ -4,7 +4,8 @@ Scores are those of S. Stalder et al., NeurIPS 2022, section 4.3, the explanandu
 masked and the complement image, and what the mask cost.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,71 +33,89 @@ from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 from explainer.networks import Explanandum
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """What is asked of every mask of an evaluation.
+
+    Attributes:
+        rule: Which pixels of the annotation are the truth.
+        targets: Which classes of an image are explained.
+        scaled: Whether maps that are masks already are scaled to [0, 1] too.
+        kept: Store of masks, which are read from it and put into it; None: masks are made each time.
+        curve_steps: Steps of the insertion and deletion curves of images with one label; 0: none.
+        judge: Further metrics of a config.
+        probes: Column → sanity check of a config, which takes further maps of a method.
+        probed: Names of the methods that sanity checks ask; None: all.
+        matrix: Class-specific masking matrix.
+        decisions: What masks show of right and wrong decisions.
+        true_boxes: Whether the boxes of the labelled objects are scored as a mask, too.
+    """
+
+    rule: TruthRule = USUAL_TRUTH
+    targets: Targets = LABELS
+    scaled: bool = True
+    kept: KeptMasks | None = None
+    curve_steps: int = 0
+    judge: Judge | None = None
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    probed: Collection[str] | None = None
+    matrix: ClassMatrix | None = None
+    decisions: Decisions | None = None
+    true_boxes: bool = False
+
+    @property
+    def references(self) -> list[str]:
+        """Names of the masks that the annotation gives."""
+        return [TRUTH, BOXES] if self.true_boxes else [TRUTH]
+
+    def probes_of(self, name: str) -> Mapping[str, Probe]:
+        """Sanity checks that ask a method of this name."""
+        asked = self.probed is None or name in self.probed
+        return self.probes if asked else {}
+
+
 def evaluate(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batches: Iterable[Batch],
     store: Store,
+    scoring: Scoring,
     *,
     total: int,
-    rule: TruthRule = USUAL_TRUTH,
     device: str = "cpu",
-    curve_steps: int = 0,
-    kept: KeptMasks | None = None,
-    judge: Judge | None = None,
-    scaled: bool = True,
-    probes: dict[str, Probe] | None = None,
     quiet: bool = False,
-    matrix: ClassMatrix | None = None,
-    true_boxes: bool = False,
-    probed: Collection[str] | None = None,
-    targets: Targets = LABELS,
-    decisions: Decisions | None = None,
 ) -> None:
     """Score every method on every image, and append the rows to the store.
 
     Args:
-        explanandum: The frozen classifier.
+        explanandum: Frozen classifier.
         methods: Name → method; the ground truth is added where the images have segmentations.
-        batches: The images.
+        batches: Images.
         store: Rows that it has already are not computed again; what failed before is tried again.
+        scoring: What is asked of every mask.
         total: Number of images, for the progress bar.
-        rule: Which pixels of the annotation are the truth.
         device: Where to compute.
-        curve_steps: As in `score`.
-        kept: Where masks are read from and kept.
-        judge: Further metrics.
-        scaled: As in `make_mask`.
-        probes: Column → question to a method that takes further maps.
         quiet: Show no progress bar.
-        matrix: What the masks of single classes do.
-        true_boxes: Score the boxes of the labelled objects as a mask, too.
-        probed: Names of the methods that probes ask; None: all.
-        targets: Which classes of an image are explained.
-        decisions: What masks show of right and wrong decisions.
 
     Raises:
         InputError: A method refuses every image of its first batch.
     """
     explanandum.to(device)
-    maker = Maker(kept, rule, scaled, targets)
+    maker = Maker(scoring.kept, scoring.rule, scoring.scaled, scoring.targets)
     with bars(quiet=quiet) as progress, no_bars():
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
-            known = {name: having(name, batch) for name in (TRUTH, *([BOXES] if true_boxes else []))}
-            for name in [ORIGINAL, *known, *methods]:
-                some = known.get(name, batch)
-                if not some.id or store.has(name, some.id):
+            annotated = {name: having(name, batch) for name in scoring.references}
+            for name in [ORIGINAL, *annotated, *methods]:
+                images = annotated.get(name, batch)
+                if not images.id or store.has(name, images.id):
                     continue
                 progress.update(task, description=name)
 
-                asked = probes if probed is None or name in probed else None
+                def rows(part: Batch, name: str = name) -> list[dict[str, Any]]:
+                    return score(explanandum, name, methods.get(name), part, maker, scoring)
 
-                def rows(here: Batch, name: str = name, asked: Any = asked) -> list[dict[str, Any]]:
-                    unit = methods.get(name)
-                    return score(explanandum, name, unit, here, maker, curve_steps, judge, asked, matrix, decisions)
-
-                append_or_note(store, name, to_device(some, device), rows)
+                append_or_note(store, name, to_device(images, device), rows)
             progress.advance(task, len(batch.id))
 
 
@@ -156,60 +175,81 @@ def attempt(
 
 
 def score(
-    explanandum: Explanandum,
-    name: str,
-    method: Attribution | None,
-    batch: Batch,
-    maker: Maker,
-    curve_steps: int = 0,
-    judge: Judge | None = None,
-    probes: dict[str, Probe] | None = None,
-    matrix: ClassMatrix | None = None,
-    decisions: Decisions | None = None,
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, maker: Maker, scoring: Scoring
 ) -> list[dict[str, Any]]:
-    """The rows of one method for one batch.
+    """Compute the rows of one method for one batch.
 
     Args:
-        explanandum: The frozen classifier.
-        name: Of the method; `ORIGINAL` and the references have none.
-        method: Makes the masks.
-        batch: On the explanandum's device.
-        maker: Calls it, or reads what it made.
-        curve_steps: Of the insertion and deletion curves of images with one label; 0: none.
-        judge: Further metrics.
-        probes: As in `evaluate`.
-        matrix: Likewise.
-        decisions: Likewise.
+        explanandum: Frozen classifier.
+        name: Name of the method; `ORIGINAL` and the references have no method.
+        method: What makes the masks.
+        batch: Images, on the explanandum's device.
+        maker: Calls the method, or reads what it made.
+        scoring: What is asked of the masks.
 
     Returns:
         A row an image, in plain values; None where a score is not defined.
     """
     if name == ORIGINAL:
-        with torch.no_grad():
-            said = predictions(explanandum, explanandum(batch.image), batch.labels)
-        return [{"id": i, "method": name, "kept": kept} for i, kept in zip(batch.id, said, strict=True)]
-    asked = maker.targets.of(explanandum, batch)
-    mask, broken, cost = maker(explanandum, name, method, batch if method is None else asked)
+        return rows_of_originals(explanandum, batch)
+    explained = maker.targets.of(explanandum, batch)
+    mask, broken, cost = maker(explanandum, name, method, batch if method is None else explained)
     with torch.no_grad():
         both = [composite(batch.image, m, explanandum.mean_colour) for m in (mask, 1 - mask)]
         kept, removed = (explanandum(images).float() for images in both)
-    values: dict[str, Tensor] = curves(explanandum, mask, asked, curve_steps) if curve_steps else {}
-    values |= fixed_scores(mask, kept, batch, maker.rule, asked.labels)
+    values: dict[str, Tensor] = {}
+    if scoring.curve_steps:
+        values |= curves(explanandum, mask, explained, scoring.curve_steps)
+    values |= fixed_scores(mask, kept, batch, scoring.rule, explained.labels)
     constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
-    judged = [{} for _ in batch.id] if judge is None else judge(explanandum, name, mask, asked)
-    if probes:
-        judged = merged(judged, probe(probes, explanandum, method, asked, mask, maker.scaled))
-    if matrix is not None:
-        found = matrix(explanandum, name, method, batch)
-        judged = [one | other for one, other in zip(judged, found, strict=True)]
-    if decisions is not None:
-        sorted_out = decisions(explanandum, method, batch)
-        judged = [one | other for one, other in zip(judged, sorted_out, strict=True)]
-    said_kept, said_removed = (predictions(explanandum, z, batch.labels) for z in (kept, removed))
+    asked = further_columns(explanandum, name, method, batch, mask, scoring)
+    after_keeping = predictions(explanandum, kept, batch.labels)
+    after_removing = predictions(explanandum, removed, batch.labels)
     rows = []
     for n, image in enumerate(batch.id):
-        numbers = {key: plain(float(value[n])) for key, value in values.items()}
-        extra = {**cost[n], "constant": constant[n], "broken": broken[n]}
-        spoken = {"kept": said_kept[n], "removed": said_removed[n]}
-        rows.append({"id": image, "method": name} | numbers | extra | judged[n] | spoken)
+        row: dict[str, Any] = {"id": image, "method": name}
+        row |= {key: plain(float(value[n])) for key, value in values.items()}
+        row |= cost[n]
+        row |= {"constant": constant[n], "broken": broken[n]}
+        row |= asked[n]
+        row |= {"kept": after_keeping[n], "removed": after_removing[n]}
+        rows.append(row)
     return rows
+
+
+def rows_of_originals(explanandum: Explanandum, batch: Batch) -> list[dict[str, Any]]:
+    """What the classifier says of the images as they are: a row an image."""
+    with torch.no_grad():
+        answers = predictions(explanandum, explanandum(batch.image), batch.labels)
+    return [{"id": image, "method": ORIGINAL, "kept": answer} for image, answer in zip(batch.id, answers, strict=True)]
+
+
+def further_columns(
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, mask: Tensor, scoring: Scoring
+) -> list[dict[str, Any]]:
+    """What a config asks of masks beside the fixed scores: metrics, sanity checks, class matrix and decisions.
+
+    Args:
+        explanandum: Frozen classifier.
+        name: Name of the method.
+        method: What made the masks; None for a reference.
+        batch: Images, with their own labels.
+        mask: (B, 1, H, W) in [0, 1].
+        scoring: What is asked.
+
+    Returns:
+        An entry an image.
+    """
+    explained = scoring.targets.of(explanandum, batch)
+    entries: list[dict[str, Any]] = [{} for _ in batch.id]
+    if scoring.judge is not None:
+        entries = scoring.judge(explanandum, name, mask, explained)
+    probes = scoring.probes_of(name)
+    if probes:
+        entries = merged(entries, probe(probes, explanandum, method, explained, mask, scoring.scaled))
+    for question in (scoring.matrix, scoring.decisions):
+        if question is None:
+            continue
+        answers = question(explanandum, name, method, batch)
+        entries = [entry | answer for entry, answer in zip(entries, answers, strict=True)]
+    return entries

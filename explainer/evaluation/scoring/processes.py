@@ -20,7 +20,7 @@ from explainer.attribution import Attribution
 from explainer.data import Batch, ImageDataset, collate
 from explainer.errors import InputError
 from explainer.evaluation.references import ORIGINAL
-from explainer.evaluation.scoring.loop import evaluate
+from explainer.evaluation.scoring.loop import Scoring, evaluate
 from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
 from explainer.stopping import end_with_parent
@@ -100,11 +100,11 @@ def evaluate_together(
     batches: Sequence[list[int]],
     workers: int,
     store: Store,
+    scoring: Scoring,
     *,
     device: str,
-    **settings: Any,
 ) -> None:
-    """As `evaluate`, by one process or several.
+    """Score every method on every image, by one process or several.
 
     On a CPU the processes share the threads of one. How a sum is split among threads moves its last digit: results are
     the same to the last digit where each process has the threads that the single one had (OMP_NUM_THREADS).
@@ -117,18 +117,17 @@ def evaluate_together(
         batches: Places of each.
         workers: Processes that load images, for each that computes.
         store: Rows so far; it has all of them afterwards.
+        scoring: What is asked of every mask.
         device: "cpu", "cuda", or one GPU's name, which several processes take as "cuda".
-        settings: Further arguments of `evaluate`.
 
     Raises:
-        InputError: As in `evaluate`.
+        InputError: A method refuses every image of its first batch.
     """
     count = min(count, len(batches))
     if count <= 1:
         total = sum(map(len, batches))
-        return evaluate(
-            explanandum, methods, loader(dataset, batches, workers), store, total=total, device=device, **settings
-        )
+        images = loader(dataset, batches, workers)
+        return evaluate(explanandum, methods, images, store, scoring, total=total, device=device)
     fabric = Fabric(accelerator=device.split(":")[0], devices=count, strategy="ddp_spawn")
     launch: Any = fabric.launch  # its annotation knows no arguments beside the Fabric
     explanandum.cpu()  # what a process is handed must not lie on another's device
@@ -136,7 +135,7 @@ def evaluate_together(
     if "OMP_NUM_THREADS" not in environment:
         os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // count))
     try:
-        launch(_share, explanandum, methods, dataset, batches, workers, store, settings)
+        launch(_share, explanandum, methods, dataset, batches, workers, store, scoring)
     except ProcessRaisedException as error:
         raise refusal(error) or error from error
     finally:
@@ -155,16 +154,16 @@ def _share(
     batches: Sequence[list[int]],
     workers: int,
     store: Store,
-    settings: dict[str, Any],
+    scoring: Scoring,
 ) -> None:
     end_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # rows are on the disk as they come: there is nothing to save
     rank = fabric.global_rank
     mine: Sequence[list[int]] = batches[rank :: fabric.world_size]
     images: DataLoader[Batch] = loader(dataset, mine, workers)
-    shown = {**settings, "quiet": rank > 0 or settings.get("quiet", False)}
     total, device = sum(map(len, mine)), str(fabric.device)
-    evaluate(explanandum, methods, images, store.of_process(rank), total=total, device=device, **shown)
+    own_store = store.of_process(rank)
+    evaluate(explanandum, methods, images, own_store, scoring, total=total, device=device, quiet=rank > 0)
 
 
 def refusal(error: Exception) -> InputError | None:
