@@ -44,9 +44,9 @@ def pictures(sizes=(2, 3, 1), side=16, segmented=True, multilabel=True):
     return batches
 
 
-def run(folder, batches, methods=METHODS, explanandum=None, facts=FACTS, **settings):
+def run(folder, batches, methods=METHODS, explanandum=None, facts=FACTS, device="cpu", **settings):
     store = Store(folder, facts)
-    evaluate(explanandum or classifier(), methods, batches, store, Scoring(**settings), total=6)
+    evaluate(explanandum or classifier(), methods, batches, store, Scoring(**settings), total=6, device=device)
     return store
 
 

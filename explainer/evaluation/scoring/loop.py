@@ -5,8 +5,7 @@ masked and the complement image, and what the mask cost.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,9 +32,10 @@ from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 from explainer.networks import Explanandum
 
 
-@dataclass(frozen=True)
-class Scoring:
+class Scoring(NamedTuple):
     """What is asked of every mask of an evaluation.
+
+    A tuple, because Lightning's launcher takes no frozen dataclass into its processes.
 
     Attributes:
         rule: Which pixels of the annotation are the truth.
@@ -57,7 +57,7 @@ class Scoring:
     kept: KeptMasks | None = None
     curve_steps: int = 0
     judge: Judge | None = None
-    probes: Mapping[str, Probe] = field(default_factory=dict)
+    probes: Mapping[str, Probe] = {}
     probed: Collection[str] | None = None
     matrix: ClassMatrix | None = None
     decisions: Decisions | None = None
