@@ -121,7 +121,7 @@ def check_range(key: str, value: float, low: float = -math.inf, high: float = ma
     """Refuse a number outside of its range, one that is no number, and an infinite one.
 
     Args:
-        key: Who has to be told, such as "evaluation.limit" or "infill Blur: sigma".
+        key: Who has to be told, such as "evaluation.images.limit" or "infill Blur: sigma".
         value: The number.
         low: Lower end, in the range.
         high: Upper end, in the range.

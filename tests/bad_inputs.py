@@ -95,7 +95,7 @@ def evaluates(*arguments, config=None, checkpoint=True):
         Path("checkpoints").mkdir(exist_ok=True)
         save_explainer(Path("checkpoints/tiny.ckpt"), SHAPES)
         save_classifier(Path("checkpoints/tiny_classifier.ckpt"), SHAPES)
-    quick = ["--evaluation.limit=2", "--evaluation.gallery=0", "--evaluation.report=false"]
+    quick = ["--evaluation.images.limit=2", "--evaluation.report.gallery=0", "--evaluation.report.page=false"]
     return lambda: evaluate(["--config", config or tiny_runs.explainer_config(), *quick, *arguments])
 
 

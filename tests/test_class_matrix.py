@@ -142,14 +142,20 @@ def test_which_methods_have_one():
 
 
 def test_bad_names_are_refused_with_those_there_are():
-    with pytest.raises(InputError, match=r"evaluation.matrix: there is no method 'RISE', only Grad-CAM, Half, Box"):
+    with pytest.raises(
+        InputError, match=r"evaluation.class_matrix.methods: there is no method 'RISE', only Grad-CAM, Half, Box"
+    ):
         class_matrix(["RISE"], None, CLASSES, METHODS)
-    with pytest.raises(InputError, match=r"evaluation.matrix_classes: there is no class 'bird', only cat, dog, cow"):
+    with pytest.raises(
+        InputError, match=r"evaluation.class_matrix.classes: there is no class 'bird', only cat, dog, cow"
+    ):
         class_matrix(True, ["cat", "bird"], CLASSES, METHODS)
     with pytest.raises(InputError, match="names a class twice: cat, cat"):
         class_matrix(True, ["cat", "cat"], CLASSES, METHODS)
     many = [str(n) for n in range(1000)]
-    with pytest.raises(InputError, match=r"1000 classes is too large: name at most 100 in evaluation.matrix_classes"):
+    with pytest.raises(
+        InputError, match=r"1000 classes is too large: name at most 100 in evaluation.class_matrix.classes"
+    ):
         class_matrix(True, None, many, METHODS)
     with pytest.raises(InputError, match=r"no class 'x', only 0, 1, .* 29 … \(1000\)"):
         ClassMatrix(["x"], many, [])

@@ -143,14 +143,14 @@ def test_evaluation_at_another_size():
 
 def test_evaluation_of_a_classifier_compares_the_references(tmp_path, capsys):
     path = checkpoint(image_size=32)
-    content = evaluate(["--config", classifier_config(), "--ckpt_path", path, "--evaluation.limit=6"])
+    content = evaluate(["--config", classifier_config(), "--ckpt_path", path, "--evaluation.images.limit=6"])
     assert {"Grad-CAM", "Constant 0", "Centred box", "Ground truth"} <= set(content["results"])
     assert "Explainer" not in content["results"]
     out = tmp_path / "results" / "tiny_classifier"
     assert {p.name for p in out.iterdir()} >= {"results.json", "per_image.csv", "table.md", "gallery.png"}
     assert "Grad-CAM" in capsys.readouterr().out
     before = (out / "rows.jsonl").read_bytes()
-    evaluate(["--config", classifier_config(), "--ckpt_path", path, "--evaluation.limit=6",
+    evaluate(["--config", classifier_config(), "--ckpt_path", path, "--evaluation.images.limit=6",
               "--data.init_args.batch_size=4"])  # fmt: skip
     assert (out / "rows.jsonl").read_bytes() == before
 
@@ -158,18 +158,18 @@ def test_evaluation_of_a_classifier_compares_the_references(tmp_path, capsys):
 def test_methods_from_the_command_line():
     path = checkpoint("e", save_explainer, image_size=32)
     methods = "{Half: {class_path: Constant, init_args: {value: 0.5}}}"
-    content = evaluate(["--config", explainer_config(), "--ckpt_path", path, "--evaluation.limit=2",
-                        "--evaluation.methods", methods, "--evaluation.gallery=0"])  # fmt: skip
+    content = evaluate(["--config", explainer_config(), "--ckpt_path", path, "--evaluation.images.limit=2",
+                        "--evaluation.methods", methods, "--evaluation.report.gallery=0"])  # fmt: skip
     assert set(content["results"]) == {"Original image", "Ground truth", "Explainer", "Half"}
 
 
 def test_an_offset_takes_other_images(tmp_path):
     path = checkpoint("e", save_explainer, image_size=32)
-    quick = ["--evaluation.limit=2", "--evaluation.methods={}", "--evaluation.gallery=0"]
+    quick = ["--evaluation.images.limit=2", "--evaluation.methods={}", "--evaluation.report.gallery=0"]
     seen = []
     for offset in (0, 1):
         out = tmp_path / str(offset)
-        more = [f"--evaluation.offset={offset}", f"--evaluation.out={out}"]
+        more = [f"--evaluation.images.offset={offset}", f"--evaluation.out={out}"]
         evaluate(["--config", explainer_config(), "--ckpt_path", path, *quick, *more])
         rows = (out / "rows.jsonl").read_text().splitlines()[1:]
         seen.append({json.loads(row)["id"] for row in rows})

@@ -188,7 +188,7 @@ def test_data_from_a_file_of_its_own_is_evaluated_too(tmp_path, monkeypatch):
     train(["--config", "voc_vgg16_classifier.yaml", *SMALL, "--model.init_args.explanandum.weights=null", *small,
            "--trainer.max_epochs=1"])  # fmt: skip
     quick = [a for a in small if a.startswith("--data")]
-    content = evaluate(["--config", "voc_vgg16_classifier.yaml", *quick, "--evaluation.gallery=2"])
+    content = evaluate(["--config", "voc_vgg16_classifier.yaml", *quick, "--evaluation.report.gallery=2"])
     assert content["results"]["Ground truth"]["n"]["acc"] == 2
     assert set(content["facts"]["data"]) == {"class_path", "init_args"}
 
@@ -217,7 +217,7 @@ def test_a_classifier_is_evaluated_as_its_config_builds_it(tmp_path, monkeypatch
     name = "imagenet_lite0_methods.yaml"
     methods = "{Random: {class_path: Random}, RISE: {class_path: RISE, init_args: {masks: 4, grid: 4}}}"
     arguments = ["--config", name, *SMALL, "--model.init_args.explanandum.num_classes=1000", *tree(name, tmp_path),
-                 f"--evaluation.methods={methods}", "--evaluation.gallery=1", "--evaluation.limit=2"]  # fmt: skip
+                 f"--evaluation.methods={methods}", "--evaluation.report.gallery=1", "--evaluation.images.limit=2"]  # fmt: skip
     first = evaluate(arguments)
     assert set(first["results"]) == {"Original image", "Random", "RISE"}
     for scores in (first["results"]["Random"], first["results"]["RISE"]):
@@ -257,7 +257,7 @@ def test_variations_run(name, tmp_path, monkeypatch):
         "--config",
         str(tmp_path / name),
         *small,
-        "--evaluation.limit=1",
+        "--evaluation.images.limit=1",
         "--experiment.init_args.alphas=[0.6]",
     ]
     monkeypatch.setattr("explainer.experiments.variations.loop.explained_class", lambda p, _: int(p.argmax()))
@@ -276,12 +276,16 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
         for trained in (kind, f"{kind}_crops"):
             save_inpainter(tmp_path / "checkpoints" / f"{trained}_{file}.ckpt", network, classes=classes)
     arguments = ["--config", name, *(a for a in tree(name, tmp_path) if a.startswith("--data"))]
-    arguments += ["--evaluation.gallery=0", "--evaluation.held_out=4"]
-    arguments += [f"--evaluation.limit={4 if name.endswith('_infills.yaml') else 1}"]
+    arguments += ["--evaluation.report.gallery=0", "--evaluation.salient.held_out=4"]
+    arguments += [f"--evaluation.images.limit={4 if name.endswith('_infills.yaml') else 1}"]
     if kind == "shapes":
         save_classifier(tmp_path / "checkpoints" / "shapes_small_classifier.ckpt", classes)
     else:
-        arguments += [*SMALL, "--model.init_args.explanandum.num_classes=1000", "--evaluation.held_out_split=test"]
+        arguments += [
+            *SMALL,
+            "--model.init_args.explanandum.num_classes=1000",
+            "--evaluation.salient.held_out_split=test",
+        ]
     if name.endswith("_fido.yaml"):
         config = yaml.safe_load((CONFIGS / name).read_text())["evaluation"]["methods"]
         save_explainer(tmp_path / config["Realtime"]["init_args"]["checkpoint"], classes=classes)
@@ -292,7 +296,7 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
             if method["class_path"] in ("FIDO", "BBMP"):
                 method["init_args"] |= {"steps": 1, "grid": 4}
         arguments += ["--evaluation.methods", yaml.safe_dump(config)]
-        arguments += [f"--evaluation.counterfactuals={int(kind == 'imagenet')}"]
+        arguments += [f"--evaluation.report.counterfactuals={int(kind == 'imagenet')}"]
     content = evaluate(arguments)
     if name.endswith("_fido.yaml"):
         assert content["results"]["FIDO-CA, SSR"]["n"]["WSL"] >= 1
@@ -338,11 +342,13 @@ def test_the_papers_tables_run(name, tmp_path, monkeypatch):
         arguments += [*SMALL, "--model.init_args.explanandum.num_classes=1000"]
         arguments += ["--model.init_args.explanandum.weights=null"]
     if name.startswith("coco_lite0"):
-        arguments.append("--evaluation.matrix_classes=[thing3, thing16]")
+        arguments.append("--evaluation.class_matrix.classes=[thing3, thing16]")
     if name.startswith("coco") and name.endswith("_empirical.yaml"):
-        arguments.append("--evaluation.one_label=false")
-    arguments += ["--evaluation.limit=1", "--evaluation.gallery=0", "--evaluation.held_out=1"]
-    content = evaluate(["--config", name, *arguments, "--evaluation.held_out_split=test", "--evaluation.report=false"])
+        arguments.append("--evaluation.images.one_label=false")
+    arguments += ["--evaluation.images.limit=1", "--evaluation.report.gallery=0", "--evaluation.salient.held_out=1"]
+    content = evaluate(
+        ["--config", name, *arguments, "--evaluation.salient.held_out_split=test", "--evaluation.report.page=false"]
+    )
     methods = config["evaluation"]["methods"]
     assert set(methods) <= set(content["results"])
     assert content["failed"] == {}

@@ -11,7 +11,7 @@ import yaml
 from small_checkpoints import save_classifier
 from small_evaluation import METHODS, classifier, pictures, run, timeless
 from small_infills import save_inpainter
-from tiny_runs import classifier_config
+from tiny_runs import classifier_config, evaluation
 
 from explainer.attribution import FIDO, Constant, GradCAM
 from explainer.cli.evaluate import evaluate
@@ -25,7 +25,6 @@ from explainer.evaluation.report.curves import plot_flipping
 from explainer.evaluation.results.summary import summarise
 from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.scoring.threshold import search_alphas
-from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.storage.fingerprint import infill_settings
 from explainer.evaluation.storage.store import Store
 from explainer.infill import Blur, CAInfill, Local, RandomColour
@@ -237,18 +236,18 @@ def test_an_unknown_metric_is_named():
     ("given", "words"),
     [
         ({"metrics": {"acc": Localisation()}}, "'acc' is the name of another column"),
-        ({"level": 1.0}, r"evaluation.level must lie in \[0, 1\), got 1.0"),
-        ({"level": -0.1}, r"evaluation.level must lie in"),
-        ({"alpha": 5.1}, r"evaluation.alpha must lie in \[0, 5\], got 5.1"),
-        ({"alpha": -1}, "evaluation.alpha must lie in"),
-        ({"held_out": 0}, "evaluation.held_out must be positive"),
-        ({"counterfactuals": -1}, "evaluation.counterfactuals must be at least 0"),
+        ({"level": 1.0}, r"evaluation.salient.level must lie in \[0, 1\), got 1.0"),
+        ({"level": -0.1}, r"evaluation.salient.level must lie in"),
+        ({"alpha": 5.1}, r"evaluation.salient.alpha must lie in \[0, 5\], got 5.1"),
+        ({"alpha": -1}, "evaluation.salient.alpha must lie in"),
+        ({"held_out": 0}, "evaluation.salient.held_out must be positive"),
+        ({"counterfactuals": -1}, "evaluation.report.counterfactuals must be at least 0"),
         ({"curve_steps": -1}, r"evaluation.curve_steps must lie in \[0, 100000\]"),
     ],
 )
 def test_settings_out_of_range(given, words):
     with pytest.raises(InputError, match=words):
-        Evaluation(**given)
+        evaluation(**given)
 
 
 def test_held_out_images_are_others():

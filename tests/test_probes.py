@@ -13,7 +13,7 @@ import yaml
 from captum.metrics import sensitivity_max
 from small_checkpoints import CLASSES, save_classifier, save_explainer
 from small_evaluation import FACTS, classifier, pictures, run, timeless
-from tiny_runs import explainer_config
+from tiny_runs import evaluation, explainer_config
 from torch import nn
 
 from explainer.attribution import (
@@ -53,7 +53,6 @@ from explainer.evaluation.sanity_checks import (
 from explainer.evaluation.sanity_checks.ask import probe
 from explainer.evaluation.sanity_checks.randomisation import even_parts
 from explainer.evaluation.scoring.metrics import Judge
-from explainer.evaluation.settings import Evaluation
 from explainer.metrics import ProportionOutside
 from explainer.networks import Explanandum
 from explainer.networks.randomise import layers_of, randomised
@@ -385,8 +384,8 @@ def test_values_do_not_depend_on_the_batch(name):
         (lambda: Convergence((0.0,)), "fractions"),
         (lambda: with_setting(Gradient(), "seed", 1), "Gradient has no hyperparameter 'seed'"),
         (lambda: with_budget(Gradient(), 0.5), "Gradient has no hyperparameter"),
-        (lambda: Evaluation(probes={"area": SeedStability()}), "evaluation.probes: 'area'"),
-        (lambda: Evaluation(probes={"A": SeedStability()}, metrics={"A": ProportionOutside()}), "probes: 'A'"),
+        (lambda: evaluation(probes={"area": SeedStability()}), "evaluation.sanity_checks.checks: 'area'"),
+        (lambda: evaluation(probes={"A": SeedStability()}, metrics={"A": ProportionOutside()}), "probes: 'A'"),
     ],
 )
 def test_what_cannot_be_used(build, word):
@@ -435,10 +434,12 @@ def test_only_the_named_methods_are_probed(tmp_path):
     facts = FACTS | {"probes": {"Stable": {}}}
     results = write_results(rows, facts, tmp_path, columns=columns_of(probes))["results"]
     assert (results["Gradient"]["n"]["Stable"], results["Noise"]["n"]["Stable"]) == (0, 6)
-    whole = method_facts(Evaluation(probes=probes), {})
-    assert method_facts(Evaluation(probes=probes, probed=["Noise"]), {}) == whole | {"probed": ["Noise"]}
-    with pytest.raises(InputError, match=r"evaluation\.probed: there is no method 'RISE', only Gradient, Noise"):
-        check_methods("evaluation.probed", ["RISE"], methods)
+    whole = method_facts(evaluation(probes=probes), {})
+    assert method_facts(evaluation(probes=probes, probed=["Noise"]), {}) == whole | {"probed": ["Noise"]}
+    with pytest.raises(
+        InputError, match=r"evaluation\.sanity_checks\.methods: there is no method 'RISE', only Gradient, Noise"
+    ):
+        check_methods("evaluation.sanity_checks.methods", ["RISE"], methods)
 
 
 def test_probes_without_metrics_are_written(tmp_path):
@@ -456,9 +457,9 @@ def test_the_ground_truth_has_nothing_to_run_again():
 
 
 def test_settings_are_in_the_fingerprint_only_when_used():
-    assert "probes" not in method_facts(Evaluation(), {})
+    assert "probes" not in method_facts(evaluation(), {})
     metric = ProportionOutside()
-    settings = Evaluation(probes={**EVERY, "outside": Convergence((0.5,), metric)})
+    settings = evaluation(probes={**EVERY, "outside": Convergence((0.5,), metric)})
     facts = json.loads(json.dumps(method_facts(settings, {})))["probes"]
     assert facts["stability"] == {"class": "SeedStability", "higher_is_better": True, "runs": 2}
     assert facts["cascading"]["blocks"] == 2

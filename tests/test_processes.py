@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_checkpoints import save_classifier
 from small_evaluation import timeless
-from tiny_runs import ROOT, classifier_config, data
+from tiny_runs import ROOT, classifier_config, data, evaluation
 
 from explainer.attribution import Attribution
 from explainer.cli.evaluate import evaluate
@@ -20,7 +20,6 @@ from explainer.errors import InputError
 from explainer.evaluation.scoring import processes
 from explainer.evaluation.scoring.loop import ORIGINAL, Scoring
 from explainer.evaluation.scoring.processes import check_processes, refusal, unfinished
-from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.storage.store import Store
 
 SHAPES = ("stripes", "checks", "dots", "rings", "zigzags", "rays")
@@ -142,7 +141,7 @@ def test_wrong_numbers_of_processes(monkeypatch):
     with pytest.raises(InputError, match=r"evaluation.processes is 2, and there are 1 GPUs"):
         check_processes(2, "cuda:0")
     with pytest.raises(InputError, match=r"evaluation.processes must be positive and at most .*, got 0"):
-        Evaluation(processes=0)
+        evaluation(processes=0)
 
 
 def test_an_input_error_of_a_process_is_one_line(monkeypatch, tmp_path):

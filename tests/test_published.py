@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 import yaml
 from small_evaluation import METHODS, pictures, run
+from tiny_runs import evaluation
 
 from explainer.cli.parser import ExplainerCLI
 from explainer.cli.reading import CONFIGS
@@ -18,7 +19,6 @@ from explainer.evaluation.report.page import page
 from explainer.evaluation.report.table import markdown, rich_table
 from explainer.evaluation.report.tables import grids
 from explainer.evaluation.results.published import Published, check_columns, published_rows
-from explainer.evaluation.settings import Evaluation
 from explainer.experiments.retraining.layer_masked import MaskStatistic
 from explainer.experiments.retraining.layer_tables import (
     difference_score,
@@ -99,8 +99,10 @@ def test_a_matrix_of_another_shape_is_refused():
 
 def test_an_unknown_column_is_named_with_those_there_are():
     wrong = Published("x", {"RISE": {"accuracy": 50.0}})
-    with pytest.raises(InputError, match=r"evaluation.published: 'RISE' has the column 'accuracy', .* acc, .* area"):
-        Evaluation(published=wrong)
+    with pytest.raises(
+        InputError, match=r"evaluation.report.published: 'RISE' has the column 'accuracy', .* acc, .* area"
+    ):
+        evaluation(published=wrong)
     with pytest.raises(InputError, match=r"experiment.init_args.published: .* KAR, ROAR, SUM, KAR 10 %"):
         Retraining(published=wrong)
     with pytest.raises(InputError, match=r"experiment.init_args.published: .* D, I, KAR L1"):
@@ -108,13 +110,13 @@ def test_an_unknown_column_is_named_with_those_there_are():
     with pytest.raises(InputError, match="'KAR L3'"):
         LayerRetraining(published=Published("x", {"mean": {"KAR L3": 1.0}}), scales=[1, 2])
     check_columns(None, [], "k")
-    Evaluation(published=Published("x", {"RISE": {"Box": 50.0, "area": 0.1}}), metrics={"Box": BoxIoU()})
+    evaluation(published=Published("x", {"RISE": {"Box": 50.0, "area": 0.1}}), metrics={"Box": BoxIoU()})
 
 
 def test_they_are_no_part_of_the_fingerprint():
     """Results stay valid when a number beside them is corrected."""
-    settings = Evaluation(published=PAPER)
-    assert method_facts(settings, METHODS) == method_facts(Evaluation(), METHODS)
+    settings = evaluation(published=PAPER)
+    assert method_facts(settings, METHODS) == method_facts(evaluation(), METHODS)
 
 
 def test_columns_that_a_table_lacks_leave_their_rows_out():
@@ -139,7 +141,9 @@ def test_retraining_tables_show_them_too():
 
 def published(name):
     content = yaml.safe_load((CONFIGS / name).read_text())
-    return (content["experiment"]["init_args"] if "experiment" in content else content["evaluation"])["published"]
+    return (content["experiment"]["init_args"] if "experiment" in content else content["evaluation"]["report"])[
+        "published"
+    ]
 
 
 def test_a_config_gives_them_and_an_unknown_column_is_refused_before_the_work(tmp_path, monkeypatch):
@@ -147,12 +151,12 @@ def test_a_config_gives_them_and_an_unknown_column_is_refused_before_the_work(tm
     config = {"model": {"class_path": "Classifier", "init_args": {"explanandum": {
         "network": "explainer.networks.small.small_cnn", "num_classes": 3}}}, "data": {"class_path": "Shapes"},
         "evaluation": {"as_it_is": True, "methods": {"Random": {"class_path": "Random"}},
-                       "published": {"source": "P", "rows": {"Random": {"acc": 50}}}}}  # fmt: skip
+                       "report": {"published": {"source": "P", "rows": {"Random": {"acc": 50}}}}}}  # fmt: skip
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     cli = ExplainerCLI(["--config", "mine.yaml"], evaluating=True)
     cli.build()
-    assert cli.evaluation.published == Published("P", {"Random": {"acc": 50}})
-    config["evaluation"]["published"]["rows"]["Random"]["Acc"] = 50
+    assert cli.evaluation.report.published == Published("P", {"Random": {"acc": 50}})
+    config["evaluation"]["report"]["published"]["rows"]["Random"]["Acc"] = 50
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(InputError, match="'Acc'"):
         ExplainerCLI(["--config", "mine.yaml"], evaluating=True).build()

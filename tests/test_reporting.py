@@ -6,6 +6,7 @@ import pytest
 import torch
 import wandb_file
 from small_evaluation import CLASSES, FACTS, METHODS, classifier, pictures, run
+from tiny_runs import evaluation
 
 from explainer.attribution import GradCAM
 from explainer.data import Batch
@@ -13,13 +14,12 @@ from explainer.evaluation import report as made
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.wandb import beside, log_report
 from explainer.evaluation.report.write import about, report
-from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.storage.store import ROWS
 
 
 def a_run(**settings):
-    data = SimpleNamespace(as_dict=lambda: {"class_path": "explainer.data.Shapes", "init_args": {}})
-    return SimpleNamespace(name="small", evaluation=Evaluation(**settings), config=SimpleNamespace(data=data))
+    config = {"data": {"class_path": "explainer.data.Shapes", "init_args": {}}}
+    return SimpleNamespace(name="small", settings=evaluation(**settings), config=config)
 
 
 class Kept:

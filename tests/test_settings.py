@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from tiny_runs import evaluation
 
 from explainer.attribution import FIDO, IGOS, LIME, RISE, Captum, Constant, EmpiricalMask, Gradient, Random, SmoothGrad
 from explainer.errors import InputError, check_range, check_seed
 from explainer.evaluation.ranges import check_names
-from explainer.evaluation.settings import Evaluation
 from explainer.experiments.infills.run import InfillComparison
 from explainer.experiments.retraining.layers import LayerRetraining
 from explainer.experiments.retraining.roar import Retraining
@@ -20,19 +20,19 @@ HALF = Constant(0.5)
 NAN = math.nan
 METHODS = (RISE, FIDO, IGOS, LIME, Random, EmpiricalMask)
 REFUSED = [
-    *((Evaluation, {"limit": n}, "evaluation.limit must be at least 1") for n in (0, -1)),
-    (Evaluation, {"offset": -1}, "evaluation.offset must be at least 0"),
-    (Evaluation, {"gallery": -1}, "evaluation.gallery must be at least 0"),
-    (Evaluation, {"counterfactuals": -1}, "evaluation.counterfactuals must be at least 0"),
-    *((Evaluation, {"curve_steps": n}, "evaluation.curve_steps must lie in") for n in (-1, 10**6)),
-    *((Evaluation, {"processes": n}, "evaluation.processes must be positive and at most") for n in (0, -1, 10**6)),
-    *((Evaluation, {"device": d}, "there is no device") for d in ("foo", "", "meta", "cuda:7", "cpu:1")),
-    *((Evaluation, {"alpha": a}, "evaluation.alpha must lie in") for a in (-0.1, 6.0, NAN)),
-    *((Evaluation, {"level": v}, "evaluation.level must lie in") for v in (1.0, -0.1, NAN)),
-    (Evaluation, {"held_out": 0}, "evaluation.held_out must be positive"),
-    *((Evaluation, {"methods": {n: HALF}}, "evaluation.methods") for n in ("", "  ", "a\nb", "a\x1b[31m", "x" * 300)),
-    (Evaluation, {"infills": {"a\tb": Blur()}}, "evaluation.infills: the name"),
-    (Evaluation, {"methods": {"\ud800": HALF}}, "evaluation.methods: the name"),
+    *((evaluation, {"limit": n}, "evaluation.images.limit must be at least 1") for n in (0, -1)),
+    (evaluation, {"offset": -1}, "evaluation.images.offset must be at least 0"),
+    (evaluation, {"gallery": -1}, "evaluation.report.gallery must be at least 0"),
+    (evaluation, {"counterfactuals": -1}, "evaluation.report.counterfactuals must be at least 0"),
+    *((evaluation, {"curve_steps": n}, "evaluation.curve_steps must lie in") for n in (-1, 10**6)),
+    *((evaluation, {"processes": n}, "evaluation.processes must be positive and at most") for n in (0, -1, 10**6)),
+    *((evaluation, {"device": d}, "there is no device") for d in ("foo", "", "meta", "cuda:7", "cpu:1")),
+    *((evaluation, {"alpha": a}, "evaluation.salient.alpha must lie in") for a in (-0.1, 6.0, NAN)),
+    *((evaluation, {"level": v}, "evaluation.salient.level must lie in") for v in (1.0, -0.1, NAN)),
+    (evaluation, {"held_out": 0}, "evaluation.salient.held_out must be positive"),
+    *((evaluation, {"methods": {n: HALF}}, "evaluation.methods") for n in ("", "  ", "a\nb", "a\x1b[31m", "x" * 300)),
+    (evaluation, {"infills": {"a\tb": Blur()}}, "evaluation.report.infills: the name"),
+    (evaluation, {"methods": {"\ud800": HALF}}, "evaluation.methods: the name"),
     *((InfillComparison, {"seed": s}, "experiment.init_args.seed must lie in") for s in (2**70, 2**32, -1)),
     (InfillComparison, {"examples": -1}, "experiment.init_args.examples must be at least 0"),
     (InfillComparison, {"fills": {"Original image": Blur()}}, "init_args.fills: 'Original image' is the name of a ref"),
@@ -83,12 +83,12 @@ def test_refused_where_it_is_said(kind, given, words):
 @pytest.mark.parametrize("name", ["[/red]", "Gradient, SmoothGrad²", "a|b <i>", "熊猫", "$x$", "=1+1", "RISE (4,000)"])
 def test_names_that_are_only_unusual_are_taken(name):
     check_names("evaluation.methods", [name])
-    assert Evaluation(methods={name: HALF}).methods == {name: HALF}
+    assert evaluation(methods={name: HALF}).methods == {name: HALF}
 
 
 def test_what_was_right_is_taken_as_before():
-    settings = Evaluation(limit=10**9, offset=10**6, gallery=0, curve_steps=0, processes=2, device="auto")
-    assert (settings.limit, settings.offset) == (10**9, 10**6)
+    settings = evaluation(limit=10**9, offset=10**6, gallery=0, curve_steps=0, processes=2, device="auto")
+    assert (settings.images.limit, settings.images.offset) == (10**9, 10**6)
     assert Retraining().seeds == [0, 1]
     assert Retraining(fractions=[0.1, 0.3]).fractions == [0.1, 0.3]
     assert LayerRetraining(statistics=["mean"]).seeds == [0]

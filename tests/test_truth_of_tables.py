@@ -12,8 +12,8 @@ from explainer.cli.reading import CONFIGS
 SIDE = 32
 SMALL = ["--model.init_args.explanandum.network=explainer.networks.small.small_cnn",
          "--model.init_args.explanandum.network_args={width: 4}", "--model.init_args.explanandum.num_classes=20",
-         f"--data.init_args.image_size={SIDE}", "--data.init_args.num_workers=0", "--evaluation.gallery=0",
-         "--evaluation.report=false"]  # fmt: skip
+         f"--data.init_args.image_size={SIDE}", "--data.init_args.num_workers=0", "--evaluation.report.gallery=0",
+         "--evaluation.report.page=false"]  # fmt: skip
 
 
 def shares(folder, names):

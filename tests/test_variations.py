@@ -10,6 +10,7 @@ from PIL import Image
 from small_checkpoints import save_explainer
 from small_generators import save_generator
 from small_infills import save_inpainter
+from tiny_runs import grouped
 
 from explainer.cli.evaluate import evaluate
 from explainer.cli.train import train
@@ -42,7 +43,7 @@ def config(name="small_variations", evaluation=None, every=False, **options):
     content = {
         "model": {"class_path": "Classifier", "init_args": {"explanandum": {"network": "explainer.ckpt"}}},
         "data": {"class_path": "Shapes", "init_args": data},
-        "evaluation": {"as_it_is": True, "limit": 2 if every else 1, "device": "cpu"} | (evaluation or {}),
+        "evaluation": grouped({"as_it_is": True, "limit": 2 if every else 1, "device": "cpu"} | (evaluation or {})),
         "experiment": {"class_path": "Variations", "init_args": {
             "sources": sources, "alphas": [1.0, 0.5] if every else [0.5], "shown": 3,
             "method": {"class_path": "CentredGaussian"}} | options},

@@ -8,6 +8,17 @@ from pathlib import Path
 import torch
 import yaml
 
+from explainer.evaluation.settings import (
+    CheckSettings,
+    Evaluation,
+    ImageSettings,
+    MatrixSettings,
+    ReportSettings,
+    SalientSettings,
+    TargetSettings,
+    TruthSettings,
+)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -55,7 +66,54 @@ def explainer_config(name="tiny", objective="ExplainerObjective", **options):
     return write(name, config | options)
 
 
+GROUPS = {
+    "images": ("split", "limit", "offset", "one_label"),
+    "truth": ("void", "objects"),
+    "salient": ("level", "alpha", "held_out", "held_out_split"),
+    "report": ("wandb", "intervals", "gallery", "counterfactuals", "infills", "class_gallery", "published"),
+}
+RENAMED = {
+    "true_boxes": ("truth", "boxes"),
+    "targets": ("targets", "kind"),
+    "target_threshold": ("targets", "threshold"),
+    "probes": ("sanity_checks", "checks"),
+    "probed": ("sanity_checks", "methods"),
+    "matrix": ("class_matrix", "methods"),
+    "matrix_classes": ("class_matrix", "classes"),
+    "report": ("report", "page"),
+}
+
+
+def grouped(flat):
+    """Settings of an evaluation in their groups, from one flat dictionary, which is shorter to write in a test."""
+    places = RENAMED | {key: (group, key) for group, keys in GROUPS.items() for key in keys}
+    nested = {}
+    for key, value in flat.items():
+        if key in places:
+            group, name = places[key]
+            nested.setdefault(group, {})[name] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def evaluation(**flat):
+    """The settings as objects."""
+    kinds = {
+        "images": ImageSettings,
+        "truth": TruthSettings,
+        "targets": TargetSettings,
+        "salient": SalientSettings,
+        "sanity_checks": CheckSettings,
+        "class_matrix": MatrixSettings,
+        "report": ReportSettings,
+    }
+    return Evaluation(**{key: kinds[key](**value) if key in kinds else value for key, value in grouped(flat).items()})
+
+
 def write(name, config):
+    if "evaluation" in config:
+        config = config | {"evaluation": grouped(config["evaluation"])}
     path = Path(f"{name}.yaml")
     path.write_text(yaml.safe_dump(config))
     return str(path)

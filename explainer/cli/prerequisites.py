@@ -102,7 +102,7 @@ def rehearse(cli: ExplainerCLI) -> None:
     data.prepare_data()
     if cli.evaluating:
         cli.built(without_missing(cli.needed()))
-        data.split(config.evaluation.split)
+        data.split(config.evaluation.images.split)
     else:
         source = cli.parsed(["--config", find_config(config.explanandum_config)])
         (checkpoint,) = explanandum_of(cli)

@@ -83,20 +83,20 @@ def prepared(context: Context) -> Prepared:
     explanandum.to(device)
     data.prepare_data()
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
-    dataset = data.split(settings.split)
-    places = spread(candidates(dataset, settings.one_label), settings.limit, settings.offset)
+    dataset = data.split(settings.images.split)
+    places = spread(candidates(dataset, settings.images.one_label), settings.images.limit, settings.images.offset)
     sample = first_readable(dataset, places)
     check_classifier(explanandum, sample)
     facts = {
         "checkpoint": digest,
         "data": data_facts(context.config["data"]),
-        "split": settings.split,
+        "split": settings.images.split,
         "version": __version__,
         "images": len(places),
     }
     facts |= {"spread": True} if len(places) < len(dataset) else {}
-    facts |= {"one_label": True} if settings.one_label else {}
-    facts |= {"offset": settings.offset} if settings.offset else {}
+    facts |= {"one_label": True} if settings.images.one_label else {}
+    facts |= {"offset": settings.images.offset} if settings.images.offset else {}
     return Prepared(explanandum, methods, dataset, places, sample, device, facts)
 
 

@@ -22,21 +22,21 @@ def method_facts(
     Returns:
         Plain values; settings that are not used are left out, so that earlier results stay valid.
     """
-    facts: dict[str, Any] = {"void": settings.void, "methods": settings_of(methods)}
-    facts |= {} if settings.objects == "labelled" else {"objects": settings.objects}
+    facts: dict[str, Any] = {"void": settings.truth.void, "methods": settings_of(methods)}
+    facts |= {} if settings.truth.objects == "labelled" else {"objects": settings.truth.objects}
     facts |= target_facts(settings)
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
     facts |= {} if settings.scaled else {"scaled": False}
-    facts |= {"true_boxes": True} if settings.true_boxes else {}
+    facts |= {"true_boxes": True} if settings.truth.boxes else {}
     if matrix is not None:
-        asked = settings.matrix if settings.matrix is True else sorted(matrix.methods)
+        asked = settings.class_matrix.methods if settings.class_matrix.methods is True else sorted(matrix.methods)
         facts["matrix"] = {"classes": matrix.classes, "methods": asked}
     facts |= {} if settings.decisions is None else {"decisions": settings.targets.threshold}
-    if settings.probes:
-        facts |= {} if settings.probed is None else {"probed": sorted(settings.probed)}
+    if settings.checks:
+        facts |= {} if settings.checked is None else {"probed": sorted(settings.checked)}
         facts["probes"] = {
             name: {"class": type(one).__name__, "higher_is_better": one.higher_is_better} | one.settings
-            for name, one in settings.probes.items()
+            for name, one in settings.checks.items()
         }
     if settings.metrics:
         facts["metrics"] = {

@@ -45,7 +45,7 @@ def candidates(dataset: ImageDataset, one_label: bool) -> list[int]:
     check_ids(dataset.ids)
     places = [i for i in range(len(dataset)) if not one_label or int(dataset.labels(i).sum()) == 1]
     if not places:
-        raise InputError("evaluation.one_label: no image of the split has exactly one label")
+        raise InputError("evaluation.images.one_label: no image of the split has exactly one label")
     return places
 
 

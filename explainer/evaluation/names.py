@@ -17,7 +17,7 @@ def check_methods(key: str, names: Sequence[str], methods: Collection[str]) -> N
         InputError: Names the key, the first unknown name, and those that there are.
 
     Example:
-        >>> check_methods("evaluation.probed", ["RISE"], ["RISE", "LIME"])
+        >>> check_methods("evaluation.sanity_checks.methods", ["RISE"], ["RISE", "LIME"])
     """
     for name in names:
         if name not in methods:
@@ -36,7 +36,7 @@ def check_classes(key: str, names: Sequence[str], known: Sequence[str]) -> None:
         InputError: Names the key, and the first unknown name or the names.
 
     Example:
-        >>> check_classes("evaluation.matrix_classes", ["dog"], ["cat", "dog"])
+        >>> check_classes("evaluation.class_matrix.classes", ["dog"], ["cat", "dog"])
     """
     for name in names:
         if name not in known:

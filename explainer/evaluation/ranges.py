@@ -58,11 +58,11 @@ def check_levels(level: float | None, alpha: float | None, held_out: int) -> Non
         >>> check_levels(0.5, None, 50)
     """
     if level is not None and not 0 <= level < 1:
-        raise InputError(f"evaluation.level must lie in [0, 1), got {level}")
+        raise InputError(f"evaluation.salient.level must lie in [0, 1), got {level}")
     if alpha is not None:
-        check_range("evaluation.alpha", alpha, 0, ALPHAS[-1])
+        check_range("evaluation.salient.alpha", alpha, 0, ALPHAS[-1])
     if held_out < 1:
-        raise InputError(f"evaluation.held_out must be positive, got {held_out}")
+        raise InputError(f"evaluation.salient.held_out must be positive, got {held_out}")
 
 
 def check_processes_wanted(key: str, count: int | None) -> None:
@@ -121,7 +121,7 @@ def check_new_columns(metrics: Iterable[str], probes: Iterable[str]) -> None:
         >>> check_new_columns(["ssr"], ["seed stability"])
     """
     taken = set(TAKEN)
-    for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.probes", list(probes))):
+    for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.sanity_checks.checks", list(probes))):
         check_names(key, names)
         for name in names:
             if name in taken:

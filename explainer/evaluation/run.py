@@ -70,34 +70,38 @@ def score_methods(context: Context) -> dict[str, Any]:
         here.places,
         here.device,
     )
-    matrix = class_matrix(settings.matrix, settings.matrix_classes, data.classes, methods, settings.scaled)
+    matrix = class_matrix(
+        settings.class_matrix.methods, settings.class_matrix.classes, data.classes, methods, settings.scaled
+    )
     check_free(methods)
-    check_methods("evaluation.probed", settings.probed or (), methods)
+    check_methods("evaluation.sanity_checks.methods", settings.checked or (), methods)
     decisions = None if settings.decisions is None else Decisions(settings.targets.threshold, settings.scaled)
-    check_classes("evaluation.class_gallery", settings.class_gallery, data.classes)
+    check_classes("evaluation.report.class_gallery", settings.report.class_gallery, data.classes)
     facts = here.facts | method_facts(settings, methods, matrix)
     check_infills(all_infills(settings, methods), here.sample, explanandum)
     check_processes(settings.processes, device)
-    chosen, imagined = (to_show(dataset, places, count) for count in (settings.gallery, settings.counterfactuals))
+    chosen, imagined = (
+        to_show(dataset, places, count) for count in (settings.report.gallery, settings.report.counterfactuals)
+    )
     shown = {dataset.ids[i] for i in (*chosen, *imagined)}
     kept = kept_masks(settings, methods, facts, out, shown)
     check_room(kept, len(places), data.image_size)
     store = Store(out, facts, Evaluated)
     alphas = found_alphas(settings, data, explanandum, methods, facts, places, out, device)
-    level = 0.5 if settings.level is None else settings.level
+    level = 0.5 if settings.salient.level is None else settings.salient.level
     judge = Judge(settings.metrics, settings.infill, level, {name: a["alpha"] for name, a in alphas.items()})
     scoring = Scoring(
-        rule=settings.rule,
+        rule=settings.truth.rule,
         targets=settings.targets,
         scaled=settings.scaled,
         kept=kept,
         curve_steps=settings.curve_steps,
         judge=judge if settings.metrics else None,
-        probes=settings.probes,
-        probed=settings.probed,
+        probes=settings.checks,
+        probed=settings.checked,
         matrix=matrix,
         decisions=decisions,
-        true_boxes=settings.true_boxes,
+        true_boxes=settings.truth.boxes,
     )
     batches = unfinished(dataset, places, data.batch_size, list(methods), store)
     evaluate_together(
@@ -120,10 +124,10 @@ def score_methods(context: Context) -> dict[str, Any]:
         facts,
         out,
         alphas,
-        columns=columns_of(settings.metrics | settings.probes),
+        columns=columns_of(settings.metrics | settings.checks),
         failed=failed,
         run=run_facts(clock, dict(context.config), device, settings.processes),
-        published=settings.published,
+        published=settings.report.published,
     )
     able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
     write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
@@ -147,7 +151,7 @@ def present(
         out: Folder of the results.
     """
     settings = context.settings
-    tables = write_tables(content, settings, out, f"{context.name} on {settings.split}")
+    tables = write_tables(content, settings, out, f"{context.name} on {settings.images.split}")
     batch = to_device(collate([here.dataset[i] for i in chosen]), here.device)
     page = report(context, here.explanandum, here.methods, settings.targets.of(here.explanandum, batch), kept, out)
     show_tables(tables, table_width(content, settings))
@@ -159,9 +163,9 @@ def present(
 def written(settings: Evaluation) -> list[str]:
     """Name the files of an evaluation."""
     pictures = {
-        GALLERY: settings.gallery,
-        f"{COUNTERFACTUALS}/": settings.counterfactuals,
-        CLASSES: settings.class_gallery,
+        GALLERY: settings.report.gallery,
+        f"{COUNTERFACTUALS}/": settings.report.counterfactuals,
+        CLASSES: settings.report.class_gallery,
         DECISIONS: settings.decisions,
     }
     return ["results.json", "per_image.csv", "table.md", *(name for name, wanted in pictures.items() if wanted)]
@@ -251,18 +255,18 @@ def found_alphas(
     device: str,
 ) -> dict[str, dict[str, Any]]:
     """Method → its α, for the methods that need one: as given, or searched on held-out images."""
-    wanted = {name: method for name, method in methods.items() if settings.level is None or not method.is_mask}
-    if not wanted or not (settings.metrics or settings.counterfactuals):
+    wanted = {name: method for name, method in methods.items() if settings.salient.level is None or not method.is_mask}
+    if not wanted or not (settings.metrics or settings.report.counterfactuals):
         return {}
-    if settings.alpha is not None:
-        return {name: {"alpha": settings.alpha} for name in wanted}
-    dataset = data.split(settings.held_out_split)
-    taken = places if settings.held_out_split == settings.split else []
-    held_out = held_out_places(candidates(dataset, settings.one_label), settings.held_out, taken)
+    if settings.salient.alpha is not None:
+        return {name: {"alpha": settings.salient.alpha} for name in wanted}
+    dataset = data.split(settings.salient.held_out_split)
+    taken = places if settings.salient.held_out_split == settings.images.split else []
+    held_out = held_out_places(candidates(dataset, settings.images.one_label), settings.salient.held_out, taken)
     parts = [held_out[i : i + data.batch_size] for i in range(0, len(held_out), data.batch_size)]
     batches = [collate([dataset[i] for i in part]) for part in parts]
     kept = {key: facts[key] for key in ("checkpoint", "data", "version")}
-    described = {"split": settings.held_out_split, "images": held_out, "methods": settings_of(wanted)}
+    described = {"split": settings.salient.held_out_split, "images": held_out, "methods": settings_of(wanted)}
     store = Store(out / "held_out", kept | described, Searched)
     return search_alphas(explanandum, wanted, batches, store, device, settings.scaled)
 
@@ -280,7 +284,7 @@ def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title
         The same for the terminal.
     """
     columns = {name: about for name, about in content["columns"].items() if name not in FIXED}
-    table = content["results"], columns, content["pairs"], settings.intervals, content["published"]
+    table = content["results"], columns, content["pairs"], settings.report.intervals, content["published"]
     tables, text = [rich_table(table[0], title, *table[1:])], markdown(*table)
     if any("summary" in one for one in (content["matrix"] or {}).values()):
         classes, lines = matrix_table(content["matrix"])
@@ -297,4 +301,4 @@ def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title
 def table_width(content: dict[str, Any], settings: Evaluation) -> int:
     """Characters that the terminal's table takes where the output is no terminal."""
     columns = sum(name not in FIXED for name in content["columns"])
-    return 140 + (18 if settings.intervals else 14) * (columns + 4)
+    return 140 + (18 if settings.report.intervals else 14) * (columns + 4)

@@ -76,8 +76,8 @@ def write_pictures(
     if chosen.id:
         save_picture(method_gallery(explanandum, methods, chosen, kept, settings.scaled), out / GALLERY)
     shown = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
-    if chosen.id and shown and settings.class_gallery:
-        picture = class_gallery(explanandum, shown, chosen, settings.class_gallery, settings.scaled)
+    if chosen.id and shown and settings.report.class_gallery:
+        picture = class_gallery(explanandum, shown, chosen, settings.report.class_gallery, settings.scaled)
         save_picture(picture, out / CLASSES)
     write_counterfactuals(settings, explanandum, methods, judge, imagined, kept, out)
 

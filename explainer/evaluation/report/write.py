@@ -33,12 +33,12 @@ def report(
         The page, if one was asked for.
     """
     settings = context.settings
-    if not (settings.report or settings.wandb):
+    if not (settings.report.page or settings.report.wandb):
         return None
     content, rows = read_results(out)
     shown = list(pictures(explanandum, methods, batch, kept, rows, settings.scaled))
     page = write_report(out, about(context, explanandum), shown)
-    if settings.wandb:
+    if settings.report.wandb:
         tracker = Tracker(f"{context.name}_evaluation", out, resume=True)
         log_report(tracker.experiment, content, page, shown)
         tracker.finalize("success")
@@ -48,4 +48,4 @@ def report(
 def about(context: Context, explanandum: Explanandum) -> About:
     """What is judged, in words."""
     data_set = context.config["data"]["class_path"].split(".")[-1]
-    return About(context.name, explanandum.spec["network"], data_set, context.settings.split)
+    return About(context.name, explanandum.spec["network"], data_set, context.settings.images.split)

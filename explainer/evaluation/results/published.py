@@ -78,7 +78,7 @@ def check_columns(published: Published | None, known: Collection[str], key: str)
         InputError: Names the key, the column and the known ones.
 
     Example:
-        >>> check_columns(Published("A", {"RISE": {"acc": 50}}), ["acc"], "evaluation.published")
+        >>> check_columns(Published("A", {"RISE": {"acc": 50}}), ["acc"], "evaluation.report.published")
     """
     for name, numbers in ({} if published is None else published.rows).items():
         for column in numbers:

@@ -45,10 +45,11 @@ class ClassMatrix:
     def __init__(
         self, classes: Sequence[str], known: Sequence[str], methods: Collection[str], scaled: bool = True
     ) -> None:
-        check_classes("evaluation.matrix_classes", classes, known)
+        check_classes("evaluation.class_matrix.classes", classes, known)
         if len(classes) > MOST:
             raise InputError(
-                f"a matrix of {len(classes)} classes is too large: name at most {MOST} in evaluation.matrix_classes"
+                f"a matrix of {len(classes)} classes is too large: name at most {MOST} in "
+                "evaluation.class_matrix.classes"
             )
         self.classes, self.methods, self.scaled = list(classes), set(methods), scaled
         self.places = [list(known).index(name) for name in classes]
@@ -134,7 +135,7 @@ def class_matrix(
     methods: Mapping[str, Attribution],
     scaled: bool = True,
 ) -> ClassMatrix | None:
-    """What `evaluation.matrix` asks for.
+    """What `evaluation.class_matrix.methods` asks for.
 
     Args:
         wanted: Whether there is one, of all methods that explain a class; or names of methods.
@@ -156,5 +157,5 @@ def class_matrix(
     if not wanted:
         return None
     names = [n for n, m in methods.items() if not isinstance(m, Reference)] if wanted is True else list(wanted)
-    check_methods("evaluation.matrix", names, methods)
+    check_methods("evaluation.class_matrix.methods", names, methods)
     return ClassMatrix(known if shown is None else shown, known, names, scaled)

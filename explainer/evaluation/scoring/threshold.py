@@ -44,7 +44,7 @@ def search_alphas(
         InputError: No held-out image has a box, before any map is computed.
     """
     if not any(len(some) for batch in batches for some in true_boxes(batch)):
-        raise InputError("evaluation.alpha cannot be searched: no held-out image has a box; give it a number")
+        raise InputError("evaluation.salient.alpha cannot be searched: no held-out image has a box; give it a number")
     total = len(methods) * sum(len(batch.id) for batch in batches)
     with bars() as progress, no_bars():
         task = progress.add_task("searching levels", total=total)
@@ -91,6 +91,7 @@ def held_out_places(available: Sequence[int], wanted: int, taken: Sequence[int])
     free = sorted(set(available) - set(taken))
     if not free:
         raise InputError(
-            "evaluation.held_out: every image of that split is evaluated; lower evaluation.limit, or set alpha"
+            "evaluation.salient.held_out: every image of that split is evaluated; lower evaluation.images.limit, or "
+            "set alpha"
         )
     return spread(free, wanted)

@@ -73,7 +73,7 @@ def compare_infills(settings: InfillSettings, context: Context) -> dict[str, Any
     content = {"facts": facts, "without a hole": len(places) - len(cases), "results": results}
     write_json(out / "results.json", content)
     words = f"{len(cases)} holes, {settings.where}; {len(places) - len(cases)} images without one. Means over images."
-    table, text = fill_table(results, f"{context.name} on {context.settings.split}")
+    table, text = fill_table(results, f"{context.name} on {context.settings.images.split}")
     write_text(out / "table.md", f"{text}\n\n{words} * best of the column.\n")
     save_figure(plot_fills(rows, list(settings.fills)), out / "infills.png", dpi=150)
     if settings.examples:

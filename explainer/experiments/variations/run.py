@@ -55,7 +55,7 @@ def vary(settings: VariationSettings, context: Context) -> dict[str, Any]:
     store = Store(out, facts, Varied)
     vary_images(here.explanandum, method, settings, here.dataset, here.places, store, out, here.device)
     content = write_variations(store.rows, settings, facts | {"device": here.device, "torch": torch.__version__}, out)
-    tables, lines = variation_tables(content["results"], f"{context.name} on {context.settings.split}")
+    tables, lines = variation_tables(content["results"], f"{context.name} on {context.settings.images.split}")
     write_text(out / "table.md", lines)
     show_tables([tables], 160)
     tell(not_varied(store.rows, settings))
