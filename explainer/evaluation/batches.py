@@ -20,7 +20,7 @@ def part(batch: Batch, places: Sequence[int]) -> Batch:
 
     Args:
         batch: Any images.
-        places: Of the images in the batch, ascending.
+        places: Places of the images in the batch, ascending.
 
     Example:
         >>> part(Batch(torch.rand(3, 3, 4, 4), torch.eye(3), ["a", "b", "c"]), [0, 2]).id

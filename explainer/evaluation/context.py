@@ -52,7 +52,7 @@ class Prepared(NamedTuple):
         explanandum: On the device, with the data set's classes.
         methods: Name → method.
         dataset: The split.
-        places: Of the images that are looked at.
+        places: Places of the images that are looked at.
         sample: The first of them that can be read.
         device: Where to compute.
         facts: What results depend on so far.
@@ -174,7 +174,7 @@ def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[
     """The checkpoint's Explainer, if it is one, and the methods asked for.
 
     Args:
-        settings: Of the evaluation.
+        settings: Settings of the evaluation.
         path: The checkpoint.
         kind: What it holds.
         allow: Dotted names of builders, modules or packages that the checkpoint may name.

@@ -15,7 +15,7 @@ def method_facts(
     """What the rows depend on, besides the classifier and the images.
 
     Args:
-        settings: Of the evaluation.
+        settings: Settings of the evaluation.
         methods: Name → method.
         matrix: What it finds is in the rows.
 

@@ -53,7 +53,7 @@ def check_ids(ids: Sequence[str]) -> None:
     """Refuse images that share an id: results are kept by it, and one's numbers would stand for the other.
 
     Args:
-        ids: Of a split.
+        ids: Names of the images of a split.
 
     Raises:
         InputError: Names the first that is there twice.

@@ -9,7 +9,7 @@ def check_methods(key: str, names: Sequence[str], methods: Collection[str]) -> N
     """Refuse names of methods that there are not.
 
     Args:
-        key: Of the config, for the error.
+        key: Key of the config, for the error.
         names: To check.
         methods: Those that there are.
 
@@ -28,7 +28,7 @@ def check_classes(key: str, names: Sequence[str], known: Sequence[str]) -> None:
     """Refuse names of classes that there are not, or that stand twice.
 
     Args:
-        key: Of the config, for the error.
+        key: Key of the config, for the error.
         names: To check.
         known: Those that there are.
 

@@ -69,7 +69,7 @@ def check_processes_wanted(key: str, count: int | None) -> None:
     """Refuse a number of processes under which a machine would only be busy with them.
 
     Args:
-        key: Of the config.
+        key: Key of the config.
         count: None leaves it to the project.
 
     Raises:
@@ -89,8 +89,8 @@ def check_names(key: str, names: Iterable[str]) -> None:
     """Refuse names that no table, file or picture could show.
 
     Args:
-        key: Of the config.
-        names: Of methods, in-fills, columns.
+        key: Key of the config.
+        names: Names of methods, in-fills, columns.
 
     Raises:
         InputError: A name is empty, too long, or has line ends or control characters.
@@ -133,7 +133,7 @@ def check_different_files(key: str, names: Iterable[str]) -> None:
     """Refuse names that would be one file's, whose results would overwrite each other's.
 
     Args:
-        key: Of the config.
+        key: Key of the config.
         names: Each has files or folders of its own.
 
     Raises:
@@ -153,7 +153,7 @@ def check_different(key: str, values: Sequence[object] | None) -> None:
     """Refuse a list that is empty, or that has something twice.
 
     Args:
-        key: Of the config.
+        key: Key of the config.
         values: Numbers that are the same in the names of files count as the same; None: there is no list.
 
     Raises:

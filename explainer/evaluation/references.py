@@ -20,7 +20,7 @@ def left_out(results: Mapping[str, object]) -> str:
     """The references that are among these rows, in words; nothing where there is none.
 
     Args:
-        results: Of results.json.
+        results: Results of results.json.
 
     Example:
         >>> left_out({"Ground truth": {}, "RISE": {}, "Bounding box": {}})
@@ -33,8 +33,8 @@ def check_free(names: Iterable[str], key: str = "evaluation.methods") -> None:
     """Refuse methods that have a reference's name, whose rows could not be told from its own.
 
     Args:
-        names: Of the methods of a config.
-        key: Of the config, for the error.
+        names: Names of the methods of a config.
+        key: Key of the config, for the error.
 
     Raises:
         InputError: Names the first.

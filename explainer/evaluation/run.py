@@ -145,7 +145,7 @@ def present(
     Args:
         context: From the command line.
         here: What was evaluated.
-        content: Of results.json.
+        content: Content of results.json.
         chosen: Places of the images that the report shows.
         kept: Where masks are.
         out: Folder of the results.
@@ -177,7 +177,7 @@ def kept_masks(
     """Where masks are kept: of all images, or of those that are shown; of references, which cost nothing, none.
 
     Args:
-        settings: Of the evaluation.
+        settings: Settings of the evaluation.
         methods: Name → method.
         facts: What the rows depend on, `method_facts` among it.
         out: Folder of the results.
@@ -205,7 +205,7 @@ def check_room(kept: KeptMasks, images: int, side: int) -> None:
     Args:
         kept: Where they will be.
         images: How many are evaluated.
-        side: Of the images.
+        side: Side of the images.
 
     Raises:
         InputError: Says how much room they need.
@@ -223,7 +223,7 @@ def in_order(rows: list[dict[str, Any]], methods: list[str], images: list[str]) 
     """The rows of these methods and images, in their order, in whichever they were computed.
 
     Args:
-        rows: Of a `Store`, which may hold those of earlier calls too.
+        rows: Rows of a `Store`, which may hold those of earlier calls too.
         methods: Names.
         images: Ids.
 
@@ -275,10 +275,10 @@ def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title
     """Write table.md.
 
     Args:
-        content: Of results.json.
-        settings: Of the evaluation.
+        content: Content of results.json.
+        settings: Settings of the evaluation.
         out: Folder of the results.
-        title: Of the terminal's table.
+        title: Title of the terminal's table.
 
     Returns:
         The same for the terminal.

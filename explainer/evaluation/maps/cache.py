@@ -92,7 +92,7 @@ class KeptMasks:
 
         Args:
             method: Name.
-            ids: Of the images.
+            ids: Names of the images.
             made: Their masks.
         """
         if method not in self.places:
@@ -165,8 +165,8 @@ class KeptMasks:
         """How much more room the masks of so many images will take.
 
         Args:
-            images: Of the evaluation.
-            side: Of the square images.
+            images: Number of images of the evaluation.
+            side: Side of the square images.
         """
         images = images if self.only is None else min(images, len(self.only))
         there = (sum(".partial" not in path.name for path in place.glob("*.npz")) for place in self.places.values())

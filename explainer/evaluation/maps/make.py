@@ -36,7 +36,7 @@ def make(
         batch: The images.
         rule: Which pixels of the annotation are the truth.
         scaled: Whether maps that are masks already are scaled too.
-        reference: As in `reference_mask`.
+        reference: Name of the reference.
 
     Returns:
         (B, 1, H, W) in [0, 1], and (B,) bool: a map that had a NaN or infinite pixel counts as 0 everywhere.
@@ -72,7 +72,7 @@ class Maker:
     Args:
         kept: Where they are, and where new ones are put; None: nowhere.
         rule: Which pixels of the annotation are the truth.
-        scaled: As in `make`.
+        scaled: Whether maps that are masks already are scaled too.
         targets: Which classes of an image are explained.
     """
 
@@ -91,7 +91,7 @@ class Maker:
 
         Args:
             explanandum: The frozen classifier.
-            name: Of the method, or of the reference.
+            name: Name of the method, or of the reference.
             method: Makes the masks that are not there; None for a reference.
             batch: On the explanandum's device.
 

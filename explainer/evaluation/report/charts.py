@@ -55,7 +55,7 @@ def mean_curves(rows: Sequence[dict[str, Any]], methods: Sequence[str], column: 
     """Method → mean of its images' curves; of curves with different numbers of steps the most frequent.
 
     Args:
-        rows: Of rows.jsonl.
+        rows: Rows of rows.jsonl.
         methods: To be drawn.
         column: Below "curves".
 
@@ -82,8 +82,8 @@ def curves(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Curv
     """A panel for each method and column with curves: its own mean curve before those of the others.
 
     Args:
-        content: Of results.json.
-        rows: Of rows.jsonl.
+        content: Content of results.json.
+        rows: Rows of rows.jsonl.
 
     Returns:
         Nothing where no row has a curve of two points or more.
@@ -131,8 +131,8 @@ def measures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Me
     """The figures of every metric that has numbers.
 
     Args:
-        content: Of results.json, with costs.
-        rows: Of rows.jsonl.
+        content: Content of results.json, with costs.
+        rows: Rows of rows.jsonl.
 
     Returns:
         In the order of the columns.

@@ -14,7 +14,7 @@ def matrix_table(found: Mapping[str, Mapping[str, Any]]) -> tuple[Table, str]:
     """What the matrices come to, a line a method: for the terminal, and in Markdown.
 
     Args:
-        found: Of `matrices`; what has no summary, such as a paper's matrix, is left out.
+        found: What `matrices` gives; what has no summary, such as a paper's matrix, is left out.
 
     Returns:
         Probabilities in percent, with 95 % intervals.
@@ -44,8 +44,8 @@ def write_matrix(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """The matrices as one CSV, a line for each method and class.
 
     Args:
-        found: Of `matrices`; none: nothing is written.
-        path: Of the file.
+        found: What `matrices` gives; none: nothing is written.
+        path: Path of the file.
     """
     if not found:
         return

@@ -108,7 +108,7 @@ def quality(content: dict[str, Any]) -> list[Column]:
     """The metrics, in the order of the config; of the scores that are always asked, those that are there.
 
     Args:
-        content: Of results.json.
+        content: Content of results.json.
 
     Returns:
         Columns whose best is marked.

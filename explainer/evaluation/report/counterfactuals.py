@@ -28,7 +28,7 @@ def counterfactuals(
         image: (B, 3, H, W) in [0, 1].
         region: (B, 1, H, W) of 0 and 1.
         infill: What is put there.
-        seed: Of stochastic in-fills.
+        seed: Seed of stochastic in-fills.
 
     Returns:
         What remains (as SSR asks) and what replaced it (as SDR asks), (B, 3, H, W) each; known pixels are exact.

@@ -15,9 +15,9 @@ def plot_flipping(rows: Sequence[dict[str, Any]], methods: Sequence[str], column
     """Pixels that have to be replaced against the reduction of the log-odds, means over images; lower is better.
 
     Args:
-        rows: Of a `Store`.
+        rows: Rows of a `Store`.
         methods: A line each, those without a curve left out.
-        column: Of the metric.
+        column: Column of the metric.
 
     Returns:
         The figure.

@@ -22,7 +22,7 @@ def decision_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> tu
     """The results as a table: for the terminal, and in Markdown.
 
     Args:
-        found: Of `decision_results`.
+        found: What `decision_results` gives.
 
     Returns:
         A line for each method and kind.
@@ -51,7 +51,7 @@ def decision_gallery(
         explanandum: The frozen classifier, on the batch's device.
         methods: Name → method.
         batch: The images to choose from.
-        count: Of examples of each kind, at most.
+        count: Number of examples of each kind, at most.
 
     Returns:
         The picture, a row an example; None where there is none, or no method to show.

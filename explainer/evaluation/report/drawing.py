@@ -17,7 +17,7 @@ def save_figure(figure: Figure, path: Path, **settings: Any) -> None:
         figure: Names in it may hold anything; matplotlib would read what stands between dollars as mathematics, and
             stop at what it does not understand.
         path: Target.
-        settings: Of `Figure.savefig`.
+        settings: Settings of `Figure.savefig`.
 
     Raises:
         OSError: The file cannot be written.

@@ -31,12 +31,12 @@ def write_results(
     """Write results.json, per_image.csv and, of rows that have one, matrix.csv.
 
     Args:
-        rows: Of a `Store`.
+        rows: Rows of a `Store`.
         facts: What the results depend on; under "metrics", name → settings of further columns; under "matrix", the
             classes that it shows.
         folder: Exists.
-        alphas: As in `summarise`.
-        columns: Of `columns_of`; None: the fixed ones.
+        alphas: Method → what `search_alphas` found.
+        columns: Columns of `columns_of`; None: the fixed ones.
         failed: Method → image → error.
         run: Facts of this run, which another one with the same results would not share.
         published: A paper's own numbers.

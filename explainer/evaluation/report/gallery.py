@@ -30,7 +30,7 @@ def method_gallery(
         methods: Name → method; constant masks are not worth a picture.
         batch: A few images; the ground truth is a column when they have segmentations.
         kept: Masks that are there already.
-        scaled: As in `make_mask`.
+        scaled: Whether maps that are masks already are scaled too.
 
     Returns:
         The picture: a row an image, with the labels and the classifier's probabilities under it; several rows an image

@@ -11,8 +11,8 @@ class HeatMap(NamedTuple):
     """One method's matrix.
 
     Attributes:
-        name: Of the method, or nothing.
-        classes: Of the rows.
+        name: Name of the method, or nothing.
+        classes: Classes of the rows.
         columns: Classes of the masks; the image without a mask may come first.
         cells: A row a class: text, share of the strongest colour in [0, 1], the number in full, and its interval or
             nothing.

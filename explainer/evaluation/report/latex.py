@@ -10,7 +10,7 @@ def latex(content: dict[str, Any]) -> str:
     """The tables of results.json, each a `tabular` below the other.
 
     Args:
-        content: Of results.json.
+        content: Content of results.json.
 
     Returns:
         LaTeX that needs the package booktabs.

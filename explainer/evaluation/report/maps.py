@@ -25,7 +25,7 @@ class Shown(NamedTuple):
     """An image of the gallery.
 
     Attributes:
-        id: As in rows.jsonl.
+        id: Name of the image, as in rows.jsonl.
         photograph: The picture.
         said: Its labels, and the classifier's probabilities.
         maps: Method → its map in colours, of the photograph's size.
@@ -54,8 +54,8 @@ def pictures(
         methods: Name → method; constant masks are not worth a picture.
         batch: A few images; ground truth and bounding box join where they were scored.
         kept: Masks that are there already.
-        rows: Of rows.jsonl: what the classifier said, and which method failed on which image.
-        scaled: As in `make_mask`.
+        rows: Rows of rows.jsonl: what the classifier said, and which method failed on which image.
+        scaled: Whether maps that are masks already are scaled too.
 
     Yields:
         An image at a time.

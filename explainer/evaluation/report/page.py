@@ -29,10 +29,10 @@ class About(NamedTuple):
     """What was judged, in words for a reader.
 
     Attributes:
-        name: Of the run.
+        name: Name of the run.
         classifier: Such as "torchvision's resnet50".
         data: Such as "COCO".
-        split: Of it.
+        split: Split of the data set.
     """
 
     name: str
@@ -55,7 +55,7 @@ def mathematics(formula: str) -> Markup | str:
     r"""MathML of a formula in LaTeX; any other formula as it is, to be escaped.
 
     Args:
-        formula: Of a metric; LaTeX if it has a command, that is, a backslash.
+        formula: Formula of a metric; LaTeX if it has a command, that is, a backslash.
 
     Returns:
         HTML, or the text.
@@ -95,7 +95,7 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """results.json, and the rows of its methods: of what was tried again the last, and no torn one.
 
     Args:
-        folder: Of the evaluation.
+        folder: Folder of the evaluation.
 
     Returns:
         Content and rows.
@@ -121,8 +121,8 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
     """The page; every word that comes from outside is escaped.
 
     Args:
-        content: Of results.json.
-        rows: Of rows.jsonl.
+        content: Content of results.json.
+        rows: Rows of rows.jsonl.
         about: What was judged.
         shown: Images of the gallery.
 

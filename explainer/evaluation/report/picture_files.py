@@ -32,7 +32,7 @@ def file_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str
     """Give every name a file name of its own, without a suffix.
 
     Args:
-        names: Of methods, say. Of those that would share a file, the later ones get another name.
+        names: Names of methods, say. Of those that would share a file, the later ones get another name.
         taken: File names that are no longer free.
 
     Returns:

@@ -10,7 +10,7 @@ def tag(name: str, content: object = "", **attributes: object) -> Markup:
     """An element; all text and all attributes are escaped, `Markup` is not.
 
     Args:
-        name: Of the element.
+        name: Name of the element.
         content: Text, or `Markup`.
         attributes: Underscores become hyphens, a last one is dropped (`class_`); numbers have two decimals at most.
 

@@ -28,11 +28,11 @@ def rows_of(
     """Header and cells; the best value of each score, references of the annotation left out, has a star.
 
     Args:
-        results: Of `summarise`.
-        columns: Of `columns_of`; fixed ones are shown where some method has a value, the others always.
-        pairs: Of `summary.pairs`: what is not told from the best has a ~.
+        results: Results of `summarise`.
+        columns: Columns of `columns_of`; fixed ones are shown where some method has a value, the others always.
+        pairs: Pairs of `summary.pairs`: what is not told from the best has a ~.
         ends: How intervals are shown.
-        published: Of results.json.
+        published: Published numbers of results.json.
 
     Returns:
         Header with the direction of each column, and a list a method; those of a paper come last, and are marked.
@@ -70,8 +70,8 @@ def with_interval(entry: Mapping[str, Any], column: str, percent: bool, ends: En
     """A score as the table shows it.
 
     Args:
-        entry: Of a method.
-        column: Of the entry.
+        entry: Entry of a method.
+        column: Column of the entry.
         percent: Show it times 100.
         ends: How its interval is shown.
 
@@ -140,9 +140,9 @@ def two_forms(title: str, header: list[str], rows: list[list[str]]) -> tuple[Tab
     """The same cells for a terminal and in Markdown; the first column is of words, the others of numbers.
 
     Args:
-        title: Of the terminal's table.
+        title: Title of the terminal's table.
         header: A word a column.
-        rows: As many cells each.
+        rows: Cells of each row, as many as the header has.
 
     Returns:
         The table, and the Markdown without a title; every cell is escaped.

@@ -52,7 +52,7 @@ def grids(content: dict[str, Any]) -> list[Grid]:
     """The tables: how good the maps are, what the classifier makes of masked images, what a map costs.
 
     Args:
-        content: Of results.json; keys that a run may not have are not needed.
+        content: Content of results.json; keys that a run may not have are not needed.
 
     Returns:
         Tables of at most `WIDEST` columns.
@@ -128,10 +128,10 @@ def tied(content: dict[str, Any], column: Column, name: str, best: list[str]) ->
     """Whether a paired test finds no difference between a method and the best of a column.
 
     Args:
-        content: Of results.json, with "pairs".
+        content: Content of results.json, with "pairs".
         column: A metric.
-        name: Of a method.
-        best: Of `best_of`.
+        name: Name of a method.
+        best: Best values of `best_of`.
 
     Returns:
         False where there was no such test.
@@ -150,7 +150,7 @@ def shown(value: float | None, kind: str = "score") -> str:
 
     Args:
         value: None is a dash.
-        kind: Of a `Column`.
+        kind: Kind of a `Column`.
 
     Returns:
         The text, with a real minus.

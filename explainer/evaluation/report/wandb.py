@@ -21,8 +21,8 @@ def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Sh
     """Log what the report shows: numbers in the summary, a table of methods, the page, and the maps.
 
     Args:
-        run: Of wandb.
-        content: Of results.json.
+        run: Run of wandb.
+        content: Content of results.json.
         page: The report.
         shown: Images of the gallery.
     """
@@ -54,7 +54,7 @@ def beside(one: Shown, wide: int = 6) -> Image.Image:
     """A photograph and all its maps over it, so many in a row.
 
     Args:
-        one: Of the gallery.
+        one: Picture of the gallery.
         wide: Pictures in a row.
 
     Returns:

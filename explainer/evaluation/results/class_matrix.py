@@ -19,7 +19,7 @@ def matrices(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[
 
     Args:
         rows: Rows of a `Store`; under "matrix" stands what a `ClassMatrix` measured.
-        classes: Of the matrix.
+        classes: Classes of the matrix.
 
     Returns:
         Method → "classes"; "values" in [0, 1] (a row a class: without a mask, then with the mask of each; None where

@@ -10,8 +10,8 @@ def examples(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
     """Choose images to draw: the first that have a class of each kind.
 
     Args:
-        rows: Of a `Store`.
-        count: Of images of each kind, at most.
+        rows: Rows of a `Store`.
+        count: Number of images of each kind, at most.
 
     Returns:
         Ids, each once.
@@ -32,7 +32,7 @@ def decision_results(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, d
     """Means over images and classes.
 
     Args:
-        rows: Of a `Store`; those with "decisions" count.
+        rows: Rows of a `Store`; those with "decisions" count.
 
     Returns:
         Method → kind → "pairs" of image and class, and the means of area, image, kept and removed.

@@ -47,7 +47,7 @@ def percentiles(estimates: Tensor, level: float = LEVEL) -> Tensor:
 
     Args:
         estimates: (R, C), NaN where a resample has none.
-        level: Of confidence, in (0, 1).
+        level: Level of confidence, in (0, 1).
 
     Returns:
         (C, 2): low and high; NaN where no resample has an estimate.
@@ -66,8 +66,8 @@ def mean_intervals(values: Tensor, resamples: int = RESAMPLES, level: float = LE
     Args:
         values: (n, C), NaN where an image has no value in a column.
         resamples: R.
-        level: Of confidence.
-        seed: Of the draws.
+        level: Level of confidence.
+        seed: Seed of the draws.
 
     Returns:
         (C, 2): low and high; NaN of a column without values.
@@ -164,7 +164,7 @@ def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tenso
     Args:
         differences: (n, C), a comparison a column; NaN, where an image has no value, counts for nothing.
         flips: Drawn; of few images all 2ⁿ are taken instead.
-        seed: Of the draws, the same for all columns.
+        seed: Seed of the draws, the same for all columns.
 
     Returns:
         (C,) in (0, 1]: the part of the flips, the one observed among them, whose mean is as far from 0.
@@ -210,7 +210,7 @@ def against_best(
 
     Args:
         values: Column → method → (n,), the same images in the same order, NaN where there is no value.
-        higher_is_better: Of each column.
+        higher_is_better: Whether higher is better, for each column.
 
     Returns:
         Column → method → "against" (the best one), "difference" (of the means, its own less the best's), "interval"

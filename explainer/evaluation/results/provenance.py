@@ -37,8 +37,8 @@ def run_facts(clock: Clock, config: Any, device: str, processes: int = 1) -> dic
     """Facts of a run, none of which its results depend on.
 
     Args:
-        clock: Of the run.
-        config: As resolved; what JSON does not know is written as text.
+        clock: Clock of the run.
+        config: Resolved config; what JSON does not know is written as text.
         device: Where it computed.
         processes: How many did.
 

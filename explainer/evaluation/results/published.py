@@ -18,7 +18,7 @@ class Published:
         source: Authors, venue, year, table.
         rows: Method → column → number; methods of ours have our name for them.
         where: On which images and classifier.
-        classes: Of `matrix`.
+        classes: Classes of `matrix`.
         matrix: Method → a row a class, in percent: without a mask, then with the mask of each class.
 
     Raises:
@@ -72,7 +72,7 @@ def check_columns(published: Published | None, known: Collection[str], key: str)
     Args:
         published: Or None.
         known: The columns.
-        key: Of the config, for the error.
+        key: Key of the config, for the error.
 
     Raises:
         InputError: Names the key, the column and the known ones.
@@ -100,8 +100,8 @@ def published_rows(published: Mapping[str, Any] | None, columns: Sequence[str]) 
     """Marked rows of a table.
 
     Args:
-        published: Of results.json, or None.
-        columns: Of the table, without that of the names.
+        published: Published numbers of results.json, or None.
+        columns: Columns of the table, without that of the names.
 
     Returns:
         Of each method with a number in one of these columns: its name, and a number or a dash for each.

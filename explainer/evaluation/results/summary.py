@@ -26,7 +26,7 @@ def summarise(
     """Results of every method.
 
     Args:
-        rows: Of a `Store`.
+        rows: Rows of a `Store`.
         metrics: Further columns of the rows.
         alphas: Method → what `search_alphas` found.
         failed: Method → image → error.
@@ -65,8 +65,8 @@ def means(rows: list[Row], columns: Collection[str]) -> dict[str, Any]:
     """Means over the images that have a value, of how many there are, and their intervals.
 
     Args:
-        rows: Of one method.
-        columns: Of the rows.
+        rows: Rows of one method.
+        columns: Columns of the rows.
 
     Returns:
         Column → mean or None; "n": column → images; "interval": column → low and high, where there is a mean.
@@ -139,8 +139,8 @@ def pairs(rows: list[Row], columns: Mapping[str, Mapping[str, Any]]) -> dict[str
     """Every method against the best of each column, references of the annotation left out.
 
     Args:
-        rows: Of a `Store`.
-        columns: Of `columns_of`.
+        rows: Rows of a `Store`.
+        columns: Columns of `columns_of`.
 
     Returns:
         Column → method → what `against_best` says.

@@ -24,7 +24,7 @@ def probe(
     Args:
         probes: Column → probe.
         explanandum: The frozen classifier.
-        method: Of the masks; None, for the ground truth, has nothing that can be run again.
+        method: Method of the masks; None, for the ground truth, has nothing that can be run again.
         batch: The images, on the explanandum's device.
         mask: (B, 1, H, W) in [0, 1].
         scaled: Whether maps that are masks already are scaled too.

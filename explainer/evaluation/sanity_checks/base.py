@@ -21,7 +21,7 @@ class Probed(NamedTuple):
 
     Attributes:
         explanandum: The frozen classifier, on the images' device.
-        method: Of the masks.
+        method: Method of the masks.
         batch: The images.
         mask: (B, 1, H, W) in [0, 1], none of them constant.
         scaled: Whether maps that are masks already are scaled too.
@@ -68,7 +68,7 @@ class Probe(ABC):
 
         Args:
             explanandum: The frozen classifier, left as it was found.
-            method: Likewise.
+            method: Method of the same masks.
             batch: On the explanandum's device.
             mask: (B, 1, H, W) in [0, 1], what the method gave for these images.
             scaled: Whether it was scaled, where it is a mask already.
@@ -129,8 +129,8 @@ def with_setting(method: Attribution, name: str, value: Any) -> Attribution:
     """The same method with another hyperparameter; the method itself stays as it is.
 
     Args:
-        method: Of which a shallow copy is taken.
-        name: Of the hyperparameter.
+        method: Method of which a shallow copy is taken.
+        name: Name of the hyperparameter.
         value: Its new value.
 
     Raises:
@@ -155,7 +155,7 @@ def agreement(mask: Tensor, other: Tensor) -> Tensor:
 
     Args:
         mask: (B, 1, H, W).
-        other: Likewise.
+        other: Second mask or map, of the same shape.
 
     Returns:
         (B,) in [-1, 1].

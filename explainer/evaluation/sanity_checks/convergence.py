@@ -22,7 +22,7 @@ def with_budget(method: Attribution, fraction: float) -> Attribution:
 
     Args:
         method: Names its budget.
-        fraction: Of it.
+        fraction: Share of the budget.
 
     Raises:
         InputError: The method has no budget.
@@ -43,7 +43,7 @@ class Convergence(Probe):
     look into the longer run. Methods without a budget have no value.
 
     Args:
-        fractions: Of the budget.
+        fractions: Fractions of the budget.
         metric: Measure this of each mask, the whole budget's too, instead of the rank correlation with the latter. It
             sees no level but 0.5.
 

@@ -29,7 +29,7 @@ def similarity_of(mask: Tensor, other: Tensor, kind: Similarity) -> Tensor:
 
     Args:
         mask: (B, 1, H, W) in [0, 1].
-        other: Likewise.
+        other: Second mask or map, of the same shape.
         kind: "rank" for `agreement`, "ssim" for the structural similarity (Gaussian window of deviation 1.5).
 
     Returns:
@@ -99,7 +99,7 @@ class Randomisation(Probe):
         blocks: The layers are taken together in at most so many blocks of neighbours; 0 takes each for itself.
         similarity: "rank" (Spearman's correlation; a constant map counts as 0) or "ssim".
         how: "initialise" the layers anew, as in the paper, or "shuffle" the values of each of their tensors.
-        seed: Of the random weights.
+        seed: Seed of the random weights.
 
     Raises:
         InputError: A setting is none of these.

@@ -16,8 +16,8 @@ class Retrained(Probe):
     Methods that are no Explainer have no value.
 
     Args:
-        checkpoint: Of the other Explainer.
-        similarity: As in `Randomisation`.
+        checkpoint: Checkpoint of the other Explainer.
+        similarity: Measure of likeness, of those of `Randomisation`.
 
     Raises:
         InputError: The checkpoint is missing or is no Explainer's, or there is no such similarity.

@@ -18,7 +18,7 @@ def relative_change(mask: Tensor, other: Tensor) -> Tensor:
 
     Args:
         mask: (B, 1, H, W), not 0 everywhere.
-        other: Likewise.
+        other: Second mask or map, of the same shape.
 
     Returns:
         (B,), at least 0.
@@ -34,9 +34,9 @@ class Sensitivity(Probe):
     """The largest relative change of the mask over some images near by; the method keeps its seed.
 
     Args:
-        radius: Of the uniform noise on each value of the image, in units of its range [0, 1].
+        radius: Radius of the uniform noise on each value of the image, in units of its range [0, 1].
         samples: Images near by.
-        seed: Of the noise, which is the same for every image.
+        seed: Seed of the noise, which is the same for every image.
 
     Raises:
         InputError: `radius` or `samples` is not positive.

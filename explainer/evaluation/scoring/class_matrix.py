@@ -61,7 +61,7 @@ class ClassMatrix:
 
         Args:
             explanandum: The frozen classifier.
-            name: Of the method.
+            name: Name of the method.
             method: Makes a mask of each class; None, for the ground truth, has no matrix.
             batch: The images, on the explanandum's device.
 
@@ -142,7 +142,7 @@ def class_matrix(
         shown: Names of classes; None takes all.
         known: Names of all classes.
         methods: Name → method.
-        scaled: As in `ClassMatrix`.
+        scaled: Whether maps that are masks already are scaled too.
 
     Returns:
         None where nothing is asked for.

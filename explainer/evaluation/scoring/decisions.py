@@ -86,7 +86,7 @@ class Decisions:
             explanandum: The frozen classifier.
             method: Makes the mask.
             one: A batch of one image.
-            index: Of the class.
+            index: Index of the class.
 
         Returns:
             "mask" (1, 1, H, W) in [0, 1]; its "area"; probabilities for the "image", and of what it "kept" and what

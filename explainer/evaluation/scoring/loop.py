@@ -124,7 +124,7 @@ def append_or_note(store: Store, name: str, batch: Batch, rows: Callable[[Batch]
 
     Args:
         store: Takes rows and failures.
-        name: Of the method.
+        name: Name of the method.
         batch: The images.
         rows: What may fail.
 

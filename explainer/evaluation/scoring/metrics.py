@@ -16,7 +16,7 @@ class Judge:
 
     Args:
         metrics: Column → metric.
-        infill: Of those that replace pixels; None is the classifier's mean colour.
+        infill: In-fill of those that replace pixels; None is the classifier's mean colour.
         level: Above it a mask's pixel is salient.
         alphas: Method → α, for methods whose pixels are salient above α times the map's mean.
     """

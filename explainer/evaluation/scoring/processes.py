@@ -30,7 +30,7 @@ def check_processes(count: int, device: str) -> None:
     """Refuse more processes than there are GPUs, before the long work.
 
     Args:
-        count: Of processes.
+        count: Number of processes.
         device: Where they compute.
 
     Raises:
@@ -50,8 +50,8 @@ def unfinished(
 
     Args:
         dataset: A split.
-        places: Of the images.
-        batch_size: Of all batches but the last.
+        places: Places of the images.
+        batch_size: Images in all batches but the last.
         methods: Names; the references come before all of them, so they need not be looked for, unless one failed.
         store: Rows so far.
 
@@ -110,7 +110,7 @@ def evaluate_together(
     the same to the last digit where each process has the threads that the single one had (OMP_NUM_THREADS).
 
     Args:
-        count: Of processes.
+        count: Number of processes.
         explanandum: The frozen classifier.
         methods: Name → method.
         dataset: A split.

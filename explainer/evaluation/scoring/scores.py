@@ -51,7 +51,7 @@ def curves(explanandum: Explanandum, mask: Tensor, batch: Batch, steps: int) -> 
         explanandum: The frozen classifier.
         mask: (B, 1, H, W).
         batch: The images; one with several labels, or none, has no curve.
-        steps: Of each curve.
+        steps: Number of steps of each curve.
 
     Returns:
         "insertion" and "deletion", (B,) each, NaN where there is none.

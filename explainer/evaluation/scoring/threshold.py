@@ -35,7 +35,7 @@ def search_alphas(
         batches: Held-out images.
         store: Errors that it has already are not computed again.
         device: Where to compute.
-        scaled: As in `make_mask`.
+        scaled: Whether maps that are masks already are scaled too.
 
     Returns:
         Method → α, its error rate there, and on how many images; α = 1 for a method that fails on all of them.

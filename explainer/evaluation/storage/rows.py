@@ -102,7 +102,7 @@ def read_rows(path: Path, kind: Any = Row) -> list[dict[str, Any]]:
 
     Args:
         path: Need not be there.
-        kind: Of its rows that are no failures: one of the classes here, or a union of them.
+        kind: Kind of its rows that are no failures: one of the classes here, or a union of them.
 
     Returns:
         Rows; the file ends with a whole line.

@@ -24,7 +24,7 @@ class Store:
         folder: Made when missing.
         fingerprint: What the results depend on (checkpoint, data, settings), in plain values. Under "methods", name →
             settings: a name that was used must keep its settings, further names may join.
-        kind: Of the rows, of `explainer.evaluation.storage.rows`.
+        kind: Kind of the rows, of `explainer.evaluation.storage.rows`.
 
     Raises:
         InputError: The folder holds results of something else, or of nobody knows what, or a line that is no row.
