@@ -60,7 +60,7 @@ def test_a_table_of_the_paper_says_with_which_settings_its_methods_were_run():
         path = CONFIGS / f"{name}_table2.yaml"
         settings = yaml.safe_load(path.read_text())["evaluation"]
         methods = settings["methods"]
-        assert (settings["void"], settings["objects"]) == ("object", "all")
+        assert (settings["truth"]["void"], settings["truth"]["objects"]) == ("object", "all")
         assert methods["RISE"]["init_args"] == {"masks": 8000}
         extremal = {"areas": [0.05, 0.1, 0.2, 0.3], "score": "contrast", "choose": "smallest"}
         assert methods["EP"]["init_args"] == extremal

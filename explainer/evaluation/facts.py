@@ -44,7 +44,7 @@ def method_facts(
             for name, metric in settings.metrics.items()
         }
         facts["infill"] = None if settings.infill is None else infill_settings(settings.infill)
-        facts["salient"] = {key: getattr(settings, key) for key in ("level", "alpha", "held_out", "held_out_split")}
+        facts["salient"] = {key: getattr(settings.salient, key) for key in ("level", "alpha", "held_out", "held_out_split")}
     return facts
 
 
