@@ -32,6 +32,7 @@ from explainer.data.sample import (
 )
 from explainer.data.sampler import EpochBatches, EpochSampler
 from explainer.errors import InputError
+from explainer.functional.seeds import derived_seed
 from explainer.stopping import end_with_parent
 
 __all__ = [
@@ -173,7 +174,7 @@ class ImageDataset(Dataset, ABC):
             sample = centre_crop(sample, self.crop_to)
         if not (self.flip or self.erase or self.blank or self.random_crop):
             return sample
-        generator = torch.Generator().manual_seed(hash((self.seed, int(self.epoch), index)) % 2**63)
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, int(self.epoch), index))
         draw = torch.rand(6, generator=generator).tolist()
         if self.crop_to is not None and self.random_crop:
             sample = random_crop(sample, self.crop_to, generator)

@@ -14,6 +14,7 @@ from explainer.data.base import Split, pixels
 from explainer.data.imagenet import ImageNet, ImageNetDataset, list_images
 from explainer.errors import InputError
 from explainer.files.pictures import read_picture
+from explainer.functional.seeds import derived_seed
 
 
 class CropDataset(ImageNetDataset):
@@ -34,7 +35,7 @@ class CropDataset(ImageNetDataset):
     def image(self, index: int) -> Tensor:
         """(3, S, S) in [0, 1]."""
         epoch = int(self.epoch) if self.moving else 0
-        generator = torch.Generator().manual_seed(hash((self.seed, epoch, index, 1)) % 2**63)
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index, 1))
         extent, across, down = torch.rand(3, generator=generator).tolist()
         photo = read_picture(self.folder / self.ids[index].rpartition("#")[0])
         side = max(1, round(min(photo.size) * (self.smallest + (1 - self.smallest) * extent)))

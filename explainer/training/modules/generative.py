@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from explainer.errors import InputError
 from explainer.functional.gan_losses import hole_error
 from explainer.functional.random_masks import Holes
+from explainer.functional.seeds import derived_seed
 from explainer.networks import Explanandum
 from explainer.networks.ema import Average
 from explainer.networks.generative.inpainter import Inpainter
@@ -61,8 +62,9 @@ class GenerativeModule(SaliencyModule):
     def draws(self, stage: str, index: int) -> torch.Generator:
         """The random numbers of one batch: the same after a resume, and the same for every validation."""
         epoch = self.current_epoch if stage == "train" else 0
-        place = (self.seed, ("train", "val", "test").index(stage), epoch, index, self.global_rank)
-        return torch.Generator().manual_seed(hash(place) % 2**63)
+        part = ("train", "val", "test").index(stage)
+        seed = derived_seed(self.seed, part, epoch, index, self.global_rank)
+        return torch.Generator().manual_seed(seed)
 
     def descend(self, number: int, loss: Tensor) -> None:
         """A step of one optimizer; only those of the first, the generator's, count as steps of the training.
