@@ -16,17 +16,18 @@ from explainer.networks.generative.dcgan import DCGAN
 from explainer.networks.generative.inpainter import Inpainter
 from explainer.networks.generative.vae import CompletionVAE
 from explainer.networks.loading import load_state
+from explainer.networks.mask_network import MaskNetwork
 from explainer.networks.masker import Masker
 from explainer.networks.trust import bounded
 
 
 def load_explainer(
     path: str | Path, map_location: str | torch.device = "cpu", allow: Sequence[str] = ()
-) -> tuple[Explanandum, Masker, dict[str, Any]]:
-    """Both networks of an Explainer's checkpoint, in evaluation mode.
+) -> tuple[Explanandum, MaskNetwork, dict[str, Any]]:
+    """Load both networks of an Explainer's checkpoint, in evaluation mode.
 
     Args:
-        path: A file that train.py wrote for an Explainer.
+        path: Checkpoint that train.py wrote for an Explainer.
         map_location: Device to put them on.
         allow: Dotted names of builders, modules or packages that the caller trusts, as for `check_network`.
 
@@ -39,12 +40,19 @@ def load_explainer(
     spec, state = read_checkpoint(path, "explainer")
     explanandum = Explanandum(str(path), allow=allow)
     with bounded(state, path):
-        masker: Masker = Masker(**spec["masker"]) if "encoder" in spec["masker"] else FeatureMasker(**spec["masker"])
+        masker = _new_masker(spec["masker"])
         masker.attach(explanandum)
         masker.build(len(spec["classes"]))
     load_state(masker, part(state, "masker"), str(path))
     masker.requires_grad_(False)
     return explanandum.to(map_location), masker.eval().to(map_location), spec
+
+
+def _new_masker(spec: dict[str, Any]) -> MaskNetwork:
+    # a description does not name its class: only a segmentation network has an encoder of its own
+    if "encoder" in spec:
+        return Masker(**spec)
+    return FeatureMasker(**spec)
 
 
 def read_generative(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from explainer.errors import check_range
 from explainer.functional.masking import composite, enlarged, non_target_mask, target_mask
 from explainer.infill import Infill
-from explainer.networks import Explanandum, Masker
+from explainer.networks import Explanandum, Masker, MaskNetwork
 from explainer.networks.folding import faster
 from explainer.training.modules.base import SaliencyModule, require_finite
 from explainer.training.objectives import Objective, View
@@ -54,7 +54,7 @@ class AmortizedExplainer(SaliencyModule):
     def __init__(
         self,
         explanandum: Explanandum,
-        masker: Masker,
+        masker: Masker | MaskNetwork,
         objective: Objective,
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: LRSchedulerCallable | None = None,
