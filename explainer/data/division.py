@@ -1,4 +1,4 @@
-"""Which images train, validate and test where nobody said it: 80 / 10 / 10 by labels, a function of the seed.
+"""Divide images that come without splits: 80 / 10 / 10 for training, validation and test, by labels and a seed.
 
 K. Sechidis, G. Tsoumakas, I. Vlahavas: On the Stratification of Multi-Label Data, ECML PKDD 2011. Departures: the
 images of a combination of labels that has at least eight are divided among themselves, exactly, and only the others by
@@ -15,7 +15,7 @@ from explainer.data.annotations import divide
 
 FRACTIONS = (0.8, 0.1, 0.1)
 _ENOUGH = 8
-"""From so many images on, a tenth of a combination, rounded as `divide` does, is never none."""
+"""Least size of a combination that is divided by itself: a tenth of it, rounded as `divide` does, is never none."""
 
 
 def partition(labels: Sequence[tuple[str, ...]], seed: int) -> list[int]:
