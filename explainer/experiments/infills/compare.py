@@ -24,6 +24,7 @@ from explainer.evaluation.scoring.loop import ORIGINAL
 from explainer.evaluation.storage.store import Store
 from explainer.experiments.infills.settings import InfillSettings
 from explainer.functional.masking import composite
+from explainer.functional.seeds import derived_seed
 from explainer.infill import Infill
 from explainer.metrics import inside_boxes
 from explainer.networks import Explanandum
@@ -80,7 +81,7 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillSettings) 
     if not batch.id or not batch.labels.any():
         return None
     size = (batch.image.shape[-2], batch.image.shape[-1])
-    generator = torch.Generator().manual_seed(hash((settings.seed, index)) % 2**63)
+    generator = torch.Generator().manual_seed(derived_seed(settings.seed, index))
     occupied = torch.zeros(size, dtype=torch.bool)
     if settings.where.startswith("unrelated"):
         boxes = true_boxes(batch)
