@@ -5,6 +5,7 @@ itself, and a crash tore, is told apart from that: `read_state` gives None, and 
 """
 
 import codecs
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,21 @@ def read_bytes(path: str | Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits.
+
+    Args:
+        path: File to read; it may be larger than the memory.
+
+    Example:
+        >>> import tempfile; path = Path(tempfile.mkdtemp()) / "a"; _ = path.write_bytes(b"abc")
+        >>> digest(path)[:8]
+        'ba7816bf'
+    """
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_text(path: str | Path) -> str:
