@@ -3,6 +3,7 @@
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (Tables 2 and 5, Figure 5).
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -14,18 +15,25 @@ from explainer.evaluation.report.table import two_forms
 from explainer.evaluation.results.published import published_rows, reference
 
 NAMES = {"keep": "KAR", "remove": "ROAR"}
+"""Mode → its name in the paper."""
+SUMS = ("KAR", "ROAR", "SUM")
+"""Columns of the paper's Table 2."""
+MARKERS = "osD^v<>pPX*hd"
+COLOURS = [*(f"C{n}" for n in (0, 1, 2, 3, 4, 5, 6, 8, 9)), "navy", "black", "darkolivegreen"]
+"""Colours of the methods; C7 is left out, since it is the grey of random maps."""
 
 
 def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> dict[str, Any]:
-    """Means and deviations over seeds, and the paper's sums.
+    """Return means and deviations over seeds, and the paper's sums.
 
     Args:
-        rows: Of finished cells: method, mode, fraction, seed, score.
-        seconds: Method → seconds an image that its maps cost.
+        rows: Rows of finished cells: method, mode, fraction, seed, score.
+        seconds: Method → seconds that its map of an image takes.
 
     Returns:
-        Method → scores (mode → fraction → mean, deviation, n), KAR and ROAR sums (higher is better for both: ROAR
-        counts negative) and their total, or None while a fraction is missing; seconds an image.
+        Method → `scores` (mode → fraction → mean, deviation, n), `KAR` and `ROAR`, sums over the fractions (higher is
+        better for both: ROAR counts negative), their total `SUM`, and `seconds` an image. A sum is None while a
+        fraction is missing.
     """
     results: dict[str, Any] = {}
     fractions = {row["fraction"] for row in rows}
@@ -33,28 +41,28 @@ def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -
         scores: dict[str, dict[str, Any]] = {}
         for mode in ("keep", "remove"):
             for fraction in sorted(fractions):
-                values = [
-                    r["score"] for r in rows if (r["method"], r["mode"], r["fraction"]) == (method, mode, fraction)
-                ]
+                cell = (method, mode, fraction)
+                values = [row["score"] for row in rows if (row["method"], row["mode"], row["fraction"]) == cell]
                 if values:
                     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
                     entry = {"mean": statistics.fmean(values), "deviation": deviation, "n": len(values)}
                     scores.setdefault(mode, {})[f"{fraction:g}"] = entry
-        sums = {
-            mode: sum(e["mean"] for e in scores[mode].values())
-            if mode in scores and len(scores[mode]) == len(fractions)
-            else None
-            for mode in NAMES
-        }
-        kar, roar = sums["keep"], None if sums["remove"] is None else -sums["remove"]
-        results[method] = {
-            "scores": scores,
-            "KAR": kar,
-            "ROAR": roar,
-            "SUM": None if kar is None or roar is None else kar + roar,
-            "seconds": seconds[method],
-        }
+        kar = _sum_of_means(scores.get("keep", {}), len(fractions))
+        roar = _sum_of_means(scores.get("remove", {}), len(fractions))
+        if roar is not None:
+            roar = -roar  # what is left after the removal should be little
+        total = None
+        if kar is not None and roar is not None:
+            total = kar + roar
+        results[method] = {"scores": scores, "KAR": kar, "ROAR": roar, "SUM": total, "seconds": seconds[method]}
     return results
+
+
+def _sum_of_means(entries: dict[str, Any], count: int) -> float | None:
+    """Return the sum of the mean scores of all fractions; None while one of `count` is missing."""
+    if not entries or len(entries) < count:
+        return None
+    return sum(entry["mean"] for entry in entries.values())
 
 
 def retraining_tables(
@@ -64,70 +72,87 @@ def retraining_tables(
     title: str,
     published: dict[str, Any] | None = None,
 ) -> tuple[list[Table], str]:
-    """The paper's Table 5 (every score) and Table 2 (the sums, best first), for the terminal and in Markdown.
+    """Return the paper's Table 5 (every score) and Table 2 (the sums, best first), for the terminal and in Markdown.
 
     Args:
-        results: Of `summarise_cells`.
+        results: Method → scores, as `summarise_cells` returns them.
         modes: "keep" and "remove".
-        fractions: The columns.
-        title: Of the tables.
-        published: Of results.json; its rows come last, and are marked.
+        fractions: Fractions of the image, which are the columns.
+        title: Title of the tables.
+        published: Published numbers of results.json; their rows come last, and are marked.
 
     Returns:
         The tables, and the Markdown.
     """
-    detail_header = ["method", *(f"{NAMES[m]} {100 * f:g} %" for m in modes for f in fractions)]
+    cells = [(mode, fraction) for mode in modes for fraction in fractions]
+    columns = [f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells]
     detail = []
     for method, entry in results.items():
-        cells = [entry["scores"].get(m, {}).get(f"{f:g}") for m in modes for f in fractions]
-        shown = ["failed" if c is None else f"{100 * c['mean']:.1f} ± {100 * c['deviation']:.1f}" for c in cells]
-        detail.append([method, *shown])
-    detail += published_rows(published, detail_header[1:])
-    sums_header = ["method", "KAR ↑", "ROAR ↑", "SUM ↑", "ms an image"]
-    order = sorted(results, key=lambda m: -(results[m]["SUM"] if results[m]["SUM"] is not None else -1e9))
+        scores = [entry["scores"].get(mode, {}).get(f"{fraction:g}") for mode, fraction in cells]
+        detail.append([method, *(_score_in_percent(score) for score in scores)])
+    detail += published_rows(published, columns)
     sums = []
-    for method in order:
+    for method in sorted(results, key=lambda name: _last_without_sum(results[name])):
         entry = results[method]
-        shown = ["–" if entry[k] is None else f"{entry[k]:.3f}" for k in ("KAR", "ROAR", "SUM")]
+        shown = ["–" if entry[key] is None else f"{entry[key]:.3f}" for key in SUMS]
         sums.append([method, *shown, f"{1000 * entry['seconds']:.2f}"])
-    sums += [[*row, "–"] for row in published_rows(published, ("KAR", "ROAR", "SUM"))]
-    both = [
-        two_forms(f"{title}: sums", sums_header, sums),
-        two_forms(f"{title}: scores in %", detail_header, detail),
-    ]
-    said = [f"{reference(published)}."] if reference(published) else []
-    return [table for table, _ in both], "\n\n".join([*(text for _, text in both), *said]) + "\n"
+    # a paper's machine is another one: its times are not compared
+    sums += [[*row, "–"] for row in published_rows(published, SUMS)]
+    sums_header = ["method", *(f"{name} ↑" for name in SUMS), "ms an image"]
+    sums_table, sums_text = two_forms(f"{title}: sums", sums_header, sums)
+    detail_table, detail_text = two_forms(f"{title}: scores in %", ["method", *columns], detail)
+    texts = [sums_text, detail_text]
+    source = reference(published)
+    if source:
+        texts.append(f"{source}.")
+    return [sums_table, detail_table], "\n\n".join(texts) + "\n"
+
+
+def _score_in_percent(score: dict[str, Any] | None) -> str:
+    """Write mean and deviation of a cell; "failed" where it has none."""
+    if score is None:
+        return "failed"
+    return f"{100 * score['mean']:.1f} ± {100 * score['deviation']:.1f}"
+
+
+def _last_without_sum(entry: dict[str, Any]) -> float:
+    """Return the key by which methods are sorted: the best sum first, those without a sum last."""
+    return math.inf if entry["SUM"] is None else -entry["SUM"]
 
 
 def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[float]) -> Figure:
-    """Score against fraction, a line a method, with the deviation over seeds as error bars (Figure 5).
+    """Draw score against fraction, a line a method, with the deviation over seeds as error bars (Figure 5).
 
     Args:
-        results: Of `summarise_cells`.
-        modes: A panel each.
-        fractions: The horizontal axis.
+        results: Method → scores, as `summarise_cells` returns them.
+        modes: "keep" and "remove"; each is a panel.
+        fractions: Fractions of the image, which are the horizontal axis.
 
     Returns:
         The figure.
     """
     figure = Figure(figsize=(5.2 * len(modes), 4.8), layout="constrained")
     panels = figure.subplots(1, len(modes), sharey=True, squeeze=False)[0]
-    markers = "osD^v<>pPX*hd"
-    colours = [f"C{n}" for n in (0, 1, 2, 3, 4, 5, 6, 8, 9)] + ["navy", "black", "darkolivegreen"]  # C7 is grey
     for panel, mode in zip(panels, modes, strict=True):
         for number, (method, entry) in enumerate(results.items()):
-            known = [(f, entry["scores"].get(mode, {}).get(f"{f:g}")) for f in fractions]
-            points = [(100 * f, 100 * c["mean"], 100 * c["deviation"]) for f, c in known if c is not None]
-            if points:
-                x, y, error = zip(*points, strict=True)
-                style = {"color": colours[number % len(colours)]}
-                if method.lower() == "random":
-                    style = {"linestyle": ":", "color": "grey"}
-                marker = markers[number % len(markers)]
-                panel.errorbar(x, y, error, label=method, marker=marker, markersize=5, capsize=2, lw=1.3, **style)
-        better, done = ("higher", "kept") if mode == "keep" else ("lower", "removed")
-        panel.set_title(f"{NAMES[mode]} ({better} is better)")
-        panel.set_xlabel(f"most salient pixels {done}, in %")
+            scores = entry["scores"].get(mode, {})
+            known = [(fraction, scores[f"{fraction:g}"]) for fraction in fractions if f"{fraction:g}" in scores]
+            if not known:
+                continue
+            x = [100 * fraction for fraction, _ in known]
+            y = [100 * score["mean"] for _, score in known]
+            error = [100 * score["deviation"] for _, score in known]
+            style = {"color": COLOURS[number % len(COLOURS)]}
+            if method.lower() == "random":
+                style = {"linestyle": ":", "color": "grey"}
+            marker = MARKERS[number % len(MARKERS)]
+            panel.errorbar(x, y, error, label=method, marker=marker, markersize=5, capsize=2, lw=1.3, **style)
+        if mode == "keep":
+            panel.set_title(f"{NAMES[mode]} (higher is better)")
+            panel.set_xlabel("most salient pixels kept, in %")
+        else:
+            panel.set_title(f"{NAMES[mode]} (lower is better)")
+            panel.set_xlabel("most salient pixels removed, in %")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy in %")
     figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
