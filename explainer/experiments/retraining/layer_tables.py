@@ -9,10 +9,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from explainer.evaluation.report.table import two_forms
+from explainer.evaluation.report.table import number, two_forms
 from explainer.evaluation.results.published import published_rows, reference
 
 Both = tuple[Sequence[float], Sequence[float]]
@@ -151,9 +152,8 @@ def layer_tables(
     scores = []
     for name in order:
         entry = results[name]
-        sums.append([name, *(_shown(entry[key], "–", ".3f") for key in ("D", "I"))])
-        percents = [None if score is None else 100 * score for score in (*entry["keep"], *entry["remove"])]
-        scores.append([name, *(_shown(percent, "failed", ".1f") for percent in percents)])
+        sums.append([name, *(number(entry[key]) for key in ("D", "I"))])
+        scores.append([name, *(_in_percent(score) for score in (*entry["keep"], *entry["remove"]))])
     sums += published_rows(published, ("D", "I"))
     columns = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales]
     scores += published_rows(published, columns)
@@ -171,9 +171,9 @@ def _last_without_score(entry: dict[str, Any]) -> float:
     return math.inf if entry["D"] is None else -entry["D"]
 
 
-def _shown(score: float | None, missing: str, form: str) -> str:
-    """Write a score in a number format, or the word for a missing one."""
-    return missing if score is None else f"{score:{form}}"
+def _in_percent(score: float | None) -> str:
+    """Write a score in percent; "failed" where no cell has one."""
+    return "failed" if score is None else f"{100 * score:.1f}"
 
 
 def plot_layers(
@@ -203,8 +203,8 @@ def plot_layers(
     # a statistic has the same colour and marker in both panels
     names = list(dict.fromkeys(name for _, lines in panels.values() for name in lines))
     styles = {}
-    for number, name in enumerate(names):
-        styles[name] = {"color": f"C{number % 10}", "marker": "osD^v<>pP"[number % 9]}
+    for place, name in enumerate(names):
+        styles[name] = {"color": f"C{place % 10}", "marker": "osD^v<>pP"[place % 9]}
     for axis, (title, (places, lines)) in zip(axes, panels.items(), strict=True):
         for name, values in lines.items():
             axis.plot(places, values, label=name, lw=1.3, markersize=5, **styles[name])
@@ -214,11 +214,11 @@ def plot_layers(
         axis.set_xlabel("scale, from fine to coarse")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("part of D (higher is better, random is 0)")
-    entries = {}
+    entries: dict[str, Artist] = {}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

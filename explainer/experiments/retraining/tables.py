@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from explainer.evaluation.report.table import two_forms
+from explainer.evaluation.report.table import number, two_forms
 from explainer.evaluation.results.published import published_rows, reference
 
 NAMES = {"keep": "KAR", "remove": "ROAR"}
@@ -94,7 +94,7 @@ def retraining_tables(
     sums = []
     for method in sorted(results, key=lambda name: _last_without_sum(results[name])):
         entry = results[method]
-        shown = ["–" if entry[key] is None else f"{entry[key]:.3f}" for key in SUMS]
+        shown = [number(entry[key]) for key in SUMS]
         sums.append([method, *shown, f"{1000 * entry['seconds']:.2f}"])
     # a paper's machine is another one: its times are not compared
     sums += [[*row, "–"] for row in published_rows(published, SUMS)]
@@ -134,7 +134,7 @@ def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[floa
     figure = Figure(figsize=(5.2 * len(modes), 4.8), layout="constrained")
     panels = figure.subplots(1, len(modes), sharey=True, squeeze=False)[0]
     for panel, mode in zip(panels, modes, strict=True):
-        for number, (method, entry) in enumerate(results.items()):
+        for place, (method, entry) in enumerate(results.items()):
             scores = entry["scores"].get(mode, {})
             known = [(fraction, scores[f"{fraction:g}"]) for fraction in fractions if f"{fraction:g}" in scores]
             if not known:
@@ -142,10 +142,10 @@ def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[floa
             x = [100 * fraction for fraction, _ in known]
             y = [100 * score["mean"] for _, score in known]
             error = [100 * score["deviation"] for _, score in known]
-            style = {"color": COLOURS[number % len(COLOURS)]}
+            style = {"color": COLOURS[place % len(COLOURS)]}
             if method.lower() == "random":
                 style = {"linestyle": ":", "color": "grey"}
-            marker = MARKERS[number % len(MARKERS)]
+            marker = MARKERS[place % len(MARKERS)]
             panel.errorbar(x, y, error, label=method, marker=marker, markersize=5, capsize=2, lw=1.3, **style)
         if mode == "keep":
             panel.set_title(f"{NAMES[mode]} (higher is better)")

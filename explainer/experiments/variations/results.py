@@ -13,7 +13,7 @@ from rich.table import Table
 
 from explainer.errors import InputError
 from explainer.evaluation.report.drawing import save_figure
-from explainer.evaluation.report.table import two_forms
+from explainer.evaluation.report.table import number, two_forms
 from explainer.experiments.variations import Variation
 from explainer.experiments.variations.pictures import size_curves
 from explainer.experiments.variations.settings import VariationSettings
@@ -157,9 +157,9 @@ def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
             percent = None
             if entry["accuracy"] is not None:
                 percent = 100 * entry["accuracy"]
-            line += [_shown(percent, 1), str(entry["without"])]
+            line += [number(percent, 1), str(entry["without"])]
             for key in ("score", "deviation", "best", "t_score", "diversity", "pixel_diversity", "loss"):
-                line.append(_shown(entry[key], 1 if key == "t_score" else 3))
+                line.append(number(entry[key], 1 if key == "t_score" else 3))
             lines.append(line)
     table, text = two_forms(title, header, lines)
     caption = (
@@ -168,13 +168,6 @@ def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
     )
     table.caption = caption
     return table, f"{text}\n\n{caption}\n"
-
-
-def _shown(value: float | None, digits: int) -> str:
-    """Write a number with so many digits behind the point; a dash where there is none."""
-    if value is None:
-        return "–"
-    return f"{value:.{digits}f}"
 
 
 def not_varied(rows: Sequence[dict[str, Any]], settings: VariationSettings) -> list[str]:
