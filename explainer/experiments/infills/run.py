@@ -81,6 +81,7 @@ def compare_infills(settings: InfillSettings, context: Context) -> dict[str, Any
     facts["methods"] = {name: infill_settings(fill) for name, fill in settings.fills.items()}
     store = Store(out, facts, Filled)
     compare_fills(explanandum, settings.fills, cases, store, settings.seed, device)
+    # the store may hold rows of images that an earlier call took and this one does not
     ids = {batch.id[0] for batch, _ in cases}
     rows = [row for row in store.rows if row["id"] in ids]
     results = summarise_fills(rows, list(settings.fills))

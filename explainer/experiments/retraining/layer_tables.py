@@ -12,12 +12,25 @@ from typing import Any
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from rich.table import Table
+from typing_extensions import TypedDict
 
 from explainer.evaluation.report.table import number, two_forms
-from explainer.evaluation.results.published import published_rows, reference
+from explainer.evaluation.results.published import published_rows
+from explainer.experiments.retraining.tables import joined
 
 Both = tuple[Sequence[float], Sequence[float]]
 """Scores with locations kept, and with locations removed, one a scale."""
+StatisticResult = TypedDict(
+    "StatisticResult",
+    {
+        "keep": list[float | None],
+        "remove": list[float | None],
+        "D": float | None,
+        "I": float | None,
+        "D by scale": list[float] | None,
+    },
+)
+"""Results of one statistic: mean scores over seeds, one a scale (None where it is missing), D, I and the parts of D."""
 TINY = 1e-9
 """Smallest score of which a logarithm is taken: a score of 0 would make the gain infinite."""
 
@@ -92,7 +105,7 @@ def _gain(a: float, b: float) -> float:
     return a * math.log2(max(a, TINY) / max(b, TINY))
 
 
-def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], removed: str) -> dict[str, Any]:
+def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], removed: str) -> dict[str, StatisticResult]:
     """Return means over seeds, D and I.
 
     Args:
@@ -101,30 +114,40 @@ def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], remo
         removed: Locations whose removal counts as ROAR: the "most" or the "least" salient ones.
 
     Returns:
-        Statistic → `keep` and `remove` (a score for each scale, None where it is missing), `D`, `I` and `D by scale`,
-        each scale's part of D; these three are None while a score is missing.
+        Statistic → its results; D, I and the parts of D are None while a score is missing.
     """
-    results: dict[str, Any] = {}
+    results: dict[str, StatisticResult] = {}
     for statistic in dict.fromkeys(row["statistic"] for row in rows):
-        own_rows = [row for row in rows if row["statistic"] == statistic]
-        entry: dict[str, Any] = {}
-        for mode in ("keep", "remove"):
-            # cells that keep, and those of random masks, are trained once, under the word "most"
-            which = "most"
-            if mode == "remove" and statistic != "random":
-                which = removed
-            entry[mode] = [_mean_score(own_rows, scale, mode, which) for scale in scales]
-        results[statistic] = entry
-    chance = results.get("random", {"keep": [None], "remove": [None]})
+        statistic_rows = [row for row in rows if row["statistic"] == statistic]
+        # cells that keep, and those of random masks, are trained once, under the word "most"
+        which = "most" if statistic == "random" else removed
+        results[statistic] = {
+            "keep": [_mean_score(statistic_rows, scale, "keep", "most") for scale in scales],
+            "remove": [_mean_score(statistic_rows, scale, "remove", which) for scale in scales],
+            "D": None,
+            "I": None,
+            "D by scale": None,
+        }
+    chance = _complete(results.get("random"))
     for entry in results.values():
-        entry |= {"D": None, "I": None, "D by scale": None}
-        complete = None not in [*entry["keep"], *entry["remove"], *chance["keep"], *chance["remove"]]
-        if complete:
-            scores = (entry["keep"], entry["remove"], (chance["keep"], chance["remove"]))
-            entry["D"] = difference_score(*scores)
-            entry["I"] = information_score(*scores)
-            entry["D by scale"] = difference_by_scale(*scores)
+        scores = _complete(entry)
+        if scores is None or chance is None:  # a sum of fewer scales would be taken for one of all
+            continue
+        entry["D"] = difference_score(*scores, chance)
+        entry["I"] = information_score(*scores, chance)
+        entry["D by scale"] = difference_by_scale(*scores, chance)
     return results
+
+
+def _complete(result: StatisticResult | None) -> Both | None:
+    """Return the scores with locations kept and removed; None while one is missing."""
+    if result is None:
+        return None
+    kept = [score for score in result["keep"] if score is not None]
+    removed = [score for score in result["remove"] if score is not None]
+    if len(kept) < len(result["keep"]) or len(removed) < len(result["remove"]):
+        return None
+    return kept, removed
 
 
 def _mean_score(rows: Sequence[dict[str, Any]], scale: int, mode: str, removed: str) -> float | None:
@@ -134,7 +157,7 @@ def _mean_score(rows: Sequence[dict[str, Any]], scale: int, mode: str, removed: 
 
 
 def layer_tables(
-    results: dict[str, Any], scales: Sequence[int], title: str, published: dict[str, Any] | None = None
+    results: Mapping[str, StatisticResult], scales: Sequence[int], title: str, published: dict[str, Any] | None = None
 ) -> tuple[list[Table], str]:
     """Return the paper's Table 1 (D and I, best first) and Table 4 (every score), for the terminal and in Markdown.
 
@@ -152,21 +175,17 @@ def layer_tables(
     scores = []
     for name in order:
         entry = results[name]
-        sums.append([name, *(number(entry[key]) for key in ("D", "I"))])
+        sums.append([name, number(entry["D"]), number(entry["I"])])
         scores.append([name, *(_in_percent(score) for score in (*entry["keep"], *entry["remove"]))])
     sums += published_rows(published, ("D", "I"))
     columns = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales]
     scores += published_rows(published, columns)
     sums_table, sums_text = two_forms(f"{title}: D and I", ["statistic", "D ↑", "I ↑"], sums)
     scores_table, scores_text = two_forms(f"{title}: scores in %", ["statistic", *columns], scores)
-    texts = [sums_text, scores_text]
-    source = reference(published)
-    if source:
-        texts.append(f"{source}.")
-    return [sums_table, scores_table], "\n\n".join(texts) + "\n"
+    return [sums_table, scores_table], joined([sums_text, scores_text], published)
 
 
-def _last_without_score(entry: dict[str, Any]) -> float:
+def _last_without_score(entry: StatisticResult) -> float:
     """Return the key by which statistics are sorted: the best D first, those without a D last."""
     return math.inf if entry["D"] is None else -entry["D"]
 
@@ -177,7 +196,7 @@ def _in_percent(score: float | None) -> str:
 
 
 def plot_layers(
-    results: Mapping[str, Any], scales: Sequence[int], published: Mapping[str, Any] | None = None
+    results: Mapping[str, StatisticResult], scales: Sequence[int], published: Mapping[str, Any] | None = None
 ) -> Figure:
     """Draw each scale's part of D, a line a statistic (Figure 4); a second panel has the paper's, if they are known.
 
@@ -189,6 +208,7 @@ def plot_layers(
     Returns:
         The figure.
     """
+    # random masks are the zero line
     measured = {}
     for name, entry in results.items():
         if name != "random" and entry["D by scale"]:

@@ -73,6 +73,7 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
     }
     cells = layer_cells(settings, scales)
     path = out / "cells.jsonl"
+    # two commands at once would train the same cells
     with alone_in(RUNS / context.name):
         done = open_cells(context.name, path, facts)
         failed = run_cells(

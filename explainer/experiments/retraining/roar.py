@@ -74,6 +74,7 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
     explanandum, facts = judged(context)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     described = settings_of(settings.methods)
+    # all ranks before the first training: a method that fails does so early
     with Progress() as progress:
         for name, method in settings.methods.items():
             fingerprint = facts | {"name": name, "method": described[name], "target": settings.target}
@@ -83,9 +84,11 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
     path = out / "cells.jsonl"
     if settings.infill is not None:
         settings.infill.check_classes(data.classes)
+        # only now: ranks do not depend on the in-fill, and can serve other grids
         facts |= {"infill": infill_settings(settings.infill)}
     known = facts | {"model": config["model"], "trainer": config["trainer"]}
     keep = settings.keep_checkpoints
+    # two commands at once would train the same cells
     with alone_in(RUNS / context.name):
         done = open_cells(context.name, path, known, keep)
         failed = run_cells(

@@ -5,11 +5,12 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from rich.table import Table
+from typing_extensions import TypedDict
 
 from explainer.evaluation.report.table import number, two_forms
 from explainer.evaluation.results.published import published_rows, reference
@@ -19,34 +20,61 @@ NAMES = {"keep": "KAR", "remove": "ROAR"}
 SUMS = ("KAR", "ROAR", "SUM")
 """Columns of the paper's Table 2."""
 MARKERS = "osD^v<>pPX*hd"
+"""Markers of the methods; they repeat after 13, the colours after 12, so that the first 156 pairs differ."""
 COLOURS = [*(f"C{n}" for n in (0, 1, 2, 3, 4, 5, 6, 8, 9)), "navy", "black", "darkolivegreen"]
 """Colours of the methods; C7 is left out, since it is the grey of random maps."""
 
 
-def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> dict[str, Any]:
+class Score(TypedDict):
+    """Scores of one cell over its seeds: mean and sample deviation in [0, 1], and their number."""
+
+    mean: float
+    deviation: float
+    n: int
+
+
+class MethodResult(TypedDict):
+    """Results of one method.
+
+    Attributes:
+        scores: Mode → fraction → score.
+        KAR: Sum of the mean scores with pixels kept, higher is better; None while a fraction is missing.
+        ROAR: Minus the sum of the mean scores with pixels removed, higher is better; None while a fraction is missing.
+        SUM: Sum of the two.
+        seconds: Seconds that a map of an image takes.
+    """
+
+    scores: dict[str, dict[str, Score]]
+    KAR: float | None
+    ROAR: float | None
+    SUM: float | None
+    seconds: float
+
+
+def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> dict[str, MethodResult]:
     """Return means and deviations over seeds, and the paper's sums.
 
     Args:
         rows: Rows of finished cells: method, mode, fraction, seed, score.
-        seconds: Method → seconds that its map of an image takes.
+        seconds: Method → seconds that a map of an image takes.
 
     Returns:
-        Method → `scores` (mode → fraction → mean, deviation, n), `KAR` and `ROAR`, sums over the fractions (higher is
-        better for both: ROAR counts negative), their total `SUM`, and `seconds` an image. A sum is None while a
-        fraction is missing.
+        Method → its results.
     """
-    results: dict[str, Any] = {}
+    results: dict[str, MethodResult] = {}
     fractions = {row["fraction"] for row in rows}
     for method in seconds:
-        scores: dict[str, dict[str, Any]] = {}
+        scores: dict[str, dict[str, Score]] = {}
         for mode in ("keep", "remove"):
             for fraction in sorted(fractions):
                 cell = (method, mode, fraction)
                 values = [row["score"] for row in rows if (row["method"], row["mode"], row["fraction"]) == cell]
-                if values:
-                    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-                    entry = {"mean": statistics.fmean(values), "deviation": deviation, "n": len(values)}
-                    scores.setdefault(mode, {})[f"{fraction:g}"] = entry
+                if not values:  # all cells of this kind failed
+                    continue
+                # one seed has no deviation: its error bar has no length
+                deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+                score = Score(mean=statistics.fmean(values), deviation=deviation, n=len(values))
+                scores.setdefault(mode, {})[f"{fraction:g}"] = score
         kar = _sum_of_means(scores.get("keep", {}), len(fractions))
         roar = _sum_of_means(scores.get("remove", {}), len(fractions))
         if roar is not None:
@@ -54,19 +82,20 @@ def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -
         total = None
         if kar is not None and roar is not None:
             total = kar + roar
-        results[method] = {"scores": scores, "KAR": kar, "ROAR": roar, "SUM": total, "seconds": seconds[method]}
+        results[method] = MethodResult(scores=scores, KAR=kar, ROAR=roar, SUM=total, seconds=seconds[method])
     return results
 
 
-def _sum_of_means(entries: dict[str, Any], count: int) -> float | None:
+def _sum_of_means(scores: Mapping[str, Score], count: int) -> float | None:
     """Return the sum of the mean scores of all fractions; None while one of `count` is missing."""
-    if not entries or len(entries) < count:
+    # a sum of fewer fractions would look like one of better or worse scores
+    if not scores or len(scores) < count:
         return None
-    return sum(entry["mean"] for entry in entries.values())
+    return sum(score["mean"] for score in scores.values())
 
 
 def retraining_tables(
-    results: dict[str, Any],
+    results: Mapping[str, MethodResult],
     modes: Sequence[str],
     fractions: Sequence[float],
     title: str,
@@ -94,33 +123,43 @@ def retraining_tables(
     sums = []
     for method in sorted(results, key=lambda name: _last_without_sum(results[name])):
         entry = results[method]
-        shown = [number(entry[key]) for key in SUMS]
+        shown = [number(entry["KAR"]), number(entry["ROAR"]), number(entry["SUM"])]
         sums.append([method, *shown, f"{1000 * entry['seconds']:.2f}"])
     # a paper's machine is another one: its times are not compared
     sums += [[*row, "–"] for row in published_rows(published, SUMS)]
     sums_header = ["method", *(f"{name} ↑" for name in SUMS), "ms an image"]
     sums_table, sums_text = two_forms(f"{title}: sums", sums_header, sums)
     detail_table, detail_text = two_forms(f"{title}: scores in %", ["method", *columns], detail)
-    texts = [sums_text, detail_text]
+    return [sums_table, detail_table], joined([sums_text, detail_text], published)
+
+
+def joined(texts: Sequence[str], published: Mapping[str, Any] | None) -> str:
+    """Join tables in Markdown, and name the paper whose numbers they show.
+
+    Args:
+        texts: Tables in Markdown.
+        published: Published numbers of results.json, or None.
+    """
+    parts = list(texts)
     source = reference(published)
     if source:
-        texts.append(f"{source}.")
-    return [sums_table, detail_table], "\n\n".join(texts) + "\n"
+        parts.append(f"{source}.")
+    return "\n\n".join(parts) + "\n"
 
 
-def _score_in_percent(score: dict[str, Any] | None) -> str:
+def _score_in_percent(score: Score | None) -> str:
     """Write mean and deviation of a cell; "failed" where it has none."""
     if score is None:
         return "failed"
     return f"{100 * score['mean']:.1f} ± {100 * score['deviation']:.1f}"
 
 
-def _last_without_sum(entry: dict[str, Any]) -> float:
+def _last_without_sum(entry: MethodResult) -> float:
     """Return the key by which methods are sorted: the best sum first, those without a sum last."""
     return math.inf if entry["SUM"] is None else -entry["SUM"]
 
 
-def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[float]) -> Figure:
+def plot(results: Mapping[str, MethodResult], modes: Sequence[str], fractions: Sequence[float]) -> Figure:
     """Draw score against fraction, a line a method, with the deviation over seeds as error bars (Figure 5).
 
     Args:

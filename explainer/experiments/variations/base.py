@@ -105,9 +105,11 @@ class Variation(ABC):
                 around = boxes
             patches = self.patches(image.clone(), keep.clone(), boxes, target, around, tick or (lambda: None))
         if self.blend:
+            # one image after the other: their boxes differ in size
             parts = zip(image, patches.images, boxes.tolist(), strict=True)
             joined = [seamless(whole, patch, tuple(box)) for whole, patch, box in parts]
             patches = patches._replace(images=torch.stack(joined))
+        # a source may change what is known, by resizing it: the image's own pixels come back
         return patches._replace(images=paste(image, patches.images, keep))
 
     @abstractmethod

@@ -135,6 +135,7 @@ def surroundings(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
     """
     longest = (boxes[:, 2:] - boxes[:, :2]).amax(1)
     wanted = (longest.double() * (1 + 2 * margin)).ceil().long()
+    # whatever the margin, a pixel on each side is known
     side = torch.maximum(wanted, longest + 2)[:, None]
     height, width = size
     limit = torch.tensor([width, height], device=boxes.device)

@@ -18,10 +18,19 @@ from explainer.data import ImageDataset
 from explainer.evaluation.report.drawing import save_figure, save_picture
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import bars
-from explainer.experiments.variations import Variation, saliency_boxes, shrink
+from explainer.experiments.variations import saliency_boxes, shrink
 from explainer.experiments.variations.acceptance import accepted, explained_class, look, summarise
 from explainer.experiments.variations.pictures import Varied, pixel_histograms, size_curves, variation_picture
-from explainer.experiments.variations.results import DONE, FULL_BOX, NO_BOX, NO_CLASS, cells, row_name, summarise_rows
+from explainer.experiments.variations.results import (
+    DONE,
+    FULL_BOX,
+    NO_BOX,
+    NO_CLASS,
+    Cell,
+    cells,
+    row_name,
+    summarise_rows,
+)
 from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import file_name
 from explainer.networks import Explanandum
@@ -60,20 +69,6 @@ class Case(NamedTuple):
         if (y1 - y0, x1 - x0) == tuple(self.image.shape[-2:]):
             return FULL_BOX
         return DONE
-
-
-class Cell(NamedTuple):
-    """A source of variations, and a size of the box.
-
-    Attributes:
-        name: Name of the source.
-        source: Source of variations.
-        alpha: Scale of the box's sides, in (0, 1].
-    """
-
-    name: str
-    source: Variation
-    alpha: float
 
 
 def explain(
@@ -126,6 +121,7 @@ def vary_images(
     Raises:
         InputError: A source does not fit the classifier.
     """
+    # before the first image, so that nothing is lost to what could have been known
     for source in settings.sources.values():
         source.check(explanandum.classes)
     folders = image_folders(dataset.ids)
@@ -134,11 +130,7 @@ def vary_images(
         task = progress.add_task("varying", total=share * len(places))
         for number, place in enumerate(places):
             name = dataset.ids[place]
-            todo = [
-                Cell(source_name, source, alpha)
-                for source_name, source, alpha in cells(settings)
-                if not store.has(row_name(source_name, alpha), [name])
-            ]
+            todo = [cell for cell in cells(settings) if not store.has(row_name(cell.name, cell.alpha), [name])]
             image_folder = folder / folders[name]
             curves = image_folder / "sizes.png"
             if todo:
@@ -170,6 +162,7 @@ def image_folders(ids: Sequence[str]) -> dict[str, str]:
         {'a/1.png': 'a_1.png', 'b.png': 'b.png', 'a_1.png': 'a_1.png-ff6c6853'}
     """
     folders: dict[str, str] = {}
+    # the files beside the images' folders
     used = {"results.json", "rows.jsonl", "fingerprint.json", "per_image.csv", "table.md", "sizes.png"}
     for name in ids:
         folders[name] = file_name(name)

@@ -46,6 +46,7 @@ class Oracle(Variation):
     ) -> Patches:
         """Change the contents of the boxes; nothing is matched, so that the loss is NaN."""
         changed = image.clone()
+        # one image after the other: their boxes differ in size
         for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
             inside = image[number : number + 1, :, y0:y1, x0:x1]
             changed[number : number + 1, :, y0:y1, x0:x1] = self.content(inside)

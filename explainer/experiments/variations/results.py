@@ -7,7 +7,7 @@ IV-F).
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -19,7 +19,11 @@ from explainer.experiments.variations.pictures import size_curves
 from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import write_csv, write_json
 
-DONE, NO_BOX, FULL_BOX, NO_CLASS = "done", "no box", "full box", "no class"
+DONE = "done"
+NO_BOX = "no box"
+FULL_BOX = "full box"
+NO_CLASS = "no class"
+# the texts end a line that names image and source
 REASONS = {
     NO_BOX: "the saliency map is constant, there is no box",
     FULL_BOX: "the box covers the whole image, nothing around is known",
@@ -42,11 +46,25 @@ COLUMNS = (
 )
 
 
-def cells(settings: VariationSettings) -> Iterator[tuple[str, Variation, float]]:
-    """Yield every source with every size of the box: its name, itself, and α."""
+class Cell(NamedTuple):
+    """A source of variations, and a size of the box.
+
+    Attributes:
+        name: Name of the source.
+        source: Source of variations.
+        alpha: Scale of the box's sides, in (0, 1].
+    """
+
+    name: str
+    source: Variation
+    alpha: float
+
+
+def cells(settings: VariationSettings) -> Iterator[Cell]:
+    """Yield every source with every size of the box."""
     for name, source in settings.sources.items():
         for alpha in settings.alphas:
-            yield name, source, alpha
+            yield Cell(name, source, alpha)
 
 
 def row_name(source: str, alpha: float) -> str:
@@ -86,6 +104,7 @@ def summarise_rows(rows: Sequence[dict[str, Any]], settings: VariationSettings) 
             "n": {},
         }
         for key in COLUMNS:
+            # a score is not defined for every image: `n` tells over how many the mean goes
             values = [row[key] for row in done if row[key] is not None]
             entry[key] = statistics.fmean(values) if values else None
             entry["n"][key] = len(values)
