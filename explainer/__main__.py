@@ -82,7 +82,7 @@ def result_folder(out: Path, photo: Path, taken: set[str]) -> Path:
         ['x', 'x_2', '_']
     """
     stem = photo.stem
-    if not stem.isprintable() or stem.startswith("."):  # hidden, or a name that a terminal cannot show
+    if not stem.isprintable() or stem.startswith("."):  # a name that a terminal cannot show, or a hidden folder
         stem = file_name(stem)
     name = stem
     number = 1
@@ -184,6 +184,7 @@ def main(args: list[str] | None = None) -> int:
         The exit status: 0, 1 when a photograph or the output failed, 2 when nothing could begin, 130 at Ctrl-C.
     """
     has_output = open_streams()
+    # the heavy imports come later: --help and a wrong option do not wait for them
     options = arguments(args)
     command = None
     try:

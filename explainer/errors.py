@@ -32,7 +32,7 @@ def working(kept: str) -> Iterator[None]:
     """Turn what the machine refuses while the block runs into a `WorkError`.
 
     Args:
-        kept: What is kept of the work, and how it goes on, for the error.
+        kept: Words for the error: the part of the work that is kept, and how to go on.
 
     Raises:
         WorkError: The disk or the memory failed.
@@ -65,6 +65,7 @@ def is_refusal(error: BaseException) -> bool:
         return True
     if not isinstance(error, RuntimeError):
         return False
+    # by words: PyTorch has no classes of its own for these
     words = str(error)
     return (
         type(error).__name__ == "OutOfMemoryError"
@@ -105,6 +106,7 @@ def input_error(error: BaseException | None) -> InputError | None:
         >>> input_error(ValueError("a number")) is None
         True
     """
+    # a library that wraps an error does not always name it as the cause
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or error.__context__
     return error

@@ -21,7 +21,7 @@ class Stopped(KeyboardInterrupt):
     It is no `Exception`: what goes on after an error, such as a grid's next cell, does not go on after this.
 
     Args:
-        message: What is kept and how to go on, in one line.
+        message: Line that tells what is kept and how to go on.
         number: Signal that stopped it.
     """
 

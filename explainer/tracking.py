@@ -191,9 +191,11 @@ class Tracker(WandbLogger):
 
     @property
     def _online(self) -> bool:
+        """Whether the run is sent while it goes on."""
         return self._mode in ("online", "shared")
 
     def _go_offline(self, reason: str) -> None:
+        """Go on offline, and print why."""
         rank_zero_info(f"wandb goes on offline: {reason}")
         self._mode = "offline"
 

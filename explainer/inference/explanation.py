@@ -81,7 +81,13 @@ class Explanation:
         return masks
 
     def mask(self, name: str) -> Tensor:
-        """(1, 1, H, W) in [0, 1]: the mask of a class by its name.
+        """Return the mask of a class.
+
+        Args:
+            name: Name of the class.
+
+        Returns:
+            (1, 1, H, W) in [0, 1], 1 = used by the classifier for the class.
 
         Raises:
             InputError: No class has this name.

@@ -81,7 +81,7 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillSettings) 
         has no label, has no ground truth where that is needed, or has no room.
     """
     batch = collate([dataset[index]])
-    if not batch.id or not batch.labels.any():
+    if not batch.id or not batch.labels.any():  # the batch is empty where the image cannot be read
         return None
     size = (batch.image.shape[-2], batch.image.shape[-1])
     # a seed for each image: its hole does not depend on which other images are taken. hash() of whole numbers is the
@@ -132,6 +132,7 @@ def compare_fills(
             if store.has(name, batch.id):
                 continue
             start = time.perf_counter()
+            # the untouched image is a row as well, with which the others are compared
             seen = image
             if fill is not None:
                 seen = filled_in(fill, image, mask, seed)
@@ -213,6 +214,7 @@ def fill_table(results: dict[str, Any], title: str) -> tuple[Table, str]:
         results: Name → scores, as `summarise_fills` returns them.
         title: Title of the terminal's table.
     """
+    # the columns are in the order of SCORES
     header = ["in-fill", "L1 in the hole ↓", "probability ↑", "log-odds ↑", "|Δ probability| ↓", "ms an image"]
     best = {}
     for key, higher_is_better in SCORES.items():

@@ -109,6 +109,9 @@ class Degraded(ImageDataModule):
         method: Name of the method that the ranks must be by; None takes any.
         infill: In-fill of the pixels that are replaced; None takes the training images' mean colour, as ROAR does. A
             learned one runs for every image that is read: `num_workers` processes share this work.
+
+    Raises:
+        InputError: The fraction is out of range.
     """
 
     def __init__(

@@ -59,6 +59,7 @@ def location_mask(scores: Tensor, mode: Literal["keep", "remove"], fraction: flo
     """
     flat = scores.flatten(1)
     count = max(1, round(fraction * flat.shape[1]))
+    # by rank, not by a threshold: where many locations are equally salient, just as many are chosen
     chosen = flat.topk(count, largest=most).indices
     inside = torch.zeros_like(flat).scatter_(1, chosen, 1.0).view_as(scores)
     return inside if mode == "keep" else 1 - inside
@@ -153,10 +154,12 @@ class LayerMasked(Classifier):
                 handle.remove()
 
     def _mask(self, seen: dict[str, Tensor], module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+        """Mask what a layer gives, as a hook of it."""
         if self.statistic == "random":
             scores = torch.rand_like(output[:, :1])
         else:
             values = seen[self.tap].float()
+            # the paper's statistics are those of rectified activations, but for the truncated distributions
             if not self.statistic.startswith("truncated"):
                 values = values.relu()
             statistic = getattr(statistics, self.statistic)

@@ -111,12 +111,14 @@ class Ranks:
         if self.path.exists() or self.about.exists():
             rank_zero_warn(f"{self.path} or its .json is torn: the ranks are made again")
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # the array first: where there is a .json, there are ranks to which it belongs
         shape = (len(ids), size, size)
         self._array = np.lib.format.open_memmap(self.path, mode="w+", dtype=np.uint8, shape=shape)
         self._write(now | {"done": 0, "seconds": 0.0, "colour": None})
         return 0
 
     def _write(self, content: Mapping[str, Any]) -> None:
+        """Write what the ranks are of."""
         write_json(self.about, content, sort_keys=True)
 
     def _state(self) -> State | None:

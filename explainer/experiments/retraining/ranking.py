@@ -74,6 +74,7 @@ def rank_data_set(
             classes = labels.to(device)
             if target == "predicted":
                 classes = said(explanandum, image)
+            # the bars of methods that search would draw over this one
             with no_bars():
                 maps = method.target_mask(explanandum, image, classes)
             batch_ranks = levels(maps.cpu())

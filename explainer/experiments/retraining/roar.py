@@ -202,6 +202,7 @@ def run_cell(train: Train, config: str, name: str) -> dict[str, Any]:
     Returns:
         The score: accuracy, or mAP of a multi-label classifier, in [0, 1].
     """
+    # a cell that was stopped goes on from its last checkpoint
     resume = ["--ckpt_path", "auto"] if can_go_on(RUNS / name) else []
     trained = train(["--config", config, "--name", name, *resume])
     with letting_stop():

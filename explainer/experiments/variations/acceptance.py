@@ -47,8 +47,8 @@ def accepted(before: Tensor, after: Tensor, target: int, multilabel: bool | None
         after: Probabilities of its variations, (N, K) in [0, 1].
         target: Index of the class explained.
         multilabel: Whether the probabilities are sigmoids. Of a softmax the target must be the most probable class.
-        same: What must stay of sigmoids: "class", the target is still present, or "labels", the same classes are
-            present.
+        same: Part of a multi-label decision that must stay: "class", the target is still present, or "labels", the
+            same classes are present.
 
     Returns:
         (N,) bool, True where the decision stays.
@@ -112,6 +112,7 @@ def feature_diversity(features: Tensor) -> float | None:
     """
     if len(features) < 2:
         return None
+    # in double precision: distances of nearly equal features are small differences of numbers close to 1
     unit = torch.nn.functional.normalize(features.double(), dim=1)
     cosines = unit @ unit.T
     i, j = torch.triu_indices(len(unit), len(unit), 1, device=unit.device)
@@ -172,6 +173,7 @@ def look(explanandum: Explanandum, images: Tensor, batch_size: int = 64) -> Seen
         else:
             features.append(values.flatten(1))
 
+    # a hook sees the features in the pass that gives the probabilities: a second pass would cost as much again
     _, head = explanandum.heads[0]
     handle = head.register_forward_pre_hook(keep)
     try:

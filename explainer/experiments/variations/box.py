@@ -46,6 +46,7 @@ def saliency_boxes(saliency: Tensor, threshold: float = 0.5, of: Threshold = "fr
     values = saliency[:, 0].detach().double()
     finite = values.isfinite().all(2).all(1)
     constant = ~(values.amax((1, 2)) > values.amin((1, 2)))
+    # nothing stands out of a constant map, and nothing can be said of a broken one
     usable = (finite & ~constant)[:, None, None]
     scaled = min_max(torch.where(usable, values, 0.0))
     least: Tensor | float = threshold

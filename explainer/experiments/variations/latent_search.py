@@ -367,7 +367,7 @@ class LatentSearch(Variation):
 
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize bilinearly; averages where the image gets smaller."""
+    """Resize bilinearly; average where the image gets smaller."""
     if image.shape[-2:] == size:
         return image
     return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)

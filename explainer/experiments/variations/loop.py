@@ -195,7 +195,7 @@ def vary_one(
         explanandum: Frozen classifier.
         case: Image with its box.
         cell: Source, and size of the box.
-        settings: What must stay of a decision, and the number of variations in a picture.
+        settings: Settings that tell what must stay of a decision, and how many variations a picture shows.
         folder: Folder of the image's pictures.
         tick: Function that is called `steps` times.
 

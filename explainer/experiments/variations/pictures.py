@@ -72,6 +72,7 @@ def variation_picture(varied: Varied, row: dict[str, Any], shown: int) -> Image.
     Returns:
         The picture.
     """
+    # scaled: most weights are small, and only their proportions are to be seen
     weight = varied.weight / varied.weight.amax().clamp_min(1e-12)
     known = "reconstruction mask"
     if row["loss"] is None:  # nothing was searched for: every known pixel counts the same

@@ -17,7 +17,7 @@ class VariationSettings:
         alphas: Scales of the sides of the box around what is salient, in (0, 1].
         threshold: Threshold of the saliency, in (0, 1].
         threshold_of: Meaning of the threshold: a "fraction" of the map's range or a "quantile" of its pixels.
-        same: What must stay of a multi-label decision: the "class" explained, or all "labels".
+        same: Part of a multi-label decision that must stay: the "class" explained, or all "labels".
         shown: Number of variations in an image's picture.
         batch_size: Number of variations that the classifier sees at once.
 
