@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from explainer.errors import InputError
-from explainer.files import copy_file, write_text
+from explainer.files import copy_file, digest, write_text
 from explainer.functional.activation_statistics import EPSILON, check_epsilon
 
 NAME = "explainer_fused"
@@ -45,17 +45,18 @@ def kernel() -> ModuleType:
         InputError: There is no C++ compiler, or it failed.
     """
     library = library_path()
-    digest = library.with_suffix(".sha256")
+    record = library.with_suffix(".sha256")
     try:
-        if library.is_file() and digest.is_file() and digest.read_text() == sha256(library):
+        # a library that is cut off would end the process when it is loaded
+        if library.is_file() and record.is_file() and record.read_text() == digest(library):
             return loaded(library)
         library.parent.mkdir(parents=True, exist_ok=True)
         sweep_builds(library.parent)
         with tempfile.TemporaryDirectory(dir=library.parent, prefix=_BUILD) as folder:
             module = built(folder)
-            digest.unlink(missing_ok=True)
+            record.unlink(missing_ok=True)
             copy_file(Path(folder) / f"{NAME}.so", library, sync=True)
-            write_text(digest, sha256(library), sync=True)
+            write_text(record, digest(library), sync=True)
         return module
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -101,11 +102,6 @@ def loaded(library: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def sha256(path: Path) -> str:
-    """A file's digest: a library that is cut off would end the process when it is loaded."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def sweep_builds(folder: Path) -> None:

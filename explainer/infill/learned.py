@@ -4,15 +4,14 @@ C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifier
 2019: CA, the contextual-attention network of Yu et al. 2018, and VAE, a completion network with a code in the middle.
 """
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from explainer.errors import InputError
+from explainer.files import digest
 from explainer.infill.base import Infill
 from explainer.networks.restore import load_inpainter
 
@@ -43,7 +42,7 @@ class LearnedInfill(Infill):
             raise InputError(f"infill {type(self).__name__}: side must be a multiple of {multiple}, got {side}")
         self.checkpoint, self.foreign, self.side, self._batch_size = str(checkpoint), foreign, side, batch_size
         # stored results must not outlive the weights that they came from
-        self.sha256 = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
+        self.sha256 = digest(checkpoint)
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Refuse the classifier of another data set."""

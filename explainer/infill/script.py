@@ -3,7 +3,6 @@
 R. Suvorov et al.: Resolution-robust Large Mask Inpainting with Fourier Convolutions, WACV 2022.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explainer.errors import InputError, one_line
+from explainer.files import digest
 from explainer.infill.base import ForeignInfill
 
 
@@ -38,7 +38,7 @@ class ScriptInfill(ForeignInfill):
         except Exception as error:  # whatever PyTorch says of a file that it cannot read
             raise InputError(f"{file} is no TorchScript file: {one_line(error)}") from error
         self.file, self.multiple = file, multiple
-        self.sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        self.sha256 = digest(file)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
