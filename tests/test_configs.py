@@ -368,7 +368,7 @@ def test_every_metric_is_in_the_config_of_shapes():
 
 
 def test_the_page_of_tables_names_configs_that_there_are_and_all_of_these():
-    page = (ROOT / "docs" / "tables.md").read_text()
+    page = (ROOT / "docs" / "reference" / "tables.md").read_text()
     commands = re.findall(r"python evaluate.py --config (\w+\.yaml)", page)
     assert set(commands) <= set(NAMES)
     named = set(commands)

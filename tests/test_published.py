@@ -207,7 +207,7 @@ WRONG_D = {
     "shannon_entropy": 1.550, "log_normal_mean": 1.086, "log_normal_entropy": 1.364, "truncated_normal_mean": 1.502,
     "truncated_normal_std": 1.552, "truncated_normal_entropy": 1.551,
 }  # fmt: skip
-"""What ImageNet's part of Table 4 gives where Table 1 prints another D; docs/tables.md lists them."""
+"""What ImageNet's part of Table 4 gives where Table 1 prints another D; docs/reference/tables.md lists them."""
 
 
 @pytest.mark.parametrize("data", ["", ", Places", ", COWC"])

@@ -9,9 +9,10 @@ at the start are not given either.
 Read literally, the cells' values are shown to the classifier, so that the image darkens with every step that a cell
 stays, and the last mask is the answer. And the exchange hardly explores: at a probability near 1 all cells stay as they
 are, near 0 the mask turns into its complement and back. On photographs the map lies between a random one and a centred
-box on insertion, and below both on deletion (the README has the numbers). By default cells are therefore shown as they
-are, on or off, several exchanges start from masks of their own, and the answer is how the classifier's probability goes
-together with each cell over all steps of all of them; `dim`, `result` and `chains` give Algorithm 1 back.
+box on insertion, and below both on deletion (docs/results/methods.md has the numbers). By default cells are therefore
+shown as they are, on or off, several exchanges start from masks of their own, and the answer is how the classifier's
+probability goes together with each cell over all steps of all of them; `dim`, `result` and `chains` give Algorithm 1
+back.
 """
 
 from typing import Literal, NamedTuple

@@ -1,4 +1,7 @@
-"""SMOE saliency of photographs by a pretrained classifier: python docs/smoe_gallery.py photo.jpg … --out smoe.png."""
+"""SMOE saliency of photographs by a pretrained classifier.
+
+python docs/pictures/smoe_gallery.py photo.jpg … --out smoe.png
+"""
 
 import argparse
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Class masks of photographs that a seed chose, failures included: the README's first picture.
+"""Class masks of photographs that a seed chose, failures included: the picture of the README.
 
-python docs/class_masks.py --root /where/voc/is --ckpt_path checkpoints/voc_lite0.ckpt --out class_masks.jpg
+python docs/pictures/class_masks.py --root /where/voc/is --ckpt_path checkpoints/voc_lite0.ckpt --out class_masks.jpg
 """
 
 import argparse
