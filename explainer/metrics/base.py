@@ -211,6 +211,7 @@ def of_some(index: Tensor, mask: Tensor, measure: Callable[[Tensor], Measured]) 
         >>> of_some(torch.tensor([1]), torch.ones(2, 1, 3, 3), lambda index: Measured(index.float())).value.tolist()
         [nan, 1.0]
     """
+    # NaN is left out of means, and is counted in `skipped`
     value = mask.new_full((len(mask),), torch.nan)
     if not len(index):
         return Measured(value)

@@ -27,8 +27,10 @@ def entropy_of(maps: Tensor) -> Tensor:
         >>> entropy_of(torch.tensor([[[[0.0, 0.0, 0.0, 1.0]]], [[[0.5, 0.5, 0.5, 0.5]]]])).exp().round().tolist()
         [1.0, 4.0]
     """
+    # in double precision: 50,000 small terms are summed
     size = maps.flatten(1).double().abs()
     total = size.sum(1, keepdim=True)
+    # a map of zeros has no shares: it counts as a constant one
     share = torch.where(total == 0, 1 / size.shape[1], size / total)
     return torch.special.entr(share).sum(1).to(maps)
 

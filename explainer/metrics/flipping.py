@@ -90,6 +90,7 @@ class Flipping(ImageMetric):
 
     def _measure(self, judged: Judged) -> Measured:
         """Return the area under the curve, and the curve, of images with one label."""
+        # a step of less than a pixel would show the same picture twice
         steps = min(self.steps, judged.mask[0].numel())
         curve = removal_curve(judged.mask, judged.image, judged.fill, judged.log_odds, steps, self.batch_size)
         share = remaining(curve, self.least)

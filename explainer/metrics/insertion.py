@@ -13,7 +13,7 @@ from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.infill import Blur, Infill
-from explainer.metrics.base import Fill, ImageMetric, Judged, MeanOverImages, Measured, Score, of_one_label
+from explainer.metrics.base import Fill, ImageMetric, Judged, Measured, Score, of_one_label
 
 
 def ranks(maps: Tensor) -> Tensor:
@@ -130,32 +130,6 @@ def area_under(curve: Tensor) -> Tensor:
         0.5
     """
     return (curve[:, 1:] + curve[:, :-1]).mean(1) / 2
-
-
-class InsertionAUC(MeanOverImages):
-    """Mean area under curves of probability while the most important pixels are put in, (B, S + 1) each."""
-
-    higher_is_better = True
-    paper = "V. Petsiuk et al., BMVC 2018"
-    formula = r"\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2"
-    range = "[0, 1]"
-
-    def update(self, curve: Tensor) -> None:
-        """Add curves of `removal_curve`, from an infill to the image."""
-        self.add(area_under(curve))
-
-
-class DeletionAUC(MeanOverImages):
-    """Mean area under curves of probability while the most important pixels are taken away, (B, S + 1) each."""
-
-    higher_is_better = False
-    paper = "V. Petsiuk et al., BMVC 2018"
-    formula = r"\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2"
-    range = "[0, 1]"
-
-    def update(self, curve: Tensor) -> None:
-        """Add curves of `removal_curve`, from the image to an infill."""
-        self.add(area_under(curve))
 
 
 class ExchangeCurve(ImageMetric):

@@ -102,6 +102,7 @@ def best_alpha(errors: Tensor) -> tuple[float, float]:
     known = errors[~errors.isnan().any(1)]
     if not len(known):
         raise InputError("alpha cannot be searched: no held-out image has a box; give evaluation.alpha a number")
+    # argmin takes the first of equal errors, which is the smallest α
     mean = known.mean(0)
     return ALPHAS[int(mean.argmin())], float(mean.min())
 

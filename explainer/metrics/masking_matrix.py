@@ -58,6 +58,7 @@ def masking_scores(
     classes = masks.shape[1]
     count = len(thresholds)
     levels = torch.tensor(thresholds, dtype=masks.dtype, device=masks.device)
+    # NaN is above no threshold, but a mask that holds some must not keep the rest either
     broken = masks.isnan().flatten(2).any(2)
     masks = masks.masked_fill(broken[:, :, None, None], 0.0)
     scores = masks.new_full((len(image), classes, 1 + classes), torch.nan)

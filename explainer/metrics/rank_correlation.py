@@ -51,6 +51,7 @@ def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
     first = one.flatten(1)
     second = other.flatten(1)
     finite = (first.isfinite() & second.isfinite()).all(1)
+    # ranks need finite values; the rows of others become NaN at the end
     a = ranks(first.nan_to_num())
     a = a - a.mean(1, keepdim=True)
     b = ranks(second.nan_to_num())
