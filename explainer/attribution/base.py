@@ -118,6 +118,7 @@ def zero_where_broken(maps: Tensor, owner: Tensor) -> Tensor:
         >>> zero_where_broken(torch.tensor([[1.0, torch.inf]])[None, None], torch.zeros(1)).sum().item()
         0.0
     """
+    # one broken pixel spoils the scaling of its whole map
     finite = maps.isfinite().flatten(1).all(1)
     noted = _NOTED.get()
     if noted is not None:
@@ -175,10 +176,29 @@ def check_image(image: Tensor) -> None:
     """
     if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
         raise InputError(f"images must be float (B, 3, H, W) in [0, 1], got {image.dtype} {tuple(image.shape)}")
+    # a NaN would go through every method without a word, and come out as a map of zeros
     broken = (~image.isfinite()).flatten(1).sum(1)
     if bool(broken.any()):
         first = int(broken.nonzero()[0])
         raise InputError(f"image {first} of the batch has {int(broken[first])} values that are NaN or infinite")
+
+
+@contextmanager
+def random_state_restored(image: Tensor) -> Iterator[None]:
+    """Restore, at the end, the global random state of the CPU and of the images' device.
+
+    Args:
+        image: Images (B, 3, H, W) of a method that draws from PyTorch's global generator.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with random_state_restored(torch.zeros(1, 3, 8, 8)): noise = torch.rand(1)
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
+    """
+    devices = [image.device] if image.is_cuda else []
+    with torch.random.fork_rng(devices):
+        yield
 
 
 @contextmanager

@@ -135,7 +135,9 @@ class BlurredScore(MaskedScore):
         colour = rows[:, :3]
         step = rows[:, 3:]
         pictures = torch.addcmul(colour, step, place - lower)
-        return pictures.flip(-1) if self.mirrored else pictures
+        if self.mirrored:
+            return pictures.flip(-1)
+        return pictures
 
 
 class ExtremalPerturbation(Attribution):

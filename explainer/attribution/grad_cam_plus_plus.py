@@ -56,6 +56,7 @@ class GradCAMPlusPlus(LayerAttribution):
         with torch.inference_mode(False), torch.enable_grad():
             maps, logits = feature_maps(explanandum, layer, image.clone(), self.title)
             score = score_of(logits.float(), target.clone(), explanandum.multilabel, "logit").sum()
+            # one backward pass for all images: the score of each depends on its own maps only
             (gradient,) = torch.autograd.grad(score, maps)
         maps = maps.detach().float()
         weights = plus_plus_weights(maps, gradient.float())

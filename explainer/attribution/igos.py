@@ -146,7 +146,9 @@ class IGOS(Attribution):
         self.noise = noise
         self.step = step
         self.seed = seed
-        self.infill = Blur(10.0) if infill is None else infill
+        if infill is None:
+            infill = Blur(10.0)
+        self.infill = infill
         self.batch_size = batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from captum.log import log_usage
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, random_state_restored
 from explainer.attribution.gradient import Channels, reduce_channels, simple_relu
 from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
@@ -63,9 +63,13 @@ class Captum(Attribution):
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Run captum's method batch by batch: (B, 1, H, W); a layer's map is up-sampled bilinearly."""
         layer = [] if self.layer is None else [explanandum.network.get_submodule(self.layer)]
-        devices = [image.device] if image.is_cuda else []
         maps = []
-        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad(), simple_relu(explanandum):
+        with (
+            random_state_restored(image),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            simple_relu(explanandum),
+        ):
             method = self._class(explanandum, *layer)  # type: ignore[arg-type]
             for images, classes in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
                 # captum draws from the global generator
@@ -116,11 +120,10 @@ class ForCaptum(captum.attr.Attribution):
         if kwargs:
             raise InputError(f"{type(self.method).__name__} takes {', '.join(kwargs)} in its constructor, if at all")
         # captum's callers hand over a tuple or a tensor, and want back what they gave
-        in_tuple = isinstance(inputs, tuple)
-        image = inputs[0] if in_tuple else inputs
-        maps = self.method(self.explanandum, image, target)
-        maps = maps.expand(-1, image.shape[1], -1, -1).clone()
-        return (maps,) if in_tuple else maps
+        if isinstance(inputs, tuple):
+            return (self.attribute(inputs[0], target),)
+        maps = self.method(self.explanandum, inputs, target)
+        return maps.expand(-1, inputs.shape[1], -1, -1).clone()
 
 
 def explain_func(method: Attribution, explanandum: Explanandum) -> Callable[..., np.ndarray]:

@@ -10,7 +10,7 @@ from captum.attr import KernelShap
 from captum.attr import Lime as CaptumLime
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, random_state_restored
 from explainer.attribution.masked_score import Score, positive, score_of
 from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
@@ -87,7 +87,6 @@ class LIME(Attribution):
         """Fit a linear model for each image: (B, 1, H, W), signed; constant within a superpixel."""
         if importlib.util.find_spec("sklearn") is None:
             raise InputError("LIME fits its linear model by scikit-learn: pip install 'explainer[lime]'")
-        devices = [image.device] if image.is_cuda else []
         regression = CaptumLime if self.kernel == "lime" else KernelShap
         maps = []
         for picture, its_class in zip(image.split(1), target.split(1), strict=True):
@@ -97,7 +96,7 @@ class LIME(Attribution):
                 return score_of(logits, its_class.expand(len(perturbed)), explanandum.multilabel, self.score)
 
             segments = superpixels(picture[0], self.segments, self.compactness).to(image.device)
-            with torch.random.fork_rng(devices):
+            with random_state_restored(image):
                 torch.manual_seed(self.seed)  # captum draws from the global generator
                 weights = regression(scores).attribute(
                     picture,
@@ -106,5 +105,6 @@ class LIME(Attribution):
                     baselines=explanandum.mean_colour.expand_as(picture),
                     perturbations_per_eval=self.batch_size,
                 )
+            # a superpixel covers all channels: their three weights are the same
             maps.append(weights[:, :1])
         return torch.cat(maps).to(image.dtype)

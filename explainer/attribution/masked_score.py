@@ -128,7 +128,10 @@ class MaskedScore:
         self.noise = noise
         # an in-fill that never changes is computed once, not at every pass
         changing = self.infill.sees_mask or self.infill.stochastic
-        self.fixed = None if changing else self.infill(self.image).detach()
+        self.fixed: Tensor | None = None
+        if not changing:
+            self.fixed = self.infill(self.image).detach()
+        # bfloat16 has the range of float32, so that gradients need no scaling
         self.half = image.is_cuda and torch.cuda.is_bf16_supported()
 
     def __call__(self, masks: Tensor) -> Tensor:

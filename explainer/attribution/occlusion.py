@@ -42,6 +42,7 @@ class Occlusion(Attribution):
             raise InputError(
                 f"attribution Occlusion: window {self.window} is larger than the image {tuple(image.shape[-2:])}"
             )
+        # the mean colour is 0 after the classifier's normalisation
         baseline = explanandum.mean_colour
         maps = []
         for picture, its_class in zip(image.split(1), target.split(1), strict=True):

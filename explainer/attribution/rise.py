@@ -116,6 +116,7 @@ class RISE(Attribution):
                 probability = explanandum.probabilities(logits.float())[:, target[rows]]
                 # a sum of weighted masks as one matrix product, for all classes of the image at once
                 total[rows] += probability.T.to(total.dtype) @ masks.flatten(1)
+        # by how often a pixel is expected to be visible, as in the paper, not by how often it was
         expected_visits = self.masks * self.probability
         return (total / expected_visits).view(-1, 1, *size)
 

@@ -8,7 +8,7 @@ import torch
 from captum.attr import NoiseTunnel
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, random_state_restored
 from explainer.attribution.gradient import Gradient, GradientMethod, reduce_channels, simple_relu
 from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
@@ -56,10 +56,14 @@ class SmoothGrad(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Average over the copies, one image at a time: (B, 1, H, W), at least 0 when squared."""
-        devices = [image.device] if image.is_cuda else []
         kind = "smoothgrad_sq" if self.squared else "smoothgrad"
         maps = []
-        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad(), simple_relu(explanandum):
+        with (
+            random_state_restored(image),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            simple_relu(explanandum),
+        ):
             tunnel = NoiseTunnel(self.method.captum(explanandum))
             for picture, its_class in zip(image.split(1), target.split(1), strict=True):
                 # captum draws from the global generator: seeded anew, each image sees the same noise
