@@ -55,8 +55,9 @@ def test_make_targets_exist():
 def test_commands_are_understood(here, arguments):
     """Parsed, not built: what is built may need a checkpoint."""
     if "--help" not in arguments:
-        class_path = ExplainerCLI(arguments, evaluating=True).config.model.class_path
-        assert class_path.startswith("explainer.training.modules.")
+        config = ExplainerCLI(arguments, evaluating=True).config
+        class_path = (config.model or config.explanandum).class_path
+        assert class_path.startswith(("explainer.training.modules.", "explainer.networks.Explanandum"))
 
 
 def test_files_and_configs_exist():
