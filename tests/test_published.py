@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 import yaml
+from shipped import content_of
 from small_evaluation import METHODS, pictures, run
 
 from explainer.cli.parser import ExplainerCLI
-from explainer.cli.reading import CONFIGS
 from explainer.errors import InputError
 from explainer.evaluation.facts import method_facts
 from explainer.evaluation.report import About
@@ -138,7 +138,7 @@ def test_retraining_tables_show_them_too():
 
 
 def published(name):
-    content = yaml.safe_load((CONFIGS / name).read_text())
+    content = content_of(name)
     return (content["experiment"]["init_args"] if "experiment" in content else content["evaluation"])["published"]
 
 

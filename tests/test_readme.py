@@ -10,6 +10,7 @@ import pytest
 import torch
 import trees
 from PIL import Image
+from shipped import NAMES
 from small_checkpoints import save_explainer
 from tiny_runs import ROOT
 from torchvision import models
@@ -83,8 +84,9 @@ def test_the_readme_is_short_and_every_page_is_read():
 def test_commands_are_understood(here, arguments):
     """Parsed, not built: what is built may need a checkpoint."""
     if "--help" not in arguments:
-        class_path = ExplainerCLI(arguments, evaluating=True).config.model.class_path
-        assert class_path.startswith("explainer.training.modules.")
+        config = ExplainerCLI(arguments, evaluating=True).config
+        class_path = (config.model or config.explanandum).class_path
+        assert class_path.startswith(("explainer.training.modules.", "explainer.networks.Explanandum"))
 
 
 def test_files_and_configs_exist():
@@ -92,7 +94,7 @@ def test_files_and_configs_exist():
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     for text in (path.read_text() for path in documents):
         for name in re.findall(r"`((?:voc|coco|imagenet|shapes|fashion_mnist|photographs)_\w+\.yaml)`", text):
-            assert (ROOT / "configs" / name).is_file(), name
+            assert name in NAMES
         for path in re.findall(r"`((?:explainer|tests|benchmarks)/[\w/]+(?:\.py)?)`", text):
             assert (ROOT / path).exists(), path
 

@@ -5,13 +5,12 @@ import os
 from pathlib import Path
 
 import torch
-import yaml
 from jsonargparse import Namespace
 
-from explainer.cli.reading import find_config, load_yaml
+from explainer.cli.including import read_config
+from explainer.cli.reading import find_config
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
-from explainer.files import read_text
 from explainer.networks.loading import read_tensors
 from explainer.networks.modes import evaluation_mode
 from explainer.training.modules import SaliencyModule
@@ -139,13 +138,7 @@ def check_chain(config: str | None) -> None:
         if resolved in seen:
             raise InputError(f"explanandum_config {config} comes back to itself: name the config of a classifier")
         seen.add(resolved)
-        try:
-            content = load_yaml(read_text(path))
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from error
-        if not isinstance(content, dict):
-            return
-        config = content.get("explanandum_config")
+        config = read_config(path).get("explanandum_config")
 
 
 def with_stand_in(config: Namespace, checkpoint: Path, source: Namespace, data: ImageDataModule) -> Namespace:

@@ -36,7 +36,8 @@ class Evaluation:
         gallery: Images in the picture of images × methods.
         device: "auto" takes the GPU when there is one.
         curve_steps: Steps of the insertion and deletion curves of each image with one label; 0 leaves them out.
-        as_it_is: Explain the classifier as its config builds it, with the weights named there, not a checkpoint.
+        as_it_is: Explain the classifier of the config's model as that builds it, not a checkpoint. A config with an
+            `explanandum` of its own does so anyway.
         metrics: Column → further metric.
         infill: Of those metrics that replace pixels; None is the classifier's mean colour.
         level: Pixels of masks and of probabilities (of FIDO, say) are salient above it; None treats them as other maps.
