@@ -8,7 +8,7 @@ import argparse
 import torch
 from timing import compare
 
-from explainer.experiments.variations.latent_search import reconstruction_mask, search
+from explainer.experiments.variations.latent_search import SearchSettings, reconstruction_mask, search
 from explainer.networks.generative.dcgan import DCGAN
 
 
@@ -27,12 +27,14 @@ def main() -> None:
     keep[:, :, 20:44, 20:44] = 0
     weight = reconstruction_mask(keep)
 
+    settings = SearchSettings(steps=options.steps)
+
     def together() -> None:
-        search(network, codes, image, weight, steps=options.steps)
+        search(network, codes, image, weight, None, settings)
 
     def one_by_one() -> None:
         for n in range(options.codes):
-            search(network, codes[n : n + 1], image[n : n + 1], weight[n : n + 1], steps=options.steps)
+            search(network, codes[n : n + 1], image[n : n + 1], weight[n : n + 1], None, settings)
 
     ours, theirs, ratio = compare(together, one_by_one, options.pairs, options.device)
     step = ours / options.steps

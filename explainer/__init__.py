@@ -17,8 +17,8 @@ def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ())
     """Load a trained Explainer for inference; the checkpoint is all that it takes.
 
     Args:
-        path: checkpoints/<config>.ckpt, as train.py wrote it. It is read without unpickling.
-        device: Where to run; None takes the GPU when there is one.
+        path: Checkpoint checkpoints/<config>.ckpt, as train.py wrote it. It is read without unpickling.
+        device: Device on which to run; None takes the GPU when there is one.
         allow: Dotted names of builders, modules or packages that the checkpoint may name, besides the classifiers of
             torchvision, of timm and of this project.
 
@@ -26,8 +26,9 @@ def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ())
         An object with `masks(images)`, `probabilities(images)`, `explain(photo)` and `classes`.
 
     Raises:
-        InputError: No file, no checkpoint, or the checkpoint of a classifier.
+        InputError: There is no such file, or it is no checkpoint of an Explainer.
     """
+    # late, so that `import explainer` does not wait for PyTorch
     from explainer.inference import Explainer
 
     return Explainer(path, device, allow)

@@ -30,6 +30,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _share(text: str) -> float:
+    """Read a number in [0, 1]."""
     value = float(text)
     if not (math.isfinite(value) and 0 <= value <= 1):
         raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
@@ -37,17 +38,24 @@ def _share(text: str) -> float:
 
 
 def _count(text: str) -> int:
+    """Read a whole number from 1 on."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
     return value
 
 
-_share.__name__, _count.__name__ = "number", "whole number"  # argparse's words for what is none
+# argparse calls what a function refuses by the function's name: "invalid number value: 'a'"
+_share.__name__ = "number"
+_count.__name__ = "whole number"
 
 
 def arguments(args: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
+    """Parse the command line.
+
+    Args:
+        args: Command-line arguments; None takes the process's.
+    """
     parser = _Parser("python -m explainer", description="Explain photographs with a trained Explainer.")
     parser.add_argument("photos", nargs="+", type=Path, help="image files")
     words = "an Explainer's checkpoint, checkpoints/<config>.ckpt; by default the one that the project comes with"
@@ -65,8 +73,8 @@ def result_folder(out: Path, photo: Path, taken: set[str]) -> Path:
 
     Args:
         out: Folder of all results.
-        photo: Its file.
-        taken: Names given before; the new one is added.
+        photo: File of the photograph.
+        taken: Names given before, without case; the new one is added.
 
     Example:
         >>> names = set()
@@ -74,9 +82,11 @@ def result_folder(out: Path, photo: Path, taken: set[str]) -> Path:
         ['x', 'x_2', '_']
     """
     stem = photo.stem
-    if not stem.isprintable() or stem.startswith("."):  # hidden, or a name that a terminal cannot show
+    if not stem.isprintable() or stem.startswith("."):  # a name that a terminal cannot show, or a hidden folder
         stem = file_name(stem)
-    name, number = stem, 1
+    name = stem
+    number = 1
+    # compared without case, as some file systems do
     while name.casefold() in taken:
         number += 1
         name = f"{stem}_{number}"
@@ -85,11 +95,11 @@ def result_folder(out: Path, photo: Path, taken: set[str]) -> Path:
 
 
 class Command:
-    """Explains photographs one after the other; what one of them does wrong does not touch the others.
+    """Explains photographs one after the other; a photograph that fails does not touch the others.
 
     Args:
-        explainer: To explain with.
-        options: Of the command line.
+        explainer: Explainer of all photographs.
+        options: Options of the command line.
     """
 
     def __init__(self, explainer: "Explainer", options: argparse.Namespace) -> None:
@@ -97,7 +107,8 @@ class Command:
 
         from explainer.inference.saving import class_file_names
 
-        self.explainer, self.options = explainer, options
+        self.explainer = explainer
+        self.options = options
         self.table = Table("folder", "class", "probability", "kept", "removed", "area")
         self.done: list[Path] = []
         self.failed: list[Path] = []
@@ -124,10 +135,12 @@ class Command:
                 self._refuse(photo, f"{photo}: {plain_words(error)}")
 
     def _refuse(self, photo: Path, words: str) -> None:
+        """Note that a photograph failed, and say why."""
         self.failed.append(photo)
         say(f"error: {words}")
 
     def _explain(self, photo: Path) -> None:
+        """Explain a photograph, write the files, and note its rows of the table."""
         from explainer.inference.saving import save
 
         explanation = self.explainer.explain(photo, self.options.threshold, self.options.top)
@@ -135,9 +148,10 @@ class Command:
         areas = save(explanation, folder, self._names, self.explainer.explanandum.mean_colour.cpu())
         self.done.append(folder)
         for index, area in areas.items():
-            scores = (explanation.probabilities[index], explanation.kept[index], explanation.removed[index])
-            shown = [f"{float(score):.3f}" for score in (*scores, area)]
-            self.table.add_row(for_terminal(folder.name), for_terminal(explanation.classes[index][:60]), *shown)
+            numbers = (explanation.probabilities[index], explanation.kept[index], explanation.removed[index], area)
+            shown = [f"{float(number):.3f}" for number in numbers]
+            name = for_terminal(explanation.classes[index][:60])
+            self.table.add_row(for_terminal(folder.name), name, *shown)
 
     def report(self) -> bool:
         """Print the table of what was explained.
@@ -170,6 +184,7 @@ def main(args: list[str] | None = None) -> int:
         The exit status: 0, 1 when a photograph or the output failed, 2 when nothing could begin, 130 at Ctrl-C.
     """
     has_output = open_streams()
+    # the heavy imports come later: --help and a wrong option do not wait for them
     options = arguments(args)
     command = None
     try:
@@ -185,12 +200,16 @@ def main(args: list[str] | None = None) -> int:
         return 2
     except Exception as error:
         say(f"error: {plain_words(error)}")
-        return 1 if command else 2
+        if command is None:
+            return 2
+        return 1
     except KeyboardInterrupt:
         done = len(command.done) if command else 0
         say(f"stopped: {done} of {len(options.photos)} photographs are explained, in {options.out}")
         return 130
-    return 1 if command.failed or not printed or not has_output else 0
+    if command.failed or not printed or not has_output:
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

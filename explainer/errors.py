@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LARGEST_SEED = 2**32 - 1
-"""Of all generators that the project uses."""
+"""Largest seed that all generators of the project take: NumPy's takes 32 bits."""
+
+
+_UNWRITTEN = ("PytorchStreamWriter failed", "unexpected pos")
+"""Words of PyTorch where the disk did not take a checkpoint."""
 
 
 class InputError(ValueError):
@@ -28,7 +32,7 @@ def working(kept: str) -> Iterator[None]:
     """Turn what the machine refuses while the block runs into a `WorkError`.
 
     Args:
-        kept: What is kept of the work, and how it goes on, for the error.
+        kept: Words for the error: the part of the work that is kept, and how to go on.
 
     Raises:
         WorkError: The disk or the memory failed.
@@ -51,7 +55,7 @@ def is_refusal(error: BaseException) -> bool:
     """Tell whether the machine, not the program, is at fault: disk, permissions, or memory.
 
     Args:
-        error: Any; PyTorch's errors are known by their names and words, since this file imports nothing.
+        error: Any exception; PyTorch's are known by their names and words, since this file imports nothing.
 
     Example:
         >>> is_refusal(PermissionError()), is_refusal(KeyError("a"))
@@ -59,12 +63,14 @@ def is_refusal(error: BaseException) -> bool:
     """
     if isinstance(error, OSError | MemoryError):
         return True
+    if not isinstance(error, RuntimeError):
+        return False
+    # by words: PyTorch has no classes of its own for these
     words = str(error)
-    return isinstance(error, RuntimeError) and (
+    return (
         type(error).__name__ == "OutOfMemoryError"
         or "can't allocate memory" in words
-        or "PytorchStreamWriter failed" in words
-        or "unexpected pos" in words
+        or any(sign in words for sign in _UNWRITTEN)
     )
 
 
@@ -72,7 +78,7 @@ def plain_words(error: BaseException) -> str:
     """Return what an error says in one line: of an OSError, what the system says and of which file.
 
     Args:
-        error: Any.
+        error: Any exception.
 
     Example:
         >>> plain_words(FileNotFoundError(2, "No such file or directory", "a/b"))
@@ -80,10 +86,12 @@ def plain_words(error: BaseException) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-        return f"{error.strerror}: {' -> '.join(names)}" if names else error.strerror
+        if not names:
+            return error.strerror
+        return f"{error.strerror}: {' -> '.join(names)}"
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "there is not enough memory"
-    if "PytorchStreamWriter failed" in str(error) or "unexpected pos" in str(error):
+    if any(sign in str(error) for sign in _UNWRITTEN):
         return "a checkpoint could not be written: is the disk full?"
     return one_line(error)
 
@@ -91,20 +99,24 @@ def plain_words(error: BaseException) -> str:
 def input_error(error: BaseException | None) -> InputError | None:
     """Return the input error that another error came from, if any.
 
+    Args:
+        error: Any exception, or None.
+
     Example:
         >>> input_error(ValueError("a number")) is None
         True
     """
+    # a library that wraps an error does not always name it as the cause
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def one_line(error: BaseException) -> str:
-    """An error as a record holds it: its class, and the first line of what it says.
+    """Return an error as a record holds it: its class, and the first line of what it says.
 
     Args:
-        error: Any.
+        error: Any exception.
 
     Returns:
         At most some 200 characters.
@@ -121,11 +133,11 @@ def check_range(key: str, value: float, low: float = -math.inf, high: float = ma
     """Refuse a number outside of its range, one that is no number, and an infinite one.
 
     Args:
-        key: Who has to be told, such as "evaluation.images.limit" or "infill Blur: sigma".
-        value: The number.
-        low: Lower end, in the range.
-        high: Upper end, in the range.
-        above: Whether the lower end itself is outside.
+        key: Name of the number for the error, such as "evaluation.images.limit" or "infill Blur: sigma".
+        value: Number to check.
+        low: Lower end of the range, which is part of it.
+        high: Upper end of the range, which is part of it.
+        above: Whether the lower end is not part of the range.
 
     Raises:
         InputError: Names the key, the range and the value.
@@ -137,13 +149,16 @@ def check_range(key: str, value: float, low: float = -math.inf, high: float = ma
         ...
         explainer.errors.InputError: infill Blur: sigma must be above 0, got 0.0
     """
-    inside = low < value <= high if above else low <= value <= high
-    if inside and math.isfinite(value):
+    high_enough = value > low if above else value >= low
+    # NaN fails every comparison; infinity is in a range without an end, and is refused all the same
+    if high_enough and value <= high and math.isfinite(value):
         return
-    if math.isinf(high):
-        bounds = f"be {'above' if above else 'at least'} {low:g}"
+    if math.isfinite(high):
+        bracket = "(" if above else "["
+        bounds = f"lie in {bracket}{low:g}, {high:g}]"
     else:
-        bounds = f"lie in {'(' if above else '['}{low:g}, {high:g}]"
+        comparison = "above" if above else "at least"
+        bounds = f"be {comparison} {low:g}"
     raise InputError(f"{key} must {bounds}, got {value}")
 
 
@@ -151,8 +166,8 @@ def check_seed(key: str, seed: int) -> None:
     """Refuse a seed that a generator would refuse, or take for another one.
 
     Args:
-        key: Who has to be told.
-        seed: In [0, 2³² − 1].
+        key: Name of the seed for the error.
+        seed: Seed to check; the range is [0, 2³² − 1].
 
     Raises:
         InputError: Names the key.

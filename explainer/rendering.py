@@ -24,20 +24,25 @@ TILE = 168
 
 
 class Tile(NamedTuple):
-    """One picture of a gallery and the words under it."""
+    """One picture of a gallery.
+
+    Attributes:
+        picture: Picture, of any size.
+        caption: Words under the picture.
+    """
 
     picture: Image.Image
     caption: str = ""
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """A photograph.
+    """Return a tensor as a photograph.
 
     Args:
-        image: (3, H, W), RGB: float in [0, 1], where values outside are clipped, or uint8.
+        image: Image, (3, H, W), RGB: float in [0, 1], where values outside are clipped, or uint8.
 
     Returns:
-        The picture.
+        The 8-bit picture.
 
     Example:
         >>> import torch
@@ -51,10 +56,10 @@ def to_pil(image: Tensor) -> Image.Image:
 
 
 def mask_image(mask: Tensor) -> Image.Image:
-    """A mask in grey: white is kept.
+    """Return a mask in grey: white is kept.
 
     Args:
-        mask: (1, H, W) or (H, W) in [0, 1].
+        mask: Mask, (1, H, W) or (H, W) in [0, 1].
 
     Returns:
         The 8-bit picture.
@@ -64,15 +69,20 @@ def mask_image(mask: Tensor) -> Image.Image:
         >>> mask_image(torch.ones(1, 2, 4)).getpixel((0, 0))
         255
     """
-    flat = mask.detach().cpu().float().reshape(mask.shape[-2:]).clamp(0, 1)
-    return Image.fromarray((flat * 255).round().byte().numpy())
+    grey = _one_map(mask).clamp(0, 1)
+    return Image.fromarray((grey * 255).round().byte().numpy())
+
+
+def _one_map(values: Tensor) -> Tensor:
+    """Return a map (1, H, W) or (H, W) as float32 (H, W), on the CPU."""
+    return values.detach().cpu().float().reshape(values.shape[-2:])
 
 
 def heat_map(saliency: Tensor) -> Image.Image:
-    """Saliency in colours.
+    """Return saliency in colours.
 
     Args:
-        saliency: (1, H, W) or (H, W) in [0, 1].
+        saliency: Map, (1, H, W) or (H, W) in [0, 1]; NaN is drawn as 0.
 
     Returns:
         The picture, blue for 0 and red for 1.
@@ -82,20 +92,23 @@ def heat_map(saliency: Tensor) -> Image.Image:
         >>> heat_map(torch.zeros(1, 2, 4)).size
         (4, 2)
     """
-    flat = saliency.detach().cpu().float().reshape(saliency.shape[-2:]).nan_to_num(0).clamp(0, 1).numpy()
+    values = _one_map(saliency).nan_to_num(0).clamp(0, 1).numpy()
     colours = mpl.colormaps[HEAT]
     # looked up as bytes: the colour map itself would make 32 bytes of every pixel
-    table = (colours(np.arange(colours.N))[:, :3] * 255).round().astype(np.uint8)
-    return Image.fromarray(table[((0.06 + 0.86 * flat) * colours.N).astype(np.uint8)])
+    rgb = colours(np.arange(colours.N))[:, :3]
+    table = (rgb * 255).round().astype(np.uint8)
+    # the map's two ends are nearly black, where low and high could not be told apart
+    shades = (0.06 + 0.86 * values) * colours.N
+    return Image.fromarray(table[shades.astype(np.uint8)])
 
 
 def overlay(image: Tensor, saliency: Tensor, opacity: float = 0.55) -> Image.Image:
-    """Saliency in colours over the photograph in grey.
+    """Lay saliency in colours over the photograph in grey.
 
     Args:
-        image: (3, H, W), as for `to_pil`.
-        saliency: (1, H, W) or (H, W) in [0, 1], of the image's size.
-        opacity: Of the colours, in [0, 1].
+        image: Photograph, (3, H, W), RGB: float in [0, 1] or uint8.
+        saliency: Map of the photograph's size, (1, H, W) or (H, W) in [0, 1].
+        opacity: Opacity of the colours, in [0, 1].
 
     Returns:
         The picture.
@@ -105,12 +118,16 @@ def overlay(image: Tensor, saliency: Tensor, opacity: float = 0.55) -> Image.Ima
         >>> overlay(torch.rand(3, 2, 4), torch.zeros(1, 2, 4)).size
         (4, 2)
     """
-    grey = to_pil(image).convert("L").convert("RGB")
-    return Image.blend(grey, heat_map(saliency), opacity)
+    return Image.blend(_grey(image), heat_map(saliency), opacity)
+
+
+def _grey(image: Tensor) -> Image.Image:
+    """Return a photograph without its colours, as an RGB picture."""
+    return to_pil(image).convert("L").convert("RGB")
 
 
 def lovi(scales: Tensor) -> Image.Image:
-    r"""Layer Ordered Visualization of Information: which scales are active where, in colours.
+    r"""Draw which scales are active where, in colours: Layer Ordered Visualization of Information.
 
     T. N. Mundhenk et al.: Efficient Saliency Maps for Explainable AI, 2020 (section 2.3). Eq. 4 and 5 as printed
     contradict the caption of Figure 2; this is what the caption says. With s the r maps, scaled jointly to [0, 1], and
@@ -118,13 +135,13 @@ def lovi(scales: Tensor) -> Image.Image:
     1 / r) / (1 − 1 / r) (1 where one scale alone is active, 0 where all are alike), value = max s. Where S is 0: black.
 
     Args:
-        scales: (r, H, W) from the first scale to the last, r at least 2.
+        scales: Maps of r scales, (r, H, W), from the first scale to the last; r is at least 2.
 
     Returns:
         The picture.
 
     Raises:
-        ValueError: Fewer than two scales.
+        ValueError: There are fewer than two scales.
 
     Example:
         >>> import torch
@@ -133,11 +150,18 @@ def lovi(scales: Tensor) -> Image.Image:
     """
     if len(scales) < 2:
         raise ValueError(f"LOVI orders at least two scales, got {len(scales)}")
-    stack = scales.detach().cpu().double()
-    low, high = stack.min(), stack.max()
-    stack = (stack - low) / (high - low) if high > low else torch.zeros_like(stack)
-    count, total, top = len(stack), stack.sum(0), stack.amax(0)
+    maps = scales.detach().cpu().double()
+    low = maps.min()
+    high = maps.max()
+    # jointly, so that scales keep their proportions; constant maps show nothing
+    stack = torch.zeros_like(maps)
+    if high > low:
+        stack = (maps - low) / (high - low)
+    count = len(stack)
+    total = stack.sum(0)
+    top = stack.amax(0)
     place = torch.linspace(1, 0, count, dtype=stack.dtype)[:, None, None]
+    # 300 of 360 degrees: beyond violet comes red again
     hue = (stack * place).sum(0) / total.clamp_min(1e-12) * 300 / 360
     alike = total / (count * top.clamp_min(1e-12))
     saturation = 1 - (alike - 1 / count) / (1 - 1 / count)
@@ -146,12 +170,12 @@ def lovi(scales: Tensor) -> Image.Image:
 
 
 def beside_grey(image: Tensor, picture: Image.Image, share: float = 0.25) -> Image.Image:
-    """A map's picture with some of the photograph in grey, as in the SMOE paper's figures.
+    """Mix a map's picture with the photograph in grey, as in the SMOE paper's figures.
 
     Args:
-        image: (3, H, W) in [0, 1].
-        picture: Of the same size.
-        share: Of the photograph, in [0, 1].
+        image: Photograph, (3, H, W) in [0, 1].
+        picture: Picture of a map, of the photograph's size.
+        share: Share of the photograph, in [0, 1].
 
     Returns:
         The picture.
@@ -161,16 +185,16 @@ def beside_grey(image: Tensor, picture: Image.Image, share: float = 0.25) -> Ima
         >>> beside_grey(torch.zeros(3, 2, 4), heat_map(torch.zeros(1, 2, 4))).size
         (4, 2)
     """
-    return Image.blend(picture, to_pil(image).convert("L").convert("RGB"), share)
+    return Image.blend(picture, _grey(image), share)
 
 
 def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_size: int = TILE) -> Image.Image:
-    """Rows of captioned pictures on white.
+    """Draw rows of captioned pictures on white.
 
     Args:
         rows: Tiles; rows may differ in length.
         header: Words above the columns.
-        tile_size: The longer side of each picture, which is scaled to it, in pixels.
+        tile_size: Longer side in pixels to which each picture is scaled.
 
     Returns:
         The picture.
@@ -181,23 +205,32 @@ def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_siz
     """
     points = max(11, tile_size // 13)
     font = ImageFont.truetype(FONT, points)
-    gap, line = max(4, tile_size // 28), int(1.6 * points)
+    gap = max(4, tile_size // 28)
+    line = int(1.6 * points)
     top = line + gap if header else gap
-    captions = line if any(tile.caption for row in rows for tile in row) else 0
-    pictures = [[fit(tile.picture.convert("RGB"), tile_size) for tile in row] for row in rows]
+    has_captions = any(tile.caption for row in rows for tile in row)
+    captions = line if has_captions else 0
+    pictures = []
+    for row in rows:
+        pictures.append([fit(tile.picture.convert("RGB"), tile_size) for tile in row])
+    # a row is as high as its highest picture
     heights = [max(picture.height for picture in row) for row in pictures]
-    width = gap + max(len(row) for row in rows) * (tile_size + gap)
-    canvas = Image.new("RGB", (width, top + sum(heights) + len(rows) * (captions + gap)), "white")
+    columns = max(len(row) for row in rows)
+    width = gap + columns * (tile_size + gap)
+    height = top + sum(heights) + len(rows) * (captions + gap)
+    canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
     for column, words in enumerate(header):
         _write(draw, words, gap + column * (tile_size + gap), gap, tile_size, font, "black")
     y = top
-    for row, fitted, height in zip(rows, pictures, heights, strict=True):
-        for c, (tile, picture) in enumerate(zip(row, fitted, strict=True)):
-            x = gap + c * (tile_size + gap)
-            canvas.paste(picture, (x + (tile_size - picture.width) // 2, y + (height - picture.height) // 2))
-            _write(draw, tile.caption, x, y + height + 2, tile_size, font, "#333333")
-        y += height + captions + gap
+    for row, fitted, row_height in zip(rows, pictures, heights, strict=True):
+        for column, (tile, picture) in enumerate(zip(row, fitted, strict=True)):
+            x = gap + column * (tile_size + gap)
+            left = x + (tile_size - picture.width) // 2
+            upper = y + (row_height - picture.height) // 2
+            canvas.paste(picture, (left, upper))
+            _write(draw, tile.caption, x, y + row_height + 2, tile_size, font, "#333333")
+        y += row_height + captions + gap
     return canvas
 
 
@@ -205,8 +238,8 @@ def fit(picture: Image.Image, side: int = TILE) -> Image.Image:
     """Scale a picture so that its longer side is `side`; small pictures keep their pixels visible.
 
     Args:
-        picture: Of any mode that can be scaled.
-        side: In pixels.
+        picture: Picture of any mode that can be scaled.
+        side: Longer side in pixels.
 
     Returns:
         The scaled picture, of the same mode.
@@ -217,13 +250,16 @@ def fit(picture: Image.Image, side: int = TILE) -> Image.Image:
     """
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+    if scale > 1:
+        return picture.resize(size, Image.Resampling.NEAREST)
+    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def _write(
     draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: ImageFont.FreeTypeFont, colour: str
 ) -> None:
-    """One line of text, cut to the tile's width."""
+    """Write one line of text, cut to the tile's width."""
+    # to measure a text takes as long as the text is, and it is measured once for each character that goes
     words = printable(words[:500])
     if words and draw.textlength(words, font=font) > width:
         while words and draw.textlength(f"{words}…", font=font) > width:
@@ -233,12 +269,12 @@ def _write(
 
 
 def strip(images: Tensor, columns: int = 8, tile_size: int = 128) -> Image.Image:
-    """Photographs without words.
+    """Draw photographs without words.
 
     Args:
-        images: (N, 3, H, W) in [0, 1].
-        columns: Of the picture.
-        tile_size: Side of each, in pixels.
+        images: Photographs, (N, 3, H, W) in [0, 1].
+        columns: Number of columns of the picture.
+        tile_size: Longer side in pixels to which each photograph is scaled.
 
     Returns:
         The picture.
@@ -249,18 +285,19 @@ def strip(images: Tensor, columns: int = 8, tile_size: int = 128) -> Image.Image
         'RGB'
     """
     tiles = [Tile(to_pil(image)) for image in images]
-    return gallery([tiles[i : i + columns] for i in range(0, len(tiles), columns)], tile_size=tile_size)
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    return gallery(rows, tile_size=tile_size)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Save a picture; a process that is killed leaves the whole file or none.
 
     Args:
-        picture: To be saved.
-        path: Its suffix tells the format; its folder is made when it is missing.
+        picture: Picture to save.
+        path: File to write, whose suffix tells the format; its folder is made when it is missing.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
 
     Example:
         >>> import tempfile

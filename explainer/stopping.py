@@ -21,7 +21,7 @@ class Stopped(KeyboardInterrupt):
     It is no `Exception`: what goes on after an error, such as a grid's next cell, does not go on after this.
 
     Args:
-        message: What is kept and how to go on, in one line.
+        message: Line that tells what is kept and how to go on.
         number: Signal that stopped it.
     """
 
@@ -34,7 +34,7 @@ def last_words(error: KeyboardInterrupt) -> str:
     """Return the one line that a person reads when a command was stopped.
 
     Args:
-        error: What ended the command.
+        error: Exception that ended the command.
 
     Example:
         >>> last_words(KeyboardInterrupt())
@@ -47,18 +47,21 @@ def exit_status(error: KeyboardInterrupt) -> int:
     """Return the exit status of a command that was stopped: 128 and the signal's number, as shells have it.
 
     Args:
-        error: What ended the command.
+        error: Exception that ended the command.
 
     Example:
         >>> exit_status(KeyboardInterrupt()), exit_status(Stopped("", signal.SIGTERM))
         (130, 143)
     """
-    return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
+    if isinstance(error, Stopped):
+        return 128 + error.number
+    return 128 + signal.SIGINT
 
 
 @contextlib.contextmanager
 def heeding_sigterm() -> Iterator[None]:
     """Make SIGTERM raise `Stopped` while the block runs, so that it is cleaned up as after Ctrl-C."""
+    # Python lets only the main thread set handlers
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -66,11 +69,17 @@ def heeding_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+        # None: the handler before was none of Python's, and cannot be set again
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def raise_stopped(number: int, frame: FrameType | None) -> None:
-    """Raise `Stopped`, as a signal's handler."""
+    """Raise `Stopped`, as a signal's handler.
+
+    Args:
+        number: Number of the signal.
+        frame: Place where the signal came, which does not matter.
+    """
     raise Stopped("", number)
 
 
@@ -98,6 +107,7 @@ def end_with_parent(*_: Any) -> None:
     if parent is None or parent.pid is None:
         return
     if sys.platform == "linux":
+        # SIGKILL, which nothing can hold up: the parent that would wait for a slower end is gone
         ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
     else:
         threading.Thread(target=_watch, args=(parent.pid,), daemon=True).start()
@@ -106,6 +116,7 @@ def end_with_parent(*_: Any) -> None:
 
 
 def _watch(parent: int) -> None:
+    """End this process once its parent has another id: it is then an orphan."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

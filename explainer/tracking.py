@@ -33,15 +33,19 @@ MODES = {
     "disabled": "disabled",
 }
 """wandb's modes, and what they are here."""
-PROBE, START, FINISH = 3.0, 10.0, 120.0
-"""Seconds that wandb gets to be reached, to start a run, and to send the rest of one; offline has no such limits."""
+PROBE = 3.0
+"""Seconds that wandb gets to be reached."""
+START = 10.0
+"""Seconds that wandb gets to start a run; offline it has no such limit."""
+FINISH = 120.0
+"""Seconds that wandb gets to send the rest of a run; offline it has no such limit."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAMED = 3
-"""More folders than these are named by a pattern."""
+"""Number of folders that are named one by one; more are named by a pattern."""
 
 
 def logged_in() -> bool:
-    """Whether wandb has credentials; never asks for any.
+    """Tell whether wandb has credentials; never ask for any.
 
     Returns:
         True with an API key in the environment, in netrc, or from `wandb login`.
@@ -58,7 +62,8 @@ def choose_mode(mode: str | None) -> str:
     """Return how to run wandb, and let it read the same from its environment variable.
 
     Args:
-        mode: One of `MODES`; None asks WANDB_MODE, else whether the user is logged in.
+        mode: Name of a mode in `MODES`. None takes the environment variable WANDB_MODE; without that, a user who is
+            logged in is online.
 
     Returns:
         "online", "shared", "offline" or "disabled"; "offline" for a mode that wandb does not know.
@@ -69,8 +74,10 @@ def choose_mode(mode: str | None) -> str:
     elif asked:
         rank_zero_info(f"wandb stays offline: it has no mode {printable(asked)!r} (WANDB_MODE)")
         chosen = "offline"
+    elif logged_in():
+        chosen = "online"
     else:
-        chosen = "online" if logged_in() else "offline"
+        chosen = "offline"
     if os.environ.get("WANDB_MODE") not in (None, *MODES):  # wandb would refuse every run
         os.environ["WANDB_MODE"] = chosen
     return chosen
@@ -80,8 +87,8 @@ def reachable(url: str, seconds: float = PROBE) -> bool:
     """Tell whether a server, or the proxy before it, takes connections: wandb itself would try for minutes.
 
     Args:
-        url: Of the server.
-        seconds: To wait at most, looking up its name included.
+        url: Address of the server.
+        seconds: Seconds to wait at most; to look up the name takes part of them.
 
     Example:
         >>> reachable("http://127.0.0.1:9")
@@ -94,22 +101,25 @@ def reachable(url: str, seconds: float = PROBE) -> bool:
             parts = urlsplit(url)
             proxy = urllib.request.getproxies().get(parts.scheme)
             if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-                parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-            port = parts.port or (443 if parts.scheme == "https" else 80)
+                address = proxy if "://" in proxy else f"http://{proxy}"
+                parts = urlsplit(address)
+            usual = 443 if parts.scheme == "https" else 80
+            port = parts.port or usual
             socket.create_connection((parts.hostname, port), seconds).close()
             answered.set()
 
-    thread = threading.Thread(target=connect, daemon=True)  # a name server that is silent cannot be interrupted
+    # in a thread: the look-up of a name at a silent name server cannot be interrupted
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(seconds)
     return answered.is_set()
 
 
 class NoRun:
-    """What stands for a run where wandb cannot even be offline: takes everything, keeps nothing."""
+    """A run that takes everything and keeps nothing, for where wandb cannot even be offline."""
 
     def __getattr__(self, name: str) -> "NoRun":
-        """Whatever is asked for."""
+        """Return itself as any attribute."""
         return self
 
     def __call__(self, *arguments: Any, **options: Any) -> "NoRun":
@@ -124,11 +134,12 @@ class Tracker(WandbLogger):
     """A wandb logger that needs no account.
 
     Args:
-        name: Of the run.
-        folder: The run's folder; wandb's files go to its `wandb/`, the run's id to `wandb_id`.
-        project: wandb's project.
-        resume: Go on with the run whose id the folder holds.
-        mode: "online", "offline" or "disabled"; None asks WANDB_MODE, else whether the user is logged in.
+        name: Name of the run.
+        folder: Folder of the run; wandb's files go to its `wandb/`, the run's id to `wandb_id`.
+        project: Name of wandb's project.
+        resume: Whether to go on with the run whose id the folder holds.
+        mode: "online", "offline" or "disabled". None takes the environment variable WANDB_MODE; without that, a user
+            who is logged in is online.
     """
 
     def __init__(
@@ -140,12 +151,14 @@ class Tracker(WandbLogger):
         chosen = choose_mode(mode)
         run_id = find_id(folder / "wandb_id", resume)
         super().__init__(name=name, save_dir=folder.absolute(), project=project, id=run_id, mode=chosen, resume="allow")
-        self._mode, self._folder, self._silent = chosen, folder, False
+        self._mode = chosen
+        self._folder = folder
+        self._silent = False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The run, started when it is first asked for."""
+        """Run of wandb, started when it is first asked for."""
         if self._experiment is None:
             self._start()
         return self._experiment
@@ -167,6 +180,7 @@ class Tracker(WandbLogger):
             self._experiment: Any = NoRun()
 
     def _begin(self) -> None:
+        """Start the run in the mode that is chosen."""
         self._experiment = None
         settings = wandb.Settings(
             silent=True, console="off", init_timeout=START, finish_timeout=FINISH, finish_timeout_raises=True
@@ -177,24 +191,36 @@ class Tracker(WandbLogger):
 
     @property
     def _online(self) -> bool:
+        """Whether the run is sent while it goes on."""
         return self._mode in ("online", "shared")
 
     def _go_offline(self, reason: str) -> None:
+        """Go on offline, and print why."""
         rank_zero_info(f"wandb goes on offline: {reason}")
         self._mode = "offline"
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers or pictures; what wandb refuses is said once."""
+        """Log numbers or pictures; the first refusal of wandb is printed.
+
+        Args:
+            metrics: Name → number or picture.
+            step: Step of the training.
+        """
         with self._forgiving():
             super().log_metrics(metrics, step)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Log settings; what wandb refuses is said once."""
+        """Log settings; the first refusal of wandb is printed.
+
+        Args:
+            params: Settings of the run.
+        """
         with self._forgiving():
             super().log_hyperparams(params)
 
     @contextlib.contextmanager
     def _forgiving(self) -> Iterator[None]:
+        """Turn an error of wandb into a line, once for the whole run."""
         try:
             yield
         except Exception as error:
@@ -203,24 +229,31 @@ class Tracker(WandbLogger):
             self._silent = True
 
     def finalize(self, status: str) -> None:
-        """Close the run; say how to send what is offline, of earlier parts of the run too."""
+        """Close the run, and print how to send what is offline, of earlier parts of the run too.
+
+        Args:
+            status: Lightning's word for how the training ended.
+        """
         with self._forgiving():
             super().finalize(status)
-        run, self._experiment = self._experiment, None
+        run = self._experiment
+        self._experiment = None
         if run is None or isinstance(run, NoRun):
             return
         parts = unsent(self._folder.absolute() / "wandb", str(self.version))
-        own, url = Path(run.dir).parent, run.url if self._online else None
-        left = self._mode == "offline"
+        # both are asked for before the end, after which a run knows neither
+        this_part = Path(run.dir).parent
+        url = run.url if self._online else None
+        is_unsent = self._mode == "offline"
         try:
             wandb.finish()
         except Exception as error:
             rank_zero_info(f"wandb did not take the rest of the run: {_words(error)}")
-            left = True
+            is_unsent = True
         if url:
             rank_zero_info(f"wandb: {url}")
-        if left and own not in parts:
-            parts.append(own)
+        if is_unsent and this_part not in parts:
+            parts.append(this_part)
         if parts and self._mode != "disabled":
             rank_zero_info(f"wandb was offline: `wandb login`, then `wandb sync {_shown(parts)}` sends this run")
 
@@ -230,15 +263,15 @@ def find_id(path: Path, resume: bool) -> str:
 
     Args:
         path: File of the id.
-        resume: Whether to go on with the run whose id is there; one that is no id is replaced.
+        resume: Whether to go on with the run whose id is there; a text that is no id is replaced.
 
     Returns:
         The id.
     """
-    stored = path.read_text(encoding="utf-8", errors="replace").strip() if resume and path.is_file() else None
-    if stored is not None and _ID.fullmatch(stored):
-        return stored
-    if stored is not None:
+    if resume and path.is_file():
+        stored = path.read_text(encoding="utf-8", errors="replace").strip()
+        if _ID.fullmatch(stored):
+            return stored
         rank_zero_info(f"{path} holds no run's id: wandb begins a new run")
     fresh = uuid.uuid4().hex[:8]
     if getattr(rank_zero_only, "rank", 0) == 0:  # the others have no run
@@ -250,23 +283,33 @@ def unsent(folder: Path, run_id: str) -> list[Path]:
     """Return the folders of a run's offline parts that were not sent yet, in the order of time.
 
     Args:
-        folder: wandb's, with a folder a part.
-        run_id: Of the run.
+        folder: Folder of wandb's files, with a folder for each part.
+        run_id: Id of the run.
     """
+    # the names hold the time at which a part began
     parts = sorted(folder.glob(f"offline-run-*-{run_id}"))
     return [part for part in parts if not (part / f"run-{run_id}.wandb.synced").exists()]
 
 
 def _shown(parts: list[Path]) -> str:
-    here = Path.cwd()
-    near = [part.relative_to(here) if part.is_relative_to(here) else part for part in parts]
-    if len(near) <= _NAMED:
-        return " ".join(shlex.quote(str(part)) for part in near)
-    run_id = near[0].name.rpartition("-")[2]
-    return f"{shlex.quote(str(near[0].parent))}/offline-run-*-{run_id}"
+    """Return the folders of a run's parts as arguments for a shell."""
+    short = [_seen_from_here(part) for part in parts]
+    if len(short) <= _NAMED:
+        return " ".join(shlex.quote(str(part)) for part in short)
+    folder = short[0].parent
+    run_id = short[0].name.rpartition("-")[2]
+    # the star must stand outside of the quotes
+    return f"{shlex.quote(str(folder))}/offline-run-*-{run_id}"
+
+
+def _seen_from_here(path: Path) -> Path:
+    """Return a path relative to the working folder, if it is below it."""
+    current = Path.cwd()
+    return path.relative_to(current) if path.is_relative_to(current) else path
 
 
 def _server() -> str:
+    """Return the address of wandb's server."""
     try:
         return str(wandb.setup().settings.base_url)
     except Exception:  # settings that wandb refuses: starting the run will say which
@@ -285,5 +328,8 @@ def _stopped_on_error() -> Iterator[None]:
 
 
 def _words(error: Exception) -> str:
+    """Return what an error says in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return printable(" ".join(lines[:2])[:200]) or type(error).__name__
+    # the first line of wandb's errors often says no more than that there is one
+    words = " ".join(lines[:2])[:200]
+    return printable(words) or type(error).__name__

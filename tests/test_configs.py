@@ -3,10 +3,12 @@
 import inspect
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 import trees
 import yaml
+from shipped import NAMES, content_of
 from small_checkpoints import save_classifier, save_explainer
 from small_generators import save_generator
 from small_infills import save_inpainter
@@ -16,13 +18,12 @@ from torchvision.datasets import FashionMNIST
 from explainer import attribution, metrics
 from explainer.attribution import Attribution
 from explainer.cli.evaluate import evaluate
+from explainer.cli.including import find_included, included_names, read_alone
 from explainer.cli.parser import ExplainerCLI
-from explainer.cli.reading import CONFIGS
+from explainer.cli.reading import CONFIGS, find_config
 from explainer.cli.train import train
 from explainer.data import imagenet, shapes, voc
 from explainer.evaluation import sanity_checks as probes
-
-NAMES = sorted(p.name for p in CONFIGS.glob("*_*.yaml"))
 
 
 def photographs(root):
@@ -44,15 +45,16 @@ TWINS = ("voc_resnet50_table2", "coco_vgg16_table2", "coco_resnet50_table2", "im
          "imagenet_inception_v3_empirical", "coco_vgg16_empirical", "coco_inception_v3_empirical",
          "imagenet_lite0_fido_table2")  # fmt: skip
 """Those of which another one has the same methods: two of them are enough."""
-CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml", "_methods.yaml"))]
-CLASSIFIERS.remove("shapes_methods.yaml")
+CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml"))]
 PARTS = ("voc_vgg16_classifier.yaml", "coco_vgg16_classifier.yaml")
 """Those that train layers which the small network of these tests does not have."""
 GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
 FILLED = [n for n in NAMES if n.endswith(("_fido.yaml", "_infills.yaml"))]
 """Evaluations with learned in-fills."""
-NETWORK = "--model.init_args.explanandum.network"
-SMALL = [f"{NETWORK}=explainer.networks.small.small_cnn", "--model.init_args.explanandum.network_args={width: 4}"]
+SMALL = ["--model.init_args.explanandum.network=explainer.networks.small.small_cnn",
+         "--model.init_args.explanandum.network_args={width: 4}"]  # fmt: skip
+SMALL_ALONE = [argument.replace("model.init_args.", "") for argument in SMALL]
+"""The small network for an evaluation that needs no model."""
 
 
 def tree(name, folder):
@@ -66,6 +68,23 @@ def tree(name, folder):
     year = [years[start] for start in years if name.startswith(start)]
     root = TREES[kind](folder / "tree", year=year[0]) if year else TREES[kind](folder / "tree")
     return [*arguments, f"--data.init_args.root={root}"]
+
+
+def test_a_bare_name_stands_for_one_file_and_every_shared_file_is_included():
+    paths = list(CONFIGS.rglob("*.yaml"))
+    assert len({path.name for path in paths}) == len(paths)
+    assert {path.parent for path in paths if path.name == "defaults.yaml"} == {CONFIGS}
+    included = {find_included(str(p), n) for p in paths for n in included_names(str(p), read_alone(str(p)))}
+    shared = {str(path) for path in paths if path.name not in {*NAMES, "defaults.yaml"}}
+    assert shared <= included
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if Path(find_config(n)).parent.parent.name == "evaluate"])
+def test_an_evaluation_names_its_classifier_and_no_model(name):
+    """But for the grids, whose model is what a cell trains."""
+    content = content_of(name)
+    assert ("explanandum" in content) is ("model" not in content)
+    assert "model" not in content or name.endswith(("_roar.yaml", "_layers.yaml"))
 
 
 def test_there_is_a_config_for_each_data_set_and_classifier():
@@ -99,15 +118,13 @@ def classes_of(name):
 
 
 RTIS_TWINS = ["coco_resnet50_rtis.yaml", "coco_vgg16_rtis.yaml", "voc_resnet50_rtis.yaml"]
-NO_EXPLAINERS = [*CLASSIFIERS, *GENERATIVE, *VARIATIONS, *FILLED, *TABLES, *RTIS_TWINS]
+NO_EXPLAINERS = [*CLASSIFIERS, *GENERATIVE, *VARIATIONS, *FILLED, *TABLES, *RTIS_TWINS, "imagenet_lite0_methods.yaml"]
 
 
 @pytest.mark.parametrize("name", RTIS_TWINS)
 def test_rtis_differs_from_the_explainer_in_loss_and_in_fill_alone(name):
     """So that running voc_vgg16_rtis.yaml is enough."""
-    twin, own, first = (
-        yaml.safe_load((CONFIGS / n).read_text()) for n in (name, name.replace("_rtis", ""), "voc_vgg16_rtis.yaml")
-    )
+    twin, own, first = (content_of(n) for n in (name, name.replace("_rtis", ""), "voc_vgg16_rtis.yaml"))
     for key in ("objective", "infill"):
         assert twin["model"]["init_args"].pop(key) == first["model"]["init_args"].pop(key)
     own["model"]["init_args"].pop("objective")
@@ -116,7 +133,7 @@ def test_rtis_differs_from_the_explainer_in_loss_and_in_fill_alone(name):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_scratch.yaml")])
 def test_from_scratch_differs_in_where_the_masker_begins_alone(name):
-    twin, own = (yaml.safe_load((CONFIGS / n).read_text()) for n in (name, name.replace("_scratch", "")))
+    twin, own = (content_of(n) for n in (name, name.replace("_scratch", "")))
     assert twin["model"]["init_args"]["masker"].pop("encoder_weights") is None
     assert own["model"]["init_args"]["masker"].pop("encoder_weights") == "imagenet"
     assert twin == own
@@ -125,7 +142,7 @@ def test_from_scratch_differs_in_where_the_masker_begins_alone(name):
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in NO_EXPLAINERS])
 def test_explainers_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
+    config, small = content_of(name), tree(name, tmp_path)
     quick = [*small, "--trainer.fast_dev_run=true", "--gallery.images=2"]
     if name.startswith("shapes"):  # its encoder starts from the classifier's weights
         train(["--config", config["explanandum_config"], *small, "--trainer.max_epochs=1"])
@@ -148,7 +165,7 @@ def test_explainers_run(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", GENERATIVE)
 def test_generative_networks_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config, small = yaml.safe_load((CONFIGS / name).read_text()), tree(name, tmp_path)
+    config, small = content_of(name), tree(name, tmp_path)
     if "explanandum_config" in config:
         train(["--config", config["explanandum_config"], *SMALL, *small, "--trainer.max_epochs=1"])
     small += ["--model.init_args.network.width=4", "--trainer.fast_dev_run=true", "--pictures.images=2"]
@@ -171,9 +188,9 @@ def test_configs_hold_what_the_published_runs_used(name):
         "coco_resnet50.yaml": (1e-5, 3.0, 0.05, 0.1, 0.01, 0.03, 2),
     }
     if name not in published:
-        assert "root" not in str(yaml.safe_load((CONFIGS / name).read_text()).get("trainer"))
+        assert "root" not in str(content_of(name).get("trainer"))
         return
-    config = yaml.safe_load((CONFIGS / name).read_text())
+    config = content_of(name)
     model, weights = config["model"]["init_args"], config["model"]["init_args"]["objective"]["init_args"]
     got = (model["optimizer"]["init_args"]["lr"], *(weights[k] for k in ("entropy", "tv", "bound", "target_area")))
     got += (weights["non_target_area"], config["trainer"]["callbacks"][0]["init_args"]["patience"])
@@ -182,13 +199,16 @@ def test_configs_hold_what_the_published_runs_used(name):
 
 
 def test_data_from_a_file_of_its_own_is_evaluated_too(tmp_path, monkeypatch):
-    """voc_vgg16.yaml names data/voc.yaml, whose path comes along with the settings."""
+    """`data: FILE` is the parser's own way, in which the path comes along with the settings."""
     monkeypatch.chdir(tmp_path)
     small = tree("voc", tmp_path)
-    train(["--config", "voc_vgg16_classifier.yaml", *SMALL, "--model.init_args.explanandum.weights=null", *small,
+    config = content_of("voc_vgg16_classifier.yaml")
+    (tmp_path / "pictures.yaml").write_text(yaml.safe_dump(config["data"]))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config | {"data": "pictures.yaml"}))
+    train(["--config", "mine.yaml", *SMALL, "--model.init_args.explanandum.weights=null", *small,
            "--trainer.max_epochs=1"])  # fmt: skip
     quick = [a for a in small if a.startswith("--data")]
-    content = evaluate(["--config", "voc_vgg16_classifier.yaml", *quick, "--evaluation.report.gallery=2"])
+    content = evaluate(["--config", "mine.yaml", *quick, "--evaluation.report.gallery=2"])
     assert content["results"]["Ground truth"]["n"]["acc"] == 2
     assert set(content["facts"]["data"]) == {"class_path", "init_args"}
 
@@ -216,7 +236,7 @@ def test_a_classifier_is_evaluated_as_its_config_builds_it(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     name = "imagenet_lite0_methods.yaml"
     methods = "{Random: {class_path: Random}, RISE: {class_path: RISE, init_args: {masks: 4, grid: 4}}}"
-    arguments = ["--config", name, *SMALL, "--model.init_args.explanandum.num_classes=1000", *tree(name, tmp_path),
+    arguments = ["--config", name, *SMALL_ALONE, "--explanandum.num_classes=1000", *tree(name, tmp_path),
                  f"--evaluation.methods={methods}", "--evaluation.report.gallery=1", "--evaluation.images.limit=2"]  # fmt: skip
     first = evaluate(arguments)
     assert set(first["results"]) == {"Original image", "Random", "RISE"}
@@ -236,7 +256,7 @@ def test_a_classifier_is_evaluated_as_its_config_builds_it(tmp_path, monkeypatch
 def test_variations_run(name, tmp_path, monkeypatch):
     """At the image size of the config, with the generator and the classifier that it names, untrained."""
     monkeypatch.chdir(tmp_path)
-    content = yaml.safe_load((CONFIGS / name).read_text())
+    content = content_of(name)
     (tmp_path / "checkpoints").mkdir()
     save_explainer(tmp_path / "checkpoints" / "shapes_small.ckpt", shapes.CLASSES, image_size=64)
     save_inpainter(tmp_path / "checkpoints" / "shapes_inpainting.ckpt", image_size=64)
@@ -248,7 +268,7 @@ def test_variations_run(name, tmp_path, monkeypatch):
             source["init_args"] |= {"steps": 1}
         if not source["class_path"].endswith("Content"):  # an oracle has one variation
             source["init_args"]["count"] = 2
-    network = [f"{NETWORK}=explainer.networks.small.small_cnn", SMALL[1].replace("4", "4, num_classes: 1000")]
+    network = [SMALL_ALONE[0], SMALL_ALONE[1].replace("4", "4, num_classes: 1000")]
     small = [a for a in tree(name, tmp_path) if "image_size" not in a] + (
         network if name.startswith("imagenet") else []
     )
@@ -281,13 +301,9 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
     if kind == "shapes":
         save_classifier(tmp_path / "checkpoints" / "shapes_small_classifier.ckpt", classes)
     else:
-        arguments += [
-            *SMALL,
-            "--model.init_args.explanandum.num_classes=1000",
-            "--evaluation.salient.held_out_split=test",
-        ]
+        arguments += [*SMALL_ALONE, "--explanandum.num_classes=1000", "--evaluation.salient.held_out_split=test"]
     if name.endswith("_fido.yaml"):
-        config = yaml.safe_load((CONFIGS / name).read_text())["evaluation"]["methods"]
+        config = content_of(name)["evaluation"]["methods"]
         save_explainer(tmp_path / config["Realtime"]["init_args"]["checkpoint"], classes=classes)
         if "small" in name:  # has the others' methods
             few = ("FIDO-CA, SSR", "FIDO-VAE, SDR", "Grad-CAM", "Gradient", "Deconvnet")
@@ -317,11 +333,11 @@ QUICK = {
 
 def quick(name, folder):
     """A config with every method that it names, each with fewer steps, and the checkpoints that it needs, untrained."""
-    config = yaml.safe_load((CONFIGS / name).read_text())
+    config = content_of(name)
     small = [a for a in tree(name, folder) if a.startswith("--data")]
     classes = classes_of(name)
     (folder / "checkpoints").mkdir(exist_ok=True)
-    for path in set(re.findall(r"checkpoints/\w+\.ckpt", (CONFIGS / name).read_text())):
+    for path in set(re.findall(r"checkpoints/\w+\.ckpt", str(config))):
         kind = save_inpainter if "inpainting" in path else save_classifier if "classifier" in path else save_explainer
         kind(folder / path, classes=classes)
     if name.removesuffix(".yaml") in TWINS:
@@ -335,12 +351,10 @@ def quick(name, folder):
 def test_the_papers_tables_run(name, tmp_path, monkeypatch):
     """With every metric and probe that the config names."""
     monkeypatch.chdir(tmp_path)
-    whole = yaml.safe_load((CONFIGS / name).read_text())["evaluation"]["methods"]
+    whole = content_of(name)["evaluation"]["methods"]
     config, arguments = quick(name, tmp_path)
-    network = config["model"]["init_args"]["explanandum"]["network"]
-    if not network.startswith("checkpoints"):
-        arguments += [*SMALL, "--model.init_args.explanandum.num_classes=1000"]
-        arguments += ["--model.init_args.explanandum.weights=null"]
+    if not config["explanandum"]["network"].startswith("checkpoints"):
+        arguments += [*SMALL_ALONE, "--explanandum.num_classes=1000", "--explanandum.weights=null"]
     if name.startswith("coco_lite0"):
         arguments.append("--evaluation.class_matrix.classes=[thing3, thing16]")
     if name.startswith("coco") and name.endswith("_empirical.yaml"):
@@ -352,19 +366,20 @@ def test_the_papers_tables_run(name, tmp_path, monkeypatch):
     methods = config["evaluation"]["methods"]
     assert set(methods) <= set(content["results"])
     assert content["failed"] == {}
-    said = config["evaluation"].get("published")
+    said = config["evaluation"].get("report", {}).get("published")
     assert (content["published"] is None) == (not said or "rows" not in said)
     named = {*whole, "Ground truth", "Bounding box", "RTIS"}
     assert said is None or set(said.get("rows", {})) <= named
     text = (tmp_path / "results" / name.replace(".yaml", "") / "table.md").read_text()
     assert ("(paper)" in text) == (content["published"] is not None)
-    if config["evaluation"].get("matrix"):
+    asked = config["evaluation"].get("class_matrix", {}).get("methods")
+    if asked:
         ours = {n for n in content["matrix"] if "(paper)" not in n}
-        assert ours == set(methods if config["evaluation"]["matrix"] is True else config["evaluation"]["matrix"])
+        assert ours == set(methods if asked is True else asked)
 
 
 def test_every_metric_is_in_the_config_of_shapes():
-    config = yaml.safe_load((CONFIGS / "shapes_methods.yaml").read_text())["evaluation"]
+    config = content_of("shapes_methods.yaml")["evaluation"]
     every = {c.__name__ for c in vars(metrics).values() if inspect.isclass(c) and issubclass(c, metrics.ImageMetric)}
     assert {metric["class_path"] for metric in config["metrics"].values()} == every - {"ImageMetric"}
     asked = {probe["class_path"] for probe in config["probes"].values()}
@@ -374,7 +389,7 @@ def test_every_metric_is_in_the_config_of_shapes():
 
 
 def test_the_page_of_tables_names_configs_that_there_are_and_all_of_these():
-    page = (ROOT / "docs" / "tables.md").read_text()
+    page = (ROOT / "docs" / "reference" / "tables.md").read_text()
     commands = re.findall(r"python evaluate.py --config (\w+\.yaml)", page)
     assert set(commands) <= set(NAMES)
     named = set(commands)
@@ -384,4 +399,4 @@ def test_the_page_of_tables_names_configs_that_there_are_and_all_of_these():
         assert found <= set(NAMES), form
         named |= found
     assert set(TABLES) <= named
-    assert {n for n in NAMES if re.search(r"^  published:", (CONFIGS / n).read_text(), re.MULTILINE)} <= named
+    assert {n for n in NAMES if "published" in content_of(n).get("evaluation", {})} <= named

@@ -39,7 +39,7 @@ def test_order_is_a_function_of_seed_and_epoch():
 
 def test_resumed_epoch_is_the_tail_of_the_whole_one():
     whole, resumed = EpochSampler(Ten(), 2), EpochSampler(Ten(), 2)
-    resumed.skip_batches(3)
+    resumed.skip_images(6)
     assert list(resumed) == list(whole)[6:]
     assert list(resumed) == list(whole), "only the first pass is cut"
 

@@ -1,11 +1,11 @@
-"""docs/fidelity.md: every row has evidence that exists, and the counts above are right."""
+"""docs/reference/fidelity.md: every row has evidence that exists, and the counts above are right."""
 
 import re
 
 import pytest
 from tiny_runs import ROOT
 
-PAGE = (ROOT / "docs" / "fidelity.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "fidelity.md").read_text()
 HEADER = "| where in the text |"
 USUAL = ("as there", "none", "")
 
@@ -55,9 +55,9 @@ def test_a_row_has_evidence_that_exists(heading, cells):
         assert re.search(rf"^\s*(def|class) {name}\b", (ROOT / "tests" / file).read_text(), re.MULTILINE), (file, name)
     files = re.findall(r"test_\w+\.py", evidence)
     assert all((ROOT / "tests" / file).exists() for file in files)
-    pictures = re.findall(r"docs/[\w.]+", evidence)
+    pictures = re.findall(r"docs/[\w/]+\.\w+", evidence)
     assert all((ROOT / path).exists() for path in pictures)
-    measured = re.search(r"\d\.\d|README|results\.md|configs?|default|the same", evidence)
+    measured = re.search(r"\d\.\d|results/\w+\.md|configs?|default|the same", evidence)
     assert files or pictures or measured, evidence
 
 

@@ -9,7 +9,7 @@ from torchvision import models
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 from explainer.networks.build import load_weights
-from explainer.networks.heads import _trace_heads, head, heads, replace_head
+from explainer.networks.heads import _trace_heads, heads, replace_head
 
 FAMILIES = {
     "resnet18": ("fc",),
@@ -94,7 +94,7 @@ def test_a_network_of_ones_own_is_traced(kind, wanted):
     assert network.training
     assert all(p.grad is None for p in network.parameters())
     replace_head(network, 3)
-    assert head(network)[1].out_features == 3
+    assert heads(network)[0][1].out_features == 3
     assert network.projector.out_features == 9
 
 

@@ -30,7 +30,7 @@ from explainer.evaluation.storage.store import Store
 from explainer.infill import Blur, CAInfill, Local, RandomColour
 from explainer.infill import Constant as InfillConstant
 from explainer.metrics import Flipping, Localisation, ProportionOutside, SaliencyCrop, area_under, mean_level
-from explainer.networks.heads import head
+from explainer.networks.heads import heads
 
 COLUMNS = {
     "Outside": ProportionOutside,
@@ -58,7 +58,7 @@ def sure():
     """A classifier with an opinion: white pictures are of no class."""
     built = classifier()
     with torch.no_grad():
-        head(built.network)[1].weight.mul_(1e4)
+        heads(built.network)[0][1].weight.mul_(1e4)
     return built
 
 

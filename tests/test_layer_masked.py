@@ -6,14 +6,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import trees
-import yaml
 from PIL import Image
+from shipped import content_of
 from small_checkpoints import save_classifier
 from test_modules import eight
 from test_retraining import config
 
 from explainer.cli.evaluate import evaluate
-from explainer.cli.reading import CONFIGS
 from explainer.errors import InputError
 from explainer.experiments.retraining.layer_masked import LayerMasked, location_mask, modules_before
 from explainer.experiments.retraining.layer_tables import (
@@ -97,7 +96,7 @@ def test_the_defaults_are_the_papers(explanandum):
 
 @pytest.mark.parametrize("name", ["imagenet_resnet50_layers.yaml", "fashion_mnist_small_layers.yaml"])
 def test_the_configs_of_the_papers_tables_say_so_too(name):
-    settings = yaml.safe_load((CONFIGS / name).read_text())["experiment"]["init_args"]
+    settings = content_of(name)["experiment"]["init_args"]
     assert (settings["keep"], settings["remove"], settings["roar_removes"]) == (0.025, 0.9, ["most"])
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import oracles
 import pytest
 import torch
-import yaml
 from captum.metrics import sensitivity_max
+from shipped import content_of
 from small_checkpoints import CLASSES, save_classifier, save_explainer
 from small_evaluation import FACTS, classifier, pictures, run, timeless
 from tiny_runs import evaluation, explainer_config
@@ -30,7 +30,6 @@ from explainer.attribution import (
     SmoothGrad,
 )
 from explainer.cli.evaluate import evaluate
-from explainer.cli.reading import CONFIGS
 from explainer.data import Batch
 from explainer.data.shapes import CLASSES as SHAPES
 from explainer.errors import InputError
@@ -501,9 +500,7 @@ def test_a_config_builds_them(tmp_path, monkeypatch):
 
 
 def test_the_config_of_the_sanity_check_differs_in_what_it_must():
-    ours, theirs = (
-        yaml.safe_load((CONFIGS / name).read_text()) for name in ("shapes_small.yaml", "shapes_small_randomised.yaml")
-    )
+    ours, theirs = (content_of(name) for name in ("shapes_small.yaml", "shapes_small_randomised.yaml"))
     ours["model"]["init_args"]["explanandum"]["randomise_seed"] = 0
     ours["model"]["init_args"]["masker"]["encoder_weights"] = None
     assert ours == theirs

@@ -72,7 +72,7 @@ def test_a_killed_run_goes_on_and_its_results_are_identical(here):
     assert wanted["results"]["Deadly"]["failed"] == len(wanted["failed"]["Deadly"])
     run = wanted["run"]
     assert set(run) >= {"commit", "config", "versions", "device", "seconds", "started"}
-    assert run["config"]["evaluation"]["limit"] == 14
+    assert run["config"]["evaluation"]["images"]["limit"] == 14
     assert run["versions"]["torch"] == torch.__version__
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "DEADLY_CALL": "4"}
     environment |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}

@@ -6,11 +6,11 @@ from typing import get_args
 
 import pytest
 import yaml
+from shipped import content_of
 from small_evaluation import METHODS, pictures, run
 from tiny_runs import evaluation
 
 from explainer.cli.parser import ExplainerCLI
-from explainer.cli.reading import CONFIGS
 from explainer.errors import InputError
 from explainer.evaluation.facts import method_facts
 from explainer.evaluation.report import About
@@ -140,7 +140,7 @@ def test_retraining_tables_show_them_too():
 
 
 def published(name):
-    content = yaml.safe_load((CONFIGS / name).read_text())
+    content = content_of(name)
     return (content["experiment"]["init_args"] if "experiment" in content else content["evaluation"]["report"])[
         "published"
     ]
@@ -211,7 +211,7 @@ WRONG_D = {
     "shannon_entropy": 1.550, "log_normal_mean": 1.086, "log_normal_entropy": 1.364, "truncated_normal_mean": 1.502,
     "truncated_normal_std": 1.552, "truncated_normal_entropy": 1.551,
 }  # fmt: skip
-"""What ImageNet's part of Table 4 gives where Table 1 prints another D; docs/tables.md lists them."""
+"""What ImageNet's part of Table 4 gives where Table 1 prints another D; docs/reference/tables.md lists them."""
 
 
 @pytest.mark.parametrize("data", ["", ", Places", ", COWC"])

@@ -1,4 +1,4 @@
-"""What the README says, done."""
+"""What the README and the pages of docs/guide and docs/results say, done."""
 
 import os
 import re
@@ -10,6 +10,7 @@ import pytest
 import torch
 import trees
 from PIL import Image
+from shipped import NAMES
 from small_checkpoints import save_explainer
 from tiny_runs import ROOT
 from torchvision import models
@@ -17,12 +18,26 @@ from torchvision import models
 from explainer.__main__ import main
 from explainer.cli.evaluate import evaluate
 from explainer.cli.parser import ExplainerCLI
+from explainer.cli.shipping import main as ship
 from explainer.cli.train import train
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines() if line]
-(MINE,) = (text for kind, text in BLOCKS if kind == "yaml")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/guide").glob("*.md")), *sorted((ROOT / "docs/results").glob("*.md"))]
+TEXT = {path.relative_to(ROOT).as_posix(): path.read_text() for path in PAGES}
+BLOCKS = [
+    (name, kind, block)
+    for name, text in TEXT.items()
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+]
+COMMANDS = [line for _, kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if line]
+SCRIPT = "python docs/pictures/smoe_gallery.py"
+
+
+def blocks(page, kind):
+    """The blocks of a page in a language."""
+    return [block for name, language, block in BLOCKS if (name, language) == (page, kind)]
+
+
+(MINE,) = blocks("docs/guide/own_classifier.md", "yaml")
 SMALL = ["--data.init_args.image_size=32", "--data.init_args.batch_size=4", "--data.init_args.num_workers=0"]
 
 
@@ -39,9 +54,18 @@ def commands(start):
 
 def test_every_command_is_one_of_those_tested_here():
     for line in COMMANDS:
-        assert line.startswith(
-            ("make ", "python train.py", "python evaluate.py", "python -m explainer", "python docs/")
-        ), line
+        known = (
+            "make ",
+            "python train.py",
+            "python evaluate.py",
+            "python -m explainer",
+            SCRIPT,
+            "python docs/",
+            "python benchmarks/",
+        )
+        assert line.startswith(known), line
+        script = shlex.split(line)[1]
+        assert not script.endswith(".py") or (ROOT / script).is_file(), script
 
 
 def test_make_targets_exist():
@@ -50,21 +74,36 @@ def test_make_targets_exist():
         assert f"\n{target}:" in makefile
 
 
+def test_the_readme_is_short_and_every_page_is_read():
+    assert (ROOT / "README.md").stat().st_size <= 9000
+    assert len(PAGES) > 15
+    assert len(commands("python train.py")) + len(commands("python evaluate.py")) > 20
+
+
 @pytest.mark.parametrize("arguments", commands("python train.py") + commands("python evaluate.py"), ids=" ".join)
 def test_commands_are_understood(here, arguments):
     """Parsed, not built: what is built may need a checkpoint."""
     if "--help" not in arguments:
-        class_path = ExplainerCLI(arguments, evaluating=True).config.model.class_path
-        assert class_path.startswith("explainer.training.modules.")
+        config = ExplainerCLI(arguments, evaluating=True).config
+        class_path = (config.model or config.explanandum).class_path
+        assert class_path.startswith(("explainer.training.modules.", "explainer.networks.Explanandum"))
 
 
 def test_files_and_configs_exist():
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).is_file(), target
-    for name in re.findall(r"`((?:voc|coco|imagenet|shapes)_\w+\.yaml)`", README):
-        assert (ROOT / "configs" / name).is_file(), name
-    for folder in re.findall(r"`(explainer/\w+)`", README):
-        assert (ROOT / folder).is_dir(), folder
+    """Links are those of tests/test_docs.py."""
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for text in (path.read_text() for path in documents):
+        for name in re.findall(r"`((?:voc|coco|imagenet|shapes|fashion_mnist|photographs)_\w+\.yaml)`", text):
+            assert name in NAMES
+        for path in re.findall(r"`((?:explainer|tests|benchmarks)/[\w/]+(?:\.py)?)`", text):
+            assert (ROOT / path).exists(), path
+
+
+def test_the_tree_of_the_readme_is_that_of_the_package():
+    (tree,) = (block for block in blocks("README.md", "text") if "explainer/\n" in block)
+    below = tree.partition("explainer/\n")[2]
+    rooms = {path.name for path in (ROOT / "explainer").iterdir() if (path / "__init__.py").is_file()}
+    assert rooms == set(re.findall(r"^  (\w+)/", below, re.MULTILINE))
 
 
 def test_photographs_and_python(here, capsys):
@@ -73,12 +112,14 @@ def test_photographs_and_python(here, capsys):
     trees.photo(here / "photo.jpg")
     trees.photo(here / "another.png", 1)
     every = [shlex.split(command)[3:] for command in COMMANDS if command.startswith("python -m explainer ")]
-    without, named = (arguments for arguments in every if arguments[0] == "photo.jpg")
-    assert "--ckpt_path" not in without  # the checkpoint that the project comes with
+    one, without, named = (arguments for arguments in every if arguments[0] == "photo.jpg")
+    assert "--ckpt_path" not in one + without  # the checkpoint that the project comes with
+    assert main(one) == 0
+    assert (here / "explained" / "photo" / "overview.png").is_file()
     assert main(without) == 0
     assert main(named) == 0
     assert (here / "explained" / "another" / "overview.png").is_file()
-    code, _ = (text for kind, text in BLOCKS if kind == "python")
+    (code,) = blocks("docs/guide/photographs.md", "python")
     names = {}
     exec(code, names)
     assert names["mask"].shape == (1, 1, 30, 40)
@@ -92,7 +133,7 @@ def test_my_own_classifier_on_my_own_images(here, capsys):
     content = evaluate(["--config", "mine.yaml", *SMALL])
     assert {"Explainer", "Grad-CAM"} <= set(content["results"])
     assert main(["my_images/cat/1.png", "--ckpt_path", "checkpoints/mine.ckpt"]) == 0
-    assert "checkpoints/mine.ckpt" in capsys.readouterr().err + README
+    assert "checkpoints/mine.ckpt" in capsys.readouterr().err + TEXT["docs/guide/own_classifier.md"]
 
 
 def test_my_own_network_from_a_python_function(here, monkeypatch, capsys):
@@ -114,7 +155,7 @@ def test_my_own_network_from_a_python_function(here, monkeypatch, capsys):
 def test_smoe_of_photographs(here):
     for number, name in enumerate(("one.jpg", "two.jpg")):
         trees.photo(here / name, number)
-    (line,) = [c for c in COMMANDS if c.startswith("python docs/")]
+    (line,) = [c for c in COMMANDS if c.startswith(SCRIPT)]
     script, *arguments = shlex.split(line)[1:]
     small = ["--network", "resnet18", "--size", "64"]
     done = subprocess.run(
@@ -128,7 +169,7 @@ def test_smoe_of_photographs(here):
 
 @pytest.mark.slow
 def test_voc_with_the_real_vgg16_from_nothing(here, monkeypatch):
-    """The README's command on a tree in VOC's layout; the weights are where a download would put them."""
+    """The guide's command on a tree in VOC's layout; the weights are where a download would put them."""
     trees.voc_tree(here / "data" / "voc", train=4)
     monkeypatch.setenv("TORCH_HOME", str(here / "hub"))
     file = models.VGG16_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
@@ -140,8 +181,28 @@ def test_voc_with_the_real_vgg16_from_nothing(here, monkeypatch):
     assert content["results"]["Explainer"]["n"]["iou"] == 2
 
 
+def test_my_own_classifier_in_five_lines(here):
+    (code,) = blocks("README.md", "python")
+    assert len([line for line in code.splitlines() if line and not line.startswith("from ")]) == 5
+    torch.save(models.resnet18(num_classes=5).state_dict(), here / "my_weights.pth")
+    trees.photo(here / "photo.jpg")
+    assert '"resnet50"' in code
+    names = {}
+    exec(code.replace('"resnet50"', '"resnet18"'), names)
+    assert names["saliency"].shape == (1, 1, 224, 224)
+    assert Image.open("saliency.png").size == (224, 224)
+
+
+def test_the_command_that_hands_a_checkpoint_on(here):
+    (here / "checkpoints").mkdir()
+    save_explainer(here / "checkpoints" / "shapes_small.ckpt")
+    (line,) = [c for c in COMMANDS if c.startswith("python -m explainer.cli.shipping")]
+    assert ship(shlex.split(line)[3:]) == 0
+    assert (here / "small.ckpt").is_file()
+
+
 def test_the_lines_that_call_a_method():
-    _, code = (text for kind, text in BLOCKS if kind == "python")
+    (code,) = blocks("docs/guide/methods.md", "python")
     for written, small in (
         ('"resnet50", weights="my_weights.pth"', '"explainer.networks.small.small_cnn", num_classes=300'),
         ("224, 224", "32, 32"), ("steps=300", "steps=2"),

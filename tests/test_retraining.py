@@ -62,7 +62,7 @@ def test_an_explainer_among_the_methods_is_trained_first(here):
     with pytest.raises(InputError, match=r"no checkpoints/fashion_mnist_small_classifier\.ckpt"):  # nothing was trained
         train_missing(cli, asked.append)
     (training,) = asked
-    assert training[1].endswith("configs/fashion_mnist_small_classifier.yaml")
+    assert training[1].endswith("configs/train/fashion_mnist_small_classifier.yaml")
     assert training[2:] == arguments[2:]
 
 

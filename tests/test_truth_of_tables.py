@@ -5,13 +5,13 @@ import pytest
 import trees
 import yaml
 from PIL import Image
+from shipped import NAMES, content_of
 
 from explainer.cli.evaluate import evaluate
-from explainer.cli.reading import CONFIGS
 
 SIDE = 32
-SMALL = ["--model.init_args.explanandum.network=explainer.networks.small.small_cnn",
-         "--model.init_args.explanandum.network_args={width: 4}", "--model.init_args.explanandum.num_classes=20",
+SMALL = ["--explanandum.network=explainer.networks.small.small_cnn", "--explanandum.network_args={width: 4}",
+         "--explanandum.num_classes=20",
          f"--data.init_args.image_size={SIDE}", "--data.init_args.num_workers=0", "--evaluation.report.gallery=0",
          "--evaluation.report.page=false"]  # fmt: skip
 
@@ -30,7 +30,7 @@ def test_the_constants_rows_are_what_the_masks_themselves_say(config, tmp_path, 
     first = np.asarray(Image.open(folder / "SegmentationClass" / f"{names[0]}.png")).copy()
     first[20:, 20:] = 9  # a chair, which no label of the image names
     Image.fromarray(first).save(folder / "SegmentationClass" / f"{names[0]}.png")
-    whole = yaml.safe_load((CONFIGS / config).read_text())["evaluation"]["methods"]
+    whole = content_of(config)["evaluation"]["methods"]
     constants = {name: method for name, method in whole.items() if name.startswith("Constant")}
     arguments = [f"--evaluation.methods={yaml.safe_dump(constants)}", f"--data.init_args.root={tmp_path / 'data'}"]
     results = evaluate(["--config", config, *SMALL, *arguments])["results"]
@@ -47,18 +47,15 @@ def test_the_constants_rows_are_what_the_masks_themselves_say(config, tmp_path, 
 
 
 def test_difficult_objects_are_labels_wherever_a_table_of_voc_is_made():
-    for path in [*CONFIGS.glob("voc_*_table*.yaml"), CONFIGS / "data" / "voc.yaml"]:
-        content = yaml.safe_load(path.read_text())
-        data = content.get("data", content)
-        if data == "data/voc.yaml":
-            continue
-        assert data["init_args"]["difficult"] is True, path.name
+    tables = [name for name in NAMES if name.startswith("voc_") and "_table" in name]
+    assert len(tables) == 4
+    for name in [*tables, "voc.yaml"]:
+        assert content_of(name)["data"]["init_args"]["difficult"] is True, name
 
 
 def test_a_table_of_the_paper_says_with_which_settings_its_methods_were_run():
     for name in ("voc_vgg16", "voc_resnet50", "coco_vgg16", "coco_resnet50"):
-        path = CONFIGS / f"{name}_table2.yaml"
-        settings = yaml.safe_load(path.read_text())["evaluation"]
+        settings = content_of(f"{name}_table2.yaml")["evaluation"]
         methods = settings["methods"]
         assert (settings["truth"]["void"], settings["truth"]["objects"]) == ("object", "all")
         assert methods["RISE"]["init_args"] == {"masks": 8000}
@@ -66,18 +63,18 @@ def test_a_table_of_the_paper_says_with_which_settings_its_methods_were_run():
         assert methods["EP"]["init_args"] == extremal
         blur = {"class_path": "Blur", "init_args": {"sigma": 50.0}}
         assert methods["iGOS++"]["init_args"] == {"iterations": 20, "integrated": 15, "l1": 1.0, "infill": blur}
-        layer = {"layer": "features.30"} if "vgg16" in path.name else None
+        layer = {"layer": "features.30"} if "vgg16" in name else None
         assert methods["Grad-CAM"].get("init_args") == layer
 
 
 def test_early_stopping_and_the_best_checkpoint_follow_one_criterion():
     stopped = 0
-    for path in CONFIGS.glob("*.yaml"):
-        content = yaml.safe_load(path.read_text())
-        for callback in content.get("trainer", {}).get("callbacks", []):
+    for name in NAMES:
+        content = content_of(name)
+        for callback in content.get("trainer", {}).get("callbacks") or []:
             if callback["class_path"] == "EarlyStopping":
                 by_score = content["model"]["class_path"] == "Classifier"
                 by_score &= content["model"]["init_args"].get("best_by", "score") == "score"
-                assert callback["init_args"]["monitor"] == ("val/score" if by_score else "val/loss"), path.name
+                assert callback["init_args"]["monitor"] == ("val/score" if by_score else "val/loss"), name
                 stopped += 1
     assert stopped >= 12

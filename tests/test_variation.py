@@ -1,5 +1,7 @@
 """Boxes, reconstruction masks, the search for codes, pasting; and the contract of every source of variations."""
 
+from dataclasses import replace
+
 import numpy as np
 import oracles
 import pytest
@@ -22,6 +24,7 @@ from explainer.experiments.variations import (
 )
 from explainer.experiments.variations.box import surroundings
 from explainer.experiments.variations.latent_search import (
+    SearchSettings,
     context_loss,
     discriminative_loss,
     reconstruction_mask,
@@ -160,13 +163,16 @@ def test_the_search_finds_what_is_known():
     image[:, :, 2:5, 2:5] = 0.5  # not known: must not matter
     start = torch.zeros(2, 3)
     calls = []
-    found = search(FlatColours(), start, image, weight, steps=300, realism=0.0, tick=lambda: calls.append(1))
+    free_of_critic = SearchSettings(steps=300, realism=0.0)
+    found = search(FlatColours(), start, image, weight, None, free_of_critic, lambda: calls.append(1))
     torch.testing.assert_close(found.images[:, :, 0, 0], colours, atol=0.02, rtol=0)
     assert len(calls) == 300
     assert torch.equal(start, torch.zeros(2, 3))
-    real = search(FlatColours(), start, image, weight, steps=300, realism=100.0)
+    sure = SearchSettings(steps=300, realism=100.0)
+    real = search(FlatColours(), start, image, weight, None, sure)
     assert (real.codes[:, 0] == 1).all()  # as red as a code may be
-    assert (search(FlatColours(), start, image, weight, steps=300, realism=100.0, clip=None).codes[:, 0] > 1.5).all()
+    free = search(FlatColours(), start, image, weight, None, replace(sure, clip=None))
+    assert (free.codes[:, 0] > 1.5).all()
     loss = context_loss(real.images, image, weight) + 100 * discriminative_loss(real.images[:, 0].mean((1, 2)))
     torch.testing.assert_close(real.loss, loss)
 

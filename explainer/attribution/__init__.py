@@ -3,9 +3,8 @@
 from explainer.attribution.ablation_cam import AblationCAM
 from explainer.attribution.amortized import Explainer
 from explainer.attribution.base import Attribution, Reference
+from explainer.attribution.baselines import CentredBox, CentredGaussian, Constant, Random
 from explainer.attribution.bbmp import BBMP
-from explainer.attribution.centred import CentredBox, CentredGaussian
-from explainer.attribution.constant import Constant
 from explainer.attribution.empirical import EmpiricalMask
 from explainer.attribution.extremal import ExtremalPerturbation
 from explainer.attribution.fast_cam import FastCAM
@@ -18,7 +17,6 @@ from explainer.attribution.interop import Captum, ForCaptum, explain_func
 from explainer.attribution.lime import LIME
 from explainer.attribution.masked_score import Explained
 from explainer.attribution.occlusion import Occlusion
-from explainer.attribution.random import Random
 from explainer.attribution.rise import RISE
 from explainer.attribution.score_cam import ScoreCAM
 from explainer.attribution.smoe import SMOE

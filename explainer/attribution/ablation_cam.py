@@ -16,7 +16,7 @@ from explainer.networks import Explanandum
 
 
 class AblationCAM(LayerAttribution):
-    r"""The maps of a layer, each weighted by the fall of the class score when it is set to 0.
+    r"""The feature maps of a layer, each weighted by the fall of the class score when that map is set to 0.
 
     .. math:: w_k = (y^c - y^c_k) \, / \, |y^c|
 
@@ -24,30 +24,34 @@ class AblationCAM(LayerAttribution):
 
     Args:
         layer: Dotted name below the explanandum's `network`; None takes the last tap.
-        batch_size: At most so many images at once.
+        batch_size: Largest number of images that go through the classifier at once.
     """
 
     title = "Ablation-CAM"
 
     def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), at least 0."""
+        """Weigh the maps by their ablation: (B, 1, H, W), at least 0."""
 
         def scores(logits: Tensor) -> Tensor:
             return score_of(logits.float(), target, explanandum.multilabel, "logit")
 
+        size = (image.shape[-2], image.shape[-1])
         with torch.no_grad():
             maps, logits = feature_maps(explanandum, layer, image, self.title)
-            whole = scores(logits)
+            intact = scores(logits)
             falls = []
             for channel in steps(maps.shape[1], "AblationCAM"):
                 with replacing(layer, partial(without, channel=channel)):
-                    falls.append(whole - scores(explanandum(image)))
-            weights = torch.stack(falls, 1) / whole.abs().clamp_min(1e-12)[:, None]
-            return weighted_map(maps.float(), weights, (image.shape[-2], image.shape[-1]))
+                    ablated = explanandum(image)
+                falls.append(intact - scores(ablated))
+            # the absolute value: by a negative score the map would be turned upside down
+            scale = intact.abs().clamp_min(1e-12)[:, None]
+            weights = torch.stack(falls, 1) / scale
+            return weighted_map(maps.float(), weights, size)
 
 
 def without(maps: Tensor, channel: int) -> Tensor:
-    """Return feature maps (B, C, h, w) of which one channel is 0.
+    """Return a copy of feature maps (B, C, h, w) of which one channel is 0.
 
     Example:
         >>> without(torch.ones(1, 3, 1, 1), 1).flatten().tolist()

@@ -14,36 +14,37 @@ from explainer.errors import InputError
 from explainer.functional.masking import min_max
 from explainer.networks import Explanandum
 
+# A caller of target_mask does not see the single maps, and the method does not know its caller: notes go around it.
 _NOTED: ContextVar[list[tuple[Tensor, Tensor]] | None] = ContextVar("noted", default=None)
 
 
 class Attribution(ABC):
     """(explanandum, image, target) → one map an image; hyperparameters only in the constructor.
 
-    The explanandum is left as it was found: mode, gradients and hooks.
+    A method leaves the explanandum's mode, gradients and hooks as they were.
     """
 
     batch_size: int = 16
-    """At most so many images go through the explanandum at once."""
+    """Largest number of images that go through the explanandum at once."""
     needs_target: bool = True
     """Whether the map depends on a class."""
     is_mask: bool = False
     """Whether maps are masks or probabilities in [0, 1]; of other maps only the order means something."""
     budget: str | None = None
-    """The hyperparameter that says how long the method samples or searches, if one does."""
+    """Name of the hyperparameter that says how long the method samples or searches, if one does."""
 
     def __call__(self, explanandum: Explanandum, image: Tensor, target: Any = None) -> Tensor:
         """Attribute a class score to pixels.
 
         Args:
-            explanandum: The frozen classifier.
-            image: (B, 3, H, W) in [0, 1].
-            target: One class an image: (B,) whole numbers in a tensor, an array or a list, or one for all images; or
-                (B, K) bool, any number of classes an image.
+            explanandum: Frozen classifier.
+            image: Images (B, 3, H, W) in [0, 1].
+            target: Class of each image, (B,) whole numbers in a tensor, an array or a list, or one number for all
+                images; or any number of classes an image, (B, K) bool.
 
         Returns:
-            (B, 1, H, W), raw and signed; higher is more important. With a bool matrix (N, 1, H, W), one map for each
-            True of it, in row order.
+            Maps (B, 1, H, W), raw and signed; higher is more important. With a bool matrix (N, 1, H, W), one map for
+            each True of it, in row order.
 
         Raises:
             InputError: Shapes do not fit, the image has a NaN, its size is too small for the classifier, or a target is
@@ -55,36 +56,36 @@ class Attribution(ABC):
                 raise InputError(
                     f"{type(self).__name__} needs a target: a class for each image, or a bool matrix (B, K)"
                 )
-            target = 0
-        chosen = each_target(target, image, explanandum.num_classes)
-        if chosen.dtype == torch.bool:
-            return self.maps_of_classes(explanandum, image, chosen)
+            target = 0  # any class will do: the map is the same for all
+        classes = each_target(target, image, explanandum.num_classes)
+        if classes.dtype == torch.bool:
+            return self.maps_of_classes(explanandum, image, classes)
         with size_fits(image):
-            return self.maps(explanandum, image, chosen)
+            return self.maps(explanandum, image, classes)
 
     @abstractmethod
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """What a method has to do; the arguments are checked, `target` is (B,) long."""
+        """Compute the maps (B, 1, H, W); the arguments are checked, `target` is (B,) long."""
 
     def maps_of_classes(self, explanandum: Explanandum, image: Tensor, classes: Tensor) -> Tensor:
-        """A map for each True of a bool matrix (B, K), in row order: (N, 1, H, W)."""
+        """Compute a map for each True of a bool matrix (B, K), in row order: (N, 1, H, W)."""
         owner, target = classes.nonzero().unbind(1)
         if not len(owner):
             return image.new_zeros(0, 1, *image.shape[-2:])
         return self(explanandum, image[owner], target)
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
-        """One mask for all the classes present: each class's map min-max scaled, then the maximum over them.
+        """Make one mask for all the classes present: scale each class's map by min-max, then take their maximum.
 
         Args:
-            explanandum: The frozen classifier.
-            image: (B, 3, H, W) in [0, 1].
-            labels: (B, K) multi-hot.
-            scaled: Also scale maps that are masks already (`is_mask`).
+            explanandum: Frozen classifier.
+            image: Images (B, 3, H, W) in [0, 1].
+            labels: Labels (B, K), multi-hot.
+            scaled: Whether maps that are masks already (`is_mask`) are scaled too.
 
         Returns:
-            (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that has a NaN or infinite pixel, or
-            that is constant where it is scaled, counts as 0.
+            Masks (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that has a NaN or infinite
+            pixel, or that is constant where it is scaled, counts as 0.
         """
         check_image(image)
         mask = torch.zeros_like(image[:, :1])
@@ -92,29 +93,32 @@ class Attribution(ABC):
         for start in range(0, len(pairs), self.batch_size):  # not split(), which gives one empty part of no pairs
             owner, target = pairs[start : start + self.batch_size].unbind(1)
             with size_fits(image):
-                found = self.maps(explanandum, image[owner], target).detach()
-            found = zero_where_broken(found, owner)
-            own = found.clamp(0, 1) if self.is_mask and not scaled else min_max(found)
-            own = own.to(mask.dtype)
+                maps = self.maps(explanandum, image[owner], target).detach()
+            maps = zero_where_broken(maps, owner)
+            as_it_is = self.is_mask and not scaled
+            maps = maps.clamp(0, 1) if as_it_is else min_max(maps)
+            maps = maps.to(mask.dtype)
             # one map an image, not (B, K, H, W): with 1,000 classes that would not fit
-            mask = mask.scatter_reduce(0, owner[:, None, None, None].expand_as(own), own, "amax")
+            index = owner[:, None, None, None].expand_as(maps)
+            mask = mask.scatter_reduce(0, index, maps, "amax")
         return mask
 
 
 def zero_where_broken(maps: Tensor, owner: Tensor) -> Tensor:
-    """A map that has a NaN or infinite pixel becomes 0, and `noting_broken` hears of it.
+    """Replace each map that has a NaN or infinite pixel by 0, and tell `noting_broken` of it.
 
     Args:
-        maps: (N, 1, H, W).
-        owner: (N,), whose map each is.
+        maps: Maps (N, 1, H, W).
+        owner: Index of the image that each map belongs to, (N,).
 
     Returns:
-        (N, 1, H, W), finite.
+        Maps (N, 1, H, W), finite.
 
     Example:
         >>> zero_where_broken(torch.tensor([[1.0, torch.inf]])[None, None], torch.zeros(1)).sum().item()
         0.0
     """
+    # one broken pixel spoils the scaling of its whole map
     finite = maps.isfinite().flatten(1).all(1)
     noted = _NOTED.get()
     if noted is not None:
@@ -124,10 +128,10 @@ def zero_where_broken(maps: Tensor, owner: Tensor) -> Tensor:
 
 @contextmanager
 def noting_broken() -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """While open, notes for each of `target_mask`'s maps whose it is and whether it was finite: (N,) both.
+    """Note, while open, which image each of `target_mask`'s maps belongs to and whether the map was finite: (N,) both.
 
     Example:
-        >>> with noting_broken() as noted: kept = zero_where_broken(torch.full((1, 1, 2, 2), torch.nan), torch.zeros(1))
+        >>> with noting_broken() as noted: maps = zero_where_broken(torch.full((1, 1, 2, 2), torch.nan), torch.zeros(1))
         >>> noted[0][1].tolist()
         [False]
     """
@@ -142,26 +146,27 @@ def noting_broken() -> Iterator[list[tuple[Tensor, Tensor]]]:
 class Reference(Attribution):
     """A map that looks at neither network nor class: what every method must beat."""
 
+    needs_target = False
+    is_mask = True
+
     @abstractmethod
     def mask(self, image: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1]."""
-
-    needs_target, is_mask = False, True
+        """Return the mask of each image: (B, 1, H, W) in [0, 1]."""
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """The mask, whatever the target."""
+        """Return the mask, whatever the target."""
         return self.mask(image)
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
-        """The mask as it is, never scaled."""
+        """Return the mask as it is, never scaled."""
         return self.mask(image)
 
 
 def check_image(image: Tensor) -> None:
-    """Refuse what is no batch of pictures.
+    """Refuse a tensor that is no batch of pictures.
 
     Args:
-        image: (B, 3, H, W).
+        image: Images (B, 3, H, W) in [0, 1].
 
     Raises:
         InputError: Names the shape, or the image and the number of values that are NaN or infinite.
@@ -171,6 +176,7 @@ def check_image(image: Tensor) -> None:
     """
     if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
         raise InputError(f"images must be float (B, 3, H, W) in [0, 1], got {image.dtype} {tuple(image.shape)}")
+    # a NaN would go through every method without a word, and come out as a map of zeros
     broken = (~image.isfinite()).flatten(1).sum(1)
     if bool(broken.any()):
         first = int(broken.nonzero()[0])
@@ -178,14 +184,32 @@ def check_image(image: Tensor) -> None:
 
 
 @contextmanager
+def random_state_restored(image: Tensor) -> Iterator[None]:
+    """Restore, at the end, the global random state of the CPU and of the images' device.
+
+    Args:
+        image: Images (B, 3, H, W) of a method that draws from PyTorch's global generator.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with random_state_restored(torch.zeros(1, 3, 8, 8)): noise = torch.rand(1)
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
+    """
+    devices = [image.device] if image.is_cuda else []
+    with torch.random.fork_rng(devices):
+        yield
+
+
+@contextmanager
 def size_fits(image: Tensor) -> Iterator[None]:
     """Say in one line that images are too small (or of another size) for the network, whatever layer complains.
 
     Args:
-        image: (B, 3, H, W).
+        image: Images (B, 3, H, W) that the network is given meanwhile.
 
     Raises:
-        InputError: Instead of the RuntimeError of a convolution, pooling or linear layer.
+        InputError: A convolution, pooling or linear layer raised a RuntimeError.
 
     Example:
         >>> with size_fits(torch.rand(1, 3, 8, 8)): pass
@@ -193,6 +217,7 @@ def size_fits(image: Tensor) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        # PyTorch has no class of its own for these errors: only their words tell them from others
         words = str(error).splitlines()[0]
         known = ("Output size is too small", "Kernel size can't be greater", "shapes cannot be multiplied", "too small")
         if not any(phrase in words for phrase in known):

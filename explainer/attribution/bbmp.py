@@ -16,18 +16,19 @@ class BBMP(RegionSearch):
     """The search of FIDO with a point mask instead of a distribution, clipped to [0, 1] after each step.
 
     Args:
-        region: As in `RegionSearch`, as are the others.
-        infill: Likewise; None is a blur.
-        grid: Likewise.
-        steps: Likewise.
-        sparsity: Likewise.
-        tv: Likewise.
-        learning_rate: Likewise.
-        warm_up: Likewise.
-        seed: Likewise.
-        batch_size: Likewise.
-        threshold: τ in [0, 1]: in-fills that look at the mask, such as `CAInfill` (BBMP-CA in FIDO's Table 2), see the
-            pixels whose mask is above it; FIDO's masks are all but binary and need none.
+        region: "ssr": the smallest region that keeps the class's score high. "sdr": the smallest region whose
+            replacement destroys it.
+        infill: In-fill that replaces what the mask drops; None is a blur.
+        grid: Side of the mask's grid in cells; the grid is up-sampled bilinearly.
+        steps: Number of Adam's steps.
+        sparsity: λ, weight of the mask's sum over an image of 224×224.
+        tv: Weight of the squared differences of neighbouring pixels.
+        learning_rate: Learning rate at the start; it falls linearly to 0.
+        warm_up: Number of steps in which the weight of both regularisers rises linearly to 1.
+        seed: Seed of stochastic in-fills.
+        batch_size: Largest number of composites that go through the classifier at once.
+        threshold: τ in [0, 1]. In-fills that look at the mask, such as `CAInfill` (BBMP-CA in FIDO's Table 2), see the
+            pixels whose mask is above it. FIDO needs no threshold: its masks are all but binary.
 
     Raises:
         InputError: τ is out of its range.
@@ -49,22 +50,23 @@ class BBMP(RegionSearch):
     ) -> None:
         if not 0 <= threshold <= 1:
             raise InputError(f"BBMP: threshold must lie in [0, 1], got {threshold}")
-        infill = Blur() if infill is None else infill
+        if infill is None:
+            infill = Blur()
         super().__init__(region, infill, grid, steps, sparsity, tv, learning_rate, warm_up, seed, batch_size)
         self.threshold = threshold
 
     def start(self, count: int) -> Tensor:
-        """0.5 everywhere."""
+        """Return 0.5 everywhere: (B, 1, grid, grid)."""
         return torch.full((count, 1, self.grid, self.grid), 0.5)
 
     def draw(self, parameter: Tensor, generator: torch.Generator) -> Tensor:
-        """The mask itself."""
+        """Return the mask itself, as the only sample: (1, B, 1, grid, grid)."""
         return parameter[None]
 
     def expected(self, parameter: Tensor) -> Tensor:
-        """The mask itself."""
+        """Return the mask itself: (B, 1, grid, grid) in [0, 1]."""
         return parameter
 
     def project(self, parameter: Tensor) -> None:
-        """Clip."""
+        """Clip the mask to [0, 1]."""
         parameter.clamp_(0, 1)

@@ -9,11 +9,13 @@ at the start are not given either.
 Read literally, the cells' values are shown to the classifier, so that the image darkens with every step that a cell
 stays, and the last mask is the answer. And the exchange hardly explores: at a probability near 1 all cells stay as they
 are, near 0 the mask turns into its complement and back. On photographs the map lies between a random one and a centred
-box on insertion, and below both on deletion (the README has the numbers). By default cells are therefore shown as they
-are, on or off, several exchanges start from masks of their own, and the answer is how the classifier's probability goes
-together with each cell over all steps of all of them; `dim`, `result` and `chains` give Algorithm 1 back.
+box on insertion, and below both on deletion (docs/results/methods.md has the numbers). By default cells are therefore
+shown as they are, on or off, several exchanges start from masks of their own, and the answer is how the classifier's
+probability goes together with each cell over all steps of all of them; `dim`, `result` and `chains` give Algorithm 1
+back.
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -29,13 +31,13 @@ Update = Literal["paper", "poster"]
 
 
 class State(NamedTuple):
-    """Where the search stands.
+    """State of the search after a step.
 
     Attributes:
-        mask: (B, 1, g, g), at least 0; above 0 where a cell is on.
-        on: (B, 1, g, g) bool.
-        probability: (B,), of the last step.
-        variation: (B,), of the last step.
+        mask: Values of the cells, (B, 1, g, g), at least 0; above 0 where a cell is on.
+        on: Whether a cell is on, (B, 1, g, g) bool.
+        probability: Probability of the class at the last step, (B,).
+        variation: Variation of the mask at the last step, (B,).
     """
 
     mask: Tensor
@@ -45,37 +47,39 @@ class State(NamedTuple):
 
 
 def choose(candidates: Tensor, count: Tensor, keys: Tensor) -> Tensor:
-    """So many of the candidates, those with the lowest keys.
+    """Choose the candidates with the lowest keys.
 
     Args:
-        candidates: (B, 1, g, g) bool.
-        count: (B,), rounded to whole cells.
-        keys: (1, 1, g, g), random.
+        candidates: Cells that may be chosen, (B, 1, g, g) bool.
+        count: Number of cells to choose, (B,), rounded to whole cells.
+        keys: Random numbers (1, 1, g, g).
 
     Returns:
-        (B, 1, g, g) bool.
+        Cells that are chosen, (B, 1, g, g) bool.
 
     Example:
         >>> choose(torch.ones(1, 1, 2, 2).bool(), torch.tensor([2.0]), torch.rand(1, 1, 2, 2)).sum().item()
         2
     """
-    ordered = torch.where(candidates, keys, torch.inf).flatten(1)
-    rank = ordered.argsort(1).argsort(1)
-    return (rank < count.round()[:, None]).view_as(candidates) & candidates
+    # cells that are no candidates come last
+    keys_of_candidates = torch.where(candidates, keys, torch.inf).flatten(1)
+    rank = keys_of_candidates.argsort(1).argsort(1)
+    lowest = rank < count.round()[:, None]
+    return lowest.view_as(candidates) & candidates
 
 
 def advance(state: State, probability: Tensor, keys: tuple[Tensor, Tensor], eta: float, update: Update) -> State:
-    r"""Lines 4 to 11 of Algorithm 1.
+    r"""Take one step of the search: lines 4 to 11 of Algorithm 1.
 
     Args:
-        state: Before.
-        probability: (B,) of the class, seen through the mask.
-        keys: (1, 1, g, g) each, random: which cells stay on, which come on.
-        eta: η.
-        update: "paper" or "poster".
+        state: State before the step.
+        probability: Probability of the class, seen through the mask, (B,).
+        keys: Two sets of random numbers, (1, 1, g, g) each: they decide which cells stay on, and which come on.
+        eta: η, weight of the regulariser.
+        update: Rule for the cells' values, "paper" or "poster".
 
     Returns:
-        The state after.
+        State after the step.
 
     Example:
         >>> cells = torch.ones(1, 1, 2, 2)
@@ -84,36 +88,45 @@ def advance(state: State, probability: Tensor, keys: tuple[Tensor, Tensor], eta:
         1.0
     """
     change = (probability - state.probability).abs()
-    stay = choose(state.on, state.on.sum((1, 2, 3)) * probability, keys[0])
-    come = choose(~state.on, (~state.on).sum((1, 2, 3)) * (1 - probability), keys[1])
-    on = stay | come
+    off = ~state.on
+    staying = choose(state.on, state.on.sum((1, 2, 3)) * probability, keys[0])
+    coming = choose(off, off.sum((1, 2, 3)) * (1 - probability), keys[1])
+    on = staying | coming
     factor = (probability if update == "paper" else change).view(-1, 1, 1, 1)
-    mask = torch.where(on, torch.where(state.on, state.mask, 1.0) * factor, 0.0)
+    # a cell that was 0 would stay 0 under a multiplication: it starts again at 1
+    values = torch.where(state.on, state.mask, 1.0)
+    mask = torch.where(on, values * factor, 0.0)
     if update == "paper":
         variation = squared_differences(mask)
-        mask = torch.where(on, mask + (eta * (variation - state.variation) * change).view(-1, 1, 1, 1), 0.0)
+        shift = eta * (variation - state.variation) * change
+        mask = torch.where(on, mask + shift.view(-1, 1, 1, 1), 0.0)
     else:
         variation = squared_differences(state.mask)
-        mask = mask + (eta * variation).view(-1, 1, 1, 1) * torch.where(on, state.mask, 0.0)
+        share = (eta * variation).view(-1, 1, 1, 1)
+        mask = mask + share * torch.where(on, state.mask, 0.0)
     return State(mask.clamp(0, 1), on, probability, variation)
 
 
 class EmpiricalMask(Attribution):
-    """Cells that are on when the classifier is sure, by an exchange of cells that its probability drives; no gradients.
+    """Cells that are on when the classifier is sure; its probability drives an exchange of cells, without gradients.
 
     Args:
-        iterations: N, of all chains together.
-        grid: Cells a side.
-        eta: η, the weight of the regulariser; it counts with the sum of squared differences over the grid.
-        update: Of the "paper" or of the "poster".
-        density: Of the mask at the start; the exchange keeps 0.5 as it is.
-        dim: Show the cells' values, as in Algorithm 1, instead of whole cells; only then do `eta` and `update` matter.
-        result: The "covariance" of a cell with the probability over all steps; the "mean" of the cell, weighted by the
-            probability; or the "last" mask, as in Algorithm 1.
-        infill: What covers the rest; None is the explanandum's mean colour.
-        chains: Searches from different starts, all in one batch, whose steps count together; 1 in the paper.
-        seed: Of the exchange, which is the same for every image.
-        batch_size: At most so many images at once.
+        iterations: Number of steps of all chains together, N.
+        grid: Number of cells a side.
+        eta: η, weight of the regulariser, which is the sum of squared differences over the grid.
+        update: Rule for the cells' values: that of the "paper" or of the "poster".
+        density: Share of the cells that are on at the start, in (0, 1]; the exchange keeps 0.5 as it is.
+        dim: Whether the classifier sees the cells' values, as in Algorithm 1, instead of whole cells; only then do
+            `eta` and `update` matter.
+        result: Map of an image: the "covariance" of a cell with the probability over all steps; the "mean" of the cell,
+            weighted by the probability; or the "last" mask, as in Algorithm 1.
+        infill: In-fill that covers the rest; None is the explanandum's mean colour.
+        chains: Number of searches from different starts, all in one batch, whose steps count together; 1 in the paper.
+        seed: Seed of the exchange, which is the same for every image.
+        batch_size: Largest number of images that go through the classifier at once.
+
+    Raises:
+        InputError: A number is not positive, or density or seed are out of their range.
     """
 
     budget = "iterations"
@@ -135,50 +148,70 @@ class EmpiricalMask(Attribution):
         positive(self, iterations=iterations, grid=grid, chains=chains, batch_size=batch_size)
         if not 0 < density <= 1:
             raise InputError(f"attribution EmpiricalMask: density must lie in (0, 1], got {density}")
-        self.iterations, self.grid, self.eta, self.update = iterations, grid, eta, update
-        self.density, self.dim, self.result, self.infill = density, dim, result, infill
+        self.iterations = iterations
+        self.grid = grid
+        self.eta = eta
+        self.update = update
+        self.density = density
+        self.dim = dim
+        self.result = result
+        self.infill = infill
         check_seed(f"attribution {type(self).__name__}: seed", seed)
-        self.chains, self.seed, self.batch_size = chains, seed, batch_size
+        self.chains = chains
+        self.seed = seed
+        self.batch_size = batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W); at least 0 unless it is a covariance."""
+        """Search by exchange: (B, 1, H, W), at least 0 unless it is a covariance."""
         return self.explain(explanandum, image, target).map
 
     @torch.no_grad()
     def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
-        """The map, with the history of "probability", its "change", and the mask's "variation", means over chains."""
-        size, count = (image.shape[-2], image.shape[-1]), len(image)
+        """Return the map and the history of "probability", its "change" and the mask's "variation", means of chains."""
+        size = (image.shape[-2], image.shape[-1])
+        count = len(image)
         chains = min(self.chains, self.iterations)
         generator = torch.Generator(image.device).manual_seed(self.seed)
         scorer = MaskedScore(explanandum, image, target, self.infill, "probability", self.batch_size, generator)
 
-        def keys() -> Tensor:  # the same for every image
-            drawn = torch.rand(chains, 1, 1, self.grid, self.grid, generator=generator, device=image.device)
-            return drawn.expand(-1, count, -1, -1, -1).flatten(0, 1)
+        def keys() -> Tensor:
+            """Draw random keys, the same for every image: (chains · B, 1, g, g)."""
+            draw = torch.rand(chains, 1, 1, self.grid, self.grid, generator=generator, device=image.device)
+            return draw.expand(-1, count, -1, -1, -1).flatten(0, 1)
+
+        def by_chain(values: Tensor) -> Tensor:
+            """Give chains an axis of their own: (chains · B, …) → (chains, B, …)."""
+            return values.view(chains, count, *values.shape[1:])
 
         on = keys() < self.density
-        nothing = image.new_zeros(len(on))
-        state = State(on.to(image.dtype), on, nothing, squared_differences(on.to(image.dtype)))
-        weighted = often = torch.zeros_like(state.mask, dtype=torch.float64)  # probabilities may hardly differ
-        total = nothing.double().view(-1, 1, 1, 1)
+        mask = on.to(image.dtype)
+        state = State(mask, on, image.new_zeros(len(on)), squared_differences(mask))
+        # in double precision: probabilities may hardly differ from step to step
+        weighted = torch.zeros_like(mask, dtype=torch.float64)
+        visits = torch.zeros_like(weighted)
+        total = weighted.new_zeros(len(on), 1, 1, 1)
         history: dict[str, list[Tensor]] = {"probability": [], "change": [], "variation": []}
-        rounds = -(-self.iterations // chains)
+        rounds = math.ceil(self.iterations / chains)
         for _ in steps(rounds, "EmpiricalMask"):
-            shown = state.mask if self.dim else state.on.to(image.dtype)
-            probability = scorer(upsampled(shown.view(chains, count, *shown.shape[1:]), size)).flatten()
-            share = probability.double().view(-1, 1, 1, 1)
-            weighted, often, total = weighted + share * state.on, often + state.on, total + share
+            cells = state.mask if self.dim else state.on.to(image.dtype)
+            probability = scorer(upsampled(by_chain(cells), size)).flatten()
+            weight = probability.double().view(-1, 1, 1, 1)
+            weighted = weighted + weight * state.on
+            visits = visits + state.on
+            total = total + weight
             change = (probability - state.probability).abs()
             state = advance(state, probability, (keys(), keys()), self.eta, self.update)
-            for name, value in (("probability", probability), ("change", change), ("variation", state.variation)):
-                history[name].append(value.view(chains, count).mean(0))
-        weighted, often, total, last = (
-            part.view(chains, count, *part.shape[1:]).mean(0) for part in (weighted, often, total, state.mask)
-        )
-        grids = {
-            "covariance": (weighted - often * total / rounds) / rounds,
-            "mean": weighted / total.clamp_min(1e-12),
-            "last": last,
-        }
-        found = upsampled(grids[self.result].to(image.dtype)[None], size)[0]
-        return Explained(found, {name: torch.stack(values) for name, values in history.items()})
+            history["probability"].append(by_chain(probability).mean(0))
+            history["change"].append(by_chain(change).mean(0))
+            history["variation"].append(by_chain(state.variation).mean(0))
+        weighted = by_chain(weighted).mean(0)
+        visits = by_chain(visits).mean(0)
+        total = by_chain(total).mean(0)
+        if self.result == "covariance":
+            grid = (weighted - visits * total / rounds) / rounds
+        elif self.result == "mean":
+            grid = weighted / total.clamp_min(1e-12)
+        else:
+            grid = by_chain(state.mask).mean(0)
+        maps = upsampled(grid.to(image.dtype)[None], size)[0]
+        return Explained(maps, {name: torch.stack(values) for name, values in history.items()})

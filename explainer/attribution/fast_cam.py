@@ -19,11 +19,11 @@ class FastCAM(Attribution):
     """SMOE × Grad-CAM.
 
     Args:
-        statistic: As in `SMOE`.
-        weights: As in `SMOE`.
-        rectify: As in `SMOE`.
-        batch_size: At most so many images at once.
-        epsilon: As in `SMOE`.
+        statistic: Name of a function of `explainer.functional.activation_statistics`.
+        weights: Weights of the scales, as `SMOE` takes them.
+        rectify: Whether negative activations count as 0; None does so only where nobody named the taps.
+        batch_size: Largest number of images that go through the classifier at once.
+        epsilon: Number that is added to activations before a logarithm.
 
     Raises:
         InputError: An epsilon out of range.
@@ -39,32 +39,38 @@ class FastCAM(Attribution):
     ) -> None:
         check_range("epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
         self.epsilon = epsilon
-        self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
+        self.statistic = statistic
+        self.weights = weights
+        self.rectify = rectify
+        self.batch_size = batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), at least 0."""
+        """Multiply the two maps batch by batch: (B, 1, H, W), at least 0."""
         parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
-        return torch.cat([self._some(explanandum, *part) for part in parts])
+        return torch.cat([self._product(explanandum, *part) for part in parts])
 
-    def _some(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        taps, size = explanandum.taps, (image.shape[-2], image.shape[-1])
-        kept: list[Tensor] = []
+    def _product(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """Multiply the two maps of at most `batch_size` images: (B, 1, H, W), at least 0."""
+        taps = explanandum.taps
+        size = (image.shape[-2], image.shape[-1])
+        outputs: list[Tensor] = []
 
         def cut(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-            kept.append(output.detach().requires_grad_())  # nothing before the last scale is recorded
-            return kept[-1].clone()  # what follows may be a ReLU that works in place
+            outputs.append(output.detach().requires_grad_())  # nothing before the last scale is recorded
+            return outputs[-1].clone()  # what follows may be a ReLU that works in place
 
         handle = explanandum.network.get_submodule(taps[-1]).register_forward_hook(cut)
         try:
             reading = read_taps(explanandum.network, taps, self.statistic.startswith("truncated"))
-            with reading as seen, torch.inference_mode(False), torch.enable_grad():
+            with reading as activations, torch.inference_mode(False), torch.enable_grad():
                 logits = explanandum(image.detach().clone())
                 score = logits.gather(1, target[:, None]).sum()
-                (gradient,) = torch.autograd.grad(score, kept[-1])
+                (gradient,) = torch.autograd.grad(score, outputs[-1])
         finally:
             handle.remove()
-        cam = (gradient.mean((2, 3), keepdim=True) * kept[-1].detach()).sum(1, keepdim=True).relu().float()
+        weight = gradient.mean((2, 3), keepdim=True)
+        cam = (weight * outputs[-1].detach()).sum(1, keepdim=True).relu().float()
         named = explanandum.taps_were_named
-        maps = [measure(seen[tap], self.statistic, tap, self.rectify, named, self.epsilon) for tap in taps]
+        maps = [measure(activations[tap], self.statistic, tap, self.rectify, named, self.epsilon) for tap in taps]
         combined = statistics.combine(maps, scale_weights(self.weights, len(maps)), size)
         return combined * statistics.upsample(cam, size)

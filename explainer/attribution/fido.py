@@ -13,17 +13,17 @@ from explainer.infill import Infill
 
 
 def concrete(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    r"""Samples of a relaxed Bernoulli distribution.
+    r"""Draw samples of a relaxed Bernoulli distribution.
 
     .. math:: z = \sigma\big((\ell + \log u - \log(1 - u)) / t\big)
 
     Args:
-        logits: Of the probability of 1, any shape.
-        uniform: In (0, 1), a shape that broadcasts.
+        logits: ℓ, logits of the probability of 1, any shape.
+        uniform: u, uniform noise in (0, 1), a shape that broadcasts.
         temperature: t, above 0; towards 0 the samples become binary.
 
     Returns:
-        In [0, 1].
+        Samples in [0, 1], of the broadcast shape.
 
     Example:
         >>> concrete(torch.tensor(0.0), torch.tensor(0.5), 0.1).item()
@@ -33,23 +33,25 @@ def concrete(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
 
 
 class FIDO(RegionSearch):
-    """A probability for each pixel of being kept, found through samples of masks.
+    """The probability that each pixel is kept, optimised through samples of masks.
 
-    The map is that probability (SSR), or that of being dropped (SDR); `explain` also gives its deviation over samples.
+    The map is that probability (SSR), or the probability of being dropped (SDR). `explain` also gives its deviation
+    over samples.
 
     Args:
-        samples: Masks a step, the same noise for every image; fewer than 4 is unstable.
-        temperature: Of the Concrete distribution.
-        region: As in `RegionSearch`, as are the others.
-        infill: Likewise.
-        grid: Likewise.
-        steps: Likewise.
-        sparsity: Likewise.
-        tv: Likewise.
-        learning_rate: Likewise.
-        warm_up: Likewise.
-        seed: Likewise.
-        batch_size: Likewise.
+        samples: Number of masks a step, with the same noise for every image; fewer than 4 is unstable.
+        temperature: Temperature of the Concrete distribution.
+        region: "ssr": the smallest region that keeps the class's score high. "sdr": the smallest region whose
+            replacement destroys it.
+        infill: In-fill that replaces what a mask drops; None is the explanandum's mean colour.
+        grid: Side of the mask's grid in cells; the grid is up-sampled bilinearly.
+        steps: Number of Adam's steps.
+        sparsity: λ, weight of the mask's sum over an image of 224×224.
+        tv: Weight of the squared differences of neighbouring pixels.
+        learning_rate: Learning rate at the start; it falls linearly to 0.
+        warm_up: Number of steps in which the weight of both regularisers rises linearly to 1.
+        seed: Seed of the masks and of stochastic in-fills.
+        batch_size: Largest number of composites that go through the classifier at once.
     """
 
     def __init__(
@@ -69,18 +71,22 @@ class FIDO(RegionSearch):
     ) -> None:
         super().__init__(region, infill, grid, steps, sparsity, tv, learning_rate, warm_up, seed, batch_size)
         positive(self, samples=samples, temperature=temperature)
-        self.samples, self.temperature = samples, temperature
+        self.samples = samples
+        self.temperature = temperature
 
     def start(self, count: int) -> Tensor:
-        """Logits 0: every pixel is kept with probability 0.5."""
+        """Return logits 0: every pixel is kept with probability 0.5."""
         return torch.zeros(count, 1, self.grid, self.grid)
 
     def draw(self, parameter: Tensor, generator: torch.Generator) -> Tensor:
-        """Concrete samples."""
+        """Draw Concrete samples: (samples, B, 1, grid, grid) in [0, 1]."""
+        # one draw for all images: a map must not depend on the others of its batch
         shape = (self.samples, 1, *parameter.shape[1:])
         uniform = torch.rand(shape, generator=generator, device=parameter.device, dtype=parameter.dtype)
-        return concrete(parameter, uniform.clamp(1e-6, 1 - 1e-6), self.temperature)
+        # at 0 and at 1 the logarithms are infinite
+        uniform = uniform.clamp(1e-6, 1 - 1e-6)
+        return concrete(parameter, uniform, self.temperature)
 
     def expected(self, parameter: Tensor) -> Tensor:
-        """The probability of being kept."""
+        """Return the probability of being kept: (B, 1, grid, grid)."""
         return parameter.sigmoid()

@@ -18,16 +18,17 @@ class GradCAM(LayerAttribution):
 
     Args:
         layer: Dotted name below the explanandum's `network`; None takes the last tap.
-        batch_size: At most so many images at once.
+        batch_size: Largest number of images that go through the classifier at once.
     """
 
     title = "Grad-CAM"
 
     def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), at least 0."""
+        """Weigh the activations by captum: (B, 1, H, W), at least 0."""
         with torch.inference_mode(False), torch.enable_grad():  # frozen weights: the input must ask for a gradient
             inputs = image.detach().clone().requires_grad_()
-            coarse = LayerGradCam(explanandum, layer).attribute(inputs, target=target.clone()).detach().float().relu()
+            values = LayerGradCam(explanandum, layer).attribute(inputs, target=target.clone())
+            coarse = values.detach().float().relu()
         if coarse.ndim != 4:
             raise InputError("Grad-CAM: the layer gives no feature maps (B, C, h, w); name one that does")
         return F.interpolate(coarse, image.shape[-2:], mode="bilinear", align_corners=False)

@@ -21,20 +21,23 @@ def plus_plus_weights(maps: Tensor, gradient: Tensor) -> Tensor:
     With :math:`Y = e^S` of a class score S and g its gradient, every derivative of Y is a power of g times Y.
 
     Args:
-        maps: (B, C, h, w).
-        gradient: (B, C, h, w), g.
+        maps: Feature maps (B, C, h, w).
+        gradient: g, gradient of the class score to the maps, (B, C, h, w).
 
     Returns:
-        (B, C), at least 0 where all maps are; 0 where the gradient is.
+        Weights (B, C), at least 0 where all maps are; 0 where the gradient is.
 
     Example:
         >>> round(plus_plus_weights(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1)).item(), 4)
         0.3333
     """
-    square, total = gradient.square(), maps.sum((2, 3), keepdim=True)
-    below = 2 * square + total * square * gradient
-    share = torch.where(below != 0, square / torch.where(below != 0, below, 1.0), 0.0)
-    return (share * gradient.relu()).sum((2, 3))
+    square = gradient.square()
+    total = maps.sum((2, 3), keepdim=True)
+    denominator = 2 * square + total * square * gradient
+    defined = denominator != 0
+    # where() computes both branches, and a division by 0 in either would be NaN
+    alpha = torch.where(defined, square / torch.where(defined, denominator, 1.0), 0.0)
+    return (alpha * gradient.relu()).sum((2, 3))
 
 
 class GradCAMPlusPlus(LayerAttribution):
@@ -42,16 +45,19 @@ class GradCAMPlusPlus(LayerAttribution):
 
     Args:
         layer: Dotted name below the explanandum's `network`; None takes the last tap.
-        batch_size: At most so many images at once.
+        batch_size: Largest number of images that go through the classifier at once.
     """
 
     title = "Grad-CAM++"
 
     def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), at least 0."""
+        """Weigh the activations location by location: (B, 1, H, W), at least 0."""
+        size = (image.shape[-2], image.shape[-1])
         with torch.inference_mode(False), torch.enable_grad():
             maps, logits = feature_maps(explanandum, layer, image.clone(), self.title)
             score = score_of(logits.float(), target.clone(), explanandum.multilabel, "logit").sum()
+            # one backward pass for all images: the score of each depends on its own maps only
             (gradient,) = torch.autograd.grad(score, maps)
-        weights = plus_plus_weights(maps.detach().float(), gradient.float())
-        return weighted_map(maps.detach().float(), weights, (image.shape[-2], image.shape[-1]))
+        maps = maps.detach().float()
+        weights = plus_plus_weights(maps, gradient.float())
+        return weighted_map(maps, weights, size)

@@ -29,48 +29,51 @@ class GradientMethod(Attribution):
     """A method of captum that gives a value for each channel of each pixel.
 
     Args:
-        channels: How a pixel's channels become one value: "abs_sum" (sum of the magnitudes), "abs_max" (the largest, as
-            in Simonyan et al.) or "sum" (signed).
-        batch_size: At most so many images at once.
+        channels: Rule by which a pixel's channels become one value: "abs_sum" (sum of the magnitudes), "abs_max" (the
+            largest magnitude, as in Simonyan et al.) or "sum" (signed).
+        batch_size: Largest number of images that go through the classifier at once.
     """
 
     def __init__(self, channels: Channels = "abs_sum", batch_size: int = 16) -> None:
-        self.channels, self.batch_size = channels, batch_size
+        self.channels = channels
+        self.batch_size = batch_size
 
     @abstractmethod
     def captum(self, explanandum: Explanandum) -> GradientAttribution:
-        """The method, for a network."""
+        """Return captum's method for a network."""
 
     def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
-        """Further arguments of captum's `attribute`."""
+        """Return further arguments of captum's `attribute`."""
         return {}
 
     def prepared(self, explanandum: Explanandum, image: Tensor) -> Tensor:
-        """What captum is given for an image."""
+        """Return what captum is given for an image."""
         return image
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W)."""
+        """Run captum's method batch by batch: (B, 1, H, W)."""
         parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
+        maps = []
         with torch.inference_mode(False), torch.enable_grad(), simple_relu(explanandum):
             method = self.captum(explanandum)
-            return torch.cat(
-                [
-                    reduce_channels(
-                        method.attribute(
-                            self.prepared(explanandum, some.detach().clone()).requires_grad_(),
-                            target=its.clone(),
-                            **self.arguments(explanandum, some),
-                        ),
-                        self.channels,
-                    ).to(image.dtype)
-                    for some, its in parts
-                ]
-            )
+            for images, classes in parts:
+                # clones: what was made in inference mode can have no gradient
+                inputs = self.prepared(explanandum, images.detach().clone()).requires_grad_()
+                further = self.arguments(explanandum, images)
+                values = method.attribute(inputs, target=classes.clone(), **further)
+                maps.append(reduce_channels(values, self.channels).to(image.dtype))
+        return torch.cat(maps)
 
 
 def reduce_channels(attribution: Tensor, channels: Channels) -> Tensor:
-    """One value a pixel: (B, 3, H, W) → (B, 1, H, W), as in `GradientMethod`.
+    """Reduce the channels to one value a pixel: (B, 3, H, W) → (B, 1, H, W).
+
+    Args:
+        attribution: Attribution of each channel, (B, 3, H, W).
+        channels: Rule, as `GradientMethod` describes it.
+
+    Returns:
+        Map (B, 1, H, W); signed for "sum", else at least 0.
 
     Example:
         >>> reduce_channels(torch.tensor([1.0, -3.0, 1.0]).view(1, 3, 1, 1), "abs_sum").item()
@@ -79,7 +82,10 @@ def reduce_channels(attribution: Tensor, channels: Channels) -> Tensor:
     attribution = attribution.detach()
     if channels == "sum":
         return attribution.sum(1, keepdim=True)
-    return attribution.abs().sum(1, keepdim=True) if channels == "abs_sum" else attribution.abs().amax(1, keepdim=True)
+    magnitude = attribution.abs()
+    if channels == "abs_sum":
+        return magnitude.sum(1, keepdim=True)
+    return magnitude.amax(1, keepdim=True)
 
 
 class ClippedReLU(nn.Module):
@@ -90,16 +96,16 @@ class ClippedReLU(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, features: Tensor) -> Tensor:
-        """min(max(x, 0), 6)."""
+        """Compute min(max(x, 0), 6)."""
         return self.relu(features).clamp_max(6)
 
 
 @contextmanager
 def simple_relu(network: nn.Module) -> Iterator[None]:
-    """While open, no activation works in place, and every ReLU6 holds a plain ReLU: captum's hooks need that.
+    """Give captum's hooks the ReLUs that they need: while open, none works in place, and ReLU6 holds a plain ReLU.
 
     Args:
-        network: Left as it was found.
+        network: Network, which has its own activations again at the end.
 
     Example:
         >>> network = nn.Sequential(nn.ReLU(inplace=True))
@@ -107,7 +113,9 @@ def simple_relu(network: nn.Module) -> Iterator[None]:
         False
     """
     inplace: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
-    clipped = [(m, name, own) for m in network.modules() for name, own in m.named_children() if type(own) is nn.ReLU6]
+    clipped: list[tuple[nn.Module, str, nn.Module]] = []
+    for parent in network.modules():
+        clipped += [(parent, name, child) for name, child in parent.named_children() if type(child) is nn.ReLU6]
     for module in inplace:
         module.inplace = False
     for parent, name, _ in clipped:
@@ -115,8 +123,8 @@ def simple_relu(network: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for parent, name, own in clipped:
-            setattr(parent, name, own)
+        for parent, name, relu6 in clipped:
+            setattr(parent, name, relu6)
         for module in inplace:
             module.inplace = True
 
@@ -125,23 +133,24 @@ class Gradient(GradientMethod):
     """Magnitude of the class score's gradient."""
 
     def captum(self, explanandum: Explanandum) -> GradientAttribution:
-        """Saliency, signed; `channels` takes the magnitude."""
+        """Return captum's Saliency."""
         return Saliency(explanandum)
 
     def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
-        """The sign is kept for `channels`."""
+        """Ask captum for the signed gradient."""
+        # captum would take the magnitude itself; here `channels` decides about that
         return {"abs": False}
 
 
 class InputXGradient(GradientMethod):
-    """The gradient times the difference of the image to the mean colour: of the normalised input, input × gradient."""
+    """Input × gradient, where the input is the difference of the image to the mean colour, as after normalisation."""
 
     def captum(self, explanandum: Explanandum) -> GradientAttribution:
-        """Input × Gradient, of an input that is zero at the mean colour."""
+        """Return captum's Input × Gradient, for an input that is zero at the mean colour."""
         return CaptumInputXGradient(lambda shifted: explanandum(shifted + explanandum.mean_colour))
 
     def prepared(self, explanandum: Explanandum, image: Tensor) -> Tensor:
-        """The difference to the mean colour."""
+        """Subtract the mean colour."""
         return image - explanandum.mean_colour
 
 
@@ -149,16 +158,16 @@ class GuidedBackprop(GradientMethod):
     """The gradient, with negative parts left out at every ReLU on the way back; needs ReLU modules."""
 
     def captum(self, explanandum: Explanandum) -> GradientAttribution:
-        """Guided Backprop, for networks in which it is more than the gradient."""
+        """Return captum's Guided Backprop, for networks in which it is more than the gradient."""
         with_relu(explanandum, "Guided Backprop")
         return CaptumGuidedBackprop(explanandum)
 
 
 class Deconvnet(GradientMethod):
-    """What goes back through every ReLU is itself rectified, whatever was active; needs ReLU modules."""
+    """The gradient, rectified at every ReLU on the way back, whatever was active; needs ReLU modules."""
 
     def captum(self, explanandum: Explanandum) -> GradientAttribution:
-        """Deconvolution, for networks in which it is more than the gradient."""
+        """Return captum's Deconvolution, for networks in which it is more than the gradient."""
         with_relu(explanandum, "Deconvnet")
         return Deconvolution(explanandum)
 
@@ -167,8 +176,8 @@ def with_relu(explanandum: Explanandum, method: str) -> None:
     """Refuse networks whose ReLUs are functions: the method would silently be the plain gradient.
 
     Args:
-        explanandum: The classifier.
-        method: Named in the error.
+        explanandum: Frozen classifier.
+        method: Name of the method, for the error.
 
     Raises:
         InputError: There is no ReLU module.
@@ -184,9 +193,9 @@ class IntegratedGradients(GradientMethod):
     """Gradients along the straight line from the mean colour, times the difference to it.
 
     Args:
-        steps: Points on the line.
-        channels: As in `GradientMethod`.
-        batch_size: At most so many points at once.
+        steps: Number of points on the line.
+        channels: Rule by which a pixel's channels become one value: "abs_sum", "abs_max" or "sum" (signed).
+        batch_size: Largest number of points that go through the classifier at once.
     """
 
     budget = "steps"
@@ -198,11 +207,11 @@ class IntegratedGradients(GradientMethod):
         self.steps = steps
 
     def captum(self, explanandum: Explanandum) -> GradientAttribution:
-        """Integrated Gradients."""
+        """Return captum's Integrated Gradients."""
         return CaptumIntegratedGradients(explanandum)
 
     def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
-        """From a zero of the normalised input."""
+        """Let the line start at a zero of the normalised input."""
         return {
             "baselines": explanandum.mean_colour.expand_as(image),
             "n_steps": self.steps,

@@ -18,18 +18,18 @@ Search = Literal["line", "nesterov"]
 
 
 def bilateral_tv(mask: Tensor, image: Tensor, power: float = 2.0, sigma: float = 0.01) -> Tensor:
-    r"""Total variation that costs little across the edges of the image.
+    r"""Compute a total variation that costs little across the edges of the image.
 
     .. math:: \mathrm{BTV}(M) = \frac{1}{Z} \sum_u e^{-\nabla I(u)^2 / \sigma^2} |\nabla M(u)|^\beta
 
     Args:
-        mask: (B, 1, h, w).
-        image: (B, 3, h, w) in [0, 1], of the mask's size; its mean over channels counts.
-        power: β.
-        sigma: Of what counts as an edge.
+        mask: Masks (B, 1, h, w) in [0, 1].
+        image: Images (B, 3, h, w) in [0, 1], of the mask's size; their mean over channels counts.
+        power: β, power of the mask's differences.
+        sigma: σ, difference of brightness that counts as an edge.
 
     Returns:
-        (B,), at least 0.
+        Total variation (B,), at least 0; lower is smoother.
 
     Example:
         >>> bilateral_tv(torch.ones(1, 1, 4, 4), torch.rand(1, 3, 4, 4)).item()
@@ -39,12 +39,13 @@ def bilateral_tv(mask: Tensor, image: Tensor, power: float = 2.0, sigma: float =
     total = mask.new_zeros(len(mask))
     for axis in (-1, -2):
         weight = torch.exp(-grey.diff(dim=axis).square() / sigma**2)
-        total = total + (weight * mask.diff(dim=axis).abs().pow(power)).sum((1, 2, 3))
+        difference = mask.diff(dim=axis).abs().pow(power)
+        total = total + (weight * difference).sum((1, 2, 3))
     return total / (mask.shape[-2] * mask.shape[-1])
 
 
 def size_of(image: Tensor) -> tuple[int, int]:
-    """H and W.
+    """Return H and W of images (…, H, W).
 
     Example:
         >>> size_of(torch.rand(1, 3, 4, 5))
@@ -54,10 +55,35 @@ def size_of(image: Tensor) -> tuple[int, int]:
 
 
 class Masks(NamedTuple):
-    """The deletion and the insertion mask, (B, 1, g, g) each, 1 = keep."""
+    """The two masks of the search, 1 = keep.
+
+    Attributes:
+        deletion: Mask whose dropped region lowers the score, (B, 1, g, g) in [0, 1].
+        insertion: Mask whose dropped region alone restores the score, (B, 1, g, g) in [0, 1].
+    """
 
     deletion: Tensor
     insertion: Tensor
+
+
+def pushed(masks: Masks, before: Masks, push: float) -> Masks:
+    """Move masks on in the direction in which they moved last, as Nesterov's accelerated gradient does.
+
+    Args:
+        masks: Masks after the last step.
+        before: Masks before it.
+        push: Length of the move in units of the last step.
+
+    Returns:
+        Masks in [0, 1].
+
+    Example:
+        >>> old, new = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), 0.5)
+        >>> pushed(Masks(new, new), Masks(old, old), 0.5).deletion.item()
+        0.75
+    """
+    moved = [(new + push * (new - old)).clamp(0, 1) for new, old in zip(masks, before, strict=True)]
+    return Masks(*moved)
 
 
 class IGOS(Attribution):
@@ -69,20 +95,24 @@ class IGOS(Attribution):
     with :math:`\Phi(M) = M I + (1 - M) \tilde I`. The map is :math:`1 - M_x M_y`.
 
     Args:
-        search: "line" (back-tracking line search) or "nesterov" (accelerated gradient, a fixed step).
-        iterations: Of the search.
-        integrated: Steps of the integrated gradient.
-        grid: Side of the masks.
-        l1: λ₁; lower makes larger regions, and worse orders of pixels (1 to 10 in the published settings). The line
-            search halves it for an image that it cannot leave whole: one whose class has a low probability.
-        tv: λ₂.
-        power: β of the bilateral TV.
-        sigma: Of the bilateral TV's edges.
-        noise: Deviation of the noise on what the classifier sees, in units of its normalised input.
-        step: Longest step; where a network's gradients are small, it has to be long.
-        infill: What replaces; None is a strong blur.
-        seed: Of the noise.
-        batch_size: At most so many composites at once.
+        search: Kind of search: "line" (back-tracking line search) or "nesterov" (accelerated gradient, a fixed step).
+        iterations: Number of iterations of the search.
+        integrated: Number of steps of the integrated gradient.
+        grid: Side of the masks in cells.
+        l1: λ₁, weight of the region's area (1 to 10 in the published settings). A lower weight makes larger regions,
+            and worse orders of pixels. Where no step pays for λ₁, as for a class of low probability, the line search
+            leaves the masks whole; then it halves λ₁ for that image.
+        tv: λ₂, weight of the bilateral total variation.
+        power: β, power of the mask's differences in the total variation.
+        sigma: σ, difference of brightness that counts as an edge in the total variation.
+        noise: Standard deviation of the noise on what the classifier sees, in units of its normalised input.
+        step: Length of the longest step; where a network's gradients are small, it has to be long.
+        infill: In-fill that replaces what a mask drops; None is a strong blur.
+        seed: Seed of the noise.
+        batch_size: Largest number of composites that go through the classifier at once.
+
+    Raises:
+        InputError: A number is not positive, or the seed is out of its range.
     """
 
     budget = "iterations"
@@ -104,25 +134,31 @@ class IGOS(Attribution):
         batch_size: int = 16,
     ) -> None:
         positive(self, iterations=iterations, integrated=integrated, grid=grid, step=step, sigma=sigma, power=power)
-        self.search, self.iterations, self.integrated, self.grid, self.l1, self.tv = (
-            search,
-            iterations,
-            integrated,
-            grid,
-            l1,
-            tv,
-        )
+        self.search = search
+        self.iterations = iterations
+        self.integrated = integrated
+        self.grid = grid
+        self.l1 = l1
+        self.tv = tv
         check_seed(f"attribution {type(self).__name__}: seed", seed)
-        self.power, self.sigma, self.noise, self.step, self.seed = power, sigma, noise, step, seed
-        self.infill, self.batch_size = Blur(10.0) if infill is None else infill, batch_size
+        self.power = power
+        self.sigma = sigma
+        self.noise = noise
+        self.step = step
+        self.seed = seed
+        if infill is None:
+            infill = Blur(10.0)
+        self.infill = infill
+        self.batch_size = batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1]."""
+        """Search for the region: (B, 1, H, W) in [0, 1]."""
         return self.explain(explanandum, image, target).map
 
     def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
-        """The map, and the history of the objective ("loss")."""
+        """Return the map, and the history of the objective ("loss")."""
         generator = torch.Generator(image.device).manual_seed(self.seed)
+        # `noise` is in units of the normalised input, the images here are in [0, 1]
         noise = self.noise * float(explanandum.std.mean())
         noisy = MaskedScore(explanandum, image, target, self.infill, "probability", self.batch_size, generator, noise)
         plain = MaskedScore(explanandum, image, target, self.infill, "probability", self.batch_size, generator)
@@ -135,53 +171,53 @@ class IGOS(Attribution):
             for index in steps(self.iterations, "IGOS"):
                 ahead = masks
                 if self.search == "nesterov" and index:
-                    push = index / (index + 3)
-                    ahead = Masks(
-                        *((new + push * (new - old)).clamp(0, 1) for new, old in zip(masks, before, strict=True))
-                    )
+                    ahead = pushed(masks, before, index / (index + 3))
                 direction = self._direction(noisy, ahead, small, l1)
-                before, (masks, loss) = masks, self._move(plain, ahead, direction, small, l1)
+                before = masks
+                masks, loss = self._move(plain, ahead, direction, small, l1)
                 losses.append(loss)
                 l1 = torch.where(self._whole(masks), l1 / 2, l1)
-        found = 1 - upsampled((masks.deletion * masks.insertion)[None], (image.shape[-2], image.shape[-1]))[0]
-        return Explained(found, {"loss": torch.stack(losses)})
+        mask = upsampled((masks.deletion * masks.insertion)[None], size_of(image))[0]
+        return Explained(1 - mask, {"loss": torch.stack(losses)})
 
     def _whole(self, masks: Masks) -> Tensor:
-        """Whether the line search left an image's masks whole: no step pays for its λ₁; (B,)."""
-        return (masks.deletion * masks.insertion == 1).flatten(1).all(1) & (self.search == "line")
+        """Say whether the line search left an image's masks whole, because no step pays for its λ₁: (B,)."""
+        whole = (masks.deletion * masks.insertion == 1).flatten(1).all(1)
+        return whole & (self.search == "line")
 
     def penalty(self, masks: Masks, small: Tensor, l1: Tensor) -> Tensor:
-        """λ₁ (of each image, (B,)) and λ₂ terms of the masks' product, (B,)."""
+        """Compute the terms of λ₁, which is (B,), and of λ₂ for the masks' product: (B,)."""
         both = masks.deletion * masks.insertion
-        return l1 * (1 - both).abs().mean((1, 2, 3)) + self.tv * bilateral_tv(both, small, self.power, self.sigma)
+        area = (1 - both).abs().mean((1, 2, 3))
+        return l1 * area + self.tv * bilateral_tv(both, small, self.power, self.sigma)
 
     def objective(self, scorer: MaskedScore, masks: Masks, small: Tensor, l1: Tensor) -> Tensor:
-        """What is minimised, (B,)."""
+        """Compute what is minimised: (B,)."""
         both = masks.deletion * masks.insertion
         views = torch.stack([masks.deletion, 1 - masks.insertion, both, 1 - both])
-        removed, kept, removed_both, kept_both = scorer(upsampled(views, size_of(scorer.image)))
-        return removed - kept + removed_both - kept_both + self.penalty(masks, small, l1)
+        deleted, inserted, deleted_both, inserted_both = scorer(upsampled(views, size_of(scorer.image)))
+        return deleted - inserted + deleted_both - inserted_both + self.penalty(masks, small, l1)
 
     def _direction(self, scorer: MaskedScore, masks: Masks, small: Tensor, l1: Tensor) -> Masks:
-        """Integrated gradients of the scores, and the gradient of the penalty."""
+        """Compute integrated gradients of the scores, and add the gradient of the penalty."""
         with torch.enable_grad():
             leaf = Masks(*(mask.detach().clone().requires_grad_() for mask in masks))
             both = leaf.deletion * leaf.insertion
             ramp = torch.arange(1, self.integrated + 1, device=both.device) / self.integrated
             size = size_of(scorer.image)
             total = self.penalty(leaf, small, l1).sum()
-            for mask, sign in ((leaf.deletion, 1), (leaf.insertion, -1), (both, 1), (both, -1)):
+            # an insertion term is minus the score of the complement 1 - m: in its gradient the two signs cancel
+            for mask, inserted in ((leaf.deletion, False), (leaf.insertion, True), (both, False), (both, True)):
                 path = ramp.view(-1, 1, 1, 1, 1) * mask.detach()
-                shown = upsampled(path if sign > 0 else 1 - path, size)
-                slope = sign * scorer.with_gradient(shown)[1].mean(0)
-                slope = slope if sign > 0 else -slope
+                shown = upsampled(1 - path if inserted else path, size)
+                slope = scorer.with_gradient(shown)[1].mean(0)
                 total = total + (slope * upsampled(mask[None], size)[0]).sum()
             return Masks(*torch.autograd.grad(total, leaf))
 
     def _move(
         self, scorer: MaskedScore, masks: Masks, direction: Masks, small: Tensor, l1: Tensor
     ) -> tuple[Masks, Tensor]:
-        """Go down, as far as each image's objective allows, and say how far down it is."""
+        """Go down as far as each image's objective allows: the masks there, and the objective (B,)."""
 
         def moved(length: Tensor) -> Masks:
             far = length.view(-1, 1, 1, 1)
@@ -194,6 +230,7 @@ class IGOS(Attribution):
             return after, loss
         start = self.objective(scorer, masks, small, l1)
         steepness = torch.stack([slope.square().sum((1, 2, 3)) for slope in direction]).sum(0)
+        # Armijo's rule: halve the step until the objective has fallen by enough, ten times at most
         for _ in range(10):
             missed = loss > start - 1e-4 * length * steepness
             if not bool(missed.any()):
@@ -201,6 +238,7 @@ class IGOS(Attribution):
             length = torch.where(missed, length / 2, length)
             after = moved(length)
             loss = self.objective(scorer, after, small, l1)
+        # an image for which no step is short enough stays where it was
         uphill = (loss > start).view(-1, 1, 1, 1)
         stayed = Masks(*(torch.where(uphill, old, new) for old, new in zip(masks, after, strict=True)))
         return stayed, torch.minimum(loss, start)

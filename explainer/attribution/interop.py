@@ -10,7 +10,7 @@ import torch
 from captum.log import log_usage
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, random_state_restored
 from explainer.attribution.gradient import Channels, reduce_channels, simple_relu
 from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
@@ -20,13 +20,16 @@ class Captum(Attribution):
     """Any method of captum: `{class_path: Captum, init_args: {method: DeepLift}}`.
 
     Args:
-        method: A class of `captum.attr`, or the dotted path of another subclass of captum's `Attribution`.
-        arguments: Of its `attribute`, besides inputs and target.
+        method: Name of a class of `captum.attr`, or the dotted path of another subclass of captum's `Attribution`.
+        arguments: Arguments of its `attribute`, besides inputs and target.
         layer: Dotted name below the explanandum's `network`, for methods that want a layer.
-        baseline: Hand the mean colour over as `baselines`.
-        channels: How a pixel's channels become one value.
-        seed: Of methods that draw.
-        batch_size: At most so many images at once.
+        baseline: Whether the mean colour is handed over as `baselines`.
+        channels: Rule by which a pixel's channels become one value.
+        seed: Seed of methods that draw.
+        batch_size: Largest number of images that go through the classifier at once.
+
+    Raises:
+        InputError: There is no such method, or the seed is out of its range.
     """
 
     def __init__(
@@ -40,45 +43,52 @@ class Captum(Attribution):
         batch_size: int = 16,
     ) -> None:
         path, _, name = method.rpartition(".")
+        module = path or "captum.attr"
         try:
-            found = getattr(importlib.import_module(path or "captum.attr"), name, None)
+            kind = getattr(importlib.import_module(module), name, None)
         except (ImportError, ValueError) as error:
             raise InputError(f"attribution Captum: cannot import {path!r}: {error}") from error
-        if not (isinstance(found, type) and issubclass(found, captum.attr.Attribution)):
-            raise InputError(f"attribution Captum: {method!r} is no attribution method of {path or 'captum.attr'}")
-        self.method, self.arguments, self.layer = method, dict(arguments or {}), layer
+        if not (isinstance(kind, type) and issubclass(kind, captum.attr.Attribution)):
+            raise InputError(f"attribution Captum: {method!r} is no attribution method of {module}")
+        self.method = method
+        self.arguments = dict(arguments or {})
+        self.layer = layer
         check_seed(f"attribution {type(self).__name__}: seed", seed)
-        self.baseline, self.channels, self.seed, self.batch_size = baseline, channels, seed, batch_size
-        self._class = found
+        self.baseline = baseline
+        self.channels = channels
+        self.seed = seed
+        self.batch_size = batch_size
+        self._class = kind
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W); a layer's map is up-sampled bilinearly."""
+        """Run captum's method batch by batch: (B, 1, H, W); a layer's map is up-sampled bilinearly."""
         layer = [] if self.layer is None else [explanandum.network.get_submodule(self.layer)]
-        found = []
+        maps = []
         with (
-            torch.random.fork_rng([image.device] if image.is_cuda else []),
+            random_state_restored(image),
             torch.inference_mode(False),
             torch.enable_grad(),
             simple_relu(explanandum),
         ):
             method = self._class(explanandum, *layer)  # type: ignore[arg-type]
-            for some, its in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
+            for images, classes in zip(image.split(self.batch_size), target.split(self.batch_size), strict=True):
+                # captum draws from the global generator
                 torch.manual_seed(self.seed)
-                extra = {"baselines": explanandum.mean_colour.expand_as(some)} if self.baseline else {}
-                inputs = some.detach().clone().requires_grad_()
-                values = method.attribute(inputs, target=its.clone(), **extra, **self.arguments).detach()
+                baselines = {"baselines": explanandum.mean_colour.expand_as(images)} if self.baseline else {}
+                inputs = images.detach().clone().requires_grad_()
+                values = method.attribute(inputs, target=classes.clone(), **baselines, **self.arguments).detach()
                 if values.shape[-2:] != image.shape[-2:]:
                     values = torch.nn.functional.interpolate(values, image.shape[-2:], mode="bilinear")
-                found.append(reduce_channels(values, self.channels).to(image.dtype))
-        return torch.cat(found)
+                maps.append(reduce_channels(values, self.channels).to(image.dtype))
+        return torch.cat(maps)
 
 
 class ForCaptum(captum.attr.Attribution):
-    """One of our methods, as captum's metrics and tunnels call theirs.
+    """A method of ours with captum's interface, for captum's metrics and tunnels.
 
     Args:
-        method: The method.
-        explanandum: The frozen classifier.
+        method: Method of ours.
+        explanandum: Frozen classifier.
 
     Example:
         >>> from explainer.attribution import Random
@@ -88,48 +98,52 @@ class ForCaptum(captum.attr.Attribution):
 
     def __init__(self, method: Attribution, explanandum: Explanandum) -> None:
         super().__init__(explanandum)
-        self.method, self.explanandum = method, explanandum
+        self.method = method
+        self.explanandum = explanandum
 
     @log_usage(part_of_slo=True)
     def attribute(self, inputs: Any, target: Any = None, **kwargs: Any) -> Any:
-        """Maps of the inputs' shape, the same in each channel.
+        """Compute maps of the inputs' shape, the same in each channel.
 
         Args:
-            inputs: (B, 3, H, W), or a tuple of that alone.
-            target: As our methods take it; a bool matrix (B, K) gives a map for each True in row order.
-            kwargs: There are none; hyperparameters belong to the method.
+            inputs: Images (B, 3, H, W), or a tuple of that alone.
+            target: Target in any form that our methods take; a bool matrix (B, K) gives a map for each True in row
+                order.
+            kwargs: Further arguments, of which there are none: hyperparameters belong to the method.
 
         Returns:
-            (B, 3, H, W), in a tuple if the inputs were.
+            Maps (B, 3, H, W), in a tuple if the inputs were.
 
         Raises:
-            InputError: A keyword that the method does not know, or a target that is none.
+            InputError: There is a further argument, or the target is no class.
         """
         if kwargs:
             raise InputError(f"{type(self.method).__name__} takes {', '.join(kwargs)} in its constructor, if at all")
-        image = inputs[0] if isinstance(inputs, tuple) else inputs
-        maps = self.method(self.explanandum, image, target)
-        maps = maps.expand(-1, image.shape[1], -1, -1).clone()
-        return (maps,) if isinstance(inputs, tuple) else maps
+        # captum's callers hand over a tuple or a tensor, and want back what they gave
+        if isinstance(inputs, tuple):
+            return (self.attribute(inputs[0], target),)
+        maps = self.method(self.explanandum, inputs, target)
+        return maps.expand(-1, inputs.shape[1], -1, -1).clone()
 
 
 def explain_func(method: Attribution, explanandum: Explanandum) -> Callable[..., np.ndarray]:
-    """What Quantus calls: `metric(model=…, x_batch=…, y_batch=…, explain_func=explain_func(RISE(), explanandum))`.
+    """Make the function that Quantus calls as `metric(…, explain_func=explain_func(RISE(), explanandum))`.
 
     Quantus copies and randomises the model that it passes; where that is an explanandum, it is the one explained.
 
     Args:
-        method: One of ours.
-        explanandum: The classifier, for models that are none themselves.
+        method: Method of ours.
+        explanandum: Frozen classifier, for the case that Quantus passes a model that is no explanandum.
 
     Returns:
         A function of model, inputs and targets (arrays or tensors) that returns float32 (N, 1, H, W).
     """
 
     def explain(model: Any = None, inputs: Any = None, targets: Any = None, **kwargs: Any) -> np.ndarray:
-        judged = model if isinstance(model, Explanandum) else explanandum
-        device = judged.mean.device
-        image = torch.as_tensor(np.asarray(inputs) if isinstance(inputs, Sequence) else inputs).float().to(device)
-        return method(judged, image, targets).float().cpu().numpy()
+        classifier = model if isinstance(model, Explanandum) else explanandum
+        if isinstance(inputs, Sequence):
+            inputs = np.asarray(inputs)  # of a list of arrays a tensor is made far faster by way of an array
+        image = torch.as_tensor(inputs).float().to(classifier.mean.device)
+        return method(classifier, image, targets).float().cpu().numpy()
 
     return explain

@@ -18,41 +18,43 @@ class LayerAttribution(Attribution):
 
     Args:
         layer: Dotted name below the explanandum's `network`; None takes the last tap.
-        batch_size: At most so many images at once.
+        batch_size: Largest number of images that go through the classifier at once.
     """
 
     title: str
     """Name of the method in errors."""
 
     def __init__(self, layer: str | None = None, batch_size: int = 16) -> None:
-        self.layer, self.batch_size = layer, batch_size
+        self.layer = layer
+        self.batch_size = batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), at least 0."""
+        """Weigh the layer's maps batch by batch: (B, 1, H, W), at least 0."""
         layer = feature_layer(explanandum, self.layer, self.title)
         parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
         return torch.cat([self.maps_of_layer(explanandum, layer, *part) for part in parts])
 
     @abstractmethod
     def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
-        """Weigh the maps that the layer has for at most `batch_size` images: (B, 1, H, W), at least 0."""
+        """Weigh the layer's maps of at most `batch_size` images: (B, 1, H, W), at least 0."""
 
 
 def feature_layer(explanandum: Explanandum, name: str | None, method: str) -> nn.Module:
     """Find the layer whose maps are weighed.
 
     Args:
-        explanandum: The frozen classifier.
-        name: Dotted name below its `network`; None takes the last tap.
-        method: Named in errors.
+        explanandum: Frozen classifier.
+        name: Dotted name of the layer below its `network`; None takes the last tap.
+        method: Name of the method, for errors.
 
     Returns:
-        The module.
+        The layer's module.
 
     Raises:
         InputError: There is no such layer, or the classifier has no convolution at all.
     """
-    if name is None and not any(isinstance(m, nn.Conv2d) for m in explanandum.modules()):
+    has_convolution = any(isinstance(module, nn.Conv2d) for module in explanandum.modules())
+    if name is None and not has_convolution:
         raise InputError(f"{method} weighs feature maps; this classifier has no convolution: choose another method")
     name = name or explanandum.taps[-1]
     try:
@@ -63,11 +65,11 @@ def feature_layer(explanandum: Explanandum, name: str | None, method: str) -> nn
 
 @contextmanager
 def replacing(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """While open, what a layer gives goes through a function.
+    """Change the output of a layer while open.
 
     Args:
-        layer: Of a network; its hook is removed at the end.
-        change: From the layer's output to what the network goes on with.
+        layer: Layer of a network; its hook is removed at the end.
+        change: Function from the layer's output to what the network goes on with.
     """
     handle = layer.register_forward_hook(lambda module, inputs, output: change(output))
     try:
@@ -77,50 +79,51 @@ def replacing(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[
 
 
 def feature_maps(explanandum: Explanandum, layer: nn.Module, image: Tensor, method: str) -> tuple[Tensor, Tensor]:
-    """Run the classifier, and keep what a layer gives, with the graph from there to the logits where gradients are on.
+    """Run the classifier, and keep a layer's output; where gradients are on, the graph leads from there to the logits.
 
     Args:
-        explanandum: The frozen classifier.
-        layer: Of its network.
-        image: (B, 3, H, W).
-        method: Named in the error.
+        explanandum: Frozen classifier.
+        layer: Layer of its network.
+        image: Images (B, 3, H, W) in [0, 1].
+        method: Name of the method, for the error.
 
     Returns:
-        Maps (B, C, h, w) and logits (B, K).
+        Feature maps (B, C, h, w) and logits (B, K).
 
     Raises:
         InputError: The layer gives no feature maps.
     """
-    seen: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def keep(output: Tensor) -> Tensor:
         if not torch.is_tensor(output) or output.ndim != 4:
             raise InputError(f"{method}: the layer gives no feature maps (B, C, h, w); name one that does")
         # a copy of its own: the next layer may work in place, and frozen weights ask for no gradient
         maps = output.detach().clone().requires_grad_(torch.is_grad_enabled())
-        seen.append(maps)
+        outputs.append(maps)
         return maps.clone()
 
     with replacing(layer, keep):
         logits = explanandum(image)
-    return seen[-1], logits
+    return outputs[-1], logits
 
 
 def weighted_map(maps: Tensor, weights: Tensor, size: tuple[int, int]) -> Tensor:
     r"""Compute :math:`\mathrm{ReLU}(\sum_k w_k A^k)`, enlarged bilinearly.
 
     Args:
-        maps: (B, C, h, w).
-        weights: (B, C), or one a location, (B, C, h, w).
-        size: H and W.
+        maps: Feature maps (B, C, h, w).
+        weights: Weights (B, C), or one for each location, (B, C, h, w).
+        size: H and W of the image.
 
     Returns:
-        (B, 1, H, W), at least 0.
+        Map (B, 1, H, W), at least 0.
 
     Example:
         >>> weighted_map(torch.ones(1, 2, 2, 2), torch.tensor([[1.0, 2.0]]), (4, 4)).unique().item()
         3.0
     """
-    spread = weights[:, :, None, None] if weights.ndim == 2 else weights
-    coarse = (spread * maps).sum(1, keepdim=True).relu()
+    if weights.ndim == 2:
+        weights = weights[:, :, None, None]
+    coarse = (weights * maps).sum(1, keepdim=True).relu()
     return F.interpolate(coarse, size, mode="bilinear", align_corners=False)

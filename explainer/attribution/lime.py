@@ -10,14 +10,22 @@ from captum.attr import KernelShap
 from captum.attr import Lime as CaptumLime
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, random_state_restored
 from explainer.attribution.masked_score import Score, positive, score_of
 from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
 
 
 def superpixels(image: Tensor, count: int, compactness: float) -> Tensor:
-    """SLIC segments of a picture: (3, H, W) in [0, 1] → (H, W) long, numbered from 0.
+    """Cut a picture into superpixels by SLIC.
+
+    Args:
+        image: Picture (3, H, W) in [0, 1].
+        count: Number of superpixels, about.
+        compactness: Compactness of SLIC; higher is more square.
+
+    Returns:
+        Index of each pixel's superpixel, (H, W) long, from 0.
 
     Raises:
         InputError: scikit-image is not installed.
@@ -37,13 +45,17 @@ class LIME(Attribution):
     """The weight of each superpixel in a linear model of the class's score, for images with superpixels covered.
 
     Args:
-        samples: Perturbed images.
-        segments: Superpixels, about.
-        compactness: Of SLIC; higher is more square.
-        kernel: "lime" (lasso, weights by cosine similarity) or "shap" (the weighting of Shapley values).
-        score: Of the class.
-        seed: Of the perturbations.
-        batch_size: At most so many perturbed images at once.
+        samples: Number of perturbed images.
+        segments: Number of superpixels, about.
+        compactness: Compactness of SLIC; higher is more square.
+        kernel: Weights of the samples: "lime" (lasso, weights by cosine similarity) or "shap" (the weighting of Shapley
+            values).
+        score: Kind of the class's score.
+        seed: Seed of the perturbations.
+        batch_size: Largest number of perturbed images that go through the classifier at once.
+
+    Raises:
+        InputError: A number is not positive, the kernel or the seed is none, or a library is missing.
     """
 
     budget = "samples"
@@ -61,31 +73,38 @@ class LIME(Attribution):
         positive(self, samples=samples, segments=segments, batch_size=batch_size)
         if kernel not in ("lime", "shap"):
             raise InputError(f"attribution LIME: kernel must be lime or shap, got {kernel!r}")
-        self.samples, self.segments, self.compactness, self.kernel = samples, segments, compactness, kernel
+        self.samples = samples
+        self.segments = segments
+        self.compactness = compactness
+        self.kernel = kernel
         check_seed(f"attribution {type(self).__name__}: seed", seed)
-        self.score, self.seed, self.batch_size = score, seed, batch_size
+        self.score = score
+        self.seed = seed
+        self.batch_size = batch_size
 
     @torch.no_grad()
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), signed; constant within a superpixel."""
+        """Fit a linear model for each image: (B, 1, H, W), signed; constant within a superpixel."""
         if importlib.util.find_spec("sklearn") is None:
             raise InputError("LIME fits its linear model by scikit-learn: pip install 'explainer[lime]'")
-        found = []
-        for one, its in zip(image.split(1), target.split(1), strict=True):
+        regression = CaptumLime if self.kernel == "lime" else KernelShap
+        maps = []
+        for picture, its_class in zip(image.split(1), target.split(1), strict=True):
+            # a default binds the class now: a closure would see that of the last image
+            def scores(perturbed: Tensor, its_class: Tensor = its_class) -> Tensor:
+                logits = explanandum(perturbed).float()
+                return score_of(logits, its_class.expand(len(perturbed)), explanandum.multilabel, self.score)
 
-            def scores(seen: Tensor, its: Tensor = its) -> Tensor:
-                return score_of(explanandum(seen).float(), its.expand(len(seen)), explanandum.multilabel, self.score)
-
-            segments = superpixels(one[0], self.segments, self.compactness).to(image.device)
-            with torch.random.fork_rng([image.device] if image.is_cuda else []):
-                torch.manual_seed(self.seed)
-                method = CaptumLime(scores) if self.kernel == "lime" else KernelShap(scores)
-                weights = method.attribute(
-                    one,
-                    feature_mask=segments[None, None].expand_as(one),
+            segments = superpixels(picture[0], self.segments, self.compactness).to(image.device)
+            with random_state_restored(image):
+                torch.manual_seed(self.seed)  # captum draws from the global generator
+                weights = regression(scores).attribute(
+                    picture,
+                    feature_mask=segments[None, None].expand_as(picture),
                     n_samples=self.samples,
-                    baselines=explanandum.mean_colour.expand_as(one),
+                    baselines=explanandum.mean_colour.expand_as(picture),
                     perturbations_per_eval=self.batch_size,
                 )
-            found.append(weights[:, :1])
-        return torch.cat(found).to(image.dtype)
+            # a superpixel covers all channels: their three weights are the same
+            maps.append(weights[:, :1])
+        return torch.cat(maps).to(image.dtype)

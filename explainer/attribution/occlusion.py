@@ -17,39 +17,47 @@ class Occlusion(Attribution):
     """How much the class's score falls when a window is covered with the mean colour, averaged over the windows.
 
     Args:
-        window: Side in pixels.
-        stride: In pixels, at most the window.
-        score: Of the class.
-        batch_size: At most so many occluded images at once.
+        window: Side of the window in pixels.
+        stride: Distance between windows in pixels, at most the window's side.
+        score: Kind of the class's score.
+        batch_size: Largest number of occluded images that go through the classifier at once.
+
+    Raises:
+        InputError: A number is not positive, the stride is longer than the window, or an image smaller.
     """
 
     def __init__(self, window: int = 32, stride: int = 16, score: Score = "probability", batch_size: int = 16) -> None:
         positive(self, window=window, stride=stride, batch_size=batch_size)
         if stride > window:
             raise InputError(f"attribution Occlusion: stride {stride} would skip pixels between windows of {window}")
-        self.window, self.stride, self.score, self.batch_size = window, stride, score, batch_size
+        self.window = window
+        self.stride = stride
+        self.score = score
+        self.batch_size = batch_size
 
     @torch.no_grad()
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), signed."""
+        """Slide the window over each image: (B, 1, H, W), signed."""
         if self.window > min(image.shape[-2:]):
             raise InputError(
                 f"attribution Occlusion: window {self.window} is larger than the image {tuple(image.shape[-2:])}"
             )
+        # the mean colour is 0 after the classifier's normalisation
         baseline = explanandum.mean_colour
-        found = []
-        for one, its in zip(image.split(1), target.split(1), strict=True):
+        maps = []
+        for picture, its_class in zip(image.split(1), target.split(1), strict=True):
+            # a default binds the class now: a closure would see that of the last image
+            def scores(occluded: Tensor, its_class: Tensor = its_class) -> Tensor:
+                logits = explanandum(occluded).float()
+                return score_of(logits, its_class.expand(len(occluded)), explanandum.multilabel, self.score)
 
-            def scores(seen: Tensor, its: Tensor = its) -> Tensor:
-                return score_of(explanandum(seen).float(), its.expand(len(seen)), explanandum.multilabel, self.score)
-
-            found.append(
-                CaptumOcclusion(scores).attribute(
-                    one,
-                    sliding_window_shapes=(3, self.window, self.window),
-                    strides=(3, self.stride, self.stride),
-                    baselines=baseline.expand_as(one),
-                    perturbations_per_eval=self.batch_size,
-                )[:, :1]
+            # the window covers all channels, so the three values of a pixel are the same
+            values = CaptumOcclusion(scores).attribute(
+                picture,
+                sliding_window_shapes=(3, self.window, self.window),
+                strides=(3, self.stride, self.stride),
+                baselines=baseline.expand_as(picture),
+                perturbations_per_eval=self.batch_size,
             )
-        return torch.cat(found).to(image.dtype)
+            maps.append(values[:, :1])
+        return torch.cat(maps).to(image.dtype)

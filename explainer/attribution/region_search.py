@@ -24,27 +24,32 @@ REFERENCE_PIXELS = 224 * 224
 
 
 def region_loss(score: Tensor, expected: Tensor, region: Region, sparsity: float, tv: float) -> Tensor:
-    r"""Loss of a mask, or of a distribution over masks.
+    r"""Compute the loss of a mask, or of a distribution over masks.
 
     .. math:: L_{SSR} = -\overline{s} + \lambda \sum_u m_u + \lambda_{tv} TV_2(m) \qquad
         L_{SDR} = \overline{s} + \lambda \sum_u (1 - m_u) + \lambda_{tv} TV_2(m) \quad (4, 5)
 
     Args:
-        score: (S, B) of the image seen through each sample.
-        expected: (B, 1, H, W) in [0, 1], the mean mask; its sum counts as if the image had 224×224 pixels.
-        region: "ssr" or "sdr".
-        sparsity: λ.
+        score: Score of the image seen through each sample, (S, B).
+        expected: Mean mask (B, 1, H, W) in [0, 1]; its sum counts as if the image had 224×224 pixels.
+        region: Kind of region, "ssr" or "sdr".
+        sparsity: λ, weight of the mask's sum.
         tv: Weight of the sum of squared differences.
 
     Returns:
-        (B,); lower is better.
+        Loss (B,); lower is better.
 
     Example:
         >>> region_loss(torch.zeros(4, 1), torch.ones(1, 1, 8, 8), "sdr", 1e-3, 0.01).item()
         0.0
     """
-    paid = expected if region == "ssr" else 1 - expected
-    sign = -1 if region == "ssr" else 1
+    if region == "ssr":
+        paid = expected
+        sign = -1
+    else:
+        paid = 1 - expected
+        sign = 1
+    # a mean, not a sum: the weight holds for images of any size
     size = paid.mean((1, 2, 3)) * REFERENCE_PIXELS
     return sign * score.mean(0) + sparsity * size + tv * squared_differences(expected)
 
@@ -53,24 +58,27 @@ class RegionSearch(Attribution):
     """Adam on a coarse grid of mask parameters, all images at once; subclasses say what a parameter is.
 
     Args:
-        region: "ssr": the smallest region that keeps the class's score high. "sdr": the smallest that, when replaced,
-            destroys it.
-        infill: What replaces; None is the explanandum's mean colour.
-        grid: Side of the grid, up-sampled bilinearly.
-        steps: Of Adam.
-        sparsity: λ, for the sum over an image of 224×224.
-        tv: Weight of the squared differences.
-        learning_rate: At the start; it falls linearly to 0.
-        warm_up: Steps in which the weight of both regularisers rises linearly to 1.
-        seed: Of samples and stochastic in-fills.
-        batch_size: At most so many composites at once.
+        region: "ssr": the smallest region that keeps the class's score high. "sdr": the smallest region whose
+            replacement destroys it.
+        infill: In-fill that replaces what a mask drops; None is the explanandum's mean colour.
+        grid: Side of the mask's grid in cells; the grid is up-sampled bilinearly.
+        steps: Number of Adam's steps.
+        sparsity: λ, weight of the mask's sum over an image of 224×224.
+        tv: Weight of the squared differences of neighbouring pixels.
+        learning_rate: Learning rate at the start; it falls linearly to 0.
+        warm_up: Number of steps in which the weight of both regularisers rises linearly to 1.
+        seed: Seed of the masks and of stochastic in-fills.
+        batch_size: Largest number of composites that go through the classifier at once.
+
+    Raises:
+        InputError: A number is not positive, or the seed is out of its range.
     """
 
     samples = 1
     is_mask = True
     budget = "steps"
     threshold = 0.5
-    """The in-fill sees the pixels whose mask is above it."""
+    """Value of the mask above which the in-fill sees a pixel."""
 
     def __init__(
         self,
@@ -86,37 +94,47 @@ class RegionSearch(Attribution):
         batch_size: int = 16,
     ) -> None:
         positive(self, grid=grid, steps=steps, learning_rate=learning_rate, batch_size=batch_size)
-        self.region, self.infill, self.grid, self.steps, self.sparsity = region, infill, grid, steps, sparsity
+        self.region = region
+        self.infill = infill
+        self.grid = grid
+        self.steps = steps
+        self.sparsity = sparsity
         check_seed(f"attribution {type(self).__name__}: seed", seed)
-        self.tv, self.learning_rate, self.warm_up, self.seed = tv, learning_rate, warm_up, seed
+        self.tv = tv
+        self.learning_rate = learning_rate
+        self.warm_up = warm_up
+        self.seed = seed
         self.batch_size = batch_size
 
     @abstractmethod
     def start(self, count: int) -> Tensor:
-        """Parameters for so many images: (B, 1, grid, grid)."""
+        """Return the parameters of so many images at the start: (B, 1, grid, grid)."""
 
     @abstractmethod
     def draw(self, parameter: Tensor, generator: torch.Generator) -> Tensor:
-        """Masks on the grid: (S, B, 1, grid, grid) in [0, 1], differentiable."""
+        """Draw masks on the grid: (S, B, 1, grid, grid) in [0, 1], differentiable."""
 
     @abstractmethod
     def expected(self, parameter: Tensor) -> Tensor:
-        """The mean mask on the grid: (B, 1, grid, grid) in [0, 1], differentiable."""
+        """Return the mean mask on the grid: (B, 1, grid, grid) in [0, 1], differentiable."""
 
     def project(self, parameter: Tensor) -> None:
         """Bring the parameters back to where they may be, after a step."""
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1]: how surely a pixel belongs to the region."""
+        """Say how surely a pixel belongs to the region: (B, 1, H, W) in [0, 1]."""
         return self.explain(explanandum, image, target).map
 
     def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
-        """The map, with the search's history ("score", "loss", "area") and, for samples, their deviation.
+        """Search for the region.
 
         Args:
-            explanandum: The frozen classifier.
-            image: (B, 3, H, W) in [0, 1].
-            target: (B,) long.
+            explanandum: Frozen classifier.
+            image: Images (B, 3, H, W) in [0, 1].
+            target: Classes (B,) long.
+
+        Returns:
+            Map, with the search's history ("score", "loss", "area") and, for samples, their deviation.
         """
         size = (image.shape[-2], image.shape[-1])
         generator = torch.Generator(image.device).manual_seed(self.seed)
@@ -134,26 +152,30 @@ class RegionSearch(Attribution):
                 decay.step()
                 with torch.no_grad():
                     self.project(parameter)
-                for name, value in (("score", score.mean(0)), ("loss", loss), ("area", area)):
-                    history[name].append(value.detach())
+                history["score"].append(score.mean(0).detach())
+                history["loss"].append(loss.detach())
+                history["area"].append(area.detach())
         with torch.no_grad():
-            kept = upsampled(self.expected(parameter)[None], size)[0]
-            spread = upsampled(torch.cat([self.draw(parameter, generator) for _ in range(4)]), size).std(0)
-        found = kept if self.region == "ssr" else 1 - kept
-        return Explained(
-            found.detach().to(image.dtype),
-            {name: torch.stack(values) for name, values in history.items()},
-            spread.detach() if self.samples > 1 else None,
-        )
+            mask = upsampled(self.expected(parameter)[None], size)[0]
+            # further draws give a finer deviation than the samples of a single one
+            draws = torch.cat([self.draw(parameter, generator) for _ in range(4)])
+            spread = upsampled(draws, size).std(0)
+        # SDR's region is what the mask drops
+        region = mask if self.region == "ssr" else 1 - mask
+        uncertainty = spread.detach() if self.samples > 1 else None
+        courses = {name: torch.stack(values) for name, values in history.items()}
+        return Explained(region.detach().to(image.dtype), courses, uncertainty)
 
     def _step(
         self, scorer: MaskedScore, parameter: Tensor, generator: torch.Generator, step: int, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Scores (S, B), loss (B,), area (B,) and the gradient to the parameters."""
+        """Compute scores (S, B), loss (B,), area (B,) and the gradient to the parameters."""
         masks = upsampled(self.draw(parameter, generator), size)
         expected = upsampled(self.expected(parameter)[None], size)[0]
         score, slope = scorer.with_gradient(masks)
-        warm = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
+        warm = 1.0
+        if self.warm_up:
+            warm = min(1.0, (step + 1) / self.warm_up)
         # the score as a linear function of the masks, with the gradient that it has here
         linear = (masks * slope).sum((2, 3, 4))
         linear = linear + (score - linear).detach()

@@ -25,20 +25,23 @@ class ScoreCAM(LayerAttribution):
 
     Args:
         layer: Dotted name below the explanandum's `network`; None takes the last tap.
-        batch_size: At most so many masked images at once.
+        batch_size: Largest number of masked images that go through the classifier at once.
     """
 
     title = "Score-CAM"
 
     def maps_of_layer(self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W), at least 0."""
+        """Weigh the maps by the score seen through each: (B, 1, H, W), at least 0."""
         size = (image.shape[-2], image.shape[-1])
         with torch.no_grad():
             maps = feature_maps(explanandum, layer, image, self.title)[0].float()
             scorer = MaskedScore(explanandum, image, target, None, "logit", self.batch_size)
             scores = []
+            # channel by channel: all masks at image size at once would be gigabytes
             for channel in steps(maps.shape[1], "ScoreCAM"):
                 coarse = maps[:, channel : channel + 1]
-                mask = min_max(F.interpolate(coarse, size, mode="bilinear", align_corners=False))
+                enlarged = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
+                mask = min_max(enlarged)
                 scores.append(scorer(mask[None])[0])
-            return weighted_map(maps, torch.stack(scores, 1).softmax(1), size)
+            weights = torch.stack(scores, 1).softmax(1)
+            return weighted_map(maps, weights, size)

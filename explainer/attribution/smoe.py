@@ -38,14 +38,14 @@ class SMOE(Attribution):
     """The combined map (Eq. 3) of a statistic at the end of each spatial scale; the same map whatever the class.
 
     Args:
-        statistic: A function of `explainer.functional.activation_statistics`.
-        weights: Of the scales: "equal"; "rule", 1, 2, 3, …; "prior", those of the paper, for five scales; or numbers.
-            None takes "prior" for five scales, else "rule".
-        rectify: Whether negative activations count as 0. None does so only where the taps were found by itself, as the
-            blocks of some networks end without a ReLU, and refuses them at taps that were named.
-        batch_size: At most so many images at once.
-        fused: On a CPU, SMOE Scale in one read of the activations, by a C++ kernel that is compiled at its first use
-            (`explainer.functional.smoe_kernel`); the same maps in a third of the time.
+        statistic: Name of a function of `explainer.functional.activation_statistics`.
+        weights: Weights of the scales: "equal"; "rule" (1, 2, 3, …); "prior", the paper's weights for five scales; or
+            numbers. None takes "prior" for five scales, else "rule".
+        rectify: Whether negative activations count as 0. None rectifies only at taps that nobody named, since the
+            blocks of some networks end without a ReLU; at named taps it refuses negative activations.
+        batch_size: Largest number of images that go through the classifier at once.
+        fused: Whether SMOE Scale is computed, on a CPU, in one read of the activations, by a C++ kernel that is
+            compiled at its first use (`explainer.functional.smoe_kernel`); the same maps in a third of the time.
         epsilon: Number that is added to activations before a logarithm: 1e-6 in the paper, 1e-7 in the public code.
 
     Raises:
@@ -66,37 +66,49 @@ class SMOE(Attribution):
         check_range("epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
         if fused and statistic != "smoe_scale":
             raise InputError(f"fused is for smoe_scale alone, not {statistic}")
-        self.statistic, self.weights, self.rectify, self.batch_size = statistic, weights, rectify, batch_size
-        self.fused, self.epsilon = fused, epsilon
+        self.statistic = statistic
+        self.weights = weights
+        self.rectify = rectify
+        self.batch_size = batch_size
+        self.fused = fused
+        self.epsilon = epsilon
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1]."""
+        """Combine the scales batch by batch: (B, 1, H, W) in [0, 1]."""
         size = (image.shape[-2], image.shape[-1])
         combined = []
-        for some in image.split(self.batch_size):
-            maps = self.scales(explanandum, some)
-            finite = self._fusible(image) and all(bool(m.isfinite().all()) for m in maps)
-            combine = fused.combine if finite else statistics.combine
-            combined.append(combine(maps, scale_weights(self.weights, len(maps)), size))
+        for images in image.split(self.batch_size):
+            maps = self.scales(explanandum, images)
+            weights = scale_weights(self.weights, len(maps))
+            # the kernel is compiled for finite numbers only
+            use_kernel = self._fusible(image) and all(bool(m.isfinite().all()) for m in maps)
+            combine = fused.combine if use_kernel else statistics.combine
+            combined.append(combine(maps, weights, size))
         return torch.cat(combined)
 
     @torch.no_grad()
     def scales(self, explanandum: Explanandum, image: Tensor) -> list[Tensor]:
-        """The statistic at each tap, from fine to coarse: (B, 1, h, w) each."""
-        with read_taps(explanandum.network, explanandum.taps, self.statistic.startswith("truncated")) as seen:
-            logits = explanandum(image)
+        """Measure the statistic at each tap, from fine to coarse: (B, 1, h, w) each."""
+        taps = explanandum.taps
         named = explanandum.taps_were_named
-        if self._fusible(image) and bool(logits.isfinite().all()):  # the kernel is compiled for finite numbers only
-            return [fused_measure(seen[tap], tap, self.rectify, named, self.epsilon) for tap in explanandum.taps]
-        return [measure(seen[tap], self.statistic, tap, self.rectify, named, self.epsilon) for tap in explanandum.taps]
+        # truncated-normal statistics are taken before the ReLU, all others after it
+        with read_taps(explanandum.network, taps, self.statistic.startswith("truncated")) as activations:
+            logits = explanandum(image)
+        # the kernel is compiled for finite numbers only; that an activation is broken shows in the logits
+        if self._fusible(image) and bool(logits.isfinite().all()):
+            return [fused_measure(activations[tap], tap, self.rectify, named, self.epsilon) for tap in taps]
+        return [measure(activations[tap], self.statistic, tap, self.rectify, named, self.epsilon) for tap in taps]
 
     def _fusible(self, image: Tensor) -> bool:
+        """Say whether the kernel is wanted and can run where the images are."""
         return self.fused and image.device.type == "cpu"
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
-        """The map, min-max scaled, whichever the labels; 0 for an image without label."""
-        maps = zero_where_broken(self(explanandum, image), torch.arange(len(image), device=image.device))
-        return min_max(maps) * labels.any(1)[:, None, None, None]
+        """Return the map, min-max scaled, whatever the labels; 0 for an image without label."""
+        owner = torch.arange(len(image), device=image.device)
+        maps = zero_where_broken(self(explanandum, image), owner)
+        labelled = labels.any(1)[:, None, None, None]
+        return min_max(maps) * labelled
 
 
 def measure(
@@ -107,21 +119,21 @@ def measure(
     named: bool = False,
     epsilon: float = statistics.EPSILON,
 ) -> Tensor:
-    """A statistic of activations, in float32.
+    """Compute a statistic of activations, in float32.
 
     Args:
-        activation: (B, C, h, w).
-        statistic: A function of `explainer.functional.activation_statistics`.
-        tap: Named in the error.
-        rectify: As in `SMOE`.
+        activation: Activations (B, C, h, w).
+        statistic: Name of a function of `explainer.functional.activation_statistics`.
+        tap: Name of the tap, for the error.
+        rectify: Whether negative activations count as 0; None: only if nobody named the tap.
         named: Whether a person named the tap.
-        epsilon: Number that is added before a logarithm; the other statistics have none.
+        epsilon: Number that is added before a logarithm; statistics without a logarithm ignore it.
 
     Returns:
-        (B, 1, h, w).
+        Statistic (B, 1, h, w); higher is more salient.
 
     Raises:
-        InputError: Negative activations, where neither the statistic nor `rectify` allows them.
+        InputError: Activations are negative, and neither the statistic nor `rectify` allows that.
 
     Example:
         >>> measure(torch.ones(1, 4, 2, 2), "mean", "layer1").unique().item()
@@ -131,14 +143,16 @@ def measure(
     if statistic not in ANY_SIGN and bool((activation.amin() < 0).item()):
         refuse_negative(tap, statistic, rectify, named)
         activation = activation.relu()
-    options = {"epsilon": epsilon} if statistic in statistics.LOGARITHMIC else {}
-    return getattr(statistics, statistic)(activation, **options)
+    function = getattr(statistics, statistic)
+    if statistic in statistics.LOGARITHMIC:
+        return function(activation, epsilon=epsilon)
+    return function(activation)
 
 
 def fused_measure(
     activation: Tensor, tap: str, rectify: bool | None = None, named: bool = False, epsilon: float = statistics.EPSILON
 ) -> Tensor:
-    """`measure` of SMOE Scale in one read, on a CPU: (B, C, h, w) → (B, 1, h, w)."""
+    """Compute what `measure` does for SMOE Scale, in one read, on a CPU: (B, C, h, w) → (B, 1, h, w)."""
     scale, lowest = fused.smoe_scale(activation.float(), epsilon)
     if lowest < 0:
         refuse_negative(tap, "smoe_scale", rectify, named)
@@ -152,23 +166,25 @@ def refuse_negative(tap: str, statistic: Statistic, rectify: bool | None, named:
 
 
 def scale_weights(weights: Weights | None, count: int) -> Sequence[float]:
-    """Numbers for the scales of a network.
+    """Return the weights of a network's scales as numbers.
 
     Args:
-        weights: As in `SMOE`.
-        count: How many scales.
+        weights: Weights as `SMOE` takes them.
+        count: Number of scales.
 
     Returns:
-        So many weights.
+        One weight a scale.
 
     Raises:
-        InputError: The prior weights, or those given, are for another number of scales.
+        InputError: The prior weights, or the numbers, are for another number of scales.
 
     Example:
         >>> scale_weights("rule", 3)
         [1.0, 2.0, 3.0]
     """
-    weights = weights or ("prior" if count == len(statistics.PRIOR_WEIGHTS) else "rule")
+    if not weights:
+        # the paper's weights fit its five scales only
+        weights = "prior" if count == len(statistics.PRIOR_WEIGHTS) else "rule"
     if weights == "equal":
         return [1.0] * count
     if weights == "rule":

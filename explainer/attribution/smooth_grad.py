@@ -8,22 +8,25 @@ import torch
 from captum.attr import NoiseTunnel
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, random_state_restored
 from explainer.attribution.gradient import Gradient, GradientMethod, reduce_channels, simple_relu
 from explainer.errors import InputError, check_seed
 from explainer.networks import Explanandum
 
 
 class SmoothGrad(Attribution):
-    """Mean of a gradient method over noisy copies of the image, or of its squares.
+    """Mean of a gradient method's values, or of their squares, over noisy copies of the image.
 
     Args:
         method: Gradient, Guided Backprop or Integrated Gradients; None takes Gradient.
-        samples: Noisy copies; 15 as in ROAR.
-        deviation: Of the noise, in units of the image's range [0, 1].
-        squared: Average the squares, which ranks pixels far better.
-        seed: Of the noise.
-        batch_size: At most so many copies at once.
+        samples: Number of noisy copies; 15 as in ROAR.
+        deviation: Standard deviation of the noise, in units of the image's range [0, 1].
+        squared: Whether the squares are averaged, which ranks pixels far better.
+        seed: Seed of the noise.
+        batch_size: Largest number of copies that go through the classifier at once.
+
+    Raises:
+        InputError: Samples or deviation are not positive, or the seed is out of its range.
     """
 
     budget = "samples"
@@ -41,28 +44,39 @@ class SmoothGrad(Attribution):
             raise InputError(
                 f"attribution SmoothGrad: samples and deviation must be positive, got {samples}, {deviation}"
             )
-        self.method = Gradient() if method is None else method
-        self.samples, self.deviation, self.squared = samples, deviation, squared
+        if method is None:
+            method = Gradient()
+        self.method = method
+        self.samples = samples
+        self.deviation = deviation
+        self.squared = squared
         check_seed(f"attribution {type(self).__name__}: seed", seed)
-        self.seed, self.batch_size = seed, batch_size
+        self.seed = seed
+        self.batch_size = batch_size
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """(B, 1, H, W); at least 0 when squared. One image at a time, its copies in a batch."""
-        devices = [image.device] if image.is_cuda else []
-        found = []
-        with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad(), simple_relu(explanandum):
+        """Average over the copies, one image at a time: (B, 1, H, W), at least 0 when squared."""
+        kind = "smoothgrad_sq" if self.squared else "smoothgrad"
+        maps = []
+        with (
+            random_state_restored(image),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            simple_relu(explanandum),
+        ):
             tunnel = NoiseTunnel(self.method.captum(explanandum))
-            for one, its in zip(image.split(1), target.split(1), strict=True):
+            for picture, its_class in zip(image.split(1), target.split(1), strict=True):
+                # captum draws from the global generator: seeded anew, each image sees the same noise
                 torch.manual_seed(self.seed)
-                inputs = self.method.prepared(explanandum, one.detach().clone()).requires_grad_()
+                inputs = self.method.prepared(explanandum, picture.detach().clone()).requires_grad_()
                 values = tunnel.attribute(
                     inputs,
-                    target=its.clone(),
+                    target=its_class.clone(),
                     stdevs=self.deviation,
-                    nt_type="smoothgrad_sq" if self.squared else "smoothgrad",
+                    nt_type=kind,
                     nt_samples=self.samples,
                     nt_samples_batch_size=min(self.samples, self.batch_size),
-                    **self.method.arguments(explanandum, one),
+                    **self.method.arguments(explanandum, picture),
                 )
-                found.append(reduce_channels(values, self.method.channels).to(image.dtype))
-        return torch.cat(found)
+                maps.append(reduce_channels(values, self.method.channels).to(image.dtype))
+        return torch.cat(maps)

@@ -15,13 +15,13 @@ def each_target(target: Any, image: Tensor, classes: int) -> Tensor:
     """Return a class for each image, or a matrix of any number of classes an image.
 
     Args:
-        target: An int or one number, which is the class of all images; B of them in a list, an array or a tensor;
-            whole numbers may be floats; or a bool matrix (B, K).
-        image: (B, 3, H, W).
-        classes: K of the classifier.
+        target: One number, which is the class of all images; B numbers in a list, an array or a tensor; or a bool
+            matrix (B, K). Floats are welcome if they are whole numbers.
+        image: Images (B, 3, H, W).
+        classes: Number of the classifier's classes, K.
 
     Returns:
-        (B,) long in [0, K), or (B, K) bool, on the images' device.
+        Classes (B,) long in [0, K), or a matrix (B, K) bool, on the images' device.
 
     Raises:
         InputError: It has another shape or kind, or names no class.
@@ -31,41 +31,45 @@ def each_target(target: Any, image: Tensor, classes: int) -> Tensor:
         >>> each_target([0.0, 2.0], image, 3).tolist(), each_target(1, image, 3).tolist()
         ([0, 2], [1, 1])
     """
-    given = _tensor(target).to(image.device)
-    if given.dtype == torch.bool:
-        return checked_matrix(given, image, classes)
-    if given.ndim == 0 or given.shape == (1,):
-        given = given.reshape(1).expand(len(image))
-    if given.shape != image.shape[:1]:
-        raise InputError(f"target has shape {tuple(given.shape)} for {len(image)} images; wants {_FORMS}")
-    whole = given.long()
-    if given.is_floating_point() and not torch.equal(whole.to(given), given):
-        broken = int((whole.to(given) != given).nonzero()[0])
-        raise InputError(f"target {float(given[broken])} of image {broken} is no class: targets are whole numbers")
-    check_targets(whole, classes)
-    return whole.contiguous()
+    numbers = _tensor(target).to(image.device)
+    if numbers.dtype == torch.bool:
+        return checked_matrix(numbers, image, classes)
+    if numbers.ndim == 0 or numbers.shape == (1,):
+        numbers = numbers.reshape(1).expand(len(image))
+    if numbers.shape != image.shape[:1]:
+        raise InputError(f"target has shape {tuple(numbers.shape)} for {len(image)} images; wants {_FORMS}")
+    indices = numbers.long()
+    # labels read from a table are often floats: they are classes if nothing is lost in the conversion
+    changed = indices.to(numbers) != numbers
+    if numbers.is_floating_point() and bool(changed.any()):
+        first = int(changed.nonzero()[0])
+        raise InputError(f"target {float(numbers[first])} of image {first} is no class: targets are whole numbers")
+    check_targets(indices, classes)
+    return indices.contiguous()
 
 
 def _tensor(target: Any) -> Tensor:
     """Return the target as a tensor of bool, whole numbers or floats."""
+    # a single bool would silently be class 0 or 1
     if isinstance(target, bool | np.bool_):
         raise InputError(f"target {target} is no class; a target is {_FORMS}")
     try:
         # a copy: torch warns of an array that it might write to
-        found = torch.as_tensor(target.copy() if isinstance(target, np.ndarray) else target).detach()
+        source = target.copy() if isinstance(target, np.ndarray) else target
+        numbers = torch.as_tensor(source).detach()
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # text, objects, lists of unequal length
         raise InputError(f"a target is {_FORMS}; got {type(target).__name__} {str(target)[:60]!r}") from error
-    if found.is_complex() or found.layout != torch.strided:
-        raise InputError(f"a target is {_FORMS}; got {found.dtype}, {found.layout}")
-    return found
+    if numbers.is_complex() or numbers.layout != torch.strided:
+        raise InputError(f"a target is {_FORMS}; got {numbers.dtype}, {numbers.layout}")
+    return numbers
 
 
 def check_targets(target: Tensor, classes: int) -> None:
     """Refuse targets that are no classes.
 
     Args:
-        target: (B,) long.
-        classes: K.
+        target: Classes (B,) long.
+        classes: Number of the classifier's classes, K.
 
     Raises:
         InputError: Names the first such target.
@@ -82,12 +86,12 @@ def checked_matrix(matrix: Tensor, image: Tensor, classes: int) -> Tensor:
     """Return a bool matrix of targets, when it has a row an image and a column a class.
 
     Args:
-        matrix: (B, K) bool.
-        image: (B, 3, H, W).
-        classes: K of the classifier.
+        matrix: Targets (B, K) bool.
+        image: Images (B, 3, H, W).
+        classes: Number of the classifier's classes, K.
 
     Returns:
-        The matrix.
+        The matrix (B, K) as it came.
 
     Raises:
         InputError: It has another shape.
@@ -104,24 +108,24 @@ def checked_matrix(matrix: Tensor, image: Tensor, classes: int) -> Tensor:
 
 
 def one_target(target: Any, image: Tensor, classes: int) -> Tensor:
-    """Return a class for each image, as `each_target`, where a matrix is no answer.
+    """Return a class for each image, where `each_target` might return a matrix too.
 
     Args:
-        target: As there.
-        image: (B, 3, H, W).
-        classes: K of the classifier.
+        target: One number for all images, or (B,) whole numbers in a list, an array or a tensor.
+        image: Images (B, 3, H, W).
+        classes: Number of the classifier's classes, K.
 
     Returns:
-        (B,) long in [0, K).
+        Classes (B,) long in [0, K).
 
     Raises:
-        InputError: As there, or it is a bool matrix.
+        InputError: `each_target` refuses the target, or it is a bool matrix.
 
     Example:
         >>> one_target(1, torch.rand(2, 3, 4, 4), 3).tolist()
         [1, 1]
     """
-    found = each_target(target, image, classes)
-    if found.dtype == torch.bool:
+    indices = each_target(target, image, classes)
+    if indices.dtype == torch.bool:
         raise InputError("a search explains one class an image: (B,) whole numbers, not a bool matrix")
-    return found
+    return indices

@@ -74,7 +74,7 @@ def context_of(cli: ExplainerCLI, out: Path) -> Context:
         data=cli.datamodule,
         config=config,
         checkpoint=checkpoint,
-        explanandum=getattr(cli.model, "explanandum", None),
+        explanandum=cli.explanandum or getattr(cli.model, "explanandum", None),
         allow=trusted(config),
         train=train,
     )

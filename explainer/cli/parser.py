@@ -23,13 +23,15 @@ import explainer.experiments.retraining.roar
 import explainer.experiments.variations.run
 import explainer.infill
 import explainer.training.modules  # noqa: F401
-from explainer.cli.reading import CONFIGS, ConfigAction, Parser, condensed
+from explainer.cli.including import ConfigAction
+from explainer.cli.reading import CONFIGS, Parser, condensed
 from explainer.cli.rehearsal import check_interval, check_name, check_settings, try_out
 from explainer.data import ImageDataModule
 from explainer.errors import InputError, input_error
 from explainer.evaluation.settings import Evaluation
 from explainer.experiments.base import Experiment
 from explainer.files import make_writable
+from explainer.networks import Explanandum
 from explainer.training.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency
 from explainer.training.callbacks.best import Best, WholeCheckpoints
 from explainer.training.callbacks.resume import LAST
@@ -103,6 +105,12 @@ class ExplainerCLI(LightningCLI):
         parser.add_argument("-c", "--config", action=ConfigAction, help=help_text)
         return parser
 
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Model, data and trainer; Lightning requires a model, and an evaluation needs none."""
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        parser.add_lightning_class_args(SaliencyModule, "model", subclass_mode=True, required=False)
+        parser.add_lightning_class_args(ImageDataModule, "data", subclass_mode=True)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Arguments beside model, data and trainer."""
         parser.add_argument(
@@ -125,6 +133,12 @@ class ExplainerCLI(LightningCLI):
         parser.add_lightning_class_args(Resume, "resume")
         parser.add_class_arguments(Evaluation, "evaluation")
         parser.add_subclass_arguments(Experiment, "experiment", required=False)
+        parser.add_argument(
+            "--explanandum",
+            type=Explanandum | None,
+            default=None,
+            help="Classifier that evaluate.py explains as it is; without it, that of the checkpoint or of the model.",
+        )
 
     @property
     def name(self) -> str:
@@ -146,6 +160,8 @@ class ExplainerCLI(LightningCLI):
             raise InputError(f"nothing to go on with: no {self.folder / LAST}; leave out --ckpt_path last")
         if config.experiment and not self.evaluating and not retrains(config):
             raise InputError(f"{self.name} is an experiment, there is nothing to train: evaluate.py takes this config")
+        if not config.get("model") and (retrains(config) or not self.evaluating):
+            raise InputError(f"{self.name} has no model, there is nothing to train: is it a config for evaluate.py?")
 
     def instantiate_classes(self) -> None:
         """Nothing: `build` does it."""
@@ -154,7 +170,9 @@ class ExplainerCLI(LightningCLI):
         """The part of the config that evaluate.py builds: data, its own settings, and the model where it is used."""
         config = self.config.clone()
         unused = ["trainer", "gallery", "pictures", "scores", "saliency", "resume"]
-        for key in [*unused, *([] if config.evaluation.as_it_is else ["model"])]:
+        if config.explanandum or not config.evaluation.as_it_is:
+            unused.append("model")
+        for key in unused:
             config.pop(key, None)
         return config
 
@@ -167,11 +185,11 @@ class ExplainerCLI(LightningCLI):
         self._set_seed()  # something else may have been trained since the config was parsed
         if self.evaluating:
             built = self.built(self.needed())
-            self.model = built.get("model")
+            self.model, self.explanandum = built.get("model"), built.explanandum
             self.datamodule, self.evaluation, self.experiment = built.data, built.evaluation, built.experiment
             return
         whole, self.config = self.config, self.config.clone()
-        for key in ("evaluation", "experiment"):  # what they name may not be there
+        for key in ("evaluation", "experiment", "explanandum"):  # what they name may not be there
             self.config.pop(key, None)
         try:
             super().instantiate_classes()

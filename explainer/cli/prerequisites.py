@@ -9,7 +9,7 @@ from jsonargparse import Namespace
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from explainer.cli.parser import ExplainerCLI, retrains
-from explainer.cli.reading import CONFIGS, find_config
+from explainer.cli.reading import find_config, run_configs
 from explainer.cli.rehearsal import check_interval, try_out, with_stand_in
 from explainer.errors import InputError
 from explainer.training.runs import CHECKPOINTS, RUNS, can_go_on
@@ -74,8 +74,9 @@ def prerequisites(cli: ExplainerCLI) -> Iterator[Prerequisite]:
         yield from (Prerequisite(path, config.explanandum_config, "the explanandum") for path in explanandum_of(cli))
     if cli.evaluating:
         for path in explainers(*method_groups(config).values()):
-            if (CONFIGS / f"{path.stem}.yaml").is_file():
-                yield Prerequisite(path, f"{path.stem}.yaml", "a method")
+            config_name = f"{path.stem}.yaml"
+            if config_name in run_configs():
+                yield Prerequisite(path, config_name, "a method")
 
 
 def explanandum_of(cli: ExplainerCLI) -> list[Path]:

@@ -7,29 +7,31 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, set_loader
+from jsonargparse import set_loader
 from jsonargparse._loaders_dumpers import get_yaml_default_loader, yaml_load
 from pytorch_lightning.cli import LightningArgumentParser
 
 from explainer.attribution import Attribution
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
-from explainer.files import read_text
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.training.modules import SaliencyModule
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+RUN_FOLDERS = ("train", "evaluate")
+"""Folders of configs/ whose files are runs; the others hold what runs include."""
 _MOST_NODES = 100_000
 """Values that a YAML may hold after its aliases are written out; the largest config here has a few hundred."""
 _KINDS: tuple[type, ...] = (Attribution, ImageDataModule, Infill, ImageMetric, SaliencyModule)
 
 
-def find_config(name: str) -> str:
-    """Return a config's path: as given when it exists, else below configs/.
+def find_config(name: str, beside: Path | None = None) -> str:
+    """Return a config's path: as given when it exists, else in configs/ or one of its folders.
 
     Args:
         name: Such as "voc_vgg16.yaml".
+        beside: Folder in which it is looked up first; None takes the current folder.
 
     Returns:
         The path.
@@ -38,10 +40,10 @@ def find_config(name: str) -> str:
         InputError: There is no such file in either place; names those whose names are the most like it.
 
     Example:
-        >>> Path(find_config("defaults.yaml")).parent.name
-        'configs'
+        >>> Path(find_config("voc_vgg16.yaml")).parent.name
+        'train'
     """
-    for path in (Path(name), CONFIGS / name):
+    for path in ((beside or Path()) / name, CONFIGS / name):
         try:
             if path.is_file():
                 return str(path)
@@ -49,27 +51,17 @@ def find_config(name: str) -> str:
                 raise InputError(f"config {path} is not a file")
         except OSError as error:
             raise InputError(f"config {name[:100]!r}: {error.strerror}") from error
-    known = sorted(path.name for path in CONFIGS.glob("*_*.yaml"))
+    for path in CONFIGS.rglob("*.yaml"):
+        if path.name == name:
+            return str(path)
+    known = run_configs()
     near = difflib.get_close_matches(name, known, n=5, cutoff=0) or known[:5]
     raise InputError(f"no config {name}; in configs/ there are {', '.join(near)} and {len(known) - len(near)} others")
 
 
-class ConfigAction(ActionConfigFile):
-    """Resolves a bare name in configs/, from any working directory."""
-
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Read the file."""
-        path = find_config(str(values))
-        try:
-            content = load_yaml(read_text(path))
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} cannot be read as YAML: {yaml_words(error)}") from error
-        if not isinstance(content, dict):
-            raise InputError(f"{path} holds no settings: expected `model:`, `data:` and so on")
-        try:
-            super().__call__(parser, cfg, path, option_string)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+def run_configs() -> list[str]:
+    """Return the names of the configs that train.py or evaluate.py can run; the other files are included by them."""
+    return sorted(path.name for folder in RUN_FOLDERS for path in (CONFIGS / folder).rglob("*.yaml"))
 
 
 class Parser(LightningArgumentParser):

@@ -1,21 +1,21 @@
-"""What can be known to be wrong before the long work starts: settings, folders, networks that do not fit the images."""
+"""Checks before the long work starts: settings, names, and networks that do not fit the images."""
 
 import inspect
 import os
 from pathlib import Path
 
 import torch
-import yaml
 from jsonargparse import Namespace
 
-from explainer.cli.reading import find_config, load_yaml
+from explainer.cli.including import read_config
+from explainer.cli.reading import find_config
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
-from explainer.files import read_text
 from explainer.networks.loading import read_tensors
 from explainer.networks.modes import evaluation_mode
 from explainer.training.modules import SaliencyModule
 
+# Lightning takes smaller values without a word, or fails late on them
 _LEAST: dict[str, float] = {
     "trainer.accumulate_grad_batches": 1,
     "trainer.check_val_every_n_epoch": 1,
@@ -28,13 +28,14 @@ _LEAST: dict[str, float] = {
 }
 _POSITIVE = ("trainer.limit_train_batches", "trainer.limit_val_batches", "trainer.val_check_interval")
 _LONGEST_NAME = 200
+"""Bytes of a part of a run's name."""
 
 
 def check_settings(config: Namespace) -> None:
     """Refuse settings that Lightning takes, or refuses late and in other words.
 
     Args:
-        config: Of a run, parsed.
+        config: Parsed config of a run.
 
     Raises:
         InputError: Names the key.
@@ -47,7 +48,9 @@ def check_settings(config: Namespace) -> None:
         value = config.get(key)
         if isinstance(value, int | float) and not value > 0:
             raise InputError(f"{key} must be positive, got {value:g}: without such batches there is nothing to choose")
-    epochs, steps, every = (config.get(f"trainer.{k}") for k in ("max_epochs", "max_steps", "check_val_every_n_epoch"))
+    epochs = config.get("trainer.max_epochs")
+    steps = config.get("trainer.max_steps")
+    every = config.get("trainer.check_val_every_n_epoch")
     if epochs == 0 or steps == 0:
         raise InputError("trainer.max_epochs and max_steps must not be 0: nothing would be trained")
     if epochs and every and epochs > 0 and every > epochs:
@@ -64,15 +67,16 @@ def check_settings(config: Namespace) -> None:
 
 
 def check_devices(config: Namespace) -> None:
-    """Refuse more processes on a CPU than it has cores; of GPUs Lightning counts those that there are.
+    """Refuse more processes on a CPU than it has cores; Lightning itself refuses more GPUs than there are.
 
     Args:
-        config: Of a run.
+        config: Config of a run.
 
     Raises:
         InputError: Says how many cores there are.
     """
-    devices, cores = process_count(config), os.cpu_count() or 1
+    devices = process_count(config)
+    cores = os.cpu_count() or 1
     on_cpu = config.get("trainer.accelerator") == "cpu" or not torch.cuda.is_available()
     if on_cpu and devices > cores:
         raise InputError(f"trainer.devices is {devices}, and this machine's CPU has {cores} cores")
@@ -82,7 +86,7 @@ def process_count(config: Namespace) -> int:
     """Return how many processes a config asks for by number; 1 where it names devices or leaves them to Lightning.
 
     Args:
-        config: Of a run.
+        config: Config of a run.
 
     Example:
         >>> process_count(Namespace(trainer=Namespace(devices="2")))
@@ -96,10 +100,10 @@ def check_name(name: str) -> None:
     """Refuse a run's name that is no name of a folder below runs/.
 
     Args:
-        name: May have parts, divided by "/".
+        name: Name, which may have parts, divided by "/".
 
     Raises:
-        InputError: Says what it must not have.
+        InputError: Says what the name must not have.
 
     Example:
         >>> check_name("grid/cell")
@@ -109,7 +113,9 @@ def check_name(name: str) -> None:
         raise InputError(f"--name {name!r} is no name of a folder in runs/: leave out '..', and '/' at its ends")
     if not name.isprintable():
         raise InputError(f"--name {name!r} has a character that cannot be printed")
-    if max(len(part.encode("utf-8", "replace")) for part in parts) > _LONGEST_NAME:
+    # file systems take 255 bytes, of which suffixes need some
+    longest = max(len(part.encode("utf-8", "replace")) for part in parts)
+    if longest > _LONGEST_NAME:
         raise InputError(f"--name is too long: at most {_LONGEST_NAME} bytes")
 
 
@@ -117,35 +123,32 @@ def check_chain(config: str | None) -> None:
     """Refuse configs whose explanandums' configs name one another in a circle: training first would never end.
 
     Args:
-        config: The first explanandum's config, or None.
+        config: Config of the first explanandum, or None.
 
     Raises:
         InputError: Names the config that comes back to itself.
     """
-    seen: list[str] = []
+    seen: set[Path] = set()
     while config:
         try:
             path = find_config(config)
         except InputError:
             return  # it is missed only when there is something to train by it
-        if str(Path(path).resolve()) in seen:
+        resolved = Path(path).resolve()
+        if resolved in seen:
             raise InputError(f"explanandum_config {config} comes back to itself: name the config of a classifier")
-        seen.append(str(Path(path).resolve()))
-        try:
-            content = load_yaml(read_text(path))
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from error
-        config = content.get("explanandum_config") if isinstance(content, dict) else None
+        seen.add(resolved)
+        config = read_config(path).get("explanandum_config")
 
 
 def with_stand_in(config: Namespace, checkpoint: Path, source: Namespace, data: ImageDataModule) -> Namespace:
     """Return a config in which an untrained network stands for a checkpoint that is trained first.
 
     Args:
-        config: Of a run, whose model names the checkpoint.
-        checkpoint: Missing so far.
-        source: Config that trains it.
-        data: For the number of classes.
+        config: Config of a run whose model names the checkpoint.
+        checkpoint: File that is missing so far.
+        source: Config that trains the checkpoint.
+        data: DataModule, for the number of classes.
 
     Returns:
         A copy that can be built.
@@ -172,8 +175,8 @@ def try_out(model: SaliencyModule, data: ImageDataModule) -> None:
     """Build all that training needs, and show the network one image, so that what does not fit is known at once.
 
     Args:
-        model: Is built, and keeps its state.
-        data: Is downloaded where it is missing, and its splits are listed.
+        model: Module, which is built and keeps its state.
+        data: DataModule, which is downloaded where it is missing, and whose splits are listed.
 
     Raises:
         InputError: A split is empty, a network does not take images of this size, or the optimizer refuses a value.
@@ -189,16 +192,17 @@ def try_out(model: SaliencyModule, data: ImageDataModule) -> None:
         raise
     except Exception as error:
         raise InputError(f"model.init_args.optimizer or scheduler: {str(error).splitlines()[0]}") from error
+    # modules that take more than an image, such as in-painters with their mask, are not shown one
     if len(inspect.signature(model.forward).parameters) == 1:
         show_one_image(model, data.image_size)
 
 
 def show_one_image(model: SaliencyModule, size: int) -> None:
-    """Run the network on one grey image, without a trace: no gradient, no random number, no statistic is left.
+    """Run the network on one grey image without a trace: no gradient, no random draw, no statistic is left.
 
     Args:
-        model: Takes images (B, 3, H, W).
-        size: Side of the image.
+        model: Module that takes images (B, 3, H, W).
+        size: Side of the image in pixels.
 
     Raises:
         InputError: The network cannot take an image of that size.
@@ -210,6 +214,7 @@ def show_one_image(model: SaliencyModule, size: int) -> None:
     except InputError:
         raise
     except (RuntimeError, ValueError, MemoryError) as error:
+        # a MemoryError has no words of its own
         words = "not enough memory" if isinstance(error, MemoryError) else str(error).splitlines()[0][:200]
         raise InputError(f"data.init_args.image_size {size}: the network cannot take such an image: {words}") from error
 
@@ -218,8 +223,8 @@ def check_interval(config: Namespace, data: ImageDataModule) -> None:
     """Refuse a validation interval beyond an epoch's batches, and more processes than batches.
 
     Args:
-        config: Of a run.
-        data: Its splits are listed.
+        config: Config of a run.
+        data: DataModule, whose splits are listed.
 
     Raises:
         InputError: Names the key.
@@ -238,13 +243,14 @@ def check_unfinished(path: Path, epochs: int | None) -> None:
     """Refuse to go on from a checkpoint whose training has nothing left to do: nothing would come of it.
 
     Args:
-        path: A checkpoint.
-        epochs: Epochs of the run in all; None or -1 for no limit.
+        path: Checkpoint to go on from.
+        epochs: Number of epochs of the whole run; None or -1 for no limit.
 
     Raises:
-        InputError: Says how many epochs it has.
+        InputError: Says how many epochs are done.
     """
     loops = read_tensors(path).get("loops", {})
-    done = loops.get("fit_loop", {}).get("epoch_progress", {}).get("current", {}).get("processed", 0)
+    progress = loops.get("fit_loop", {}).get("epoch_progress", {})
+    done = progress.get("current", {}).get("processed", 0)
     if epochs is not None and 0 <= epochs <= done:
         raise InputError(f"{path} has trained {done} epochs already: set trainer.max_epochs above, to train on from it")

@@ -1,4 +1,4 @@
-"""Whether a run can go on from a checkpoint: Lightning finds out late, and in many ways."""
+"""Checks that a run can go on from a checkpoint: Lightning finds out late, and in many ways."""
 
 import itertools
 from pathlib import Path
@@ -17,10 +17,11 @@ from explainer.networks.loading import check_fit, read_tensors
 from explainer.training.modules import SaliencyModule
 
 _MOST_EPOCHS = 10_000_000
+"""More epochs than any training has: a larger number is damage."""
 
 
 class _Place(TypedDict):
-    """Where a training was."""
+    """Progress of a training: finished epochs and steps."""
 
     epoch: int
     global_step: int
@@ -30,11 +31,11 @@ def check_state(path: Path, model: SaliencyModule) -> None:
     """Refuse a checkpoint that a training cannot go on from.
 
     Args:
-        path: A file that train.py wrote in the course of a training.
-        model: The module that goes on, built for its data.
+        path: File that train.py wrote in the course of a training.
+        model: Module that goes on, built for its data.
 
     Raises:
-        InputError: Names the file, and what in it is missing, torn, or of another run.
+        InputError: Names the file, and the part of it that is missing, torn, or of another run.
     """
     content = read_tensors(path)
     place = conform({name: content.get(name) for name in ("epoch", "global_step")}, _Place, path)
@@ -56,6 +57,10 @@ def check_state(path: Path, model: SaliencyModule) -> None:
 def check_version(path: Path, version: Any) -> None:
     """Refuse what is no version of Lightning, which upgrades checkpoints by it.
 
+    Args:
+        path: Checkpoint, for the error.
+        version: Version that the checkpoint names.
+
     Raises:
         InputError: Names the file.
     """
@@ -66,7 +71,11 @@ def check_version(path: Path, version: Any) -> None:
 
 
 def check_random(path: Path, random: Any) -> None:
-    """Refuse states of random number generators that PyTorch does not take; none at all is an older checkpoint.
+    """Refuse states of random number generators that PyTorch does not take; an older checkpoint has none at all.
+
+    Args:
+        path: Checkpoint, for the error.
+        random: States that the checkpoint holds.
 
     Raises:
         InputError: Names the file.
@@ -74,40 +83,60 @@ def check_random(path: Path, random: Any) -> None:
     if random is None:
         return
     state = random.get("cpu") if isinstance(random, dict) else None
-    if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.shape != torch.get_rng_state().shape:
+    present = torch.get_rng_state()
+    if not isinstance(state, Tensor) or state.dtype != present.dtype or state.shape != present.shape:
         raise InputError(f"{path} has no usable state of the random number generators: it is damaged")
 
 
 def check_described(path: Path, described: dict[str, Any], model: SaliencyModule) -> None:
     """Refuse a run on other classes or at another image size: its weights would mean something else.
 
+    Args:
+        path: Checkpoint, for the error.
+        described: Description of the module in the checkpoint.
+        model: Module that goes on.
+
     Raises:
-        InputError: Names what differs.
+        InputError: Names the difference.
     """
     classes = model.description().get("classes")
     if classes is not None and list(described.get("classes") or []) != list(classes):
-        raise InputError(f"{path} is of a training on other classes: {', '.join(list(described['classes'])[:6])}")
-    if described.get("image_size") != model.image_size:
-        size = described.get("image_size")
+        first = ", ".join(list(described["classes"])[:6])
+        raise InputError(f"{path} is of a training on other classes: {first}")
+    size = described.get("image_size")
+    if size != model.image_size:
         raise InputError(f"{path} is of a training on images of {size} pixels, the data is at {model.image_size}")
 
 
 def check_optimizers(path: Path, states: list[Any], model: SaliencyModule) -> None:
     """Refuse optimizers' states that are of other parameters.
 
+    Args:
+        path: Checkpoint, for the error.
+        states: States that the checkpoint holds, one an optimizer.
+        model: Module that goes on.
+
     Raises:
         InputError: Names the file.
     """
-    made: Any = model.configure_optimizers()
-    made = made["optimizer"] if isinstance(made, dict) else made
-    optimizers = made if isinstance(made, list | tuple) else [made]
+    # Lightning's three forms: an optimizer, several, or one in a dictionary with its scheduler
+    configured: Any = model.configure_optimizers()
+    if isinstance(configured, dict):
+        configured = configured["optimizer"]
+    optimizers = configured if isinstance(configured, list | tuple) else [configured]
     whole = all(isinstance(state, dict) and isinstance(state.get("state"), dict) for state in states)
     if len(states) != len(optimizers) or not whole:
         raise InputError(f"{path} has no usable state of the optimizer: it is damaged, or of another training")
     for optimizer, state in zip(optimizers, states, strict=True):
         parameters = list(itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups))
         for number, parts in state["state"].items():
-            fits = isinstance(number, int) and 0 <= number < len(parameters) and isinstance(parts, dict)
-            tensors = [part for part in parts.values() if isinstance(part, Tensor)] if fits else []
-            if not fits or any(t.ndim and t.shape != parameters[number].shape for t in tensors):
+            if not _fits(number, parts, parameters):
                 raise InputError(f"{path} has a state of the optimizer for other weights: it is of another training")
+
+
+def _fits(number: Any, parts: Any, parameters: list[Tensor]) -> bool:
+    """Tell whether an optimizer's state of a parameter has the parameter's shape; a number without shape is a count."""
+    if not isinstance(number, int) or not 0 <= number < len(parameters) or not isinstance(parts, dict):
+        return False
+    tensors = [part for part in parts.values() if isinstance(part, Tensor)]
+    return all(tensor.ndim == 0 or tensor.shape == parameters[number].shape for tensor in tensors)

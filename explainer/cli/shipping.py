@@ -4,7 +4,6 @@ python -m explainer.cli.shipping runs/voc_lite0/best.ckpt checkpoints/voc_lite0.
 """
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 
@@ -13,12 +12,15 @@ from torch import Tensor
 
 from explainer.cli.terminal import say
 from explainer.errors import InputError
-from explainer.files import replacing
+from explainer.files import digest, replacing
 from explainer.networks.checkpoint import KEY, read_checkpoint
 
 
 def half(tensor: Tensor) -> Tensor:
     """Return weights of layers in half precision; vectors, such as those of normalisations, stay as they are.
+
+    Args:
+        tensor: Parameter or buffer of a network, of any shape.
 
     Example:
         >>> half(torch.ones(2, 2)).dtype, half(torch.ones(2)).dtype
@@ -33,8 +35,8 @@ def ship(source: str | Path, out: str | Path) -> str:
     """Write what inference needs of a checkpoint, and nothing else: it cannot go on training.
 
     Args:
-        source: A checkpoint that train.py wrote.
-        out: The file to write.
+        source: Checkpoint that train.py wrote.
+        out: File to write.
 
     Returns:
         SHA-256 of the file, in hexadecimal digits.
@@ -44,26 +46,34 @@ def ship(source: str | Path, out: str | Path) -> str:
     """
     spec, state = read_checkpoint(source)
     small = {name: half(tensor) for name, tensor in state.items()}
+    # half precision ends at 65,504: a larger weight would become infinite without a word
     for name, tensor in small.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise InputError(f"{source}: {name!r} has a value that is too large for half precision")
     with replacing(out, sync=True) as partial:
         torch.save({KEY: spec, "state_dict": small}, partial)
-    return hashlib.sha256(Path(out).read_bytes()).hexdigest()
+    return digest(out)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Ship a checkpoint; the exit status is 2 where that cannot be done."""
+    """Ship a checkpoint.
+
+    Args:
+        args: Command-line arguments; None takes the process's.
+
+    Returns:
+        The exit status: 0, or 2 where the checkpoint cannot be shipped.
+    """
     parser = argparse.ArgumentParser("python -m explainer.cli.shipping", description=__doc__)
     parser.add_argument("source", type=Path, help="a checkpoint that train.py wrote")
     parser.add_argument("out", type=Path, help="the small file to write")
     options = parser.parse_args(args)
     try:
-        digest = ship(options.source, options.out)
+        sha256 = ship(options.source, options.out)
     except InputError as error:
         say(f"error: {error}")
         return 2
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {sha256}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a command says to a person: no name, encoding or closed stream is a reason to fail after the work."""
+"""Lines for a person at a terminal: no name, encoding or closed stream is a reason to fail after the work."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ from typing import TextIO
 from explainer.files import printable
 
 _LONGEST = 600
+"""Characters of a line; a longer one loses its middle."""
 
 
 def open_streams() -> bool:
@@ -17,23 +18,24 @@ def open_streams() -> bool:
     Returns:
         Whether there is a standard output.
     """
-    there = sys.stdout is not None
+    has_output = sys.stdout is not None
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # Python's way of saying that the stream was closed when it started
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         with contextlib.suppress(AttributeError, OSError, ValueError):
             getattr(sys, name).reconfigure(errors="backslashreplace")
-    return there
+    return has_output
 
 
 def say(line: str) -> None:
     """Print a line for a person to the standard error; where nobody takes it, nothing happens.
 
     Args:
-        line: What to say; line ends and control characters in it, which may come from a file's name, are replaced.
+        line: Line to print. Line ends and control characters in it, which may come from a file's name, are replaced.
     """
     if len(line) > _LONGEST:  # such as a path of two hundred thousand letters
-        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+        half = _LONGEST // 2
+        line = f"{line[:half]} … {line[-half:]}"
     try:
         print(printable(line), file=sys.stderr, flush=True)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What train.py does."""
+"""The work of train.py: one training, from its config to checkpoints/<name>.ckpt."""
 
 import logging
 import signal
@@ -36,10 +36,12 @@ def train(args: Sequence[str] | None = None) -> ExplainerCLI:
 
     Raises:
         InputError: Something given cannot be used.
-        WorkError: The disk or the memory failed in the course of it.
+        WorkError: The disk or the memory failed in the course of the training.
+        Stopped: Ctrl-C, or SIGTERM.
     """
     quieten()
     cli = ExplainerCLI(args)
+    # before the build, which loads the checkpoints that are trained here
     train_missing(cli, train)
     cli.build()
     quick = bool(cli.config.trainer.fast_dev_run)
@@ -51,8 +53,9 @@ def train(args: Sequence[str] | None = None) -> ExplainerCLI:
                 begin_run(cli, going_on)
             fit(cli, path)
         for split, dataset in cli.datamodule._splits.items():
-            if dataset.unreadable:
-                rank_zero_info(f"{len(dataset.unreadable)} unreadable images of the {split} split were skipped")
+            count = len(dataset.unreadable)
+            if count:
+                rank_zero_info(f"{count} unreadable images of the {split} split were skipped")
         if first and not quick:
             with working(f"the training is finished, its checkpoints stay in {cli.folder}"):
                 rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
@@ -67,7 +70,7 @@ def starting_point(cli: ExplainerCLI) -> tuple[Path | None, bool]:
     """Find the checkpoint that a training goes on from, if any, and check it.
 
     Args:
-        cli: Holds the config.
+        cli: Command line, which holds the config.
 
     Returns:
         The checkpoint, and whether the training goes on in the run's own folder.
@@ -77,7 +80,9 @@ def starting_point(cli: ExplainerCLI) -> tuple[Path | None, bool]:
     """
     given = cli.config.ckpt_path
     if given == "auto":
-        given = "last" if can_go_on(cli.folder) and same_run(cli.folder, cli.config.as_dict()) else None
+        given = None
+        if can_go_on(cli.folder) and same_run(cli.folder, cli.config.as_dict()):
+            given = "last"
     if given is None:
         return None, False
     if given == "last":
@@ -89,15 +94,16 @@ def starting_point(cli: ExplainerCLI) -> tuple[Path | None, bool]:
         check_state(path, cli.model)
     if given != "last":
         check_unfinished(path, cli.config.trainer.max_epochs)
-    return path, given == "last" or cli.folder.resolve() in path.resolve().parents
+    in_own_folder = given == "last" or cli.folder.resolve() in path.resolve().parents
+    return path, in_own_folder
 
 
 def begin_run(cli: ExplainerCLI, going_on: bool) -> None:
     """Make the run's folder ready, write down its settings, and start to track it.
 
     Args:
-        cli: All is built and checked: from here on an earlier run can be moved aside.
-        going_on: Whether the run in the folder is gone on with instead.
+        cli: Command line. All is built and checked: from here on an earlier run can be moved aside.
+        going_on: Whether the training goes on with the run in the folder instead.
     """
     settings = cli.config.as_dict()
     if cli.trainer.is_global_zero:
@@ -112,11 +118,11 @@ def begin_run(cli: ExplainerCLI, going_on: bool) -> None:
 
 
 def fit(cli: ExplainerCLI, path: Path | None) -> None:
-    """Train; what Lightning makes of Ctrl-C and SIGTERM becomes one kind of stop.
+    """Train, and turn what Lightning makes of Ctrl-C and SIGTERM into one kind of stop.
 
     Args:
-        cli: Holds Trainer, module and data.
-        path: Checkpoint to go on from.
+        cli: Command line, which holds Trainer, module and data.
+        path: Checkpoint to go on from, or None.
 
     Raises:
         Stopped: Ctrl-C, or SIGTERM.
@@ -127,7 +133,9 @@ def fit(cli: ExplainerCLI, path: Path | None) -> None:
     except KeyboardInterrupt as error:
         if str(error) or not can_go_on(cli.folder):
             raise
-        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        number: int = signal.SIGINT
+        if isinstance(error, Stopped):
+            number = error.number
         raise Stopped(f"stopped; go on from what {cli.folder} holds with --ckpt_path last", number) from None
 
 
@@ -163,8 +171,8 @@ def publish(folder: Path, name: str) -> Path:
     """Put a finished run's best checkpoint, and its resolved config, where inference looks for them.
 
     Args:
-        folder: The run's.
-        name: The run's.
+        folder: Folder of the run.
+        name: Name of the run.
 
     Returns:
         checkpoints/<name>.ckpt.
@@ -172,8 +180,9 @@ def publish(folder: Path, name: str) -> Path:
     Raises:
         InputError: The run has no checkpoint.
     """
-    source, destination = folder / BEST, CHECKPOINTS / f"{name}.ckpt"
-    if not source.is_file():
+    source = folder / BEST
+    destination = CHECKPOINTS / f"{name}.ckpt"
+    if not source.is_file():  # no validation, so that none was best
         source = folder / LAST
     if not source.is_file():
         raise InputError(f"nothing was trained: there is no checkpoint in {folder}; look at trainer.max_epochs")

@@ -1,4 +1,4 @@
-"""What the annotated data sets share: XML of the Pascal kind, boxes that are checked and placed, splits from a seed."""
+"""Read XML of the Pascal kind, check and place boxes, and divide lists by a seed, for all annotated data sets."""
 
 import math
 import random
@@ -29,13 +29,13 @@ def read_xml(path: Path) -> tuple[int, int, list[Annotated]]:
     """Read an annotation file of VOC or ImageNet.
 
     Args:
-        path: The XML file. Its corners count from 1 and include the last pixel; reversed ones are put in order.
+        path: Path of the XML file. Its corners count from 1 and include the last pixel; reversed ones are put in order.
 
     Returns:
         Width and height of the image in pixels, 0 where the file does not give them; and the objects.
 
     Raises:
-        InputError: The file is missing or is not such an XML, or a number in it is none.
+        InputError: The file is missing or is no such XML, or it has a text where a number belongs.
     """
     try:
         root = ElementTree.fromstring(read_bytes(path))
@@ -47,7 +47,7 @@ def read_xml(path: Path) -> tuple[int, int, list[Annotated]]:
 
 
 def _side(text: str) -> int:
-    """Width or height; tools that do not know it write 0 or nothing."""
+    """Return a width or height; tools that do not know it write 0 or nothing."""
     side = float(text or 0)
     if not 0 <= side < 2**31 or side != int(side):
         raise InputError(f"an image cannot be {text} pixels wide or high")
@@ -61,6 +61,7 @@ def _read_object(element: ElementTree.Element) -> Annotated:
         x0, y0, x1, y1 = map(float, texts)
     except ValueError as error:
         raise InputError(f"object {name!r} has the box {', '.join(texts)}, which is not four numbers") from error
+    # corners count from 1 and include the last pixel: ours count from 0 and end behind it
     box = (min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1), max(y0, y1))
     return Annotated(name, element.findtext("difficult", "0").strip() == "1", box)
 
@@ -69,10 +70,10 @@ def check_box(corners: Sequence[float], width: float, height: float, where: str)
     """Put a box's corners in order, and clip it to its image.
 
     Args:
-        corners: x0, y0, x1, y1 in pixels of the annotated image.
+        corners: Corners x0, y0, x1, y1 in pixels of the annotated image.
         width: Width of that image; 0 where it is not known, and then nothing is clipped.
         height: Height of that image.
-        where: File and object, for the error.
+        where: Names of file and object in the error.
 
     Returns:
         The box; None where it has no area, as some of COCO's own have.
@@ -117,19 +118,21 @@ def turn_box(box: Box, orientation: int) -> Box:
         x0, x1 = 1 - x1, 1 - x0
     if orientation in (3, 4, 6, 7):
         y0, y1 = 1 - y1, 1 - y0
-    return (y0, x0, y1, x1) if orientation >= 5 else (x0, y0, x1, y1)
+    if orientation >= 5:  # these orientations swap the axes
+        return y0, x0, y1, x1
+    return x0, y0, x1, y1
 
 
 def place_boxes(
     rows: Sequence[tuple[int, tuple[float, ...]]], width: float, height: float, size: int, orientation: int = 1
 ) -> Tensor:
-    """Boxes in pixels of the resized image.
+    """Place boxes in pixels of the resized image.
 
     Args:
-        rows: Class index, and x0, y0, x1, y1 in pixels of the annotated image.
-        width: Of the annotated image.
-        height: Of the annotated image.
-        size: Side of the resized image.
+        rows: Class index, and corners x0, y0, x1, y1 in pixels of the annotated image.
+        width: Width of the annotated image in pixels.
+        height: Height of the annotated image in pixels.
+        size: Side of the resized image in pixels.
         orientation: EXIF orientation from which the boxes are turned upright; 1 where they are upright.
 
     Returns:
@@ -139,7 +142,8 @@ def place_boxes(
         >>> place_boxes([(3, (0, 0, 50, 100))], 100, 100, 10).tolist()
         [[3.0, 0.0, 0.0, 5.0, 10.0]]
     """
-    across, down = size / width, size / height
+    across = size / width
+    down = size / height
     placed = []
     for number, (x0, y0, x1, y1) in rows:
         box = (x0 * across, y0 * down, x1 * across, y1 * down)
@@ -154,9 +158,9 @@ def divide(items: Sequence, fraction: float, seed: int) -> tuple[list, list]:
     """Split a list in two by a seeded permutation; both parts keep the list's order.
 
     Args:
-        items: What to split.
-        fraction: Of the first part; it gets at least one item, and leaves at least one where there are two.
-        seed: Of the permutation (Python's Mersenne Twister, the same on every machine).
+        items: List to split.
+        fraction: Share of the first part; that gets at least one item, and leaves at least one where there are two.
+        seed: Seed of the permutation (Python's Mersenne Twister, the same on every machine).
 
     Returns:
         The two parts.
@@ -168,6 +172,9 @@ def divide(items: Sequence, fraction: float, seed: int) -> tuple[list, list]:
     """
     order = list(range(len(items)))
     random.Random(seed).shuffle(order)
-    count = min(max(1, round(fraction * len(items))), max(1, len(items) - 1))
-    first = set(order[:count])
-    return [x for i, x in enumerate(items) if i in first], [x for i, x in enumerate(items) if i not in first]
+    most = max(1, len(items) - 1)
+    count = min(max(1, round(fraction * len(items))), most)
+    chosen = set(order[:count])
+    first = [item for index, item in enumerate(items) if index in chosen]
+    second = [item for index, item in enumerate(items) if index not in chosen]
+    return first, second

@@ -1,4 +1,4 @@
-"""What every data set shares: a split that skips what it cannot read, and the DataModule.
+"""The base of every data set: a split that skips what it cannot read, and the DataModule.
 
 A data set subclasses `ImageDataset` (what an index means) and `ImageDataModule` (which splits there are, where to
 download them); everything else, from resizing to skipping unreadable files, is here.
@@ -32,6 +32,7 @@ from explainer.data.sample import (
 )
 from explainer.data.sampler import EpochBatches, EpochSampler
 from explainer.errors import InputError
+from explainer.functional.seeds import derived_seed
 from explainer.stopping import end_with_parent
 
 __all__ = [
@@ -49,27 +50,27 @@ __all__ = [
 Split = Literal["train", "val", "test"]
 
 _LARGEST_SIDE = 16_384
-"""Of the square images: one of it takes 3 GiB."""
+"""Side of the square images in pixels: one such image takes 3 GiB."""
 _UNREADABLE = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
-"""What reading a damaged image or segmentation raises."""
+"""Errors that reading a damaged image or segmentation raises."""
 
 
 class ImageDataset(Dataset, ABC):
     """One split of a data set.
 
     Args:
-        ids: A unique name for each image.
+        ids: Names of the images; no two are equal.
         classes: Names of the K classes, in index order.
-        image_size: Side S of the square that images, segmentations and boxes are resized to.
-        annotations: Whether to load segmentation and boxes (not needed for training).
-        strict: Make an unreadable image an error instead of naming it once, counting and skipping it.
+        image_size: Side S in pixels of the square that images, segmentations and boxes are resized to.
+        annotations: Whether segmentations and boxes are loaded (training does not need them).
+        strict: Whether an unreadable image is an error; else it is named once, counted and skipped.
         flip: Probability of a horizontal flip (training).
         erase: Probability that a random rectangle (10 to 60 % of each side) takes the image's mean colour
             (training); it makes a classifier robust to the masked images that explanations show it.
         blank: Probability that an image becomes its mean colour all over and loses its labels (training); a classifier
-            that has seen this finds nothing where nothing is, as under an empty mask.
-        seed: Of the random augmentation, which is a function of (seed, epoch, index) alone.
-        crop_to: Side of the square to which a part of every image is resized; None leaves images whole.
+            trained with blank images finds no class under an empty mask.
+        seed: Seed of the random augmentation, which is a function of (seed, epoch, index) alone.
+        crop_to: Side in pixels of the square to which a part of every image is resized; None leaves images whole.
         random_crop: Whether that part is a random one (training), or the middle.
     """
 
@@ -91,10 +92,17 @@ class ImageDataset(Dataset, ABC):
         twice = next((name for name, count in Counter(ids).items() if count > 1), None)
         if twice is not None:
             raise InputError(f"image {twice} is listed twice: an image's name stands for its scores, list it once")
-        self.ids, self.classes = ids, classes
-        self.image_size, self.annotations, self.strict = image_size, annotations, strict
-        self.flip, self.erase, self.blank, self.seed = flip, erase, blank, seed
-        self.crop_to, self.random_crop = crop_to, random_crop
+        self.ids = ids
+        self.classes = classes
+        self.image_size = image_size
+        self.annotations = annotations
+        self.strict = strict
+        self.flip = flip
+        self.erase = erase
+        self.blank = blank
+        self.seed = seed
+        self.crop_to = crop_to
+        self.random_crop = random_crop
         self.epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # seen by loader workers too
         self._unreadable = torch.zeros(len(ids), dtype=torch.bool).share_memory_()
 
@@ -102,10 +110,11 @@ class ImageDataset(Dataset, ABC):
         """Refuse, before any work, annotations that cannot be, and a split of which no image can be read.
 
         Raises:
-            InputError: Names the annotation, or the first image and what is wrong with it.
+            InputError: An annotation is wrong, or no image can be read; names it, or the first image.
         """
         self.check_annotations()
         errors: dict[int, Exception] = {}
+        # up to the first image that can be read: to read all of them would take as long as an epoch
         for index in range(len(self)):
             try:
                 self._load(index)
@@ -124,23 +133,23 @@ class ImageDataset(Dataset, ABC):
 
     @property
     def unreadable(self) -> list[str]:
-        """Ids of the images that could not be read so far."""
+        """Names of the images that could not be read so far."""
         return [self.ids[i] for i in self._unreadable.nonzero().flatten().tolist()]
 
     @abstractmethod
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]; raises OSError when the file cannot be read."""
+        """Return an image (3, S, S) in [0, 1]; raise OSError when its file cannot be read."""
 
     @abstractmethod
     def labels(self, index: int) -> Tensor:
-        """(K,) multi-hot float."""
+        """Return the labels (K,) of an image, multi-hot float."""
 
     def segmentation(self, index: int) -> Tensor | None:
-        """(K, S, S) uint8 of 0, 1 and 255 (void), or None when the image has none."""
+        """Return a segmentation (K, S, S) uint8 of 0, 1 and 255 (void); None for an image that has none."""
         return None
 
     def boxes(self, index: int) -> Tensor | None:
-        """(N, 5) float: class index, x0, y0, x1, y1 in pixels of the resized image, or None."""
+        """Return boxes (N, 5) float: class index, x0, y0, x1, y1 in pixels of the resized image; None without any."""
         return None
 
     def __len__(self) -> int:
@@ -155,7 +164,7 @@ class ImageDataset(Dataset, ABC):
         return self._augment(Sample(image, self.labels(index), self.ids[index], segmentation, boxes), index)
 
     def _load(self, index: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Image, segmentation and boxes: everything that a damaged file can hold."""
+        """Read image, segmentation and boxes: everything that lies in files, which may be damaged."""
         image = self.image(index)
         if not self.annotations:
             return image, None, None
@@ -173,7 +182,8 @@ class ImageDataset(Dataset, ABC):
             sample = centre_crop(sample, self.crop_to)
         if not (self.flip or self.erase or self.blank or self.random_crop):
             return sample
-        generator = torch.Generator().manual_seed(hash((self.seed, int(self.epoch), index)) % 2**63)
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, int(self.epoch), index))
+        # all six numbers at once, whatever is switched on: one augmentation does not change the draws of another
         draw = torch.rand(6, generator=generator).tolist()
         if self.crop_to is not None and self.random_crop:
             sample = random_crop(sample, self.crop_to, generator)
@@ -191,16 +201,17 @@ class ImageDataModule(pl.LightningDataModule, ABC):
 
     Args:
         root: Folder of the data set.
-        image_size: Side of the square images; resized, not cropped, unless `crop` is set.
-        batch_size: Images a batch.
-        num_workers: Loader processes; None takes one a core, at most 8.
-        download: Download even when the root holds files; an empty or missing root is always downloaded to.
-        strict: Make an unreadable image an error instead of skipping it.
+        image_size: Side of the square images in pixels; images are resized, not cropped, unless `crop` is set.
+        batch_size: Number of images a batch.
+        num_workers: Number of loader processes; None takes one a core, at most 8.
+        download: Whether to download even when the root holds files; into an empty or missing root the data set is
+            downloaded anyway.
+        strict: Whether an unreadable image is an error; else it is skipped.
         flip: Probability of a horizontal flip in training.
         erase: Probability of erasing a random rectangle in training.
         blank: Probability that a training image becomes its mean colour all over, without labels; only for data sets
             whose images may have any number of labels.
-        seed: Order of the training images and their augmentation.
+        seed: Seed of the order of the training images and of their augmentation.
         crop: Whether training sees random parts of the images and everything else their middle, as the ResNets of K. He
             et al. (Deep Residual Learning for Image Recognition, CVPR 2016) did: images are resized to squares of 256 /
             224 of `image_size`, of which a random window (8 to 100 % of the area, aspect ratio 3/4 to 4/3) is resized
@@ -232,10 +243,15 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         within("erase", erase, 0, 1)
         within("blank", blank, 0, 1)
         self.root = Path(root)
-        self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.seed = seed
         self.num_workers = worker_count(num_workers)
-        self.download, self.strict = download, strict
-        self.flip, self.erase, self.blank = flip, erase, blank
+        self.download = download
+        self.strict = strict
+        self.flip = flip
+        self.erase = erase
+        self.blank = blank
         self.crop = crop
         self._splits: dict[str, ImageDataset] = {}
         self.progress = EpochProgress()
@@ -247,30 +263,34 @@ class ImageDataModule(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def build(self, split: Split) -> ImageDataset:
-        """The data set of one split, constructed with `**self.options(split)`."""
+        """Make the data set of one split, constructed with `**self.options(split)`."""
 
     def fetch(self) -> None:
-        """Download the data set into `root`; without a downloader, one line that says what to put where."""
+        """Download the data set into `root`; without a downloader, refuse with one line that says what to put where."""
         raise InputError(f"no data in {self.root}: put the data set there (see the README), or set data.init_args.root")
 
     def options(self, split: Split) -> dict:
-        """Keyword arguments of `ImageDataset` for a split: augmentation in training, annotations elsewhere."""
+        """Return keyword arguments of `ImageDataset` for a split: augmentation in training, annotations elsewhere."""
         train = split == "train"
         if self.blank and not self.multilabel:
             raise InputError(
                 f"data.init_args.blank: every image of {type(self).__name__} has one label, so none is blank"
             )
-        return {
-            "image_size": round(self.image_size / CROP_SHARE) if self.crop else self.image_size,
+        options: dict[str, Any] = {
+            "image_size": self.image_size,
             "annotations": not train,
             "strict": self.strict,
             "seed": self.seed,
-            "flip": self.flip if train else 0.0,
-            "erase": self.erase if train else 0.0,
-            "blank": self.blank if train else 0.0,
-            "crop_to": self.image_size if self.crop else None,
-            "random_crop": self.crop and train,
         }
+        if self.crop:
+            options |= {
+                "image_size": round(self.image_size / CROP_SHARE),
+                "crop_to": self.image_size,
+                "random_crop": train,
+            }
+        if train:
+            options |= {"flip": self.flip, "erase": self.erase, "blank": self.blank}
+        return options
 
     def prepare_data(self) -> None:
         """Download when asked, or when the root is empty or missing."""
@@ -278,7 +298,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             self.fetch()
 
     def split(self, name: Split) -> ImageDataset:
-        """The data set of a split, built and checked once; an empty or unreadable one is an error."""
+        """Return the data set of a split, built and checked once; an empty or unreadable one is an error."""
         if name not in self._splits:
             dataset = self.build(name)
             if not len(dataset):
@@ -294,7 +314,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         return f"the {name} split of {type(self).__name__} in {self.root}"
 
     def loader(self, name: Split) -> DataLoader:
-        """Batches of a split; in order, but for training, which is shuffled and can be entered anywhere."""
+        """Return the batches of a split: in order, but for training, which is shuffled and can be entered anywhere."""
         dataset = self.split(name)
         sampler = EpochSampler(dataset, self.batch_size, self.seed, shuffle=name == "train")
         options: dict[str, Any] = {
@@ -312,7 +332,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         return DataLoader(dataset, batch_sampler=batches, **options)
 
     def state_dict(self) -> dict[str, int]:
-        """How many images of the epoch are done, in all processes together; a checkpoint holds it."""
+        """Return how many images of the epoch are done, in all processes together; a checkpoint holds it."""
         return {"images_done": self.progress.images_done(self.trainer.fit_loop)}  # type: ignore[union-attr]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -320,13 +340,13 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.progress.load(int(state_dict["images_done"]))
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled training batches."""
+        """Return shuffled training batches."""
         return self.loader("train")
 
     def val_dataloader(self) -> DataLoader:
-        """Validation batches in order."""
+        """Return validation batches in order."""
         return self.loader("val")
 
     def test_dataloader(self) -> DataLoader:
-        """Test batches in order."""
+        """Return test batches in order."""
         return self.loader("test")

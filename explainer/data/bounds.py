@@ -1,4 +1,4 @@
-"""What the numbers of a data set may be, checked where the user said them."""
+"""Check the numbers that a user gives a data set."""
 
 import os
 
@@ -15,7 +15,7 @@ def within(name: str, value: float, low: float, high: float | None = None) -> No
 
     Args:
         name: Key below data.init_args.
-        value: What the user said.
+        value: Number that the user gave.
         low: Smallest value allowed.
         high: Largest value allowed; None for no bound.
 
@@ -29,6 +29,7 @@ def within(name: str, value: float, low: float, high: float | None = None) -> No
         ...
         explainer.errors.InputError: data.init_args.flip must lie between 0 and 1, got nan
     """
+    # "not >=" and not "<", so that NaN is refused too
     if high is None and not value >= low:
         raise InputError(f"data.init_args.{name} must be at least {low}, got {value}")
     if high is not None and not low <= value <= high:
@@ -39,7 +40,7 @@ def worker_count(asked: int | None) -> int:
     """Count the loader processes: as asked, within what the machine can serve.
 
     Args:
-        asked: Processes, 0 for none beside the main one; None takes one a core, at most 8.
+        asked: Number of processes, 0 for none beside the main one; None takes one a core, at most 8.
 
     Raises:
         InputError: The number is negative.

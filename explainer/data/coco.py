@@ -27,30 +27,32 @@ class COCODataset(ImageDataset):
     """Images of a COCO annotation file.
 
     Args:
-        folder: Where the image files are.
-        annotations_file: Of `read_annotations`.
-        photos: Which of its images.
-        options: Of `ImageDataset`.
+        folder: Folder of the image files.
+        annotations_file: Annotations, as `read_annotations` gives them.
+        photos: Images of the split.
+        options: Further arguments of `ImageDataset`.
     """
 
     def __init__(self, folder: Path, annotations_file: Annotations, photos: list[Photo], **options: object) -> None:
         super().__init__([photo.file_name for photo in photos], annotations_file.classes, **options)  # type: ignore[arg-type]
-        self.folder, self.photos, self.segmented = folder, photos, annotations_file.segmented
+        self.folder = folder
+        self.photos = photos
+        self.segmented = annotations_file.segmented
 
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]."""
+        """Return an image (3, S, S) in [0, 1]."""
         return pixels(read_picture(self.folder / self.ids[index]), self.image_size)
 
     def labels(self, index: int) -> Tensor:
-        """(K,): the set of categories annotated, crowds included."""
+        """Return the labels (K,): the categories annotated, crowds included."""
         present = torch.zeros(len(self.classes))
         present[[thing.category for thing in self.photos[index].things]] = 1
         return present
 
     def _frame(self, index: int) -> tuple[int, int, int]:
-        """Width and height of the annotated picture, and the orientation from which annotations are turned upright.
+        """Return width and height of the annotated picture, and the orientation from which annotations are turned.
 
-        A size that the file does not give is that of run lengths, where there are some, or the upright picture's.
+        A size that the file does not give is taken from run lengths, where there are some, or from the upright picture.
         """
         photo = self.photos[index]
         frame = read_frame(self.folder / photo.file_name)
@@ -63,7 +65,7 @@ class COCODataset(ImageDataset):
         return width, height, frame.turn_of(width, height)
 
     def segmentation(self, index: int) -> Tensor | None:
-        """(K, S, S): polygons and RLE drawn at the annotated size, then resized; an unannotated image is all 0.
+        """Draw polygons and RLE (K, S, S) at the annotated size, then resize; an unannotated image is all 0.
 
         A crowd region counts as object of its category, as the category counts as a label. None where an object has no
         segmentation, or the file holds none: what is not drawn is not known.
@@ -86,14 +88,17 @@ class COCODataset(ImageDataset):
         return masks
 
     def boxes(self, index: int) -> Tensor:
-        """(N, 5), without crowds, whose boxes hold several objects, and without objects that have no box."""
+        """Return boxes (N, 5), without those of crowds, which hold several objects, and those that are not given."""
         rows = []
         width, height, orientation = self._frame(index)
+        path = self.folder / self.ids[index]
         for thing in self.photos[index].things:
-            if not thing.crowd and thing.box is not None:
-                box = check_box(thing.box, width, height, f"{thing.name} of {self.folder / self.ids[index]}")
-                if box is not None:
-                    rows.append((thing.category, box))
+            if thing.crowd or thing.box is None:
+                continue
+            # checked again, now that the size is known where the file does not give it
+            box = check_box(thing.box, width, height, f"{thing.name} of {path}")
+            if box is not None:
+                rows.append((thing.category, box))
         return place_boxes(rows, width, height, self.image_size, orientation)
 
     def check_annotations(self) -> None:
@@ -109,8 +114,8 @@ class COCO(ImageDataModule):
     """COCO, or somebody's own data set in COCO's layout.
 
     Args:
-        year: "2014" as in the papers, or "2017"; names the folders train<year>, val<year> and the annotation files.
-        kwargs: Of `ImageDataModule`.
+        year: Year "2014", as in the papers, or "2017"; it names the folders train<year>, val<year> and the annotations.
+        kwargs: Further arguments of `ImageDataModule`.
     """
 
     def __init__(self, year: Literal["2014", "2017"] = "2014", **kwargs: Any) -> None:
@@ -119,16 +124,17 @@ class COCO(ImageDataModule):
         self._annotations: dict[str, Annotations] = {}
 
     def fetch(self) -> None:
-        """Nobody offers a checked downloader for COCO: say what to fetch."""
+        """Say what to fetch: nobody offers a checked downloader for COCO."""
         raise InputError(
             f"no COCO in {self.root}: fetch train{self.year}.zip, val{self.year}.zip and "
             f"annotations_trainval{self.year}.zip from cocodataset.org and unpack them there"
         )
 
     def annotations(self, part: Literal["train", "val"]) -> Annotations:
-        """The official train or val annotations, read once."""
+        """Return the official train or val annotations, read once."""
         if part not in self._annotations:
-            self._annotations[part] = read_annotations(self.root / "annotations" / f"instances_{part}{self.year}.json")
+            path = self.root / "annotations" / f"instances_{part}{self.year}.json"
+            self._annotations[part] = read_annotations(path)
         return self._annotations[part]
 
     @property
@@ -137,9 +143,10 @@ class COCO(ImageDataModule):
         return self.annotations("train").classes
 
     def build(self, split: Split) -> COCODataset:
-        """Images of a split."""
+        """Make the images of a split."""
         part: Literal["train", "val"] = "val" if split == "test" else "train"
-        coco, folder = self.annotations(part), self.root / f"{part}{self.year}"
+        coco = self.annotations(part)
+        folder = self.root / f"{part}{self.year}"
         if not folder.is_dir():
             raise InputError(f"no {folder}: unpack COCO's {part}{self.year}.zip there")
         photos = coco.photos

@@ -1,4 +1,4 @@
-"""COCO's annotation files, checked once and whole: ids, boxes, polygons and run lengths."""
+"""Read COCO's annotation files, checked once and whole: ids, boxes, polygons and run lengths."""
 
 import math
 from collections import defaultdict
@@ -16,7 +16,7 @@ from explainer.files.reading import parse
 
 _Id = int | str | float
 _LARGEST = 178_956_970
-"""Pixels of an image: more than Pillow opens, and more than pycocotools survives."""
+"""Most pixels of an image: Pillow opens no larger one, and pycocotools does not survive one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,14 @@ def read_annotations(path: Path) -> Annotations:
     boxes and polygons without an area, which are left out.
 
     Args:
-        path: instances_<split><year>.json.
+        path: Path of instances_<split><year>.json.
 
     Returns:
-        Its images in the order of their ids, with their objects.
+        Images in the order of their ids, with their objects.
 
     Raises:
-        InputError: The file is missing or not such a file, an id or a file stands twice, an annotation names an unknown
-            category, or its box or segmentation cannot be; names the annotation.
+        InputError: The file is missing or of another kind, an id or a file stands twice, an annotation names an unknown
+            category, or its box or segmentation is impossible; names the annotation.
     """
     if not path.is_file():
         raise InputError(f"no {path}: unpack COCO's annotations_trainval archive there")
@@ -149,12 +149,14 @@ def read_annotations(path: Path) -> Annotations:
 
 
 def _key(identity: _Id) -> str:
-    """Name of an id: 1, 1.0 and "1" are one."""
-    return str(int(identity)) if isinstance(identity, float) and identity.is_integer() else str(identity)
+    """Return the name of an id: 1, 1.0 and "1" have the same."""
+    if isinstance(identity, float) and identity.is_integer():
+        return str(int(identity))
+    return str(identity)
 
 
 def _order(item: _Image | _Category) -> tuple[bool, _Id]:
-    return isinstance(item.id, str), item.id
+    return isinstance(item.id, str), item.id  # numbers and texts cannot be compared: numbers go first
 
 
 def _refuse_twice(names: list[str], what: str) -> None:
@@ -173,7 +175,9 @@ def _photo(image: _Image, path: Path) -> Photo:
     whole = width >= 0 and height >= 0 and width % 1 == 0 and height % 1 == 0
     if not whole or width * height > _LARGEST:
         raise InputError(f"{path}: image {image.file_name} cannot have {width:g} x {height:g} pixels")
-    return Photo(image.file_name, int(width), int(height)) if width and height else Photo(image.file_name, 0, 0)
+    if not (width and height):
+        return Photo(image.file_name, 0, 0)
+    return Photo(image.file_name, int(width), int(height))
 
 
 def _thing(annotation: _Annotation, name: str, category: int, photo: Photo, left_out: dict[str, list[str]]) -> Thing:
@@ -195,18 +199,18 @@ def _thing(annotation: _Annotation, name: str, category: int, photo: Photo, left
 
 
 def check_segmentation(segmentation: Segmentation | None, width: int, height: int) -> Segmentation | None:
-    """Refuse a segmentation that cannot be.
+    """Refuse an impossible segmentation.
 
     Args:
-        segmentation: Polygons, or run lengths.
-        width: Width of the image; 0 where it is not known.
-        height: Its height.
+        segmentation: Polygons, or run lengths; None where there are none.
+        width: Width of the image in pixels; 0 where it is not known.
+        height: Height of the image in pixels.
 
     Returns:
         The segmentation without polygons of no area; None where none is left.
 
     Raises:
-        InputError: It lies outside the image, is of another size, or is not made of numbers that can be; says which.
+        InputError: It lies outside the image, has another size, or holds impossible numbers; says which.
     """
     if segmentation is None:
         return None
@@ -217,12 +221,14 @@ def check_segmentation(segmentation: Segmentation | None, width: int, height: in
 
 
 def _check_polygon(polygon: list[float], width: int, height: int) -> bool:
-    """Whether a polygon has three points; one that cannot be is an error."""
+    """Tell whether a polygon has three points; refuse an impossible one."""
     if len(polygon) % 2 or not math.isfinite(sum(polygon)):
         raise InputError("a polygon is not pairs of finite numbers")
     if width:
-        xs, ys = polygon[::2], polygon[1::2]
-        left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+        xs = polygon[::2]
+        ys = polygon[1::2]
+        left, right = min(xs), max(xs)
+        top, bottom = min(ys), max(ys)
         if left > width or right < 0 or top > height or bottom < 0:
             raise InputError(f"a polygon lies outside its image of {width} x {height} pixels")
         if left < -width or right > 2 * width or top < -height or bottom > 2 * height:  # and costs memory to draw
@@ -242,14 +248,14 @@ def _check_runs(runs: RunLengths, width: int, height: int) -> None:
 
 
 def unpack(text: str) -> list[int]:
-    """Unpack run lengths that COCO's tools packed into text, whatever the text is.
+    """Unpack run lengths that COCO's tools packed into text; any other text gives none.
 
     Args:
-        text: Six bits a character, from "0" on, the sixth of which says that the number goes on; numbers from the
-            third on are differences to the one before the last.
+        text: Characters from "0" on, of six bits each, the sixth of which says that the number goes on. Numbers from
+            the third on are differences to the one before the last.
 
     Returns:
-        The lengths; none where the text is no such text.
+        The lengths; an empty list where the text has another form.
 
     Example:
         >>> unpack("52203")
@@ -261,7 +267,7 @@ def unpack(text: str) -> list[int]:
     ends = np.flatnonzero((codes & 32) == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1
-    if lengths.max() > 6:
+    if lengths.max() > 6:  # more than 30 bits: no image has so many pixels
         return []
     digit = np.arange(len(codes)) - np.repeat(starts, lengths)
     values = np.add.reduceat((codes & 31) << (5 * digit), starts)
@@ -288,7 +294,8 @@ def _packed(runs: RunLengths) -> dict:
 
 
 def draw(segmentation: Segmentation, width: int, height: int) -> NDArray[np.uint8]:
-    """Draw an object: (height, width) of 0 and 1."""
+    """Draw an object as a map (height, width) of 0 and 1."""
     if isinstance(segmentation, RunLengths):
         return run_lengths.decode(_packed(segmentation))
-    return run_lengths.decode(run_lengths.merge(run_lengths.frPyObjects(segmentation, height, width)))
+    polygons = run_lengths.frPyObjects(segmentation, height, width)
+    return run_lengths.decode(run_lengths.merge(polygons))

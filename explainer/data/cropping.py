@@ -1,4 +1,4 @@
-"""Random parts of images in training and their middle elsewhere, with segmentation and boxes.
+"""Crop random parts of images in training and their middle elsewhere, with segmentation and boxes.
 
 K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition, CVPR 2016; the random windows are those
 with which its networks are trained today (C. Szegedy et al.: Going Deeper with Convolutions, CVPR 2015). Departure:
@@ -32,7 +32,7 @@ class Window(NamedTuple):
 
 
 def centre_window(side: int) -> Window:
-    """The middle of a square image, as in the validation of He et al.
+    """Return the middle of a square image, as in the validation of He et al.
 
     Args:
         side: Side of the image in pixels.
@@ -50,13 +50,13 @@ def centre_window(side: int) -> Window:
 
 
 def random_window(side: int, draws: Sequence[float]) -> Window:
-    """A random part of a square image, as in the training of ResNets on ImageNet.
+    """Draw a random part of a square image, as in the training of ResNets on ImageNet.
 
     Its area is 8 to 100 % of the image's, its aspect ratio 3/4 to 4/3, even in the logarithm.
 
     Args:
         side: Side of the image in pixels.
-        draws: `CROP_DRAWS` numbers in [0, 1): area, ratio, top and left of each try.
+        draws: Random numbers in [0, 1), `CROP_DRAWS` of them: area, ratio, top and left of each try.
 
     Returns:
         The first window that lies within the image, else the middle of the image.
@@ -70,14 +70,18 @@ def random_window(side: int, draws: Sequence[float]) -> Window:
         size, shape, down, across = draws[start : start + 4]
         area = side * side * (0.08 + 0.92 * size)
         ratio = math.exp(low + (high - low) * shape)
-        width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        width = round(math.sqrt(area * ratio))
+        height = round(math.sqrt(area / ratio))
         if 0 < width <= side and 0 < height <= side:
-            return Window(int((side - height + 1) * down), int((side - width + 1) * across), height, width)
+            top = int((side - height + 1) * down)
+            left = int((side - width + 1) * across)
+            return Window(top, left, height, width)
     return centre_window(side)
 
 
 def random_crop(sample: Sample, size: int, generator: torch.Generator) -> Sample:
     """Resize a random part of a sample to a square; the generator gives `CROP_DRAWS` numbers."""
+    # always all of them, so that what is drawn next does not depend on which try fitted
     draws = torch.rand(CROP_DRAWS, generator=generator).tolist()
     return crop_sample(sample, random_window(sample.image.shape[-1], draws), size)
 
@@ -91,8 +95,8 @@ def crop_sample(sample: Sample, window: Window, size: int) -> Sample:
     """Cut a window out of image, segmentation and boxes, and resize it to a square.
 
     Args:
-        sample: Any.
-        window: Within the image.
+        sample: Sample of any size.
+        window: Window within the image.
         size: Side of the result in pixels.
 
     Returns:
@@ -104,11 +108,13 @@ def crop_sample(sample: Sample, window: Window, size: int) -> Sample:
         [[0.0, 0.0, 0.0, 8.0, 8.0]]
     """
     top, left, height, width = window
-    rows, columns = slice(top, top + height), slice(left, left + width)
+    rows = slice(top, top + height)
+    columns = slice(left, left + width)
     image = tvf.resize(sample.image[:, rows, columns], [size, size], antialias=True).clamp(0, 1)
-    segmentation, boxes = sample.segmentation, sample.boxes
+    segmentation = sample.segmentation
+    boxes = sample.boxes
     if segmentation is not None:
-        nearest = tvf.InterpolationMode.NEAREST
+        nearest = tvf.InterpolationMode.NEAREST  # a mean of classes is no class
         segmentation = tvf.resize(segmentation[:, rows, columns], [size, size], interpolation=nearest)
     if boxes is not None:
         shift = boxes.new_tensor([left, top, left, top])

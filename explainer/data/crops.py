@@ -14,35 +14,39 @@ from explainer.data.base import Split, pixels
 from explainer.data.imagenet import ImageNet, ImageNetDataset, list_images
 from explainer.errors import InputError
 from explainer.files.pictures import read_picture
+from explainer.functional.seeds import derived_seed
 
 
 class CropDataset(ImageNetDataset):
     """Crops below folders that are named by wnid.
 
     Args:
-        folder: Holds the wnid folders.
-        ids: "<wnid>/<file>#<number of the crop>".
-        smallest: Side of a crop as a part of the image's shorter side, at least; 1 at most.
-        moving: Other crops in every epoch (training), instead of the same ones.
-        options: Of `ImageDataset`.
+        folder: Folder that holds the wnid folders.
+        ids: Names "<wnid>/<file>#<number of the crop>".
+        smallest: Least side of a crop as a part of the image's shorter side, in (0, 1].
+        moving: Whether every epoch has other crops (training).
+        options: Further arguments of `ImageDataset`.
     """
 
     def __init__(self, folder: Path, ids: list[str], smallest: float, moving: bool, **options: object) -> None:
         super().__init__(folder, ids, [], **options)
-        self.smallest, self.moving = smallest, moving
+        self.smallest = smallest
+        self.moving = moving
 
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]."""
+        """Return the crop (3, S, S) in [0, 1]."""
         epoch = int(self.epoch) if self.moving else 0
-        generator = torch.Generator().manual_seed(hash((self.seed, epoch, index, 1)) % 2**63)
+        # the 1 sets these draws apart from those of the augmentation, which has the same seed, epoch and index
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index, 1))
         extent, across, down = torch.rand(3, generator=generator).tolist()
         photo = read_picture(self.folder / self.ids[index].rpartition("#")[0])
         side = max(1, round(min(photo.size) * (self.smallest + (1 - self.smallest) * extent)))
-        left, top = round(across * (photo.width - side)), round(down * (photo.height - side))
+        left = round(across * (photo.width - side))
+        top = round(down * (photo.height - side))
         return pixels(photo.crop((left, top, left + side, top + side)), self.image_size)
 
     def boxes(self, index: int) -> None:
-        """None: a crop need not contain them."""
+        """Return None: a crop need not contain the image's boxes."""
         return
 
 
@@ -50,20 +54,21 @@ class ImageNetCrops(ImageNet):
     """Crops of ImageNet, root/{train,val}/<wnid>/*.JPEG; without train, its val part is divided into all three splits.
 
     Args:
-        crops: Of each image, in an epoch.
-        smallest: Side of a crop as a part of the image's shorter side, at least; they reach up to all of it.
+        crops: Number of crops of each image in an epoch.
+        smallest: Least side of a crop as a part of the image's shorter side, in (0, 1]; the largest has all of it.
         val_fraction: Part of the images (not of the crops) that is the validation split.
-        kwargs: Of `ImageDataModule`.
+        kwargs: Further arguments of `ImageDataModule`.
     """
 
     def __init__(self, crops: int = 1, smallest: float = 0.5, val_fraction: float = 0.02, **kwargs: Any) -> None:
         super().__init__(val_fraction=val_fraction, **kwargs)
         if crops < 1 or not 0 < smallest <= 1:
             raise InputError(f"data.init_args: crops must be at least 1, smallest in (0, 1], got {crops}, {smallest}")
-        self.crops, self.smallest = crops, smallest
+        self.crops = crops
+        self.smallest = smallest
 
     def build(self, split: Split) -> CropDataset:
-        """Crops of a split's images, sorted by wnid and file name; one of each image but in training."""
+        """Make the crops of a split's images, sorted by wnid and file name; outside training one of each image."""
         trained = (self.root / "train").is_dir()
         folder = self.root / ("val" if split == "test" or not trained else "train")
         ids = list_images(folder)

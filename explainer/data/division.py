@@ -1,4 +1,4 @@
-"""Which images train, validate and test where nobody said it: 80 / 10 / 10 by labels, a function of the seed.
+"""Divide images that come without splits: 80 / 10 / 10 for training, validation and test, by labels and a seed.
 
 K. Sechidis, G. Tsoumakas, I. Vlahavas: On the Stratification of Multi-Label Data, ECML PKDD 2011. Departures: the
 images of a combination of labels that has at least eight are divided among themselves, exactly, and only the others by
@@ -15,7 +15,7 @@ from explainer.data.annotations import divide
 
 FRACTIONS = (0.8, 0.1, 0.1)
 _ENOUGH = 8
-"""From so many images on, a tenth of a combination, rounded as `divide` does, is never none."""
+"""Least size of a combination that is divided by itself: a tenth of it, rounded as `divide` does, is never none."""
 
 
 def partition(labels: Sequence[tuple[str, ...]], seed: int) -> list[int]:
@@ -52,8 +52,8 @@ def stratify(
 ) -> list[int]:
     """Divide images so that each part has its share of every label: iterative stratification.
 
-    The label with the fewest images left goes first; each of its images goes to the part that lacks most of that label,
-    then of images, then by chance.
+    The label with the fewest images left goes first. Each of its images goes to the part that lacks most of that label,
+    then to the part that lacks most images, then to one drawn by chance.
 
     Args:
         labels: Names of each image's classes.
@@ -64,67 +64,112 @@ def stratify(
     Returns:
         Part of each image.
     """
-    parts: list[int | None] = list(given) if given is not None else [None] * len(labels)
     draw = random.Random(seed)
-    members: dict[str, list[int]] = defaultdict(list)
     order = list(range(len(labels)))
     draw.shuffle(order)
-    for place in order:
-        for name in set(labels[place]):
-            members[name].append(place)
-    lacking = {name: [share * len(places) for share in fractions] for name, places in members.items()}
-    room = [share * len(labels) for share in fractions]
-    left = {name: sum(parts[place] is None for place in places) for name, places in members.items()}
-    queue = [(count, name) for name, count in left.items()]
-    heapq.heapify(queue)
+    stratification = _Stratification(labels, fractions, order, draw)
+    stratification.put_given([None] * len(labels) if given is None else given)
+    stratification.put_labelled()
+    stratification.put_rest()
+    return _filled([part for part in stratification.parts if part is not None], labels, fractions, order)
 
-    def put(place: int, part: int) -> None:
-        room[part] -= 1
-        for name in set(labels[place]):
-            lacking[name][part] -= 1
-            if parts[place] is None:
-                left[name] -= 1
-                heapq.heappush(queue, (left[name], name))
-        parts[place] = part
 
-    for place, part in enumerate(parts):
-        if part is not None:
-            put(place, part)
-    while queue:
-        count, name = heapq.heappop(queue)
-        if count == 0 or count != left[name]:
-            continue  # the entry is older than the label's last image
-        for place in members[name]:
-            if parts[place] is None:
-                put(place, _neediest(lacking[name], room, draw))
-    for place in order:
-        if parts[place] is None:
-            put(place, _neediest(room, room, draw))
-    return _filled([part for part in parts if part is not None], labels, fractions, order)
+class _Stratification:
+    """State of one iterative stratification.
+
+    Args:
+        labels: Names of each image's classes.
+        fractions: Share of each part.
+        order: Indices of the images in random order.
+        draw: Source of chance for ties.
+
+    Attributes:
+        parts: Part of each image; None while it is undecided.
+    """
+
+    def __init__(
+        self, labels: Sequence[Sequence[str]], fractions: Sequence[float], order: Sequence[int], draw: random.Random
+    ) -> None:
+        self.parts: list[int | None] = [None] * len(labels)
+        self._names = [set(names) for names in labels]
+        self._order = order
+        self._draw = draw
+        self._members: dict[str, list[int]] = defaultdict(list)
+        for place in order:
+            for name in self._names[place]:
+                self._members[name].append(place)
+        self._lacking = {name: [share * len(places) for share in fractions] for name, places in self._members.items()}
+        self._room = [share * len(labels) for share in fractions]
+        self._left = {name: len(places) for name, places in self._members.items()}
+        self._queue: list[tuple[int, str]] = []
+
+    def put_given(self, given: Sequence[int | None]) -> None:
+        """Take over what is decided already."""
+        for place, part in enumerate(given):
+            if part is not None:
+                self._put(place, part)
+
+    def put_labelled(self) -> None:
+        """Decide every image that has a label, rarest label first."""
+        self._queue = [(count, name) for name, count in self._left.items()]
+        heapq.heapify(self._queue)
+        while self._queue:
+            count, name = heapq.heappop(self._queue)
+            # an entry is out of date as soon as another image of its label was put: a newer entry is in the queue
+            if count == 0 or count != self._left[name]:
+                continue
+            for place in self._members[name]:
+                if self.parts[place] is None:
+                    self._put(place, _neediest(self._lacking[name], self._room, self._draw))
+
+    def put_rest(self) -> None:
+        """Decide the images without any label by the room that is left."""
+        for place in self._order:
+            if self.parts[place] is None:
+                self._put(place, _neediest(self._room, self._room, self._draw))
+
+    def _put(self, place: int, part: int) -> None:
+        self.parts[place] = part
+        self._room[part] -= 1
+        for name in self._names[place]:
+            self._lacking[name][part] -= 1
+            self._left[name] -= 1
+            heapq.heappush(self._queue, (self._left[name], name))
 
 
 def _neediest(lacking: Sequence[float], room: Sequence[float], draw: random.Random) -> int:
-    best = max(zip(lacking, room))
-    return draw.choice([part for part in range(len(room)) if (lacking[part], room[part]) == best])
+    """Return the part that lacks most, then the one with most room; among equal ones chance decides."""
+    needs = list(zip(lacking, room, strict=True))
+    greatest = max(needs)
+    # drawn from even where there is one part only: it takes a random number, on which later draws depend
+    return draw.choice([part for part, need in enumerate(needs) if need == greatest])
 
 
 def _filled(
     parts: list[int], labels: Sequence[Sequence[str]], fractions: Sequence[float], order: Sequence[int]
 ) -> list[int]:
-    """Fill what is left with less than half of its share; images whose labels are frequent are moved first."""
+    """Fill every part that has less than half of its share; images whose labels are frequent are moved first."""
     sizes = Counter(parts)
     frequency = Counter(name for names in labels for name in set(names))
-    rare_last = sorted(order, key=lambda place: -min((frequency[name] for name in labels[place]), default=len(labels)))
+
+    def rarest_label(place: int) -> int:
+        return min((frequency[name] for name in labels[place]), default=len(labels))
+
+    rare_last = sorted(order, key=lambda place: -rarest_label(place))
     for part, share in enumerate(fractions):
         wanted = max(1, round(share * len(parts)))
-        if sizes[part] >= max(1, wanted / 2):
-            continue
-        for place in rare_last:
-            donor = max(sizes, key=lambda other: sizes[other])
-            if sizes[part] >= wanted or sizes[donor] < 2:
-                break
-            if parts[place] == donor != part:
-                parts[place] = part
-                sizes[part] += 1
-                sizes[donor] -= 1
+        if sizes[part] < max(1, wanted / 2):
+            _fill(parts, part, wanted, sizes, rare_last)
     return parts
+
+
+def _fill(parts: list[int], part: int, wanted: int, sizes: Counter[int], candidates: Sequence[int]) -> None:
+    """Move images from the largest part to another one until it has as many as wanted; in place."""
+    for place in candidates:
+        donor = max(sizes, key=lambda other: sizes[other])
+        if sizes[part] >= wanted or sizes[donor] < 2:
+            break
+        if parts[place] == donor != part:
+            parts[place] = part
+            sizes[part] += 1
+            sizes[donor] -= 1

@@ -1,4 +1,4 @@
-"""Anybody's own images: one folder a class, or a CSV of paths and labels."""
+"""Read anybody's own images: one folder a class, or a CSV of paths and labels."""
 
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,28 @@ class FolderDataset(ImageDataset):
     """Images of a list.
 
     Args:
-        root: What the paths are relative to.
-        items: The images.
-        classes: K names in index order.
+        root: Folder to which the paths are relative.
+        items: Images of the split.
+        classes: Names of the K classes in index order.
         masks: Folder of PNGs, <path without suffix>.png: class index + 1 at each pixel, 0 nothing, 255 void.
-        options: Of `ImageDataset`.
+        options: Further arguments of `ImageDataset`.
     """
 
     def __init__(
         self, root: Path, items: list[Item], classes: tuple[str, ...], masks: Path | None, **options: object
     ) -> None:
         super().__init__([item.path for item in items], classes, **options)  # type: ignore[arg-type]
-        self.root, self.items, self.masks = root, items, masks
+        self.root = root
+        self.items = items
+        self.masks = masks
         self._index = {name: number for number, name in enumerate(classes)}
 
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]."""
+        """Return an image (3, S, S) in [0, 1]."""
         return pixels(read_picture(self.root / self.ids[index]), self.image_size)
 
     def labels(self, index: int) -> Tensor:
-        """(K,) multi-hot."""
+        """Return the labels (K,), multi-hot."""
         present = torch.zeros(len(self.classes))
         present[[self._index[name] for name in self.items[index].labels]] = 1
         return present
@@ -55,17 +57,20 @@ class FolderDataset(ImageDataset):
         return path if path.exists() else None
 
     def segmentation(self, index: int) -> Tensor | None:
-        """(K, S, S) from the mask of the same name; None where there is none."""
+        """Return the segmentation (K, S, S) from the mask of the same name; None where there is none."""
         path = self._mask(index)
         if path is None:
             return None
         return place_mask(path, self.root / self.ids[index], len(self.classes), self.image_size)
 
     def check_annotations(self) -> None:
-        """Refuse masks that are none."""
+        """Refuse pictures that are no masks."""
         if self.annotations and self.masks is not None:
-            masks = ((self._mask(index), self.root / name) for index, name in enumerate(self.ids))
-            pairs = ((mask, photo) for mask, photo in masks if mask is not None)
+            pairs = []
+            for index, name in enumerate(self.ids):
+                mask = self._mask(index)
+                if mask is not None:
+                    pairs.append((mask, self.root / name))
             check_masks(pairs, len(self.classes), self.image_size)
 
 
@@ -78,12 +83,13 @@ class Folder(ImageDataModule):
     there is no test, val is test too; where there is neither, train is split.
 
     Args:
-        csv: The CSV file, relative to the root or absolute.
+        csv: Path of the CSV file, relative to the root or absolute.
         masks: Folder of segmentation PNGs, relative to the root: class index + 1, 0 nothing, 255 void.
-        multilabel: Whether an image may have several labels; None says yes when some image of the CSV has not just one.
-        class_names: The K classes in the order of the classifier's outputs, also those of which there is no image; None
-            takes those that occur, sorted.
-        kwargs: Of `ImageDataModule`.
+        multilabel: Whether an image may have several labels; None allows it when an image of the CSV has another number
+            than one.
+        class_names: Names of the K classes in the order of the classifier's outputs, also of those without any image;
+            None takes those that occur, sorted.
+        kwargs: Further arguments of `ImageDataModule`.
     """
 
     def __init__(
@@ -95,8 +101,10 @@ class Folder(ImageDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.csv, self.masks = csv, masks
-        self._given, self._class_names = multilabel, class_names
+        self.csv = csv
+        self.masks = masks
+        self._given = multilabel
+        self._class_names = class_names
         self._items: list[Item] | None = None
         self._divided: dict[Split, list[Item]] | None = None
         if class_names is not None:
@@ -114,8 +122,10 @@ class Folder(ImageDataModule):
 
     @property
     def multilabel(self) -> bool:  # type: ignore[override]
-        """As given, else by what the images have."""
-        return any(len(item.labels) != 1 for item in self.items) if self._given is None else self._given
+        """Whether an image may have several labels: as given, else by what the images have."""
+        if self._given is not None:
+            return self._given
+        return any(len(item.labels) != 1 for item in self.items)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -131,11 +141,11 @@ class Folder(ImageDataModule):
         return tuple(self._class_names)
 
     def fetch(self) -> None:
-        """One's own images cannot be downloaded."""
+        """Say what to do: one's own images cannot be downloaded."""
         raise InputError(f"no images in {self.root}: put one folder a class there, or a CSV (data.init_args.csv)")
 
     def build(self, split: Split) -> FolderDataset:
-        """Images of a split."""
+        """Make the images of a split."""
         if self._divided is None:
             self._divided = self._divide()
         if split == "test" and self._divided["test"] is self._divided["val"]:
@@ -146,8 +156,10 @@ class Folder(ImageDataModule):
         return FolderDataset(self.root, self._divided[split], self.classes, masks, **self.options(split))
 
     def _divide(self) -> dict[Split, list[Item]]:
-        """The splits that are given, and those that must be made, which are sorted by labels."""
-        parts: dict[Split, list[Item]] = {name: [i for i in self.items if i.split == name] for name in SPLITS}
+        """Return the splits that are given, and those that must be made, which are sorted by labels."""
+        parts: dict[Split, list[Item]] = {}
+        for name in SPLITS:
+            parts[name] = [item for item in self.items if item.split == name]
         if not any(parts.values()):
             return self._share_out(self.items, "no splits are given")
         if parts["train"] and not parts["val"] and not parts["test"]:
@@ -164,12 +176,12 @@ class Folder(ImageDataModule):
         return parts
 
     def _share_out(self, items: list[Item], why: str) -> dict[Split, list[Item]]:
-        """80, 10 and 10 % of images, by labels."""
+        """Divide images by labels: 80, 10 and 10 %."""
         items = sorted(items, key=lambda item: item.labels)
         chosen = partition([item.labels for item in items], self.seed)
-        parts: dict[Split, list[Item]] = {
-            name: [item for item, part in zip(items, chosen) if part == number] for number, name in enumerate(SPLITS)
-        }
+        parts: dict[Split, list[Item]] = {}
+        for number, name in enumerate(SPLITS):
+            parts[name] = [item for item, part in zip(items, chosen) if part == number]
         sizes = " / ".join(str(len(part)) for part in parts.values())
         rank_zero_info(
             f"{self.root}: {why}, the images are split {sizes} (train / val / test) by labels, seed {self.seed}"
@@ -178,7 +190,7 @@ class Folder(ImageDataModule):
 
 
 def _check_names(names: list[str]) -> None:
-    """Refuse class names that are none, or that stand twice."""
+    """Refuse class names that are empty, are no text, or stand twice."""
     wrong = next((name for name in names if not isinstance(name, str) or not name.strip()), None)
     if wrong is not None or not names:
         raise InputError(f"data.init_args.class_names must be names, got {wrong!r}")

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC 2012), by folders of wnids, with bounding boxes where their XML is present.
+"""Read ImageNet (ILSVRC 2012) by folders of wnids, with bounding boxes where their XML is present.
 
 O. Russakovsky et al.: ImageNet Large Scale Visual Recognition Challenge, IJCV 2015.
 
@@ -25,7 +25,9 @@ _INFO = ImageNetInfo()
 WNIDS: tuple[str, ...] = tuple(_INFO.label_names())
 """The 1,000 wnids in sorted order."""
 _NAMES = [text.split(",")[0] for text in _INFO.label_descriptions()]
-CLASSES: tuple[str, ...] = tuple(n if _NAMES.count(n) == 1 else f"{n} ({w})" for n, w in zip(_NAMES, WNIDS))
+CLASSES: tuple[str, ...] = tuple(
+    name if _NAMES.count(name) == 1 else f"{name} ({wnid})" for name, wnid in zip(_NAMES, WNIDS, strict=True)
+)
 """The first English name of each; with the wnid where a name stands twice ("crane")."""
 _IMAGES = {".jpeg", ".jpg", ".png"}
 
@@ -34,25 +36,26 @@ class ImageNetDataset(ImageDataset):
     """Images below folders that are named by wnid.
 
     Args:
-        folder: Holds the wnid folders.
-        ids: "<wnid>/<file>".
+        folder: Folder that holds the wnid folders.
+        ids: Names "<wnid>/<file>".
         xml: Folders that may hold <wnid>/<stem>.xml or <stem>.xml.
-        options: Of `ImageDataset`.
+        options: Further arguments of `ImageDataset`.
     """
 
     def __init__(self, folder: Path, ids: list[str], xml: list[Path], **options: object) -> None:
         super().__init__(ids, CLASSES, **options)  # type: ignore[arg-type]
-        self.folder, self.xml = folder, xml
+        self.folder = folder
+        self.xml = xml
 
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]."""
+        """Return an image (3, S, S) in [0, 1]."""
         return pixels(read_picture(self.folder / self.ids[index]), self.image_size)
 
     def _class(self, index: int) -> int:
         return WNIDS.index(self.ids[index].split("/")[0])
 
     def labels(self, index: int) -> Tensor:
-        """(1000,), one-hot."""
+        """Return the labels (1000,), one-hot."""
         present = torch.zeros(len(WNIDS))
         present[self._class(index)] = 1
         return present
@@ -63,9 +66,9 @@ class ImageNetDataset(ImageDataset):
         return next((path for path in paths if path.is_file()), None)
 
     def boxes(self, index: int) -> Tensor | None:
-        """(N, 5): all boxes of the image's class; None without XML.
+        """Return all boxes (N, 5) of the image's class; None without XML.
 
-        Of a picture that lies sideways, they are turned with it when they were drawn on it as it is stored.
+        Boxes that were drawn on a picture that is stored sideways are turned with it.
         """
         path = self._xml(index)
         if path is None:
@@ -79,7 +82,7 @@ class ImageNetDataset(ImageDataset):
         return place_boxes(rows, width, height, self.image_size, frame.turn_of(width, height))
 
     def check_annotations(self) -> None:
-        """Refuse XML that cannot be read, and boxes that cannot be."""
+        """Refuse XML that cannot be read, and impossible boxes."""
         if not self.annotations or not any(folder.is_dir() for folder in self.xml):
             return
         for index in range(len(self)):
@@ -88,21 +91,22 @@ class ImageNetDataset(ImageDataset):
 
 
 def list_images(folder: Path) -> list[str]:
-    """Images below wnid folders.
+    """List the images below wnid folders.
 
     Args:
-        folder: "train" or "val" of an ImageNet tree.
+        folder: Folder "train" or "val" of an ImageNet tree.
 
     Returns:
-        "<wnid>/<file>", sorted.
+        Names "<wnid>/<file>", sorted.
 
     Raises:
-        InputError: There is no such folder, or one in it is none of the 1,000 wnids.
+        InputError: The folder is missing, or a folder in it is none of the 1,000 wnids.
     """
     if not folder.is_dir():
         raise InputError(f"no {folder}: ImageNet's {folder.name} images, a folder for each wnid, belong there")
     wnids = sorted(p.name for p in folder.iterdir() if p.is_dir() and not hidden(p.name))
-    unknown = next((w for w in wnids if w not in set(WNIDS)), None)
+    known = set(WNIDS)
+    unknown = next((wnid for wnid in wnids if wnid not in known), None)
     if unknown is not None:
         raise InputError(f"folder {folder / unknown} is none of ImageNet's 1,000 wnids; use Folder for other classes")
     return [f"{wnid}/{name}" for wnid in wnids for name in sorted(_images_in(folder / wnid))]
@@ -118,8 +122,8 @@ class ImageNet(ImageDataModule):
     """ImageNet in the layout root/{train,val}/<wnid>/*.JPEG.
 
     Args:
-        val_fraction: Part of train that is the validation split. A root without train serves only for testing.
-        kwargs: Of `ImageDataModule`.
+        val_fraction: Share of train that is the validation split. A root without train serves only for testing.
+        kwargs: Further arguments of `ImageDataModule`.
     """
 
     multilabel = False
@@ -132,18 +136,18 @@ class ImageNet(ImageDataModule):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The 1,000 classes."""
+        """Names of the 1,000 classes."""
         return CLASSES
 
     def fetch(self) -> None:
-        """ImageNet needs a registration: say what to get."""
+        """Say what to get: ImageNet needs a registration."""
         raise InputError(
             f"no ImageNet in {self.root}: register at image-net.org, and unpack ILSVRC 2012 as "
             f"{self.root}/train/<wnid>/*.JPEG and {self.root}/val/<wnid>/*.JPEG"
         )
 
     def build(self, split: Split) -> ImageNetDataset:
-        """Images of a split, sorted by wnid and file name."""
+        """Make the images of a split, sorted by wnid and file name."""
         part = "val" if split == "test" else "train"
         folder = self.root / part
         ids = list_images(folder)

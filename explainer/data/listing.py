@@ -1,4 +1,4 @@
-"""What in a folder is an image, a class, a split: hidden and special files are passed over, links are followed."""
+"""Tell images, classes and splits in a folder: hidden and special files are passed over, links are followed."""
 
 import os
 from collections import Counter
@@ -12,7 +12,7 @@ from explainer.errors import InputError
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 _LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "lost+found", "@eadir"})
-"""What systems leave behind in folders without a leading dot; compared without case."""
+"""Names, without a leading dot, of what systems leave behind in folders; compared without case."""
 _NAMES = {
     "train": "train",
     "training": "train",
@@ -34,7 +34,7 @@ class Item(NamedTuple):
 
 
 def hidden(name: str) -> bool:
-    """Whether an entry of a folder is no part of a data set: `.ipynb_checkpoints`, `._photo.png`, `__MACOSX`, …."""
+    """Tell whether a folder's entry is no part of a data set: `.ipynb_checkpoints`, `._photo.png`, `__MACOSX`, …."""
     return name.startswith(".") or name.casefold() in _LEFT_BEHIND
 
 
@@ -42,12 +42,12 @@ def walk(folder: Path, passed: Counter, but: Path | None = None) -> Iterator[tup
     """List the images below a folder, following links, but never around a loop.
 
     Args:
-        folder: Where to look.
-        passed: Counts what is passed over, by the reason.
-        but: A folder that is left out.
+        folder: Folder that is searched.
+        passed: Counter of what is passed over, by the reason; changed in place.
+        but: Folder that is left out; None for no such one.
 
     Yields:
-        The parts of each image's path below the folder, in no certain order.
+        Parts of each image's path below the folder, in no certain order.
     """
     left_out = os.path.realpath(but) if but is not None else None
     todo: list[tuple[tuple[str, ...], frozenset[str]]] = [((), frozenset({os.path.realpath(folder)}))]
@@ -60,6 +60,7 @@ def walk(folder: Path, passed: Counter, but: Path | None = None) -> Iterator[tup
                 passed["hidden"] += image or folder_like
             elif folder_like:
                 real = os.path.realpath(entry.path)
+                # a loop is known by a folder above it, not by a visit: two links to one folder are both followed
                 if real == left_out:
                     passed["the masks"] += 1
                 elif real in above:
@@ -88,19 +89,19 @@ def list_folders(root: Path, masks: Path | None = None) -> list[Item]:
     but other folders of images. What was decided that a person might not expect is said in one line.
 
     Args:
-        root: The folder.
+        root: Folder of the data set.
         masks: Folder of segmentations, which is no class.
 
     Returns:
-        The images in sorted order.
+        Images in sorted order.
 
     Raises:
-        InputError: There is no image in such a place.
+        InputError: There is no image below a class folder.
     """
     passed: Counter = Counter()
-    found = list(walk(root, passed, masks))
-    paths = sorted(parts for parts in found if len(parts) > 1)
-    passed["beside the class folders"] = len(found) - len(paths)
+    images = list(walk(root, passed, masks))
+    paths = sorted(parts for parts in images if len(parts) > 1)
+    passed["beside the class folders"] = len(images) - len(paths)
     splits = _splits(paths)
     if not splits:
         items = [Item("/".join(parts), (parts[0],), None) for parts in paths]
@@ -117,7 +118,7 @@ def list_folders(root: Path, masks: Path | None = None) -> list[Item]:
 
 
 def _splits(paths: list[tuple[str, ...]]) -> dict[str, str]:
-    """Which top folders are splits, and of which name; none where they are classes."""
+    """Return the top folders that are splits, with the splits' names; none where they are classes."""
     direct = {parts[0] for parts in paths if len(parts) == 2}
     nested = {parts[0] for parts in paths if len(parts) > 2}
     splits = {name: _NAMES[name.casefold()] for name in direct | nested if name.casefold() in _NAMES}

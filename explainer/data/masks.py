@@ -1,4 +1,4 @@
-"""Segmentations that are drawn as pictures: a class index + 1 at each pixel, 0 for nothing, 255 for void."""
+"""Read segmentations that are pictures: a class index + 1 at each pixel, 0 for nothing, 255 for void."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,18 +14,18 @@ from explainer.files.pictures import Frame, UnreadableError, opened, orientation
 
 VOID = 255
 _CHECKED_PIXELS = 500_000_000
-"""Masks of so many pixels are decoded before training, some ten seconds; of the others only the header is read."""
+"""Number of pixels of masks that are decoded before training, some ten seconds; of the rest only headers are read."""
 
 
 def read_mask(path: Path, classes: int) -> Image.Image:
     """Read a mask's class numbers, upright by its own orientation tag.
 
     Args:
-        path: A grey, palette, 1-bit or 16-bit picture, or one of colours whose three channels are equal.
+        path: Path of a grey, palette, 1-bit or 16-bit picture, or of a colour picture with three equal channels.
         classes: Number of the classes.
 
     Returns:
-        Their numbers, of mode "L" or "I".
+        Picture of class numbers, of mode "L" or "I".
 
     Raises:
         UnreadableError: The file is missing or damaged.
@@ -48,7 +48,7 @@ def read_mask(path: Path, classes: int) -> Image.Image:
 
 
 def _numbers(values: NDArray, mode: str, path: Path) -> NDArray:
-    """One number a pixel; what stands beside it (alpha, equal channels) is left out."""
+    """Return one number a pixel; alpha and equal channels beside it are left out."""
     if mode in ("LA", "La", "PA"):
         values = values[..., 0]
     elif mode in ("RGB", "RGBA", "RGBX", "RGBa"):
@@ -57,24 +57,28 @@ def _numbers(values: NDArray, mode: str, path: Path) -> NDArray:
         values = values[..., 0]
     if values.ndim != 2 or (values.dtype.kind == "f" and not (values == np.floor(values)).all()):
         raise InputError(f"mask {path} has the mode {mode}: save it as grey, with class index + 1 at each pixel")
-    return values.astype(np.int64) if values.dtype.kind == "f" else values
+    if values.dtype.kind == "f":
+        return values.astype(np.int64)
+    return values
 
 
 def check_shape(path: Path, width: int, height: int, frame: Frame, side: int) -> None:
     """Refuse a mask that cannot lie on its picture.
 
     Args:
-        path: The mask, for the error.
-        width: Its width.
-        height: Its height.
-        frame: The picture's.
-        side: Side of the square that the data set resizes to; a mask of this size fits every picture.
+        path: Path of the mask, for the error.
+        width: Width of the mask in pixels.
+        height: Height of the mask in pixels.
+        frame: Frame of the picture.
+        side: Side in pixels of the square that the data set resizes to; a mask of this size fits every picture.
 
     Raises:
-        InputError: It has another format than the picture, upright or as stored, by more than a twentieth.
+        InputError: Its aspect ratio differs from the picture's, upright or as stored, by more than a twentieth.
     """
-    formats = (frame.width / frame.height, frame.height / frame.width if frame.orientation >= 5 else 0)
-    alike = any(abs(width / height - other) <= 0.05 * other for other in formats)
+    ratios = [frame.width / frame.height]
+    if frame.orientation >= 5:  # the picture lies sideways: the mask may be drawn on the upright one
+        ratios.append(frame.height / frame.width)
+    alike = any(abs(width / height - ratio) <= 0.05 * ratio for ratio in ratios)
     if not alike and (width, height) != (side, side):
         across, down = frame.upright
         raise InputError(
@@ -97,17 +101,17 @@ def place_mask(path: Path, photo: Path, classes: int, size: int) -> Tensor:
     picture lies sideways, is turned with the picture.
 
     Args:
-        path: The mask.
-        photo: The picture that it is of.
-        classes: K, the number of the classes.
-        size: Side S of the resized image.
+        path: Path of the mask.
+        photo: Path of its picture.
+        classes: Number K of the classes.
+        size: Side S of the resized image in pixels.
 
     Returns:
-        (K, S, S) uint8: 1 where the class is, 0 where not, 255 where that is void.
+        (K, S, S) uint8: 1 where the class is, 0 where it is not, 255 where that is void.
 
     Raises:
         UnreadableError: One of the files is missing or damaged.
-        InputError: The mask is none, or has another format than its picture.
+        InputError: The picture is no mask, or has another aspect ratio than its photograph.
     """
     mask = _lay_on(path, photo, classes, size)
     drawn = torch.from_numpy(np.array(mask.resize((size, size), Image.Resampling.NEAREST)))
@@ -116,15 +120,15 @@ def place_mask(path: Path, photo: Path, classes: int, size: int) -> Tensor:
 
 
 def check_masks(pairs: Iterable[tuple[Path, Path]], classes: int, size: int) -> None:
-    """Refuse, before any work, masks that are none. Damaged files are passed over: their images will be skipped.
+    """Refuse, before any work, pictures that are no masks; damaged files are passed over, their images will be skipped.
 
     Args:
-        pairs: Each mask, and the picture that it is of.
+        pairs: Paths of each mask and its picture.
         classes: Number of the classes.
-        size: Side of the resized images.
+        size: Side of the resized images in pixels.
 
     Raises:
-        InputError: As `place_mask`; names the first such file.
+        InputError: `place_mask` would refuse a mask; names the first such file.
     """
     pixels = 0
     for path, photo in pairs:

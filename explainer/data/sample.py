@@ -14,7 +14,7 @@ from explainer.data.masks import VOID
 from explainer.files.pictures import read_picture
 
 open_rgb = read_picture
-"""The name under which the data sets know it."""
+"""Name under which the data sets know the reader of pictures."""
 
 
 class Sample(NamedTuple):
@@ -49,7 +49,7 @@ def collate(samples: list[Sample | None]) -> Batch:
     """Stack samples into a batch; `None` (an unreadable image) is left out, so the batch may be smaller or empty.
 
     Args:
-        samples: What the data set returned, images of one size.
+        samples: Samples that the data set returned, with images of one size.
 
     Returns:
         The batch; `segmentation` and `boxes` are None unless some sample has them.
@@ -59,19 +59,19 @@ def collate(samples: list[Sample | None]) -> Batch:
         >>> collate([sample, None, sample]).image.shape
         torch.Size([2, 3, 8, 8])
     """
-    kept = [s for s in samples if s is not None]
-    if not kept:
+    readable = [sample for sample in samples if sample is not None]
+    if not readable:
         return Batch(torch.zeros(0, 3, 1, 1), torch.zeros(0, 1), [])
     segmentation = None
-    if any(s.segmentation is not None for s in kept):
-        segmentation = torch.stack([_segmentation_or_void(s) for s in kept])
+    if any(sample.segmentation is not None for sample in readable):
+        segmentation = torch.stack([_segmentation_or_void(sample) for sample in readable])
     boxes = None
-    if any(s.boxes is not None for s in kept):
-        boxes = [s.boxes if s.boxes is not None else torch.zeros(0, 5) for s in kept]
+    if any(sample.boxes is not None for sample in readable):
+        boxes = [torch.zeros(0, 5) if sample.boxes is None else sample.boxes for sample in readable]
     return Batch(
-        torch.stack([s.image for s in kept]),
-        torch.stack([s.labels for s in kept]),
-        [s.id for s in kept],
+        torch.stack([sample.image for sample in readable]),
+        torch.stack([sample.labels for sample in readable]),
+        [sample.id for sample in readable],
         segmentation,
         boxes,
     )
@@ -87,8 +87,8 @@ def pixels(image: Image.Image, size: int) -> Tensor:
     """Resize to a square without cropping, as in the Explainer paper.
 
     Args:
-        image: Any RGB image.
-        size: Side in pixels.
+        image: RGB image of any size.
+        size: Side of the square in pixels.
 
     Returns:
         (3, size, size) float in [0, 1].
@@ -97,7 +97,8 @@ def pixels(image: Image.Image, size: int) -> Tensor:
         >>> pixels(Image.new("RGB", (1, 1), (255, 0, 0)), 4)[:, 0, 0].tolist()
         [1.0, 0.0, 0.0]
     """
-    return tvf.to_dtype(tvf.to_image(image.resize((size, size), Image.Resampling.BILINEAR)), torch.float32, scale=True)
+    resized = image.resize((size, size), Image.Resampling.BILINEAR)
+    return tvf.to_dtype(tvf.to_image(resized), torch.float32, scale=True)
 
 
 def flip_sample(sample: Sample) -> Sample:
@@ -117,7 +118,7 @@ def flip_sample(sample: Sample) -> Sample:
 
 
 def blank_sample(sample: Sample) -> Sample:
-    """Leave nothing of an image but its mean colour, and none of its labels, segmentation and boxes.
+    """Replace an image by its mean colour, and take its labels, segmentation and boxes away.
 
     Example:
         >>> sample = blank_sample(Sample(torch.rand(3, 4, 8), torch.ones(2), "a"))
@@ -138,15 +139,17 @@ def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:
     """Fill a rectangle with the image's mean colour.
 
     Args:
-        image: (3, H, W).
-        draw: Four numbers in [0, 1): height, width, top and left of the rectangle within their ranges.
+        image: Image (3, H, W) in [0, 1].
+        draw: Four random numbers in [0, 1): height, width, top and left of the rectangle within their ranges.
 
     Returns:
-        (3, H, W), a copy.
+        A copy (3, H, W) in [0, 1].
     """
     rows, columns = image.shape[1:]
-    height, width = int(rows * (0.1 + 0.5 * draw[0])), int(columns * (0.1 + 0.5 * draw[1]))
-    top, left = int((rows - height) * draw[2]), int((columns - width) * draw[3])
+    height = int(rows * (0.1 + 0.5 * draw[0]))
+    width = int(columns * (0.1 + 0.5 * draw[1]))
+    top = int((rows - height) * draw[2])
+    left = int((columns - width) * draw[3])
     erased = image.clone()
     erased[:, top : top + height, left : left + width] = image.mean((1, 2), keepdim=True)
     return erased

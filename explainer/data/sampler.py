@@ -21,11 +21,11 @@ class EpochSampler(Sampler[int]):
     batch size or number of processes, and leaves out no image and takes none twice, but for the ragged end.
 
     Args:
-        dataset: Its `epoch` tensor is set together with the sampler's.
+        dataset: Data set whose `epoch` tensor is set together with the sampler's.
         batch_size: Images a batch, on each process.
         seed: Seed of the permutation.
-        shuffle: False gives 0, 1, 2, …
-        rank: This process among `world`; None asks torch.distributed.
+        shuffle: Whether the order is random; False gives 0, 1, 2, …
+        rank: Number of this process among `world`; None asks torch.distributed.
         world: Number of processes; each gets every `world`-th index, the last ones cut so that all get as many.
 
     Example:
@@ -47,31 +47,34 @@ class EpochSampler(Sampler[int]):
         world: int | None = None,
     ) -> None:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.rank = rank if rank is not None else (torch.distributed.get_rank() if distributed else 0)
-        self.world = world if world is not None else (torch.distributed.get_world_size() if distributed else 1)
-        self.dataset, self.batch_size, self.seed, self.shuffle = dataset, batch_size, seed, shuffle
+        if rank is None:
+            rank = torch.distributed.get_rank() if distributed else 0
+        if world is None:
+            world = torch.distributed.get_world_size() if distributed else 1
+        self.rank = rank
+        self.world = world
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
         self._skip = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
+        """Take over the number of an epoch; Lightning calls this before each one."""
         self.dataset.epoch.fill_(epoch)
 
     def skip_images(self, count: int) -> None:
-        """Leave out the first images of the next pass: those that a resumed epoch has done, in all processes."""
+        """Leave the first images out of the next pass: those that a resumed epoch has done, in all processes."""
         self._skip = count
-
-    def skip_batches(self, count: int) -> None:
-        """Leave out the first batches of the next pass, of all processes."""
-        self.skip_images(count * self.batch_size * self.world)
 
     def __len__(self) -> int:
         return self.length(0)
 
     def length(self, done: int) -> int:
-        """Number of indices of an epoch of which some images are done.
+        """Count the indices that are left of an epoch.
 
         Args:
-            done: Images done, in all processes.
+            done: Number of images that are done, in all processes.
         """
         rest = max(0, len(self.dataset) - done)
         if not self.shuffle:
@@ -82,11 +85,13 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         count = len(self.dataset)
         if self.shuffle:
+            # a prime as the step: neighbouring seeds do not share the orders of their epochs
             generator = torch.Generator().manual_seed(self.seed + 1_000_003 * int(self.dataset.epoch))
             order = torch.randperm(count, generator=generator).tolist()
         else:
             order = list(range(count))
-        done, self._skip = min(self._skip, count), 0
+        done = min(self._skip, count)
+        self._skip = 0  # only the first pass after a resume is cut
         rest = order[done:]
         share = rest[self.rank :: self.world] or rest[:1]
         return iter(share[: self.length(done)])
@@ -101,7 +106,7 @@ class EpochBatches(BatchSampler):
     Args:
         sampler: Order of the images.
         batch_size: Images a batch, on each process.
-        drop_last: True; as in the base class, for Lightning, which builds samplers again.
+        drop_last: Flag of the base class, always True; Lightning, which builds samplers again, passes it.
     """
 
     def __init__(self, sampler: EpochSampler, batch_size: int, drop_last: bool = True) -> None:
@@ -113,7 +118,7 @@ class EpochBatches(BatchSampler):
         return self.left(0)
 
     def left(self, done: int) -> int:
-        """Number of batches of an epoch of which some images are done, in all processes."""
+        """Count the batches that are left of an epoch of which some images are done, in all processes."""
         images = self.order.length(done)
         return max(images // self.batch_size, min(1, images))
 

@@ -1,4 +1,4 @@
-"""Shapes: the embedded data set, drawn from a seed with no files.
+"""Draw Shapes, the embedded data set, from a seed with no files.
 
 Scenes of one to three textured objects, whose texture is their class, on clouded backgrounds, among distractors of the
 same silhouettes, sizes and colours that carry no label. Every part of an object is evidence for its class, positions
@@ -19,6 +19,7 @@ from explainer.data.textures import TEXTURES, background, silhouette, surface
 
 CLASSES = tuple(TEXTURES)
 _SUPERSAMPLING = 2
+"""Samples a pixel and axis: without them the edges of textures would be jagged."""
 _CACHE_BYTES = 1 << 29
 
 
@@ -26,9 +27,9 @@ class Scene(NamedTuple):
     """One drawn image.
 
     Attributes:
-        image: (3, S, S) uint8.
-        owner: (S, S) uint8: class index + 1 of the labelled object seen at a pixel, 0 elsewhere.
-        boxes: (N, 5) float: class index, x0, y0, x1, y1 of each labelled object's visible part, in pixels.
+        image: Image (3, S, S) uint8.
+        owner: Map (S, S) uint8: class index + 1 of the labelled object seen at a pixel, 0 elsewhere.
+        boxes: Boxes (N, 5) float: class index, x0, y0, x1, y1 of each labelled object's visible part, in pixels.
     """
 
     image: Tensor
@@ -37,6 +38,8 @@ class Scene(NamedTuple):
 
 
 class _Object(NamedTuple):
+    """An object to be drawn; None as the name of a distractor, lengths as fractions of the side."""
+
     name: str | None
     x: float
     y: float
@@ -44,13 +47,15 @@ class _Object(NamedTuple):
 
 
 def _plan(rng: np.random.Generator) -> list[_Object]:
-    """Which objects, where and how large, from back to front; lengths as fractions of the side."""
+    """Choose objects, their places and sizes, from back to front; lengths as fractions of the side."""
+    # the more objects, the smaller each: labelled ones cover a third of an image whatever their number
     labelled = int(rng.choice(4, p=(0.03, 0.37, 0.37, 0.23)))
     smallest, largest = ((0.0, 0.0), (0.29, 0.48), (0.23, 0.37), (0.2, 0.28))[labelled]
     objects = []
     for _ in range(labelled):
         x, y = rng.uniform(0.08, 0.92, 2)
-        objects.append(_Object(CLASSES[rng.integers(len(CLASSES))], x, y, rng.uniform(smallest, largest)))
+        name = CLASSES[rng.integers(len(CLASSES))]
+        objects.append(_Object(name, x, y, rng.uniform(smallest, largest)))
     for _ in range(int(rng.integers(1, 4))):
         x, y = rng.uniform(0.1, 0.9, 2)
         objects.append(_Object(None, x, y, rng.uniform(0.13, 0.27)))
@@ -58,15 +63,23 @@ def _plan(rng: np.random.Generator) -> list[_Object]:
 
 
 def _paint(rng: np.random.Generator, canvas: NDArray, top: NDArray, thing: _Object, number: int) -> int:
-    """Draw one object onto `canvas` and its number onto `top`; returns how many pixels it covers."""
+    """Draw one object onto `canvas` and its number onto `top`; return how many pixels it covers."""
     side = len(canvas)
-    reach, centre_x, centre_y = 1.6 * thing.radius * side, thing.x * side, thing.y * side
-    x0, x1 = max(0, int(centre_x - reach)), min(side, int(centre_x + reach) + 1)
-    y0, y1 = max(0, int(centre_y - reach)), min(side, int(centre_y + reach) + 1)
-    y, x = np.mgrid[y0:y1, x0:x1] + 0.5
-    x, y = (x - centre_x).astype(np.float32), (y - centre_y).astype(np.float32)
-    inside = np.hypot(x, y) < thing.radius * side * silhouette(rng)(np.arctan2(y, x))
-    canvas[y0:y1, x0:x1][inside] = surface(rng, thing.name, x[inside], y[inside], side * rng.uniform(0.085, 0.125))
+    centre_x = thing.x * side
+    centre_y = thing.y * side
+    # only the square around it is computed: no silhouette reaches beyond 1.6 of its radius
+    reach = 1.6 * thing.radius * side
+    x0 = max(0, int(centre_x - reach))
+    x1 = min(side, int(centre_x + reach) + 1)
+    y0 = max(0, int(centre_y - reach))
+    y1 = min(side, int(centre_y + reach) + 1)
+    rows, columns = np.mgrid[y0:y1, x0:x1] + 0.5
+    x = (columns - centre_x).astype(np.float32)
+    y = (rows - centre_y).astype(np.float32)
+    outline = silhouette(rng)(np.arctan2(y, x))
+    inside = np.hypot(x, y) < thing.radius * side * outline
+    period = side * rng.uniform(0.085, 0.125)
+    canvas[y0:y1, x0:x1][inside] = surface(rng, thing.name, x[inside], y[inside], period)
     top[y0:y1, x0:x1][inside] = number
     return int(inside.sum())
 
@@ -75,13 +88,13 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
     """Draw one scene; a pure function of its arguments.
 
     Args:
-        seed: Of the data set.
-        split: 0 train, 1 val, 2 test.
-        index: Within the split.
-        size: Side in pixels.
+        seed: Seed of the data set.
+        split: Number of the split: 0 train, 1 val, 2 test.
+        index: Index of the scene within the split.
+        size: Side of the image in pixels.
 
     Returns:
-        Image and truth; of every labelled object at least two fifths are seen.
+        Image and ground truth; of every labelled object at least two fifths are seen.
 
     Example:
         >>> scene = draw_scene(0, 0, 7, 64)
@@ -91,8 +104,9 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
     rng = np.random.default_rng((seed, split, index))
     side = size * _SUPERSAMPLING
     behind = background(rng, size).repeat(_SUPERSAMPLING, 0).repeat(_SUPERSAMPLING, 1)
-    while True:
-        canvas, top = behind.copy(), np.zeros((side, side), np.uint8)
+    while True:  # until no labelled object is hidden behind the others
+        canvas = behind.copy()
+        top = np.zeros((side, side), np.uint8)
         objects = _plan(rng)
         drawn = [_paint(rng, canvas, top, thing, n + 1) for n, thing in enumerate(objects)]
         seen = np.bincount(top.ravel(), minlength=len(objects) + 1)[1:]
@@ -107,11 +121,12 @@ def _finish(canvas: NDArray, top: NDArray, objects: list[_Object], size: int) ->
     averaged = np.add.reduce(samples) / len(samples)
     image = torch.from_numpy((255 * averaged + 0.5).astype(np.uint8)).permute(2, 0, 1).contiguous()
     number = top[::_SUPERSAMPLING, ::_SUPERSAMPLING]
-    codes = np.array([0] + [0 if o.name is None else CLASSES.index(o.name) + 1 for o in objects], np.uint8)
+    codes = np.zeros(len(objects) + 1, np.uint8)
     boxes = []
-    for n, thing in enumerate(objects):
+    for n, thing in enumerate(objects, 1):
         if thing.name is not None:
-            rows, columns = np.nonzero(number == n + 1)
+            codes[n] = CLASSES.index(thing.name) + 1
+            rows, columns = np.nonzero(number == n)
             corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             boxes.append([CLASSES.index(thing.name), *map(float, corners)])
     return Scene(image, torch.from_numpy(codes[number]), torch.tensor(boxes, dtype=torch.float32).view(-1, 5))
@@ -123,12 +138,13 @@ class ShapesDataset(ImageDataset):
     def __init__(self, split: int, scene_seed: int, count: int, **options: object) -> None:
         names = ("train", "val", "test")
         super().__init__([f"{names[split]}_{i:05d}" for i in range(count)], CLASSES, **options)  # type: ignore[arg-type]
-        self._split, self._scene_seed = split, scene_seed
+        self._split = split
+        self._scene_seed = scene_seed
         self._scenes: dict[int, Scene] = {}
         self._room = _CACHE_BYTES // (4 * self.image_size**2)
 
     def scene(self, index: int) -> Scene:
-        """The scene of an index."""
+        """Return the scene of an index."""
         if index in self._scenes:
             return self._scenes[index]
         scene = draw_scene(self._scene_seed, self._split, index, self.image_size)
@@ -137,22 +153,22 @@ class ShapesDataset(ImageDataset):
         return scene
 
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]."""
+        """Return an image (3, S, S) in [0, 1]."""
         return self.scene(index).image.float() / 255
 
     def labels(self, index: int) -> Tensor:
-        """(K,): the classes of which something is seen."""
+        """Return the labels (K,): the classes of which something is seen."""
         present = torch.zeros(len(CLASSES))
         present[self.scene(index).boxes[:, 0].long()] = 1
         return present
 
     def segmentation(self, index: int) -> Tensor:
-        """(K, S, S) of 0 and 1, exact."""
+        """Return the exact segmentation (K, S, S) of 0 and 1."""
         owner = self.scene(index).owner
         return torch.stack([owner == c + 1 for c in range(len(CLASSES))]).to(torch.uint8)
 
     def boxes(self, index: int) -> Tensor:
-        """(N, 5), around the visible parts."""
+        """Return boxes (N, 5) around the visible parts."""
         return self.scene(index).boxes
 
 
@@ -160,11 +176,11 @@ class Shapes(ImageDataModule):
     """Drawn scenes; needs no files, and `root` is not used.
 
     Args:
-        train_images: Size of the training split.
-        val_images: Size of the validation split.
-        test_images: Size of the test split.
-        scene_seed: Of the scenes themselves.
-        kwargs: Of `ImageDataModule`.
+        train_images: Number of images in the training split.
+        val_images: Number of images in the validation split.
+        test_images: Number of images in the test split.
+        scene_seed: Seed of the scenes themselves.
+        kwargs: Further arguments of `ImageDataModule`.
     """
 
     def __init__(
@@ -185,13 +201,13 @@ class Shapes(ImageDataModule):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The textures."""
+        """Names of the textures."""
         return CLASSES
 
     def prepare_data(self) -> None:
-        """Nothing: scenes are drawn when they are asked for."""
+        """Do nothing: scenes are drawn when they are asked for."""
 
     def build(self, split: Split) -> ShapesDataset:
-        """Scenes of a split."""
+        """Make the scenes of a split."""
         number = ("train", "val", "test").index(split)
         return ShapesDataset(number, self.scene_seed, self.counts[split], **self.options(split))

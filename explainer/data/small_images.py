@@ -1,4 +1,4 @@
-"""torchvision's small classification sets by name: FashionMNIST, CIFAR10 and their like.
+"""Read torchvision's small classification sets by name: FashionMNIST, CIFAR10 and their like.
 
 They are held in memory and cost next to nothing to load, so that whole grids of retrainings run on real images.
 """
@@ -24,7 +24,7 @@ from explainer.errors import InputError
 from explainer.files import replacing, sweep
 
 _LARGEST = 1 << 30
-"""Bytes of an unpacked file: the real ones hold at most 47 million."""
+"""Most bytes of an unpacked file: the real ones hold at most 47 million."""
 
 Name = Literal["FashionMNIST", "MNIST", "KMNIST", "CIFAR10", "CIFAR100"]
 
@@ -36,17 +36,18 @@ class SmallDataset(ImageDataset):
         self, images: Tensor, targets: list[int], ids: list[str], classes: tuple[str, ...], **options: object
     ) -> None:
         super().__init__(ids, classes, **options)  # type: ignore[arg-type]
-        self.images, self.targets = images, targets
+        self.images = images
+        self.targets = targets
 
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]; grey images have three equal channels."""
+        """Return an image (3, S, S) in [0, 1]; grey images have three equal channels."""
         image = self.images[index].float() / 255
         if image.shape[-1] != self.image_size:
             image = tvf.resize(image, [self.image_size, self.image_size], antialias=True).clamp(0, 1)
         return image.expand(3, -1, -1)
 
     def labels(self, index: int) -> Tensor:
-        """(K,) one-hot."""
+        """Return the labels (K,), one-hot."""
         present = torch.zeros(len(self.classes))
         present[self.targets[index]] = 1
         return present
@@ -56,11 +57,11 @@ class SmallImages(ImageDataModule):
     """One of torchvision's small sets; its training part is split 90 / 10 into training and validation by the seed.
 
     Args:
-        name: The set.
-        train_images: At most so many training images, the first ones of the split; None takes all.
-        test_images: At most so many test images.
-        image_size: Side; 28 or 32 is their own.
-        kwargs: Of `ImageDataModule`.
+        name: Name of the set.
+        train_images: Greatest number of training images, the first ones of the split; None takes all.
+        test_images: Greatest number of test images, and of validation images; None takes all.
+        image_size: Side of the images in pixels; the files have 28 or 32.
+        kwargs: Further arguments of `ImageDataModule`.
     """
 
     multilabel = False
@@ -110,7 +111,8 @@ class SmallImages(ImageDataModule):
     def _part(self, train: bool, download: bool = False) -> Any:
         if train not in self._parts:
             try:
-                self._parts[train] = getattr(datasets, self.collection)(str(self.root), train=train, download=download)
+                collection = getattr(datasets, self.collection)
+                self._parts[train] = collection(str(self.root), train=train, download=download)
             except (urllib.error.URLError, OSError, RuntimeError, ValueError, EOFError) as error:
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise InputError(f"no {self.collection} in {self.root} ({reason}): put its files there") from error
@@ -126,11 +128,11 @@ class SmallImages(ImageDataModule):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The set's own names."""
+        """Names of the classes, as the set has them."""
         return tuple(str(name) for name in self._part(train=True).classes)
 
     def build(self, split: Split) -> SmallDataset:
-        """Images of a split."""
+        """Make the images of a split."""
         part = self._part(train=split != "test")
         indices = list(range(len(part.targets)))
         if split != "test":
@@ -145,7 +147,7 @@ class SmallImages(ImageDataModule):
 
 
 def _announced(file: BinaryIO) -> int | None:
-    """Size in bytes that the head of an idx file announces, its head included; None where it is no such head."""
+    """Return the size in bytes that the head of an idx file announces, with the head; None where it is no such head."""
     head = file.read(4)
     if len(head) < 4 or head[:3] != b"\0\0\x08":  # two zeros, then the type: bytes
         return None
@@ -166,12 +168,12 @@ def unpack(source: Path, target: Path) -> None:
     """Unpack an idx file; the target is the whole file or absent.
 
     Args:
-        source: The file as it is distributed, packed by gzip.
-        target: Where to.
+        source: Path of the file as it is distributed, packed by gzip.
+        target: Path of the unpacked file.
 
     Raises:
-        InputError: The file is torn, no such file, larger than any of the real ones, or not of the size that its head
-            announces.
+        InputError: The file is torn, of another kind, larger than any of the real ones, or not of the size that its
+            head announces.
     """
     try:
         with gzip.open(source) as packed:

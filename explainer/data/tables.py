@@ -1,4 +1,4 @@
-"""A CSV of images and labels: one line an image, or, in the long format, one line a label."""
+"""Read a CSV of images and labels: one line an image, or, in the long format, one line a label."""
 
 import csv
 import io
@@ -22,11 +22,11 @@ def read_csv(root: Path, name: str) -> list[Item]:
     Lines of the same path and split are joined: the image has all their labels.
 
     Args:
-        root: What the paths, and the CSV's own when relative, are relative to.
-        name: The CSV.
+        root: Folder to which the paths, and that of the CSV, are relative.
+        name: Path of the CSV.
 
     Returns:
-        The images in the file's order.
+        Images in the file's order.
 
     Raises:
         InputError: The file, a column or an image is missing, a line has too few or too many columns, or a split has
@@ -57,7 +57,7 @@ def read_csv(root: Path, name: str) -> list[Item]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict]]:
-    """Each line's number and columns, after a check of the first line."""
+    """Yield each line's number and columns, after a check of the first line."""
     text = read_text(path)
     limit = csv.field_size_limit(max(131_072, len(text)))  # a field may hold thousands of labels
     try:
@@ -81,8 +81,8 @@ def _read_row(root: Path, path: Path, line: int, row: dict) -> Item:
         raise InputError(f"{path}, line {line}: split {split!r} is none of train, val, test")
     if not row["path"] or not os.path.isfile(root / row["path"]):  # noqa: PTH113, which fails on overlong names
         raise InputError(f"{path}, line {line}: no image {root / row['path']}")
-    names = tuple(sorted({label.strip() for label in row["labels"].split(";") if label.strip()}))
-    return Item(row["path"], names, split)
+    labels = [label.strip() for label in row["labels"].split(";")]
+    return Item(row["path"], tuple(sorted({label for label in labels if label})), split)
 
 
 def _name_shared(path: Path, keys: list[tuple[str, str | None]]) -> None:

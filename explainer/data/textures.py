@@ -1,4 +1,4 @@
-"""What Shapes is drawn with: surfaces that define the classes, silhouettes that all objects share, backgrounds.
+"""Draw the parts of Shapes: surfaces that define the classes, silhouettes that all objects share, backgrounds.
 
 Every function maps coordinates to values, vectorised over pixels, from a NumPy generator alone.
 """
@@ -12,35 +12,36 @@ Array = NDArray[np.floating]
 
 
 def stripes(u: Array, v: Array) -> Array:
-    """Parallel bars."""
+    """Draw parallel bars."""
     return np.sin(u)
 
 
 def checks(u: Array, v: Array) -> Array:
-    """A chessboard."""
+    """Draw a chessboard."""
     return 2.5 * np.sin(0.8 * u) * np.sin(0.8 * v)
 
 
 def dots(u: Array, v: Array) -> Array:
-    """Round spots, every second row shifted."""
+    """Draw round spots, every second row shifted."""
     row = np.round(v / 5.6)
     across = u - 3.2 * (row % 2)
-    du, dv = across - 6.4 * np.round(across / 6.4), v - 5.6 * row
+    du = across - 6.4 * np.round(across / 6.4)
+    dv = v - 5.6 * row
     return 1.5 * (1.9 - np.hypot(du, dv))
 
 
 def rings(u: Array, v: Array) -> Array:
-    """Concentric circles around the object's centre."""
+    """Draw concentric circles around the object's centre."""
     return np.sin(np.hypot(u, v))
 
 
 def zigzags(u: Array, v: Array) -> Array:
-    """Bars that turn back and forth."""
+    """Draw bars that turn back and forth."""
     return np.sin(u + 1.1 * np.abs((v / 2.2) % 4 - 2))
 
 
 def rays(u: Array, v: Array) -> Array:
-    """Sectors around the object's centre."""
+    """Draw sectors around the object's centre."""
     return 2 * np.sin(7 * np.arctan2(v, u))
 
 
@@ -56,18 +57,18 @@ TEXTURES: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Array:
-    """(size, size) noise with a grain of 1/cells of the image, mean 0, deviation about 1."""
+    """Draw noise (size, size) with a grain of 1/cells of the image, mean 0, standard deviation about 1."""
     grid = rng.standard_normal((cells + 2, cells + 2), np.float32)
     position = np.linspace(0, cells, size, endpoint=False, dtype=np.float32) + np.float32(rng.random())
     low = position.astype(int)
     weight = position - low
-    weight = weight * weight * (3 - 2 * weight)
+    weight = weight * weight * (3 - 2 * weight)  # smooth at the grid's lines, which linear weights would show
     rows = grid[low] * (1 - weight)[:, None] + grid[low + 1] * weight[:, None]
     return 1.4 * (rows[:, low] * (1 - weight) + rows[:, low + 1] * weight)
 
 
 def background(rng: np.random.Generator, size: int) -> Array:
-    """(size, size, 3) in [0, 1]: clouds of three colours in several octaves, with light from one side."""
+    """Draw clouds (size, size, 3) in [0, 1] of three colours in several octaves, with light from one side."""
     colours = rng.uniform(0.1, 0.9, (3, 3)).astype(np.float32)
     field = sum(smooth_noise(rng, size, cells) / (1 + 0.35 * i) for i, cells in enumerate((2, 5, 11, 23)))
     first = 1 / (1 + np.exp(-2.0 * field))
@@ -82,8 +83,11 @@ def background(rng: np.random.Generator, size: int) -> Array:
 
 
 def silhouette(rng: np.random.Generator) -> Callable[[Array], Array]:
-    """A random outline: angle in radians → radius around 1 (ellipse, polygon, star or blob)."""
-    kind, sides, phase = rng.integers(4), int(rng.integers(3, 7)), rng.uniform(0, 2 * np.pi)
+    """Draw a random outline: angle in radians → radius around 1 (ellipse, polygon, star or blob)."""
+    # all three are drawn for every kind, so that what is drawn next does not depend on it
+    kind = rng.integers(4)
+    sides = int(rng.integers(3, 7))
+    phase = rng.uniform(0, 2 * np.pi)
     if kind == 0:
         stretch = rng.uniform(1.0, 1.5)
         return lambda a: 1 / np.hypot(np.cos(a - phase) / stretch, np.sin(a - phase) * stretch)
@@ -97,7 +101,7 @@ def silhouette(rng: np.random.Generator) -> Callable[[Array], Array]:
 
 
 def two_colours(rng: np.random.Generator) -> Array:
-    """(2, 3) in [0, 1]: two colours that can be told apart by lightness."""
+    """Draw two colours (2, 3) in [0, 1] that can be told apart by lightness."""
     while True:
         pair = rng.uniform(0, 1, (2, 3)).astype(np.float32)
         if abs(np.dot(pair[0] - pair[1], (0.3, 0.59, 0.11))) > 0.35:
@@ -105,28 +109,33 @@ def two_colours(rng: np.random.Generator) -> Array:
 
 
 def surface(rng: np.random.Generator, name: str | None, x: Array, y: Array, period: float) -> Array:
-    """Colour of an object at each of its pixels.
+    """Return the colour of an object at each of its pixels.
 
     Args:
-        rng: Of pose, phase and colours.
-        name: A class of `TEXTURES`, or None for a distractor: a shaded or blotchy surface of two such colours.
-        x: Pixels right of the object's centre, (N,).
-        y: Pixels below it.
-        period: Of the pattern, in pixels.
+        rng: Generator of pose, phase and colours.
+        name: Name of a class of `TEXTURES`; None for a distractor, a shaded or blotchy surface of two such colours.
+        x: Distances (N,) right of the object's centre in pixels.
+        y: Distances (N,) below the object's centre in pixels.
+        period: Period of the pattern in pixels.
 
     Returns:
         (N, 3) in [0, 1].
     """
-    colours, angle = two_colours(rng), rng.uniform(0, 2 * np.pi)
+    colours = two_colours(rng)
+    angle = rng.uniform(0, 2 * np.pi)
     scale = 2 * np.pi / period
-    u, v = scale * (np.cos(angle) * x + np.sin(angle) * y), scale * (np.cos(angle) * y - np.sin(angle) * x)
+    u = scale * (np.cos(angle) * x + np.sin(angle) * y)
+    v = scale * (np.cos(angle) * y - np.sin(angle) * x)
     if name is not None:
         amount = 1 / (1 + np.exp(-6 * TEXTURES[name](u, v)))
     elif rng.random() < 0.5:
         amount = 0.5 + 0.5 * np.tanh(0.12 * u + rng.uniform(-0.8, 0.8))
     else:
-        offset, waves = rng.uniform(0, 2 * np.pi, 6), rng.uniform(-0.5, 0.5, (6, 2))
-        amount = 1 / (1 + np.exp(-2 * sum(np.sin(a * u + b * v + o) for (a, b), o in zip(waves, offset, strict=True))))
+        offsets = rng.uniform(0, 2 * np.pi, 6)
+        waves = rng.uniform(-0.5, 0.5, (6, 2))
+        height = sum(np.sin(a * u + b * v + offset) for (a, b), offset in zip(waves, offsets, strict=True))
+        amount = 1 / (1 + np.exp(-2 * height))
     colour = colours[0] + amount[..., None] * (colours[1] - colours[0])
     shade = 1 + rng.uniform(-0.012, 0.012) * scale * x + rng.uniform(-0.012, 0.012) * scale * y
-    return np.clip(colour * shade[..., None] + 0.03 * rng.standard_normal((*x.shape, 1), np.float32), 0, 1)
+    grain = 0.03 * rng.standard_normal((*x.shape, 1), np.float32)
+    return np.clip(colour * shade[..., None] + grain, 0, 1)

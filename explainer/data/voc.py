@@ -1,4 +1,4 @@
-"""Pascal VOC 2007 and 2012: labels, boxes, and segmentations with their void border.
+"""Read Pascal VOC 2007 and 2012: labels, boxes, and segmentations with their void border.
 
 M. Everingham et al.: The Pascal Visual Object Classes Challenge: A Retrospective, IJCV 2015.
 
@@ -59,19 +59,20 @@ class VOCDataset(ImageDataset):
     """Images of one list of a VOC year.
 
     Args:
-        folder: VOCdevkit/VOC<year>.
+        folder: Folder VOCdevkit/VOC<year>.
         ids: Names of the images.
         difficult: Whether objects marked `difficult` give their image a label and have a box.
-        options: Of `ImageDataset`.
+        options: Further arguments of `ImageDataset`.
     """
 
     def __init__(self, folder: Path, ids: list[str], difficult: bool, **options: object) -> None:
         super().__init__(ids, CLASSES, **options)  # type: ignore[arg-type]
-        self.folder, self.difficult = folder, difficult
+        self.folder = folder
+        self.difficult = difficult
         self._annotated = [self._read(name) for name in ids]  # all at once: a bad file is an error before training
 
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]."""
+        """Return an image (3, S, S) in [0, 1]."""
         return pixels(read_picture(self._photo(index)), self.image_size)
 
     def _photo(self, index: int) -> Path:
@@ -92,7 +93,7 @@ class VOCDataset(ImageDataset):
         return _Annotation(width, height, rows)
 
     def labels(self, index: int) -> Tensor:
-        """(20,): the classes of the annotated objects."""
+        """Return the labels (20,): the classes of the annotated objects."""
         present = torch.zeros(len(CLASSES))
         present[[c for c, _ in self._annotated[index].rows]] = 1
         return present
@@ -102,29 +103,37 @@ class VOCDataset(ImageDataset):
         return path if path.exists() else None
 
     def segmentation(self, index: int) -> Tensor | None:
-        """(20, S, S), from SegmentationClass; None for the many images that have none."""
+        """Return the segmentation (20, S, S) from SegmentationClass; None for the many images that have none."""
         path = self._mask(index)
         if path is None:
             return None
         return place_mask(path, self._photo(index), len(CLASSES), self.image_size)
 
     def boxes(self, index: int) -> Tensor:
-        """(N, 5); of a picture that lies sideways, turned with it when they were drawn on it as it is stored."""
+        """Return boxes (N, 5); those drawn on a picture that is stored sideways are turned with it."""
         width, height, rows = self._annotated[index]
         frame = read_frame(self._photo(index))
         if not (width and height):
             width, height = frame.upright
         path = self.folder / "Annotations" / f"{self.ids[index]}.xml"
-        boxes = [(c, check_box(box, width, height, f"{path}: {CLASSES[c]}")) for c, box in rows if box is not None]
-        placed = [(c, box) for c, box in boxes if box is not None]
-        return place_boxes(placed, width, height, self.image_size, frame.turn_of(width, height))
+        checked = []
+        for category, box in rows:
+            # checked again, now that the size is known where the XML does not give it
+            inner = None if box is None else check_box(box, width, height, f"{path}: {CLASSES[category]}")
+            if inner is not None:
+                checked.append((category, inner))
+        return place_boxes(checked, width, height, self.image_size, frame.turn_of(width, height))
 
     def check_annotations(self) -> None:
-        """Refuse masks that are none, and boxes outside images whose size only their own file tells."""
+        """Refuse pictures that are no masks, and boxes outside images whose size only their own file tells."""
         if not self.annotations:
             return
-        masks = ((self._mask(index), self._photo(index)) for index in range(len(self)))
-        check_masks(((mask, photo) for mask, photo in masks if mask is not None), len(CLASSES), self.image_size)
+        pairs = []
+        for index in range(len(self)):
+            mask = self._mask(index)
+            if mask is not None:
+                pairs.append((mask, self._photo(index)))
+        check_masks(pairs, len(CLASSES), self.image_size)
         for index, annotation in enumerate(self._annotated):
             if not (annotation.width and annotation.height):
                 with contextlib.suppress(UnreadableError):
@@ -135,11 +144,11 @@ class VOC(ImageDataModule):
     """Pascal VOC.
 
     Args:
-        year: "2007" as in the papers, or "2012".
+        year: Year "2007", as in the papers, or "2012".
         difficult: Whether objects marked `difficult` count as labels; the challenge leaves them out of its score, and
             so do we by default. An image whose objects are all difficult then has no label.
-        segmented_only: Whether the test split is only the images with a segmentation (210 of VOC 2007).
-        kwargs: Of `ImageDataModule`.
+        segmented_only: Whether the test split has only the images with a segmentation (210 of VOC 2007).
+        kwargs: Further arguments of `ImageDataModule`.
     """
 
     def __init__(
@@ -150,11 +159,13 @@ class VOC(ImageDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.year, self.difficult, self.segmented_only = year, difficult, segmented_only
+        self.year = year
+        self.difficult = difficult
+        self.segmented_only = segmented_only
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The twenty classes in alphabetical order."""
+        """Names of the twenty classes in alphabetical order."""
         return CLASSES
 
     @property
@@ -178,7 +189,7 @@ class VOC(ImageDataModule):
             ) from error
 
     def build(self, split: Split) -> VOCDataset:
-        """The images of a split's list."""
+        """Make the images of a split's list."""
         if self.year == "2007":
             ids = self._list("Segmentation" if self.segmented_only and split == "test" else "Main", split)
         elif split == "test":

@@ -28,7 +28,7 @@ class Context:
         data: Data set.
         config: Whole config in plain values: what results depend on, and what further trainings are made from.
         checkpoint: Checkpoint of the classifier, or of the Explainer with its classifier, that is looked at.
-        explanandum: Classifier as the config builds it, where that is looked at (`as_it_is`); else None.
+        explanandum: Classifier as the config builds it, where that is looked at; else None.
         allow: Dotted names of builders, modules or packages that the checkpoint may name.
         train: Trains what command-line arguments of train.py name, and returns its model, data and Trainer; can be
             pickled.
@@ -113,7 +113,7 @@ def subject(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]
         InputError: The checkpoint is for another image size, or the config has no classifier.
     """
     settings = context.settings
-    if settings.as_it_is:
+    if settings.as_it_is or context.explanandum is not None:
         return as_it_is(context)
     path = context.checkpoint
     spec, _ = read_checkpoint(path)
@@ -127,7 +127,7 @@ def as_it_is(context: Context) -> tuple[Explanandum, dict[str, Attribution], str
     """The classifier as its config builds it, the methods, and a digest of its weights."""
     explanandum = context.explanandum
     if explanandum is None:
-        raise InputError("evaluation.as_it_is explains the classifier of the config's model, which has none")
+        raise InputError("evaluation.as_it_is explains the config's explanandum, or its model's, and there is none")
     network = str(explanandum_settings(context.config).get("network"))
     if network.endswith(".ckpt"):
         check_image_size(network, read_checkpoint(network)[0], context.data.image_size)
@@ -157,16 +157,19 @@ def check_image_size(path: str | Path, spec: Mapping[str, Any], given: int) -> N
 
 
 def explanandum_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a config says of its classifier; nothing where its model has none.
+    """What a config says of its classifier; nothing where it has none.
 
     Args:
         config: In plain values.
 
     Example:
-        >>> explanandum_settings({"model": {"init_args": {"explanandum": {"network": "vgg16"}}}})
+        >>> explanandum_settings({"explanandum": {"network": "vgg16"}})
         {'network': 'vgg16'}
+        >>> explanandum_settings({"model": {"init_args": {"explanandum": {"network": "resnet50"}}}})
+        {'network': 'resnet50'}
     """
-    explanandum = ((config.get("model") or {}).get("init_args") or {}).get("explanandum")
+    model_settings = (config.get("model") or {}).get("init_args") or {}
+    explanandum = config.get("explanandum") or model_settings.get("explanandum")
     return {} if explanandum is None else explanandum.get("init_args", explanandum)
 
 

@@ -1,5 +1,6 @@
 """What the rows of an evaluation depend on, as plain values: the fingerprint of its store."""
 
+from dataclasses import asdict
 from typing import Any
 
 from explainer.attribution import Attribution
@@ -44,7 +45,9 @@ def method_facts(
             for name, metric in settings.metrics.items()
         }
         facts["infill"] = None if settings.infill is None else infill_settings(settings.infill)
-        facts["salient"] = {key: getattr(settings.salient, key) for key in ("level", "alpha", "held_out", "held_out_split")}
+        facts["salient"] = {
+            key: getattr(settings.salient, key) for key in ("level", "alpha", "held_out", "held_out_split")
+        }
     return facts
 
 

@@ -196,7 +196,8 @@ class Evaluation:
             the table alone; None: nothing of it.
         report: What a reader is shown beside the numbers.
         scaled: Scale also maps that are masks already, such as those of FIDO and BBMP, to the range from 0 to 1.
-        as_it_is: Explain the classifier as its config builds it, with the weights named there, not a checkpoint.
+        as_it_is: Explain the classifier of the config's model as that builds it, not a checkpoint. A config with an
+            `explanandum` of its own does so anyway.
         cache: Folder of the methods' maps, of which several evaluations can share one; None is maps/ in `out`, "none"
             keeps only those of the pictures.
         device: "auto" takes the GPU when there is one.

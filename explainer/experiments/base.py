@@ -7,7 +7,7 @@ from explainer.evaluation.context import Context
 
 
 class Experiment(ABC):
-    """Settings from YAML, and what is done with them.
+    """Settings from YAML, and the work that they describe.
 
     An experiment is chosen by `experiment: {class_path, init_args}`; without one, evaluate.py makes its table of
     methods.
@@ -18,10 +18,10 @@ class Experiment(ABC):
 
     @abstractmethod
     def run(self, context: Context) -> dict[str, Any]:
-        """Do it, write what came of it, and show it.
+        """Run the experiment, write its results to files, and show them.
 
         Args:
-            context: From the command line.
+            context: Checkpoint, data and settings from the command line.
 
         Returns:
             The content of results.json.

@@ -2,7 +2,7 @@
 
 from explainer.files.escaping import for_csv, for_latex, for_markdown, for_terminal, printable
 from explainer.files.locking import alone
-from explainer.files.reading import conform, parse, read_json, read_lines, read_state, read_text
+from explainer.files.reading import conform, digest, parse, read_json, read_lines, read_state, read_text
 from explainer.files.writing import (
     append_lines,
     copy_file,
@@ -20,6 +20,7 @@ __all__ = [
     "append_lines",
     "conform",
     "copy_file",
+    "digest",
     "file_name",
     "for_csv",
     "for_latex",

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 
+# full-width signs as well, which some spreadsheets take for the usual ones
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -37,10 +38,11 @@ def printable(text: str) -> str:
     r"""Return text on one line, without what steers a terminal, hides or turns other characters, or cannot be encoded.
 
     Args:
-        text: Any.
+        text: Any text.
 
     Returns:
-        Line ends and tabs have become spaces, other control characters and lone surrogates a replacement character.
+        The text, in which line ends and tabs are spaces, and other control characters and lone surrogates are a
+        replacement character.
 
     Example:
         >>> printable("a\nb"), printable("\x1b[31mred")
@@ -52,12 +54,15 @@ def printable(text: str) -> str:
 
 
 def _shown(character: str) -> str:
+    """Return a character, or what stands for it on one line."""
     kind = unicodedata.category(character)
     if character in "\t\n\r\v\f" or kind in ("Zl", "Zp"):
         return " "
     # Cc: control, Cs: surrogate; Cf: turns or hides what is around, but for the joiners that scripts and emoji need
     hidden = kind in ("Cc", "Cs") or (kind == "Cf" and character not in "\u200c\u200d")
-    return "\ufffd" if hidden else character
+    if hidden:
+        return "\ufffd"
+    return character
 
 
 def for_terminal(text: str) -> str:
@@ -77,6 +82,7 @@ def for_markdown(text: str) -> str:
         >>> for_markdown("a|b <i>"), for_markdown("50 [48, 54] *")
         ('a\\|b &lt;i>', '50 [48, 54] *')
     """
+    # backslash and ampersand first: the others bring new ones
     text = printable(text).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
     return text.replace("|", "\\|").replace("`", "\\`").replace("](", "]\\(")
 
@@ -85,7 +91,7 @@ def for_csv(value: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula: text that begins like one has an apostrophe before it.
 
     Args:
-        value: Numbers pass as they are, negative ones too.
+        value: Content of a cell; numbers pass as they are, negative ones too.
 
     Example:
         >>> for_csv("=1+1"), for_csv(-1.5), for_csv("a-b")
@@ -103,4 +109,5 @@ def for_latex(text: str) -> str:
         >>> for_latex("50 % of a_b")
         '50 \\% of a\\_b'
     """
-    return "".join(_LATEX.get(c, c) for c in printable(text))  # LaTeX stops at a control character
+    # LaTeX stops at a control character
+    return "".join(_LATEX.get(character, character) for character in printable(text))

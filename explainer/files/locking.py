@@ -23,8 +23,8 @@ def alone(path: str | Path, what: str) -> Iterator[None]:
     """Hold a lock while the block runs. It ends with the process, however that ends, and no child inherits it.
 
     Args:
-        path: Lock file, which stays; not inside a folder that the block moves.
-        what: What the lock is for, such as "runs/shapes_small", for the error.
+        path: Lock file, which stays; it must not lie in a folder that the block moves.
+        what: Name of what is locked for the error, such as "runs/shapes_small".
 
     Raises:
         InputError: Another process holds the lock; names it.
@@ -39,7 +39,8 @@ def alone(path: str | Path, what: str) -> Iterator[None]:
                 # a record lock, which fork does not pass on: a loader that outlives its parent holds nothing
                 fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:
-                holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+                content = os.read(handle, 200).decode(errors="replace").strip()
+                holder = content or "another process"
                 raise InputError(f"{holder} works in {what}: wait for it, stop it, or choose another name") from error
             except OSError as error:
                 if error.errno not in _NO_LOCKS:

@@ -20,8 +20,9 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture of an EXIF orientation upright."""
+"""EXIF orientation → the operation that makes the picture upright."""
 _SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
 _LARGE = 89_478_485
 """Pixels from which a file must be large as well; Pillow itself refuses twice as many."""
 _PIXELS_A_BYTE = 50
@@ -48,7 +49,9 @@ class Frame(NamedTuple):
     @property
     def upright(self) -> tuple[int, int]:
         """Width and height of the upright picture."""
-        return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
+        if self.orientation in _SIDEWAYS:
+            return self.height, self.width
+        return self.width, self.height
 
     def turn_of(self, width: float, height: float) -> int:
         """Return the orientation from which annotations must be turned with the picture.
@@ -68,13 +71,23 @@ class Frame(NamedTuple):
             >>> Frame(4000, 3000, 6).turn_of(4000, 3000), Frame(4000, 3000, 6).turn_of(3000, 4000)
             (6, 1)
         """
-        stored = (width - height) * (self.width - self.height) > 0
-        return self.orientation if stored and self.orientation in _SIDEWAYS else 1
+        # both wide, or both high
+        like_stored = (width - height) * (self.width - self.height) > 0
+        if like_stored and self.orientation in _SIDEWAYS:
+            return self.orientation
+        return 1
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn a stored picture of an EXIF orientation upright."""
-    return image if orientation == 1 else image.transpose(TURNS[orientation])
+    """Turn a stored picture upright.
+
+    Args:
+        image: Picture as it is stored.
+        orientation: EXIF orientation of the picture, 1 to 8.
+    """
+    if orientation == 1:
+        return image
+    return image.transpose(TURNS[orientation])
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -91,8 +104,8 @@ def opened(path: str | Path, what: str = "image") -> Iterator[Image.Image]:
     """Open a picture's file; every error of the decoder within the block names the file.
 
     Args:
-        path: The file.
-        what: What the file is, for the error.
+        path: File of the picture.
+        what: Word for the file in the error.
 
     Yields:
         The picture, of which only the header has been read.
@@ -124,13 +137,13 @@ def read_frame(path: str | Path) -> Frame:
     """Read a picture's size and orientation from its header.
 
     Args:
-        path: An image file.
+        path: Image file.
 
     Returns:
-        Its frame.
+        Size as stored, and orientation.
 
     Raises:
-        UnreadableError: As in `opened`.
+        UnreadableError: The file is missing, damaged, or no picture.
     """
     with opened(path) as file:
         orientation = orientation_of(file)
@@ -147,13 +160,13 @@ def read_picture(source: str | Path | Image.Image) -> Image.Image:
     taken. For the range of 16-bit, 32-bit and float pixels see `to_rgb`.
 
     Args:
-        source: An image file, or a PIL image.
+        source: Image file, or PIL image.
 
     Returns:
         The picture. It carries no EXIF any more, so that it is not turned twice.
 
     Raises:
-        UnreadableError: As in `opened`; or the pixels' range is none that `to_rgb` knows.
+        UnreadableError: The file is missing, damaged, or no picture; or `to_rgb` does not know the pixels' range.
 
     Example:
         >>> read_picture(Image.new("LA", (2, 1), (0, 0))).getpixel((0, 0))
@@ -169,6 +182,7 @@ def read_picture(source: str | Path | Image.Image) -> Image.Image:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
+    """Return a picture upright, in RGB, without EXIF."""
     if 0 in image.size:
         raise InputError("it has no pixels")
     image.load()
@@ -180,11 +194,11 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to 8-bit RGB; transparent pixels are laid on white.
 
-    16-bit pixels are divided by 257. Float pixels are taken for [0, 1] where they lie in it, else for [0, 255], else
-    for 16 bits; and so are 32-bit integers, but never for [0, 1].
+    16-bit pixels are divided by 257. Float pixels count as [0, 1] where they lie in it, else as [0, 255], else as 16
+    bits. 32-bit integers count as [0, 255] where they lie in it, else as 16 bits.
 
     Args:
-        image: An image.
+        image: Image of any mode.
 
     Returns:
         A new RGB image.
@@ -199,23 +213,29 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode[0] in "IF":
         values = np.asarray(image)
         grey = Image.fromarray(_eight_bits(values, image.format == "PPM"))
-        if image.info.get("transparency") is not None:
-            grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
+        transparent = image.info.get("transparency")
+        if transparent is not None:
+            # before the pixels were scaled: the value is one of the file's
+            alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
+            grey.putalpha(Image.fromarray(alpha))
         image = grey
     if image.mode == "La":  # Pillow converts it to nothing but LA
         image = image.convert("LA")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
 
 
 def _eight_bits(values: NDArray, scaled_to_sixteen: bool) -> NDArray[np.uint8]:
-    """Values of 0 to 255; Pillow scales what a PPM file holds to 16 bits, and gives it as 32-bit integers."""
+    """Return values from 0 to 255; Pillow scales what a PPM file holds to 16 bits, and gives it as 32-bit integers."""
     sixteen = values.dtype.itemsize == 2 or scaled_to_sixteen
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     if not (low >= 0 and high <= 65535):  # NaN fails both
         raise InputError(f"its pixels lie between {low:g} and {high:g}; save it as 8 bit, 16 bit, or float in [0, 1]")
+    # with a half added, the cut to whole numbers rounds; 16-bit pixels are cut without it
     scaled = values.astype(np.float64)
     if sixteen or high > 255:
         scaled = (scaled * (1 / 257)).astype(np.float32)

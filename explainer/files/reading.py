@@ -5,6 +5,7 @@ itself, and a crash tore, is told apart from that: `read_state` gives None, and 
 """
 
 import codecs
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic_core import to_json
 from explainer.errors import InputError
 
 T = TypeVar("T")
+# UTF-16's own decoder takes the mark away; of UTF-8 that has to be asked for
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -23,13 +25,13 @@ def read_bytes(path: str | Path) -> bytes:
     """Read a whole regular file.
 
     Args:
-        path: The file.
+        path: File to read.
 
     Returns:
-        Its content.
+        The content of the file.
 
     Raises:
-        InputError: It is missing, is no regular file (reading a pipe would wait for ever), or cannot be read.
+        InputError: The file is missing, is no regular file (reading a pipe would wait for ever), or cannot be read.
     """
     path = Path(path)
     try:
@@ -40,17 +42,32 @@ def read_bytes(path: str | Path) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits.
+
+    Args:
+        path: File to read; it may be larger than the memory.
+
+    Example:
+        >>> import tempfile; path = Path(tempfile.mkdtemp()) / "a"; _ = path.write_bytes(b"abc")
+        >>> digest(path)[:8]
+        'ba7816bf'
+    """
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def read_text(path: str | Path) -> str:
     """Read a text file of UTF-8 (with or without a byte-order mark) or of UTF-16 with one.
 
     Args:
-        path: The file.
+        path: File to read.
 
     Returns:
-        Its text.
+        The text of the file.
 
     Raises:
-        InputError: It cannot be read, or has another encoding; names the line of the first such byte.
+        InputError: The file cannot be read, or has another encoding; names the line of the first such byte.
     """
     content = read_bytes(path)
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
@@ -62,7 +79,11 @@ def read_text(path: str | Path) -> str:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Read a text file's lines that are not blank, without what surrounds them."""
+    """Read the lines of a text file that are not blank, without the spaces around them.
+
+    Args:
+        path: File to read.
+    """
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
@@ -70,13 +91,13 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file that a person gave.
 
     Args:
-        path: The file.
+        path: File to read.
 
     Returns:
-        What it holds.
+        The content, as plain values.
 
     Raises:
-        InputError: It cannot be read or is no JSON; names the line.
+        InputError: The file cannot be read or is no JSON; names the line.
     """
     text = read_text(path)
     try:
@@ -91,11 +112,11 @@ def read_state(path: str | Path, kind: type[T]) -> T | None:
     """Read a JSON file that the project wrote itself.
 
     Args:
-        path: The file.
-        kind: Type of what it holds, as for `conform`.
+        path: File to read.
+        kind: Type of the content, as for `conform`.
 
     Returns:
-        Its content; None where the file is missing, torn, empty, or holds something else: the work begins anew.
+        The content; None where the file is missing, torn, empty, or holds something else: the work begins anew.
 
     Raises:
         InputError: The file is there and cannot be read, so that beginning anew could lose what is in it.
@@ -112,6 +133,7 @@ def read_state(path: str | Path, kind: type[T]) -> T | None:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter:
+    """Return the check of a type; to build one takes longer than to use it."""
     return TypeAdapter(kind)
 
 
@@ -119,16 +141,16 @@ def conform(value: Any, kind: type[T], source: str | Path) -> T:
     """Check plain values against a type: a dataclass, a TypedDict, or what is built from lists and dictionaries.
 
     Args:
-        value: What a file held.
-        kind: What it must be. No value is turned into another type, but for lists into tuples and dictionaries into
-            dataclasses.
+        value: Plain value that a file held.
+        kind: Type that the value must have. Lists become tuples and dictionaries become dataclasses; no other value is
+            turned into another type.
         source: File, for the error.
 
     Returns:
         The value, as such a type.
 
     Raises:
-        InputError: Names the file, the place in it, and what is wrong there, for the first of the faults.
+        InputError: Names the file, the place in it, and the first fault there.
 
     Example:
         >>> conform({"a": 1}, dict[str, int], "x.json")
@@ -154,31 +176,36 @@ def conform(value: Any, kind: type[T], source: str | Path) -> T:
 
 
 def _not_plain(error: Exception, source: str | Path) -> InputError:
-    return InputError(f"{source} holds more than plain values: {str(error).splitlines()[0][:200]}")
+    """Return the error of values that JSON cannot hold."""
+    words = str(error).splitlines()[0][:200]
+    return InputError(f"{source} holds more than plain values: {words}")
 
 
 def parse(path: str | Path, kind: type[T], source: str | Path | None = None) -> T:
     """Read a JSON file and check it in one go, which is faster than `read_json` and `conform` for large files.
 
     Args:
-        path: The file.
-        kind: What it must hold, as for `conform`.
-        source: How the file is called in an error; None takes its path.
+        path: File to read.
+        kind: Type that the content must have, as for `conform`.
+        source: Name of the file for the error; None takes its path.
 
     Returns:
-        What it holds, as such a type.
+        The content, as such a type.
 
     Raises:
-        InputError: It cannot be read, is no JSON, or holds something else.
+        InputError: The file cannot be read, is no JSON, or holds something else.
     """
     return _validated(read_text(path), kind, path if source is None else source)
 
 
 def _validated(content: str | bytes, kind: type[T], source: str | Path) -> T:
+    """Read JSON as a type; the first fault becomes the error."""
     try:
         return _adapter(cast(Any, kind)).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         words = first["msg"][:1].lower() + first["msg"][1:]
-        raise InputError(f"{source}: {f'{place}: ' if place else ''}{words}") from error
+        if place:
+            words = f"{place}: {words}"
+        raise InputError(f"{source}: {words}") from error

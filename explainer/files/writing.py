@@ -1,4 +1,4 @@
-"""One writer for every file that goes out.
+"""One way to write every file that goes out.
 
 A file is written beside its target and then renamed, so that whenever a process is killed the target is the earlier
 file or the new one, never a part of it. The partial file lies in the target's own folder: renaming across file systems
@@ -31,29 +31,30 @@ def partial_path(path: Path) -> Path:
     """Return the path beside a target to which this process writes it; its suffix is the target's.
 
     Args:
-        path: Target.
+        path: File that is to be written.
 
     Example:
         >>> partial_path(Path("a/last.ckpt")).suffix
         '.ckpt'
     """
-    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return path.with_name(f".{digest}.{_HOST}-{os.getpid()}{_MARK}{path.suffix[:16]}")
+    # a digest: with the target's own name it could be longer than a file system takes
+    name = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return path.with_name(f".{name}.{_HOST}-{os.getpid()}{_MARK}{path.suffix[:16]}")
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path, *, sync: bool = False) -> Iterator[Path]:
-    """Give a path to write to; what was written replaces the target when the block ends without an error.
+    """Give a path to write to; the file there replaces the target when the block ends without an error.
 
     Args:
-        path: Target; its folder is made when it is missing.
+        path: File to replace; its folder is made when it is missing.
         sync: Whether to force the file and its name to the disk, so that a power failure cannot tear or lose it.
 
     Yields:
         The path to write to, in the target's folder and with the target's suffix.
 
     Raises:
-        OSError: The file cannot be written; the earlier one stays.
+        OSError: The file cannot be written; the earlier file stays.
 
     Example:
         >>> import tempfile; target = Path(tempfile.mkdtemp()) / "a.txt"
@@ -99,14 +100,15 @@ def make_writable(folder: str | Path, hint: str) -> Path:
     """Make a folder and write into it for a try, before any work is done for it.
 
     Args:
-        folder: To be written to later.
-        hint: What to do where it cannot be written, such as "name another one with --out".
+        folder: Folder for later results.
+        hint: Advice for the error, such as "name another one with --out".
 
     Returns:
         The folder.
 
     Raises:
-        InputError: It cannot be made or written: a file stands there, the disk is full or read-only, the name too long.
+        InputError: The folder cannot be made or written: a file stands there, the disk is full or read-only, or the
+            name is too long.
     """
     folder = Path(folder)
     try:
@@ -123,9 +125,9 @@ def write_text(path: str | Path, text: str, *, sync: bool = False) -> Path:
     """Write a text file as UTF-8; it is never seen half written.
 
     Args:
-        path: Target.
-        text: Its content.
-        sync: As in `replacing`.
+        path: File to write.
+        text: Content of the file.
+        sync: Whether to force the file to the disk.
 
     Returns:
         The target.
@@ -143,9 +145,9 @@ def write_csv(path: str | Path, rows: Iterable[Iterable[Any]], *, sync: bool = F
     """Write a table of comma-separated values as UTF-8, in which no spreadsheet finds a formula.
 
     Args:
-        path: Target.
-        rows: Of cells, the header first; None is an empty cell.
-        sync: As in `replacing`.
+        path: File to write.
+        rows: Rows of cells, the header first; None is an empty cell.
+        sync: Whether to force the file to the disk.
 
     Returns:
         The target.
@@ -160,30 +162,32 @@ def write_json(path: str | Path, content: Any, *, sync: bool = False, sort_keys:
     """Write plain values as indented JSON; what JSON does not know is written as its string.
 
     Args:
-        path: Target.
+        path: File to write.
         content: Plain values.
-        sync: As in `replacing`.
+        sync: Whether to force the file to the disk.
         sort_keys: Whether keys are put in order.
 
     Returns:
         The target.
     """
-    return write_text(path, json.dumps(content, indent=2, sort_keys=sort_keys, default=str) + "\n", sync=sync)
+    text = json.dumps(content, indent=2, sort_keys=sort_keys, default=str)
+    return write_text(path, text + "\n", sync=sync)
 
 
 def append_lines(path: str | Path, rows: Iterable[Any], *, sync: bool = False) -> None:
     """Append a JSON line for each row, out of the process's hands before this returns.
 
     Args:
-        path: The file, made with its folder when it is missing.
-        rows: Plain values.
-        sync: Whether to force them to the disk.
+        path: File to append to; it is made with its folder when it is missing.
+        rows: Plain values, one a line.
+        sync: Whether to force the lines to the disk.
     """
     path = Path(path)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     if not text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    # all lines in one write: a process that is killed tears none but the last
     with path.open("ab") as file:
         file.write(text.encode())
         if sync:
@@ -195,9 +199,9 @@ def copy_file(source: str | Path, target: str | Path, *, sync: bool = False) -> 
     """Copy a file; the target is the earlier file or the whole new one.
 
     Args:
-        source: What to copy.
-        target: Where to.
-        sync: As in `replacing`.
+        source: File to copy.
+        target: File to write.
+        sync: Whether to force the copy to the disk.
 
     Returns:
         The target.
@@ -213,17 +217,18 @@ def sweep(folder: str | Path, *, deep: bool = False) -> list[Path]:
     A partial file is stale when it is of this machine and its process is gone, or when it is older than a day.
 
     Args:
-        folder: Where to look; need not be there.
-        deep: Whether to look in the folders below as well.
+        folder: Folder to search; it need not exist.
+        deep: Whether to search the folders below as well.
 
     Returns:
-        What was removed.
+        The files that were removed.
     """
     folder = Path(folder)
     if not folder.is_dir():
         return []
     removed = []
-    for path in folder.glob(f"{'**/' if deep else ''}.*{_MARK}*"):
+    pattern = f".*{_MARK}*"
+    for path in folder.rglob(pattern) if deep else folder.glob(pattern):
         if _stale(path):
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -232,24 +237,28 @@ def sweep(folder: str | Path, *, deep: bool = False) -> list[Path]:
 
 
 def _stale(path: Path) -> bool:
-    host, _, process = path.name.partition(_MARK)[0].rpartition(".")[2].partition("-")
+    """Tell whether nobody will finish a partial file."""
+    stem, _, _ = path.name.partition(_MARK)
+    host, _, process = stem.rpartition(".")[2].partition("-")
     if not process.isdigit():
         return False
     try:
         age = time.time() - path.stat().st_mtime
     except OSError:
         return False
+    # of another machine nobody can tell which processes live: no file takes a day to be written
     if age > _DAY:
         return True
     return host == _HOST and int(process) != os.getpid() and not _alive(int(process))
 
 
 def _alive(process: int) -> bool:
+    """Tell whether there is a process of this number."""
     try:
-        os.kill(process, 0)
+        os.kill(process, 0)  # no signal: only the check whether one could be sent
     except ProcessLookupError:
         return False
-    except OSError:
+    except OSError:  # a process of another user
         return True
     return True
 
@@ -259,24 +268,28 @@ def file_name(name: str, taken: Iterable[str] = (), *, longest: int = 100) -> st
 
     Args:
         name: Any text, such as a class's name.
-        taken: File names given before; compared without case, as some file systems do.
+        taken: File names given before; they are compared without case, as some file systems do.
         longest: Largest number of bytes.
 
     Returns:
-        At least one character of letters, digits, "-", "_" and dots within. A name that had to be cut, or that another
+        At least one character: letters, digits, "-", "_" and dots within. A name that had to be cut, or that another
         name shares, ends in a part of its digest.
 
     Example:
         >>> file_name("a/b"), file_name("a b", taken=["a_b"])
         ('a_b', 'a_b-c8687a08')
     """
+    # dots at the ends: hidden files, and names that Windows cuts
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or "_"
     used = {other.casefold() for other in taken}
     if len(safe.encode("utf-8", "replace")) <= longest and safe.casefold() not in used:
         return safe
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    suffix = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    # cut by bytes, which file systems count; half a character at the end goes too
     short = safe.encode("utf-8", "replace")[: longest - 9].decode("utf-8", "ignore")
-    unique, number = f"{short}-{digest}", 2
+    unique = f"{short}-{suffix}"
+    number = 2
     while unique.casefold() in used:
-        unique, number = f"{short}-{digest}-{number}", number + 1
+        unique = f"{short}-{suffix}-{number}"
+        number += 1
     return unique

@@ -8,13 +8,14 @@ and entropies are in bits. Truncated-normal statistics are taken before the ReLU
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 EPSILON = 1e-6
-"""Added to activations before a logarithm, as in the paper; the public code adds 1e-7."""
+"""Number that is added to activations before a logarithm, as in the paper; the public code adds 1e-7."""
 SMALLEST_EPSILON = 1e-9  # the product of four such values is still a normal number in single precision
 LOGARITHMIC = ("smoe_scale", "gamma_scale", "shannon_entropy", "log_normal_mean", "log_normal_entropy")
 """Statistics that take a logarithm, and so an epsilon."""
@@ -28,11 +29,11 @@ def smoe_scale(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
     .. math:: \varphi = \mu \cdot \left[\log_2 \mu - \frac{1}{r} \sum_{k=1}^{r} \log_2 x_k\right] \quad (1, 2)
 
     Args:
-        activation: (B, C, H, W), at least 0.
+        activation: Activations (B, C, H, W), at least 0.
         epsilon: Number that is added to each activation; a ValueError where `check_epsilon` refuses it.
 
     Returns:
-        (B, 1, H, W), at least 0 up to rounding; 0 where all channels are equal.
+        Statistic (B, 1, H, W), at least 0 up to rounding; 0 where all channels are equal.
 
     Example:
         >>> column = torch.tensor([0.5, 1.0]).repeat(4).view(1, 8, 1, 1)
@@ -41,24 +42,27 @@ def smoe_scale(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
     """
     positive = activation + check_epsilon(epsilon)
     mean = positive.mean(1, keepdim=True)
-    return mean * (mean.log2() - mean_log2(positive))
+    spikiness = mean.log2() - mean_log2(positive)
+    return mean * spikiness
 
 
 def check_epsilon(epsilon: float) -> float:
-    """Return the epsilon; one that is below `SMALLEST_EPSILON`, above 1 or no number is a ValueError."""
+    """Return the epsilon, or raise a ValueError if it is below `SMALLEST_EPSILON`, above 1 or no number."""
     if not SMALLEST_EPSILON <= epsilon <= 1:
         raise ValueError(f"epsilon must lie between {SMALLEST_EPSILON} and 1, got {epsilon}")
     return epsilon
 
 
 def mean_log2(positive: Tensor) -> Tensor:
-    """Mean of the binary logarithms over channels; a logarithm is taken of products of four, which is far cheaper.
+    """Average the binary logarithms over channels.
+
+    Logarithms are taken of products of four channels, which is far cheaper than of each channel.
 
     Args:
-        positive: (B, C, H, W), at least `SMALLEST_EPSILON`.
+        positive: Activations (B, C, H, W), at least `SMALLEST_EPSILON`.
 
     Returns:
-        (B, 1, H, W).
+        Mean logarithm (B, 1, H, W).
 
     Example:
         >>> mean_log2(torch.tensor([1.0, 4.0, 16.0, 1.0, 1024.0]).view(1, 5, 1, 1)).item()
@@ -66,16 +70,19 @@ def mean_log2(positive: Tensor) -> Tensor:
     """
     channels = positive.shape[1]
     quarter = channels // 4
-    total = positive[:, 4 * quarter :].log2().sum(1, keepdim=True)
+    # up to three channels are left over when C is no multiple of four
+    rest = positive[:, 4 * quarter :]
+    total = rest.log2().sum(1, keepdim=True)
     if quarter:
-        product = positive[:, :quarter] * positive[:, quarter : 2 * quarter]
-        product = product * positive[:, 2 * quarter : 3 * quarter] * positive[:, 3 * quarter : 4 * quarter]
+        # quarters of the channels, not neighbours: slices are views, which cost nothing
+        first, second, third, fourth = positive[:, : 4 * quarter].split(quarter, 1)
+        product = first * second * third * fourth
         total = total + product.log2().sum(1, keepdim=True)
     return total / channels
 
 
 def gamma_scale(activation: Tensor, iterations: int = 5, epsilon: float = EPSILON) -> Tensor:
-    r"""Maximum-likelihood scale of a gamma distribution, to which SMOE Scale is meant to be order-equivalent.
+    r"""Estimate the scale of a gamma distribution, to which SMOE Scale is meant to be order-equivalent.
 
     .. math:: \hat\theta = \frac{1}{kn} \sum x_i \quad (9), \quad
         s = \ln\Big(\frac{1}{n} \sum x_i\Big) - \frac{1}{n} \sum \ln x_i \quad (10), \quad
@@ -83,29 +90,35 @@ def gamma_scale(activation: Tensor, iterations: int = 5, epsilon: float = EPSILO
         k \leftarrow k - \frac{\ln k - \psi(k) - s}{1/k - \psi'(k)} \quad (12)
 
     Args:
-        activation: (B, C, H, W), at least 0.
-        iterations: Newton-Raphson steps, Eq. 12.
+        activation: Activations (B, C, H, W), at least 0.
+        iterations: Number of Newton-Raphson steps, Eq. 12.
         epsilon: Number that is added to each activation.
 
     Returns:
-        (B, 1, H, W), at least 0; 0 where all channels are equal.
+        Maximum-likelihood scale (B, 1, H, W), at least 0; 0 where all channels are equal.
 
     Example:
         >>> gamma_scale(torch.ones(1, 4, 1, 1)).item() < 1e-6
         True
     """
+    # in double precision: s is the difference of two numbers that are nearly the same
     positive = activation.double() + check_epsilon(epsilon)
     mean = positive.mean(1, keepdim=True)
-    s = (mean.log() - positive.log().mean(1, keepdim=True)).clamp_min(1e-9)  # equal channels have no finite shape
-    k = (3 - s + ((s - 3).square() + 24 * s).sqrt()) / (12 * s)
+    s = mean.log() - positive.log().mean(1, keepdim=True)
+    s = s.clamp_min(1e-9)  # equal channels have no finite shape
+    root = ((s - 3).square() + 24 * s).sqrt()
+    k = (3 - s + root) / (12 * s)
     for _ in range(iterations):
-        step = (k.log() - k.digamma() - s) / (1 / k - torch.polygamma(1, k))
-        k = torch.where(step.isfinite() & (step < k), k - step, k)  # for large k both differences vanish
+        value = k.log() - k.digamma() - s
+        slope = 1 / k - torch.polygamma(1, k)
+        step = value / slope
+        usable = step.isfinite() & (step < k)  # for large k both differences vanish
+        k = torch.where(usable, k - step, k)
     return (mean / k).to(activation.dtype)
 
 
 def standard_deviation(activation: Tensor) -> Tensor:
-    """Of the normal distribution, (B, C, H, W) → (B, 1, H, W), with 1/C as in Table 3.
+    """Estimate the standard deviation of a normal distribution, with 1/C as in Table 3: (B, C, H, W) → (B, 1, H, W).
 
     Example:
         >>> standard_deviation(torch.tensor([1.0, 3.0]).view(1, 2, 1, 1)).item()
@@ -115,7 +128,7 @@ def standard_deviation(activation: Tensor) -> Tensor:
 
 
 def mean(activation: Tensor) -> Tensor:
-    """Of the normal distribution, (B, C, H, W) → (B, 1, H, W).
+    """Estimate the mean of a normal distribution: (B, C, H, W) → (B, 1, H, W).
 
     Example:
         >>> mean(torch.tensor([1.0, 3.0]).view(1, 2, 1, 1)).item()
@@ -125,14 +138,14 @@ def mean(activation: Tensor) -> Tensor:
 
 
 def shannon_entropy(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
-    r"""Entropy of the activations as shares of their sum, :math:`-\sum_k p_k \log_2 p_k`.
+    r"""Compute the entropy of the activations as shares of their sum, :math:`-\sum_k p_k \log_2 p_k`.
 
     Args:
-        activation: (B, C, H, W), at least 0.
+        activation: Activations (B, C, H, W), at least 0.
         epsilon: Number that is added to each activation.
 
     Returns:
-        (B, 1, H, W) in [0, log2 C].
+        Entropy (B, 1, H, W) in [0, log2 C], in bits.
 
     Example:
         >>> shannon_entropy(torch.ones(1, 8, 1, 1)).item()
@@ -144,12 +157,22 @@ def shannon_entropy(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
 
 
 def _log_normal(activation: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Estimate mean and variance of the activations' logarithm: (B, 1, H, W) each."""
     logarithm = (activation + check_epsilon(epsilon)).log()
-    return logarithm.mean(1, keepdim=True), logarithm.var(1, correction=0, keepdim=True)
+    location = logarithm.mean(1, keepdim=True)
+    variance = logarithm.var(1, correction=0, keepdim=True)
+    return location, variance
 
 
 def log_normal_mean(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
-    r"""Mean of the log-normal distribution, :math:`\exp(\mu + \sigma^2 / 2)`: (B, C, H, W) → (B, 1, H, W).
+    r"""Estimate the mean of a log-normal distribution, :math:`\exp(\mu + \sigma^2 / 2)`.
+
+    Args:
+        activation: Activations (B, C, H, W), at least 0.
+        epsilon: Number that is added to each activation.
+
+    Returns:
+        Mean (B, 1, H, W), above 0.
 
     Example:
         >>> round(log_normal_mean(torch.full((1, 4, 1, 1), 2.0)).item(), 4)
@@ -160,82 +183,106 @@ def log_normal_mean(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
 
 
 def log_normal_entropy(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
-    r"""Entropy of the log-normal distribution, :math:`\log_2(\sigma e^{\mu + 1/2} \sqrt{2 \pi})`.
+    r"""Estimate the entropy of a log-normal distribution, :math:`\log_2(\sigma e^{\mu + 1/2} \sqrt{2 \pi})`.
 
     Args:
-        activation: (B, C, H, W), at least 0.
+        activation: Activations (B, C, H, W), at least 0.
         epsilon: Number that is added to each activation.
 
     Returns:
-        (B, 1, H, W), in bits.
+        Entropy (B, 1, H, W), in bits.
 
     Example:
         >>> log_normal_entropy(torch.rand(2, 8, 3, 3)).shape
         torch.Size([2, 1, 3, 3])
     """
     location, variance = _log_normal(activation, epsilon)
-    return (location + 0.5 + 0.5 * (2 * math.pi * variance.clamp_min(EPSILON**2)).log()) / math.log(2)
+    # equal channels have no variance, of which there is no logarithm
+    log_spread = 0.5 * (2 * math.pi * variance.clamp_min(EPSILON**2)).log()
+    return (location + 0.5 + log_spread) / math.log(2)
 
 
-def _truncated(before: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Location and scale of the parent, the cut in deviations, log of the mass above it, and the hazard there."""
+class _Truncated(NamedTuple):
+    """A normal distribution that is cut off at 0.
+
+    Attributes:
+        location: μ, mean of the distribution before the cut, (B, 1, H, W), as are the others.
+        scale: σ, its standard deviation.
+        cut: α, the place of the cut in deviations from the mean.
+        log_mass: Logarithm of Z, the probability above the cut.
+        hazard: λ, density at the cut over that probability.
+    """
+
+    location: Tensor
+    scale: Tensor
+    cut: Tensor
+    log_mass: Tensor
+    hazard: Tensor
+
+
+def _truncated(before: Tensor) -> _Truncated:
+    """Estimate the distribution of activations before the ReLU, (B, C, H, W)."""
     location = before.mean(1, keepdim=True)
     scale = before.std(1, correction=0, keepdim=True).clamp_min(EPSILON)
     cut = -location / scale
     log_mass = torch.special.log_ndtr(-cut)
-    hazard = (-0.5 * cut.square() - 0.5 * math.log(2 * math.pi) - log_mass).exp()
-    return location, scale, cut, log_mass, hazard
+    # by logarithms: far out in the tail density and mass are both 0 in single precision, their ratio is not
+    log_density = -0.5 * cut.square() - 0.5 * math.log(2 * math.pi)
+    hazard = (log_density - log_mass).exp()
+    return _Truncated(location, scale, cut, log_mass, hazard)
 
 
 def truncated_normal_mean(before: Tensor) -> Tensor:
-    r"""Mean above 0 of a normal distribution, :math:`\mu + \sigma \lambda` with :math:`\lambda = \phi(\alpha) / Z`.
+    r"""Estimate a normal distribution's mean above 0, :math:`\mu + \sigma \lambda`, :math:`\lambda = \phi(\alpha) / Z`.
 
     Args:
-        before: (B, C, H, W), activations before the ReLU.
+        before: Activations before the ReLU, (B, C, H, W).
 
     Returns:
-        (B, 1, H, W), at least 0.
+        Mean (B, 1, H, W), at least 0.
 
     Example:
         >>> round(truncated_normal_mean(torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1)).item(), 4)
         0.7979
     """
-    location, scale, _, _, hazard = _truncated(before)
-    return (location + scale * hazard).clamp_min(0)
+    normal = _truncated(before)
+    return (normal.location + normal.scale * normal.hazard).clamp_min(0)
 
 
 def truncated_normal_std(before: Tensor) -> Tensor:
-    r"""Deviation above 0 of a normal distribution, :math:`\sigma \sqrt{1 + \alpha \lambda - \lambda^2}`.
+    r"""Estimate a normal distribution's deviation above 0, :math:`\sigma \sqrt{1 + \alpha \lambda - \lambda^2}`.
 
     Args:
-        before: (B, C, H, W), activations before the ReLU.
+        before: Activations before the ReLU, (B, C, H, W).
 
     Returns:
-        (B, 1, H, W), at least 0.
+        Standard deviation (B, 1, H, W), at least 0.
 
     Example:
         >>> round(truncated_normal_std(torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1)).item(), 4)
         0.6028
     """
-    _, scale, cut, _, hazard = _truncated(before)
-    return scale * (1 + cut * hazard - hazard.square()).clamp_min(0).sqrt()
+    normal = _truncated(before)
+    share = 1 + normal.cut * normal.hazard - normal.hazard.square()
+    return normal.scale * share.clamp_min(0).sqrt()  # rounding may take the share below 0
 
 
 def truncated_normal_entropy(before: Tensor) -> Tensor:
-    r"""Entropy above 0 of a normal distribution, :math:`\ln(\sqrt{2 \pi e} \sigma Z) + \alpha \lambda / 2`, in bits.
+    r"""Estimate a normal distribution's entropy above 0, :math:`\ln(\sqrt{2 \pi e} \sigma Z) + \alpha \lambda / 2`.
 
     Args:
-        before: (B, C, H, W), activations before the ReLU.
+        before: Activations before the ReLU, (B, C, H, W).
 
     Returns:
-        (B, 1, H, W).
+        Entropy (B, 1, H, W), in bits.
 
     Example:
         >>> round(truncated_normal_entropy(torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1)).item(), 4)
         1.0471
     """
-    _, scale, cut, log_mass, hazard = _truncated(before)
-    nats = 0.5 * math.log(2 * math.pi * math.e) + scale.log() + log_mass + cut * hazard / 2
+    normal = _truncated(before)
+    constant = 0.5 * math.log(2 * math.pi * math.e)
+    nats = constant + normal.scale.log() + normal.log_mass + normal.cut * normal.hazard / 2
     return nats / math.log(2)
 
 
@@ -243,10 +290,10 @@ def normal_cdf(maps: Tensor) -> Tensor:
     r"""Squash each map by the normal distribution of its own mean and sample deviation, :math:`\gamma(s; \mu, \sigma)`.
 
     Args:
-        maps: (B, 1, H, W).
+        maps: Maps (B, 1, H, W).
 
     Returns:
-        (B, 1, H, W) in [0, 1]; 0.5 for a constant map, which has no deviation.
+        Maps (B, 1, H, W) in [0, 1], in the same order; 0.5 for a constant map, which has no deviation.
 
     Example:
         >>> normal_cdf(torch.ones(1, 1, 2, 2)).unique().item()
@@ -255,26 +302,28 @@ def normal_cdf(maps: Tensor) -> Tensor:
     if maps[0, 0].numel() < 2:
         return torch.full_like(maps, 0.5)
     variance, mean = torch.var_mean(maps, (2, 3), keepdim=True)
+    # a constant map's variance is not 0 but what rounding leaves: noise that would be squashed to a full map
     rounding = (torch.finfo(maps.dtype).eps * mean).square() * 4
-    squashed = torch.special.ndtr((maps - mean) * variance.clamp_min(1e-30).rsqrt())
+    standardised = (maps - mean) * variance.clamp_min(1e-30).rsqrt()
+    squashed = torch.special.ndtr(standardised)
     return torch.where(variance > rounding, squashed, 0.5)
 
 
 def combine(maps: Sequence[Tensor], weights: Sequence[float], size: tuple[int, int]) -> Tensor:
-    r"""The combined map of several scales.
+    r"""Combine the maps of several scales.
 
     .. math:: c_{i,j} = \frac{\sum_k \gamma(s_{i,j,k}; \mu_k, \sigma_k) \cdot w_k}{\sum_k w_k} \quad (3)
 
     Args:
-        maps: (B, 1, h, w) each, a statistic of each scale; squashed here, *then* up-sampled bilinearly.
-        weights: One a map.
+        maps: Statistic of each scale, (B, 1, h, w) each; squashed here, *then* up-sampled bilinearly.
+        weights: Weight of each map, at least 0 and not all 0.
         size: H and W of the image.
 
     Returns:
-        (B, 1, H, W) in [0, 1].
+        Map (B, 1, H, W) in [0, 1]; higher is more salient.
 
     Raises:
-        ValueError: Not one weight a map, or none above 0.
+        ValueError: The number of weights differs from that of the maps, or no weight is above 0.
 
     Example:
         >>> combine([torch.rand(2, 1, 8, 8), torch.rand(2, 1, 4, 4)], (1, 2), (16, 16)).shape
@@ -285,13 +334,14 @@ def combine(maps: Sequence[Tensor], weights: Sequence[float], size: tuple[int, i
         raise ValueError(f"{len(maps)} maps need as many weights, at least 0 and not all 0; got {tuple(weights)}")
     combined = maps[0].new_zeros(len(maps[0]), 1, *size)
     for weight, scale in zip(weights, maps, strict=True):
-        if weight:
-            combined += upsample(weight / total * normal_cdf(scale), size)
+        if weight:  # a scale without weight need not be squashed
+            squashed = weight / total * normal_cdf(scale)
+            combined += upsample(squashed, size)
     return combined
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear: (B, 1, h, w) → (B, 1, *size).
+    """Enlarge maps bilinearly: (B, 1, h, w) → (B, 1, *size).
 
     Example:
         >>> upsample(torch.ones(1, 1, 2, 2), (4, 4)).shape

@@ -18,30 +18,39 @@ Adversarial = Literal["hinge", "wgan_gp"]
 
 
 def critic_loss(real: Tensor, made: Tensor, kind: Adversarial) -> Tensor:
-    r"""What the critic minimises, but for the gradient penalty.
+    r"""Compute what the critic minimises, but for the gradient penalty.
 
     .. math:: \overline{(1 - D(x))_+} + \overline{(1 + D(\hat x))_+} \quad \text{or} \quad
         \overline{D(\hat x)} - \overline{D(x)}
 
     Args:
-        real: (N,) scores of images.
-        made: (N,) scores of what the generator made.
-        kind: "hinge", or "wgan_gp" for the Wasserstein distance.
+        real: Scores of real images, (N,).
+        made: Scores of what the generator made, (N,).
+        kind: Kind of loss: "hinge", or "wgan_gp" for the Wasserstein distance.
 
     Returns:
-        A scalar; lower, the critic tells them apart better.
+        A scalar; the lower it is, the better the critic tells real from made.
 
     Example:
         >>> critic_loss(torch.tensor([0.0]), torch.tensor([0.0]), "hinge").item()
         2.0
     """
     if kind == "hinge":
-        return (1 - real).relu().mean() + (1 + made).relu().mean()
+        # scores beyond ±1 cost nothing: the critic need not grow without bound
+        loss_of_real = (1 - real).relu().mean()
+        loss_of_made = (1 + made).relu().mean()
+        return loss_of_real + loss_of_made
     return made.mean() - real.mean()
 
 
 def generator_loss(made: Tensor) -> Tensor:
-    r"""What the generator minimises under either kind: :math:`-\overline{D(\hat x)}`.
+    r"""Compute what the generator minimises under either kind: :math:`-\overline{D(\hat x)}`.
+
+    Args:
+        made: Critic's scores of what the generator made, (N,).
+
+    Returns:
+        A scalar; lower is better.
 
     Example:
         >>> generator_loss(torch.tensor([1.0, 3.0])).item()
@@ -53,17 +62,17 @@ def generator_loss(made: Tensor) -> Tensor:
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, made: Tensor, share: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    r"""How far the critic's slope is from 1 on the way between real and made images.
+    r"""Measure how far the critic's slope is from 1 on the way between real and made images.
 
     .. math:: \overline{\left(\lVert \nabla_{x'} D(x') \odot (1 - m) \rVert_2 - 1\right)^2}, \quad
         x' = t x + (1 - t) \hat x
 
     Args:
-        critic: (N, C, H, W) → (N,).
-        real: (N, C, H, W).
-        made: The same shape.
-        share: t, (N,) in [0, 1].
-        mask: m, (N, 1, H, W), 1 = keep: the slope counts in the hole only; None counts it everywhere.
+        critic: Critic, (N, C, H, W) → (N,).
+        real: Real images (N, C, H, W).
+        made: Made images (N, C, H, W).
+        share: t, share of the real image in each mixture, (N,) in [0, 1].
+        mask: m, masks (N, 1, H, W), 1 = keep: the slope counts in the hole only. None counts it everywhere.
 
     Returns:
         A scalar, at least 0, differentiable with respect to the critic's weights.
@@ -75,48 +84,58 @@ def gradient_penalty(
     """
     part = share.view(-1, 1, 1, 1)
     between = (part * real + (1 - part) * made).detach().requires_grad_()
+    # create_graph: the penalty itself is differentiated, with respect to the critic's weights
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    slope = slope.float() if mask is None else slope.float() * (1 - mask)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    slope = slope.float()
+    if mask is not None:
+        slope = slope * (1 - mask)
+    steepness = slope.flatten(1).norm(dim=1)
+    return (steepness - 1).square().mean()
 
 
 def hole_depth(mask: Tensor) -> Tensor:
-    """City-block distance from each pixel of the hole to the nearest known one; for a box, the distance to its edge.
+    """Measure the city-block distance from each pixel of the hole to the nearest known one.
+
+    For a box, that is the distance to its edge.
 
     Args:
-        mask: (N, 1, H, W) of 0 and 1, 1 = keep.
+        mask: Masks (N, 1, H, W) of 0 and 1, 1 = keep.
 
     Returns:
-        (N, 1, H, W) in pixels: 0 where known; H + W where nothing is known.
+        Distance (N, 1, H, W) in pixels: 0 where known; H + W where nothing is known.
 
     Example:
         >>> hole_depth(torch.tensor([[[[1.0, 0, 0, 0, 1.0]]]])).flatten().tolist()
         [0.0, 1.0, 2.0, 1.0, 0.0]
     """
-    far = float(sum(mask.shape[-2:]))
+    height, width = mask.shape[-2:]
+    far = float(height + width)
+    columns = torch.arange(width, device=mask.device, dtype=torch.float32)
+    rows = torch.arange(height, device=mask.device, dtype=torch.float32)[:, None]
     depth = far * (mask < 0.5).to(torch.float32)
-    for axis in (-1, -2):
-        place = torch.arange(mask.shape[axis], device=mask.device, dtype=torch.float32)
-        place = place if axis == -1 else place[:, None]
+    # The distance along one axis after the other. The nearest known pixel lies before or after: running minima from
+    # both ends find it without a loop over pixels.
+    for axis, place in ((-1, columns), (-2, rows)):
         before = (depth - place).cummin(axis).values + place
-        after = (depth + place).flip(axis).cummin(axis).values.flip(axis) - place
+        reversed_minimum = (depth + place).flip(axis).cummin(axis).values
+        after = reversed_minimum.flip(axis) - place
         depth = torch.minimum(before, after)
     return depth.clamp_max(far)
 
 
 def discounted_reconstruction(made: Tensor, image: Tensor, mask: Tensor, discount: float, known: float = 1.0) -> Tensor:
-    r"""Absolute error, counted less the deeper a pixel lies in the hole, where many pictures are right.
+    r"""Compute the absolute error, which counts less deep in the hole, where many pictures are right.
 
     .. math:: \overline{\gamma^{l(p)} \lvert \hat x_p - x_p \rvert}
 
     with l the distance to the nearest known pixel.
 
     Args:
-        made: (N, 3, H, W) in [0, 1].
-        image: The same shape.
-        mask: (N, 1, H, W) of 0 and 1, 1 = keep.
+        made: Network's pictures (N, 3, H, W) in [0, 1].
+        image: Images (N, 3, H, W) in [0, 1].
+        mask: Masks (N, 1, H, W) of 0 and 1, 1 = keep.
         discount: γ, in (0, 1]; 0.99 in the paper.
-        known: What known pixels count, whose place the image itself takes in the end.
+        known: Weight of known pixels, whose place the image itself takes in the end.
 
     Returns:
         A scalar, the mean over pixels; lower is better.
@@ -131,63 +150,69 @@ def discounted_reconstruction(made: Tensor, image: Tensor, mask: Tensor, discoun
 
 
 def hole_error(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute error in the hole of each image.
+    """Compute the mean absolute error in the hole of each image.
 
     Args:
-        made: (N, 3, H, W) in [0, 1].
-        image: The same shape.
-        mask: (N, 1, H, W) of 0 and 1, 1 = keep.
+        made: Network's pictures (N, 3, H, W) in [0, 1].
+        image: Images (N, 3, H, W) in [0, 1].
+        mask: Masks (N, 1, H, W) of 0 and 1, 1 = keep.
 
     Returns:
-        (N,) in [0, 1], lower is better; 0 for an image without a hole.
+        Error (N,) in [0, 1], lower is better; 0 for an image without a hole.
 
     Example:
         >>> hole_error(torch.ones(1, 3, 1, 2), torch.zeros(1, 3, 1, 2), torch.tensor([[[[1.0, 0.0]]]])).item()
         1.0
     """
     hole = 1 - mask
-    return ((made - image).abs() * hole).sum((1, 2, 3)) / (made.shape[1] * hole.sum((1, 2, 3))).clamp_min(1)
+    error = ((made - image).abs() * hole).sum((1, 2, 3))
+    values = made.shape[1] * hole.sum((1, 2, 3))
+    return error / values.clamp_min(1)
 
 
 def kl_divergence(
     mean: Tensor, log_variance: Tensor, prior_mean: Tensor | None = None, prior_log_variance: Tensor | None = None
 ) -> Tensor:
-    r"""From a code's normal distribution to a prior's, which is the standard one unless it is given.
+    r"""Compute the divergence of a code's normal distribution from a prior's, by default the standard normal one.
 
     .. math:: \frac{1}{2} \sum_i \frac{(\mu_i - \mu'_i)^2 + \sigma_i^2}{\sigma_i'^2} - 1
         - \log \frac{\sigma_i^2}{\sigma_i'^2}
 
     Args:
-        mean: (N, …).
-        log_variance: The same shape.
+        mean: μ, (N, …).
+        log_variance: Logarithm of σ², the same shape.
         prior_mean: μ', the same shape; None is 0.
         prior_log_variance: Logarithm of σ'², the same shape; None is 0.
 
     Returns:
-        (N,), at least 0, in nats.
+        Divergence (N,), at least 0, in nats; lower is closer.
 
     Example:
         >>> kl_divergence(torch.ones(1, 2), torch.zeros(1, 2)).item()
         1.0
     """
     offset = mean if prior_mean is None else mean - prior_mean
-    spread = log_variance if prior_log_variance is None else log_variance - prior_log_variance
-    scaled = offset.square() if prior_log_variance is None else offset.square() * (-prior_log_variance).exp()
-    return 0.5 * (scaled + spread.exp() - 1 - spread).flatten(1).sum(1)
+    distance = offset.square()
+    log_ratio = log_variance
+    if prior_log_variance is not None:
+        distance = distance * (-prior_log_variance).exp()
+        log_ratio = log_variance - prior_log_variance
+    terms = distance + log_ratio.exp() - 1 - log_ratio
+    return 0.5 * terms.flatten(1).sum(1)
 
 
 def gaussian_surprise(made: Tensor, image: Tensor, deviation: float) -> Tensor:
-    r"""Negative log-likelihood of images under a normal distribution around the decoder's picture, but for a constant.
+    r"""Compute images' negative log-likelihood, but for a constant, under a normal distribution around made pictures.
 
     .. math:: \frac{1}{2 \sigma^2} \lVert \hat x - x \rVert^2
 
     Args:
-        made: (N, 3, H, W) in [0, 1].
-        image: The same shape.
+        made: Decoder's pictures (N, 3, H, W) in [0, 1].
+        image: Images (N, 3, H, W) in [0, 1].
         deviation: σ, above 0.
 
     Returns:
-        (N,), at least 0, in nats.
+        Surprise (N,), at least 0, in nats; lower is better.
 
     Example:
         >>> gaussian_surprise(torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), 1.0).item()
@@ -197,14 +222,14 @@ def gaussian_surprise(made: Tensor, image: Tensor, deviation: float) -> Tensor:
 
 
 def sliced_wasserstein(real: Tensor, made: Tensor, patch: int = 7, directions: int = 64, seed: int = 0) -> Tensor:
-    """How far apart the patches of two sets of images are: the mean distance of sorted random projections.
+    """Measure how far apart the patches of two sets of images are: the mean distance of sorted random projections.
 
     Args:
-        real: (N, 3, H, W) in [0, 1].
-        made: The same shape.
-        patch: Side of the patches, a grid of which is cut from every image.
-        directions: Random projections.
-        seed: Of the projections.
+        real: Real images (N, 3, H, W) in [0, 1].
+        made: Made images (N, 3, H, W) in [0, 1].
+        patch: Side of the patches, a grid of which is cut from every image, in pixels.
+        directions: Number of random projections.
+        seed: Seed of the projections.
 
     Returns:
         A scalar, at least 0, lower is better; in units of colour.
@@ -214,21 +239,32 @@ def sliced_wasserstein(real: Tensor, made: Tensor, patch: int = 7, directions: i
         >>> sliced_wasserstein(images, images).item()
         0.0
     """
+    real_patches = _patches(real, patch)
+    made_patches = _patches(made, patch)
+    # drawn on the CPU, so that a seed means the same directions on every device
     generator = torch.Generator().manual_seed(seed)
-    rows = [F.unfold(i.float(), patch, stride=patch // 2 + 1).transpose(1, 2).flatten(0, 1) for i in (real, made)]
-    axes = torch.randn(rows[0].shape[1], directions, generator=generator).to(rows[0])
-    first, second = ((r @ F.normalize(axes, dim=0)).sort(0).values for r in rows)
-    return (first - second).abs().mean()
+    axes = torch.randn(real_patches.shape[1], directions, generator=generator).to(real_patches)
+    axes = F.normalize(axes, dim=0)
+    # in one dimension, sorting pairs the points of two sets at the least total distance
+    real_projections = (real_patches @ axes).sort(0).values
+    made_projections = (made_patches @ axes).sort(0).values
+    return (real_projections - made_projections).abs().mean()
+
+
+def _patches(images: Tensor, side: int) -> Tensor:
+    """Cut a grid of overlapping patches from images: (N, C, H, W) → (patches, C · side²)."""
+    columns = F.unfold(images.float(), side, stride=side // 2 + 1)
+    return columns.transpose(1, 2).flatten(0, 1)
 
 
 def diversity(images: Tensor) -> Tensor:
-    """Mean distance between the images of a set and their successors, in units of colour: 0 when all are the same.
+    """Compute the mean distance between the images of a set and their successors.
 
     Args:
-        images: (N, 3, H, W) in [0, 1], N at least 2.
+        images: Images (N, 3, H, W) in [0, 1], N at least 2.
 
     Returns:
-        A scalar; that of real images says what to expect.
+        A scalar in units of colour, 0 when all images are the same; that of real images says what to expect.
 
     Example:
         >>> diversity(torch.ones(3, 3, 2, 2)).item()

@@ -17,12 +17,12 @@ def composite(image: Tensor, mask: Tensor, infill: Tensor) -> Tensor:
     .. math:: m \odot x + (1 - m) \odot \text{infill}
 
     Args:
-        image: (B, 3, H, W) in [0, 1].
-        mask: (B, 1, H, W) in [0, 1], 1 = keep.
-        infill: Anything that broadcasts to `image`, in [0, 1].
+        image: Images (B, 3, H, W) in [0, 1].
+        mask: Masks (B, 1, H, W) in [0, 1], 1 = keep.
+        infill: Colours in [0, 1], of any shape that broadcasts to `image`.
 
     Returns:
-        (B, 3, H, W).
+        Composites (B, 3, H, W) in [0, 1].
 
     Example:
         >>> image = torch.rand(2, 3, 4, 4)
@@ -33,38 +33,40 @@ def composite(image: Tensor, mask: Tensor, infill: Tensor) -> Tensor:
 
 
 def target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tensor:
-    r"""Maximum over the masks of the classes present, pixel by pixel.
+    r"""Take the maximum over the masks of the classes present, pixel by pixel.
 
     .. math:: m[i, j] = \max_{c \in \mathcal{Y}} s_c[i, j]
 
     Args:
-        masks: (B, K, H, W) in [0, 1]; or logits, with `absent` = -inf: the sigmoid of their maximum is the same.
-        labels: (B, K) multi-hot.
-        absent: Value of an image without any label (the paper does not define one): nothing is kept.
+        masks: Class masks (B, K, H, W) in [0, 1]; or logits, with `absent` = -inf: the sigmoid of their maximum is the
+            same.
+        labels: Labels (B, K), multi-hot.
+        absent: Value of an image without any label, which the paper does not define; by default nothing is kept.
 
     Returns:
-        (B, 1, H, W).
+        Target mask (B, 1, H, W).
 
     Example:
         >>> masks = torch.tensor([0.2, 0.9, 0.4]).view(1, 3, 1, 1)
         >>> target_mask(masks, torch.tensor([[1.0, 0.0, 1.0]])).item() == masks[0, 2].item()
         True
     """
-    return masks.masked_fill(labels[:, :, None, None] == 0, absent).amax(1, keepdim=True)
+    missing = labels[:, :, None, None] == 0
+    return masks.masked_fill(missing, absent).amax(1, keepdim=True)
 
 
 def non_target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tensor:
-    r"""Maximum over the masks of the classes that are *not* present.
+    r"""Take the maximum over the masks of the classes that are *not* present.
 
     .. math:: n[i, j] = \max_{c \notin \mathcal{Y}} s_c[i, j]
 
     Args:
-        masks: (B, K, H, W), as for `target_mask`.
-        labels: (B, K) multi-hot.
+        masks: Class masks (B, K, H, W) in [0, 1], or logits.
+        labels: Labels (B, K), multi-hot.
         absent: Value of an image that has every label.
 
     Returns:
-        (B, 1, H, W).
+        Non-target mask (B, 1, H, W).
 
     Example:
         >>> masks = torch.tensor([0.2, 0.9, 0.4]).view(1, 3, 1, 1)
@@ -75,14 +77,14 @@ def non_target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tenso
 
 
 def enlarged(masks: Tensor, size: Sequence[int]) -> Tensor:
-    """Masks of an image's size, by bilinear interpolation; the same tensor where they have it.
+    """Enlarge masks to an image's size, bilinearly; masks that have it are returned as they are.
 
     Args:
-        masks: (B, K, h, w), masks or logits.
+        masks: Masks or logits (B, K, h, w).
         size: H and W.
 
     Returns:
-        (B, K, H, W). Infinite values give NaN.
+        Masks (B, K, H, W). Infinite values give NaN.
 
     Example:
         >>> enlarged(torch.zeros(1, 2, 3, 4), (6, 8)).shape
@@ -97,27 +99,30 @@ def min_max(maps: Tensor) -> Tensor:
     """Scale every map to [0, 1] by its own minimum and maximum; a constant map becomes 0.
 
     Args:
-        maps: (..., H, W), any real values.
+        maps: Maps (..., H, W) of any real values.
 
     Returns:
-        The same shape, in [0, 1].
+        Maps of the same shape, in [0, 1].
 
     Example:
         >>> min_max(torch.tensor([[[2.0, 4.0, 3.0]]])).tolist()
         [[[0.0, 1.0, 0.5]]]
     """
-    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
-    return torch.where(high > low, (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
+    low = maps.amin((-2, -1), keepdim=True)
+    high = maps.amax((-2, -1), keepdim=True)
+    smallest = torch.finfo(maps.dtype).tiny  # where() computes both branches: no division by 0 in either
+    scaled = (maps - low) / (high - low).clamp_min(smallest)
+    return torch.where(high > low, scaled, 0.0)
 
 
 def smallest_box(region: Tensor) -> Tensor:
-    """The smallest box around all of a region.
+    """Find the smallest box around all of a region.
 
     Args:
-        region: (B, 1, H, W) bool.
+        region: Regions (B, 1, H, W) bool.
 
     Returns:
-        (B, 4) float: x0, y0, x1, y1 in pixels, x1 and y1 just outside the region; all 0 for an empty region.
+        Boxes (B, 4) float: x0, y0, x1, y1 in pixels, x1 and y1 just outside the region; all 0 for an empty region.
 
     Example:
         >>> region = torch.zeros(1, 1, 4, 6, dtype=torch.bool)
@@ -128,7 +133,10 @@ def smallest_box(region: Tensor) -> Tensor:
     sides = []
     for dim in (2, 3):  # which columns, then which rows, hold something
         line = region[:, 0].any(dim - 1).float()
-        last = line.shape[1] - line.flip(1).argmax(1)
-        sides.append((line.argmax(1), torch.where(line.any(1), last, 0)))
+        start = line.argmax(1)  # the first of equal maxima
+        end = line.shape[1] - line.flip(1).argmax(1)
+        # a line of zeros has its "maximum" at both ends: an empty region would have a box of the whole image
+        end = torch.where(line.any(1), end, 0)
+        sides.append((start, end))
     (x0, x1), (y0, y1) = sides
     return torch.stack([x0, y0, x1, y1], 1).float()

@@ -17,15 +17,15 @@ from explainer.errors import InputError
 
 
 def boxes(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """A rectangle in each mask, of a fifth to three fifths of each side, anywhere.
+    """Draw a rectangle in each mask, of a fifth to three fifths of each side, anywhere.
 
     Args:
-        count: N.
+        count: Number of masks, N.
         size: H and W.
-        generator: On the CPU.
+        generator: Generator on the CPU.
 
     Returns:
-        (N, 1, H, W) of 0 (the rectangle) and 1.
+        Masks (N, 1, H, W) of 0 (the rectangle) and 1.
 
     Example:
         >>> boxes(2, (32, 32), torch.Generator().manual_seed(0)).shape
@@ -38,87 +38,99 @@ def boxes(count: int, size: tuple[int, int], generator: torch.Generator) -> Tens
         start = (place * (side - length + 1)).floor()
         position = torch.arange(side)
         inside.append((position >= start) & (position < start + length))
-    return 1 - (inside[0][:, :, None] & inside[1][:, None]).float()[:, None]
+    rows, columns = inside
+    hole = rows[:, :, None] & columns[:, None]
+    return 1 - hole.float()[:, None]
 
 
 def strokes(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Two wandering strokes of a brush in each mask.
+    """Draw two wandering strokes of a brush in each mask.
 
     Args:
-        count: N.
+        count: Number of masks, N.
         size: H and W.
-        generator: On the CPU.
+        generator: Generator on the CPU.
 
     Returns:
-        (N, 1, H, W) of 0 (the strokes) and 1.
+        Masks (N, 1, H, W) of 0 (the strokes) and 1.
 
     Example:
         >>> strokes(2, (32, 32), torch.Generator().manual_seed(0)).shape
         torch.Size([2, 1, 32, 32])
     """
     height, width = size
-    lines, corners = 2, 5
+    lines = 2
+    corners = 5
+    shorter = min(size)
+    # The order of the draws is part of what a seed means: start, turns, first direction, length, radius.
     start = torch.rand(count, lines, 1, 2, generator=generator) * torch.tensor([height, width])
     turns = (torch.rand(count, lines, corners, generator=generator) - 0.5) * 2.4
-    first = torch.rand(count, lines, 1, generator=generator) * 2 * torch.pi
-    angle = first + turns.cumsum(2)
-    length = min(size) * (0.1 + 0.25 * torch.rand(count, lines, corners, generator=generator))
-    moves = length[..., None] * torch.stack([angle.sin(), angle.cos()], -1)
+    first_angle = torch.rand(count, lines, 1, generator=generator) * 2 * torch.pi
+    angle = first_angle + turns.cumsum(2)
+    length = shorter * (0.1 + 0.25 * torch.rand(count, lines, corners, generator=generator))
+    direction = torch.stack([angle.sin(), angle.cos()], -1)
+    moves = length[..., None] * direction
     points = torch.cat([start, start + moves.cumsum(2)], 2)
-    radius = min(size) * (0.03 + 0.06 * torch.rand(count, lines, generator=generator))
-    near = [
-        _distance(points[:, line, corner], points[:, line, corner + 1], size) < radius[:, line, None, None]
-        for line in range(lines)
-        for corner in range(corners)
-    ]
-    return 1 - torch.stack(near).any(0).float()[:, None]
+    radius = shorter * (0.03 + 0.06 * torch.rand(count, lines, generator=generator))
+    hole = torch.zeros(count, height, width, dtype=torch.bool)
+    for line in range(lines):
+        for corner in range(corners):
+            distance = _distance(points[:, line, corner], points[:, line, corner + 1], size)
+            hole |= distance < radius[:, line, None, None]
+    return 1 - hole.float()[:, None]
 
 
 def _distance(start: Tensor, end: Tensor, size: tuple[int, int]) -> Tensor:
-    """From every pixel to a line between two points, each (N, 2) as row and column: (N, H, W)."""
-    grid = torch.stack(torch.meshgrid(*(torch.arange(side) + 0.5 for side in size), indexing="ij"), -1)
-    along = (end - start)[:, None, None]
-    offset = grid - start[:, None, None]
-    place = (offset * along).sum(-1, keepdim=True) / along.square().sum(-1, keepdim=True).clamp_min(1e-6)
-    return (offset - place.clamp(0, 1) * along).norm(dim=-1)
+    """Measure the distance from every pixel to a line between two points, (N, 2) as row and column: (N, H, W)."""
+    rows = torch.arange(size[0]) + 0.5
+    columns = torch.arange(size[1]) + 0.5
+    pixels = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1)
+    line = (end - start)[:, None, None]
+    offset = pixels - start[:, None, None]
+    squared_length = line.square().sum(-1, keepdim=True).clamp_min(1e-6)
+    # the nearest point of the line as a share of its length; beyond its ends the ends are nearest
+    place = (offset * line).sum(-1, keepdim=True) / squared_length
+    return (offset - place.clamp(0, 1) * line).norm(dim=-1)
 
 
 def blotches(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Blotches of any grain: noise on a grid of 4 to 16 cells, a tenth to nine tenths of which is a hole.
+    """Draw blotches of any grain: noise on a grid of 4 to 16 cells, a tenth to nine tenths of which is a hole.
 
     Args:
-        count: N.
+        count: Number of masks, N.
         size: H and W.
-        generator: On the CPU.
+        generator: Generator on the CPU.
 
     Returns:
-        (N, 1, H, W) of 0 (the holes) and 1.
+        Masks (N, 1, H, W) of 0 (the holes) and 1.
 
     Example:
         >>> blotches(2, (32, 32), torch.Generator().manual_seed(0)).shape
         torch.Size([2, 1, 32, 32])
     """
-    cells = torch.randint(4, 17, (count,), generator=generator).tolist()
-    fields = [
-        F.interpolate(torch.rand(1, 1, n, n, generator=generator), size, mode="bilinear", align_corners=False)
-        for n in cells
-    ]
-    field = torch.cat(fields) if fields else torch.zeros(0, 1, *size)
-    share = 0.1 + 0.8 * torch.rand(count, generator=generator)
-    levels = [one.quantile(float(part)) for one, part in zip(field, share, strict=True)]
-    return (field > torch.stack(levels).view(-1, 1, 1, 1)).float() if fields else field
+    grains = torch.randint(4, 17, (count,), generator=generator).tolist()
+    fields = []
+    for cells in grains:
+        noise = torch.rand(1, 1, cells, cells, generator=generator)
+        fields.append(F.interpolate(noise, size, mode="bilinear", align_corners=False))
+    shares = 0.1 + 0.8 * torch.rand(count, generator=generator)
+    masks = torch.zeros(count, 1, *size)
+    for index, (field, share) in enumerate(zip(fields, shares.tolist(), strict=True)):
+        # the level that leaves just that share of the pixels below it
+        masks[index] = field[0] > field.quantile(share)
+    return masks
 
 
 def speckles(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Pixels drawn one by one in each mask, a tenth to nine tenths of them holes.
+    """Draw the pixels of each mask one by one, a tenth to nine tenths of them holes.
 
     Args:
-        count: N.
+        count: Number of masks, N.
         size: H and W.
-        generator: On the CPU.
+        generator: Generator on the CPU.
 
     Returns:
-        (N, 1, H, W) of 0 (the holes) and 1.
+        Masks (N, 1, H, W) of 0 (the holes) and 1.
 
     Example:
         >>> speckles(2, (32, 32), torch.Generator().manual_seed(0)).shape
@@ -130,7 +142,7 @@ def speckles(count: int, size: tuple[int, int], generator: torch.Generator) -> T
 
 @dataclass(frozen=True)
 class Holes:
-    """How often each kind of hole is drawn; the four need not add up to 1.
+    """Weights by which the kinds of holes are drawn; they need not add up to 1.
 
     Args:
         boxes: Weight of rectangles.
@@ -153,40 +165,45 @@ class Holes:
             raise InputError(f"holes: weights must not be negative, and one must be positive, got {self}")
 
     def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-        """Random masks.
+        """Draw random masks.
 
         Args:
-            count: N.
+            count: Number of masks, N.
             size: H and W.
-            generator: On the CPU.
+            generator: Generator on the CPU.
 
         Returns:
-            (N, 1, H, W) of 0 and 1, 1 = keep; each has at least one pixel of either.
+            Masks (N, 1, H, W) of 0 and 1, 1 = keep; each has at least one pixel of either.
 
         Example:
             >>> Holes().draw(4, (32, 32), torch.Generator().manual_seed(0)).unique().tolist()
             [0.0, 1.0]
         """
         weights = torch.tensor(astuple(self), dtype=torch.float32)
-        kind = torch.multinomial(weights, count, replacement=True, generator=generator) if count else torch.zeros(0)
         masks = torch.ones(count, 1, *size)
-        for number, make in enumerate((boxes, strokes, blotches, speckles)):
-            chosen = (kind == number).nonzero().flatten()
-            masks[chosen] = make(len(chosen), size, generator)
-        masks[masks.amin((1, 2, 3)) > 0, :, size[0] // 2, size[1] // 2] = 0
-        masks[masks.amax((1, 2, 3)) == 0, :, 0, 0] = 1
+        if not count:  # multinomial refuses to draw nothing
+            return masks
+        kinds = torch.multinomial(weights, count, replacement=True, generator=generator)
+        for kind, draw in enumerate((boxes, strokes, blotches, speckles)):
+            indices = (kinds == kind).nonzero().flatten()
+            masks[indices] = draw(len(indices), size, generator)
+        # a network learns nothing without a hole, and has nothing to go by without a known pixel
+        without_hole = masks.amin((1, 2, 3)) > 0
+        masks[without_hole, :, size[0] // 2, size[1] // 2] = 0
+        without_rest = masks.amax((1, 2, 3)) == 0
+        masks[without_rest, :, 0, 0] = 1
         return masks
 
 
 def window(mask: Tensor, side: tuple[int, int]) -> Tensor:
-    """Where a window of a fixed size sees most of a hole: around the hole's centre of gravity, within the image.
+    """Place a window of a fixed size so that it sees most of a hole: around its centre of gravity, within the image.
 
     Args:
-        mask: (N, 1, H, W), 1 = keep.
+        mask: Masks (N, 1, H, W), 1 = keep.
         side: Height and width of the window.
 
     Returns:
-        (N, 2) long: its first row and column.
+        First row and column of the window, (N, 2) long.
 
     Example:
         >>> mask = torch.ones(1, 1, 8, 8); mask[..., 4:8, 0:4] = 0
@@ -198,27 +215,31 @@ def window(mask: Tensor, side: tuple[int, int]) -> Tensor:
     starts = []
     for axis, length in ((2, side[0]), (1, side[1])):
         line = hole.sum(axis)
-        centre = (line * (torch.arange(line.shape[1], device=mask.device) + 0.5)).sum(1) / weight
-        starts.append((centre - length / 2).round().clamp(0, line.shape[1] - length).long())
+        place = torch.arange(line.shape[1], device=mask.device) + 0.5
+        centre = (line * place).sum(1) / weight
+        start = (centre - length / 2).round()
+        starts.append(start.clamp(0, line.shape[1] - length).long())
     return torch.stack(starts, 1)
 
 
 def crop(image: Tensor, corner: Tensor, side: tuple[int, int]) -> Tensor:
-    """A window of each image.
+    """Cut a window out of each image.
 
     Args:
-        image: (N, C, H, W).
-        corner: (N, 2) long, as `window` gives it.
+        image: Images (N, C, H, W).
+        corner: First row and column of each window, (N, 2) long, as `window` gives them.
         side: Height and width of the window.
 
     Returns:
-        (N, C, height, width).
+        Windows (N, C, height, width).
 
     Example:
         >>> crop(torch.arange(4.0).view(1, 1, 2, 2), torch.tensor([[1, 0]]), (1, 2)).flatten().tolist()
         [2.0, 3.0]
     """
+    # one indexing for all images: a loop of slices would ask the device for every corner
     rows = corner[:, 0, None] + torch.arange(side[0], device=image.device)
     columns = corner[:, 1, None] + torch.arange(side[1], device=image.device)
-    first = torch.arange(len(image), device=image.device)[:, None, None]
-    return image.permute(0, 2, 3, 1)[first, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
+    owner = torch.arange(len(image), device=image.device)[:, None, None]
+    pixels = image.permute(0, 2, 3, 1)[owner, rows[:, :, None], columns[:, None]]
+    return pixels.permute(0, 3, 1, 2)

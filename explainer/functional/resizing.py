@@ -7,18 +7,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BAND = 2**21
-"""Pixels of a band: 8 MiB a channel as floats."""
+"""Number of pixels in a band: 8 MiB a channel as floats."""
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize images bilinearly with antialiasing, as the data sets do.
 
     Args:
-        images: (B, C, H, W).
+        images: Images (B, C, H, W).
         size: Height and width wanted.
 
     Returns:
-        (B, C, *size).
+        Images (B, C, *size).
 
     Example:
         >>> resize(torch.rand(1, 3, 8, 8), (4, 2)).shape
@@ -33,12 +33,12 @@ def bands(height: int, width: int, pixels: int = BAND) -> Iterator[slice]:
     """Divide an image into bands of whole rows.
 
     Args:
-        height: Of the image in pixels.
-        width: Of the image in pixels.
-        pixels: At most so many pixels a band, but at least a row.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        pixels: Largest number of pixels in a band, which has at least one row.
 
     Yields:
-        The rows of each band, from the top.
+        Rows of each band, from the top.
 
     Example:
         >>> list(bands(5, 10, pixels=20))
@@ -53,11 +53,11 @@ def resize_bands(parts: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
     """Resize an image that comes in bands, as `resize` does the whole: first along the rows, then along the columns.
 
     Args:
-        parts: (B, C, rows, W) each, from the top.
+        parts: Bands (B, C, rows, W), from the top.
         size: Height and width wanted.
 
     Returns:
-        (B, C, *size).
+        Images (B, C, *size).
 
     Example:
         >>> image = torch.rand(1, 3, 40, 30)
@@ -72,12 +72,12 @@ def enlarge_rows(maps: Tensor, size: tuple[int, int], rows: slice) -> Tensor:
     """Compute some rows of enlarged maps: those of `F.interpolate(maps, size, mode="bilinear", align_corners=False)`.
 
     Args:
-        maps: (B, C, h, w) float.
+        maps: Maps (B, C, h, w) float.
         size: Height and width of the whole.
-        rows: Which rows of the whole.
+        rows: Rows of the whole that are wanted.
 
     Returns:
-        (B, C, rows, W), in storage of its own.
+        Rows (B, C, rows, W), in storage of their own.
 
     Example:
         >>> maps = torch.rand(1, 2, 4, 4)
@@ -95,9 +95,12 @@ def enlarge_rows(maps: Tensor, size: tuple[int, int], rows: slice) -> Tensor:
     above = place.floor().long().clamp_max(height - 1)
     below = (above + 1).clamp_max(height - 1)
     share = (place - above).clamp(0, 1)[:, None]
-    first, last = int(above[0]), int(below[-1]) + 1
+    first = int(above[0])
+    last = int(below[-1]) + 1
     wide = maps[..., first:last, :]
     if wide.shape[-1] != size[1]:
         wide = F.interpolate(wide, (last - first, size[1]), mode="bilinear", align_corners=False)
+    # in place: the rows are the largest tensor here
     upper = wide.index_select(-2, above - first).mul_(1 - share)
-    return upper.add_(wide.index_select(-2, below - first).mul_(share))
+    lower = wide.index_select(-2, below - first).mul_(share)
+    return upper.add_(lower)

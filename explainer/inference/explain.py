@@ -23,8 +23,8 @@ class Explainer(nn.Module):
     """A masker and the classifier that it explains, from one checkpoint.
 
     Args:
-        path: checkpoints/<config>.ckpt, as train.py wrote it; nothing else is needed.
-        device: Where to run; None takes the GPU when there is one.
+        path: Checkpoint checkpoints/<config>.ckpt, as train.py wrote it; nothing else is needed.
+        device: Device on which to run; None takes the GPU when there is one.
         allow: Dotted names of builders, modules or packages that the checkpoint's classifier may come from.
 
     Raises:
@@ -39,22 +39,22 @@ class Explainer(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device on which the networks are."""
         return self.explanandum.mean.device
 
     @torch.no_grad()
     def masks(self, images: Tensor, classes: Sequence[str] | None = None) -> Tensor:
-        """Class masks.
+        """Return class masks.
 
         Args:
-            images: (B, 3, H, W), RGB in [0, 1], any size; the networks see them at `image_size`.
+            images: Images, (B, 3, H, W), RGB in [0, 1], of any size; the networks see them at `image_size`.
             classes: Names of the classes wanted; only their masks are enlarged to the images' size. None takes all.
 
         Returns:
-            (B, K, H, W) in [0, 1], 1 = what the classifier used for the class; of `classes`, in their order.
+            (B, K, H, W) in [0, 1], 1 = used by the classifier for the class; of `classes`, in their order.
 
         Raises:
-            InputError: Not such a tensor, or no class has such a name.
+            InputError: `images` is no such tensor, or no class has such a name.
         """
         check_images(images)
         logits = self.masker(self._small(images)).float()
@@ -62,62 +62,88 @@ class Explainer(nn.Module):
             unknown = [name for name in classes if name not in self.classes]
             if unknown:
                 raise InputError(f"no class {unknown[0]!r}; there are {', '.join(self.classes[:20])}")
+            # before the enlargement, which costs most: masks that nobody wants are left out
             logits = logits[:, [self.classes.index(name) for name in classes]]
         if logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
         return logits.sigmoid().to(images.device)
 
     def _small(self, images: Tensor) -> Tensor:
-        return resize(images.to(self.device, torch.float32), (self.image_size, self.image_size))
+        """Return images at the networks' size, on their device."""
+        side = self.image_size
+        return resize(images.to(self.device, torch.float32), (side, side))
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """(B, K): the explanandum's probabilities for images as in `masks`."""
+        """Return the explanandum's probabilities.
+
+        Args:
+            images: Images, (B, 3, H, W), RGB in [0, 1], of any size.
+
+        Returns:
+            (B, K) in [0, 1].
+
+        Raises:
+            InputError: `images` is no such tensor.
+        """
         check_images(images)
-        return self.explanandum.probabilities(self.explanandum(self._small(images)).float())
+        logits = self.explanandum(self._small(images)).float()
+        return self.explanandum.probabilities(logits)
 
     @torch.no_grad()
     def explain(self, photo: str | Path | Image.Image | Tensor, threshold: float = 0.5, top: int = 1) -> Explanation:
         """Explain one photograph.
 
         Args:
-            photo: A file, a PIL image of any mode, or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
-            threshold: A multi-label classifier's classes count as present from this probability on.
-            top: So many of the most probable classes, at least one, count as present when none reaches it (or
-                single-label).
+            photo: Photograph: a file, a PIL image of any mode, or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+            threshold: Probability from which a multi-label classifier's classes count as present.
+            top: Number of the most probable classes, at least one, that count as present when none reaches the
+                threshold, and for a single-label classifier.
 
         Returns:
-            Masks, probabilities and class names; what is at the photograph's size is computed when it is asked for.
+            Masks, probabilities and class names. What has the photograph's size is computed when it is asked for.
 
         Raises:
-            InputError: The file cannot be read, the tensor is no such image, `top` is below 1, or
-                `threshold` is no number.
+            InputError: The file cannot be read, the tensor is no such image, `top` is below 1, or `threshold` is no
+                number.
         """
         if top < 1:
             raise InputError(f"top must be at least 1, got {top}")
         if math.isnan(threshold):
             raise InputError("threshold must be a number, got nan")
         pixels = read_pixels(photo)
-        size, side = (pixels.shape[-2], pixels.shape[-1]), (self.image_size, self.image_size)
-        small = resize_bands((to_float(pixels[..., rows, :]) for rows in bands(*size)), side).to(self.device)
-        said, logits = (part.float() for part in self.masker.with_logits(small))
-        scores = self.explanandum.probabilities(said)[0]
-        order = scores.argsort(descending=True).tolist()
-        reached = [c for c in order if scores[c] >= threshold] if self.explanandum.multilabel else []
-        predicted = reached or order[:top]
-        logits = logits.cpu()
-        parts = (highest_rows(logits, size, rows, predicted) for rows in bands(*size))
-        seen = resize_bands(parts, side).to(self.device)
-        both = torch.cat([composite(small, m, self.explanandum.mean_colour) for m in (seen, 1 - seen)])
+        size = (pixels.shape[-2], pixels.shape[-1])
+        side = (self.image_size, self.image_size)
+        # some rows at a time: as floats, a large photograph and its masks would not fit into the memory
+        photo_bands = (to_float(pixels[..., rows, :]) for rows in bands(*size))
+        small = resize_bands(photo_bands, side).to(self.device)
+        class_logits, mask_logits = self.masker.with_logits(small)
+        probabilities = self.explanandum.probabilities(class_logits.float())[0]
+        predicted = self._present(probabilities, threshold, top)
+        mask_logits = mask_logits.float().cpu()
+        mask_bands = (highest_rows(mask_logits, size, rows, predicted) for rows in bands(*size))
+        # the mask that a person sees, shrunk again: not quite the one that the masker gave
+        mask = resize_bands(mask_bands, side).to(self.device)
+        colour = self.explanandum.mean_colour
+        both = torch.cat([composite(small, mask, colour), composite(small, 1 - mask, colour)])
         kept, removed = self.explanandum.probabilities(self.explanandum(both).float()).cpu()
-        return Explanation(pixels, self.classes, scores.cpu(), logits, tuple(predicted), kept, removed)
+        return Explanation(pixels, self.classes, probabilities.cpu(), mask_logits, tuple(predicted), kept, removed)
+
+    def _present(self, probabilities: Tensor, threshold: float, top: int) -> list[int]:
+        """Return the classes that count as present, the most probable first."""
+        order = probabilities.argsort(descending=True).tolist()
+        if self.explanandum.multilabel:
+            reached = [index for index in order if probabilities[index] >= threshold]
+            if reached:
+                return reached
+        return order[:top]
 
 
 def check_images(images: Tensor) -> None:
     """Refuse what is not a batch of RGB images in [0, 1].
 
     Args:
-        images: Should be (B, 3, H, W).
+        images: Tensor that should be images, (B, 3, H, W) in [0, 1].
 
     Raises:
         InputError: Names the shape, the type or the range.
@@ -129,7 +155,9 @@ def check_images(images: Tensor) -> None:
         raise InputError(f"images must have shape (B, 3, H, W), got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise InputError(f"images must be floating point in [0, 1], got {images.dtype}; divide by 255")
-    low, high = float(images.min()), float(images.max())
+    low = float(images.min())
+    high = float(images.max())
+    # interpolation may go a little beyond; NaN fails both comparisons
     if not (low >= -1e-3 and high <= 1 + 1e-3):
         raise InputError(f"images must lie in [0, 1], got {low:.3g} to {high:.3g}: do not normalise them")
 
@@ -138,7 +166,7 @@ def read_photo(photo: str | Path | Image.Image | Tensor) -> Tensor:
     """Read any photograph as (1, 3, H, W) in [0, 1], as the data sets do (explainer.files.pictures).
 
     Args:
-        photo: A file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W).
+        photo: Photograph: a file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W).
 
     Returns:
         (1, 3, H, W) in [0, 1].
@@ -157,7 +185,7 @@ def read_pixels(photo: str | Path | Image.Image | Tensor) -> Tensor:
     """Read a photograph as `read_photo` does, but without turning bytes into floats.
 
     Args:
-        photo: A file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W).
+        photo: Photograph: a file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W).
 
     Returns:
         (1, 3, H, W): uint8, or float32 in [0, 1] where a tensor was given.
@@ -166,7 +194,8 @@ def read_pixels(photo: str | Path | Image.Image | Tensor) -> Tensor:
         InputError: The file cannot be read, or the tensor is no image.
     """
     if isinstance(photo, Tensor):
-        photo = photo if photo.ndim == 4 else photo[None]
+        if photo.ndim != 4:
+            photo = photo[None]
         check_images(photo)
         if len(photo) != 1:
             raise InputError(f"explain() takes one image, got {len(photo)}; use masks() for a batch")

@@ -1,4 +1,4 @@
-"""What the Explainer says of one photograph; what is as large as the photograph is computed when it is asked for."""
+"""The explanation of one photograph; what is as large as the photograph is computed when it is asked for."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,17 +18,17 @@ from explainer.functional.resizing import bands, enlarge_rows
 class Explanation:
     """What the Explainer says of one image.
 
-    It holds the photograph as it was read and the masks at the networks' size. What is at the photograph's size is
-    computed when it is asked for, and kept: `image`, `target`, `masks`.
+    It holds the photograph as it was read and the masks at the networks' size. `image`, `target` and `masks`, which
+    have the photograph's size, are computed when they are first asked for.
 
     Attributes:
-        pixels: (1, 3, H, W), the photograph: uint8, or float in [0, 1] where a tensor was given.
-        classes: K names.
-        probabilities: (K,) of the explanandum for the photograph.
-        logits: (1, K, h, w), the masker's, at the networks' size; the sigmoid of them, enlarged, is the class masks.
+        pixels: Photograph, (1, 3, H, W): uint8, or float in [0, 1] where a tensor was given.
+        classes: Names of the K classes.
+        probabilities: Probabilities of the photograph, (K,) in [0, 1], by the explanandum.
+        logits: Logits of the masker at the networks' size, (1, K, h, w); enlarged, their sigmoid is the class masks.
         predicted: Indices of the classes that count as present, most probable first.
-        kept: (K,) probabilities of the photograph seen through `target`.
-        removed: (K,) probabilities of the photograph seen through its complement.
+        kept: Probabilities of the photograph seen through `target`, (K,) in [0, 1].
+        removed: Probabilities of the photograph seen through the complement of `target`, (K,) in [0, 1].
     """
 
     pixels: Tensor
@@ -63,11 +63,13 @@ class Explanation:
         """
         height, width = self.size
         count = len(self.classes)
+        needed = 4 * count * height * width
         refusal = (
-            f"{count} masks of {width}×{height} pixels take {4 * count * height * width / 2**30:.1f} GiB, more memory "
+            f"{count} masks of {width}×{height} pixels take {needed / 2**30:.1f} GiB, more memory "
             "than is free: ask for mask(name), target or bands(classes)"
         )
-        if 4 * count * height * width > free_memory():
+        # Linux grants more than there is, and ends the process when it is written to: ask beforehand
+        if needed > free_memory():
             raise InputError(refusal)
         try:
             masks = torch.empty(1, count, height, width)
@@ -79,7 +81,13 @@ class Explanation:
         return masks
 
     def mask(self, name: str) -> Tensor:
-        """(1, 1, H, W) in [0, 1]: the mask of a class by its name.
+        """Return the mask of a class.
+
+        Args:
+            name: Name of the class.
+
+        Returns:
+            (1, 1, H, W) in [0, 1], 1 = used by the classifier for the class.
 
         Raises:
             InputError: No class has this name.
@@ -92,15 +100,16 @@ class Explanation:
         """Enlarge the maximum of some classes' masks a few rows at a time, for photographs of any size.
 
         Args:
-            classes: Indices, at least one.
+            classes: Indices of the classes, at least one.
 
         Yields:
-            Rows of the photograph, from the top, and (1, 1, rows, W) in [0, 1] of them.
+            Rows of the photograph, from the top, and their mask, (1, 1, rows, W) in [0, 1].
         """
         for rows in bands(*self.size):
             yield rows, highest_rows(self.logits, self.size, rows, classes)
 
     def _whole(self, classes: Sequence[int]) -> Tensor:
+        """Return the maximum of some classes' masks at the photograph's size, (1, 1, H, W)."""
         whole = torch.empty(1, 1, *self.size)
         for rows, band in self.bands(classes):
             whole[:, :, rows] = band
@@ -111,17 +120,19 @@ def highest_rows(logits: Tensor, size: tuple[int, int], rows: slice, classes: Se
     """Compute some rows of the maximum of some classes' masks, one class after the other.
 
     Args:
-        logits: (1, K, h, w), the masker's, on the CPU.
-        size: Height and width of the photograph.
-        rows: Which rows of it.
-        classes: Indices, at least one.
+        logits: Logits of the masker, (1, K, h, w), on the CPU.
+        size: Height and width of the photograph in pixels.
+        rows: Rows of the photograph to compute.
+        classes: Indices of the classes, at least one.
 
     Returns:
         (1, 1, rows, W) in [0, 1].
     """
+    # in place, one class after the other: no more than two masks are in memory at once
     highest = enlarge_rows(logits[:, classes[0], None], size, rows).sigmoid_()
     for index in classes[1:]:
-        torch.maximum(highest, enlarge_rows(logits[:, index, None], size, rows).sigmoid_(), out=highest)
+        mask = enlarge_rows(logits[:, index, None], size, rows).sigmoid_()
+        torch.maximum(highest, mask, out=highest)
     return highest
 
 

@@ -17,7 +17,7 @@ def class_file_names(classes: Sequence[str]) -> list[str]:
     """Return a file name for each class: the same ones for every photograph, no two alike.
 
     Args:
-        classes: Names, which may hold anything.
+        classes: Names of the classes, which may hold any character.
 
     Example:
         >>> class_file_names(["cat", "a/b", "a_b"])
@@ -33,8 +33,8 @@ def mask_picture(explanation: Explanation, classes: Sequence[int]) -> tuple[Imag
     """Draw the maximum of some classes' masks at the photograph's size.
 
     Args:
-        explanation: Of one photograph.
-        classes: Indices, at least one.
+        explanation: Explanation of one photograph.
+        classes: Indices of the classes, at least one.
 
     Returns:
         The picture in grey, and the mean of the mask in [0, 1]: its area.
@@ -52,8 +52,8 @@ def overlay_picture(explanation: Explanation, index: int) -> Image.Image:
     """Draw a class's mask in colours over the photograph in grey, at the photograph's size.
 
     Args:
-        explanation: Of one photograph.
-        index: Of the class.
+        explanation: Explanation of one photograph.
+        index: Index of the class.
 
     Returns:
         The picture.
@@ -61,19 +61,22 @@ def overlay_picture(explanation: Explanation, index: int) -> Image.Image:
     height, width = explanation.size
     picture = Image.new("RGB", (width, height))
     for rows, mask in explanation.bands([index]):
-        picture.paste(overlay(explanation.pixels[0, :, rows], mask[0]), (0, rows.start))
+        photograph = explanation.pixels[0, :, rows]
+        picture.paste(overlay(photograph, mask[0]), (0, rows.start))
     return picture
 
 
 def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colour: Tensor) -> dict[int, float]:
-    """Write an explanation's pictures and numbers, no more than one large picture at a time in memory.
+    """Write an explanation's pictures and numbers; no more than one large picture at a time is in memory.
+
+    The files are overview.png, target_mask.png, mask_<class>.png, overlay_<class>.png, and at last probabilities.json:
+    where this one is, all are.
 
     Args:
-        explanation: Of one photograph.
-        folder: Made when missing: overview.png, target_mask.png, mask_<class>.png, overlay_<class>.png, and at last
-            probabilities.json: where it is, all is.
-        names: File names of the classes.
-        mean_colour: (1, 3, 1, 1), what stands where the mask is 0 in the pictures.
+        explanation: Explanation of one photograph.
+        folder: Folder to write to; it is made when it is missing.
+        names: File names of all classes.
+        mean_colour: Colour where the mask is 0, (1, 3, 1, 1) in [0, 1].
 
     Returns:
         Index of a class present → area of its mask, in [0, 1].
@@ -93,11 +96,12 @@ def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colo
     for index in explanation.predicted:
         mask, areas[index] = mask_picture(explanation, [index])
         save_picture(mask, folder / f"mask_{names[index]}.png")
-        del mask
-        shown = overlay_picture(explanation, index)
-        save_picture(shown, folder / f"overlay_{names[index]}.png")
-        tiles.append(Tile(fit(shown), f"{explanation.classes[index]} {explanation.probabilities[index]:.2f}"))
-        del shown
+        del mask  # before the next large picture is drawn
+        overlaid = overlay_picture(explanation, index)
+        save_picture(overlaid, folder / f"overlay_{names[index]}.png")
+        caption = f"{explanation.classes[index]} {explanation.probabilities[index]:.2f}"
+        tiles.append(Tile(fit(overlaid), caption))
+        del overlaid
     tiles += _seen_through(explanation, photograph, target, to_pil(mean_colour[0]))
     save_picture(gallery([tiles]), folder / "overview.png")
     write_json(folder / "probabilities.json", numbers(explanation, area))
@@ -107,31 +111,31 @@ def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colo
 def _seen_through(
     explanation: Explanation, photograph: Image.Image, target: Image.Image, colour: Image.Image
 ) -> list[Tile]:
-    """Tiles of the photograph through the target mask and through its complement, with what the classifier says."""
+    """Draw the photograph through the target mask and through its complement, with the first class's probability."""
     plain = colour.resize(photograph.size)
-    pictures = {
-        "kept": (Image.composite(photograph, plain, target), explanation.kept),
-        "removed": (Image.composite(plain, photograph, target), explanation.removed),
-    }
     first = explanation.predicted[0]
     name = explanation.classes[first]
-    return [Tile(picture, f"{words}: {name} {scores[first]:.2f}") for words, (picture, scores) in pictures.items()]
+    kept = Tile(Image.composite(photograph, plain, target), f"kept: {name} {explanation.kept[first]:.2f}")
+    removed = Tile(Image.composite(plain, photograph, target), f"removed: {name} {explanation.removed[first]:.2f}")
+    return [kept, removed]
 
 
 def numbers(explanation: Explanation, area: float) -> dict[str, Any]:
     """Return the content of probabilities.json.
 
     Args:
-        explanation: Of one photograph.
-        area: Mean of the target mask.
+        explanation: Explanation of one photograph.
+        area: Mean of the target mask, in [0, 1].
 
     Returns:
         Plain values: names of the classes present, the area, and each class's probabilities.
     """
-    stages = (explanation.probabilities, explanation.kept, explanation.removed)
-    scores = {
-        name: {"photograph": float(whole), "kept": float(kept), "removed": float(removed)}
-        for name, whole, kept, removed in zip(explanation.classes, *stages, strict=True)
-    }
+    scores = {}
+    for index, name in enumerate(explanation.classes):
+        scores[name] = {
+            "photograph": float(explanation.probabilities[index]),
+            "kept": float(explanation.kept[index]),
+            "removed": float(explanation.removed[index]),
+        }
     predicted = [explanation.classes[index] for index in explanation.predicted]
     return {"predicted": predicted, "area": area, "probabilities": scores}

@@ -15,19 +15,19 @@ class Infill(ABC):
     sees_mask: bool = False
     """Whether the infill depends on the mask."""
     stochastic: bool = False
-    """Whether two calls differ. A draw is shared by the images of a batch."""
+    """Whether two calls differ. The images of a batch share a draw."""
 
     @abstractmethod
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Make the infill.
 
         Args:
-            image: (B, 3, H, W) in [0, 1].
-            mask: (B, 1, H, W), 1 = keep; for infills that look at what stays visible.
-            generator: Of stochastic infills; None takes PyTorch's own.
+            image: Images (B, 3, H, W) in [0, 1].
+            mask: Masks (B, 1, H, W), 1 = keep, for infills that look at what stays visible.
+            generator: Generator of stochastic infills; None takes PyTorch's own.
 
         Returns:
-            In [0, 1], of a shape that broadcasts to `image`.
+            Infill in [0, 1], of a shape that broadcasts to `image`.
         """
 
     def check_classes(self, classes: Sequence[str]) -> None:  # noqa: B027  (most suit every classifier)
@@ -46,7 +46,7 @@ class ForeignInfill(Infill):
 
     Args:
         source: File, folder or name that the in-painter comes from.
-        batch_size: At most so many images at once.
+        batch_size: Largest number of images that are painted at once.
         allow: Whether the caller trusts the source, whose code runs.
 
     Raises:
@@ -66,31 +66,34 @@ class ForeignInfill(Infill):
     def completed(
         self, image: Tensor, mask: Tensor | None, paint: Callable[[Tensor, Tensor], Tensor], source: str
     ) -> Tensor:
-        """Fill holes in parts of a batch; what stands in a hole has no influence.
+        """Fill the holes of a batch, part by part; what stands in a hole has no influence.
 
         Args:
-            image: (B, 3, H, W) in [0, 1].
-            mask: (B, 1, H, W), 1 = keep, rounded; None keeps nothing.
-            paint: From images (N, 3, H, W), mid-grey in the hole, and masks (N, 1, H, W), 1 = keep, to pictures
-                (N, 3, H, W) in [0, 1].
-            source: What to call the in-painter in an error.
+            image: Images (B, 3, H, W) in [0, 1].
+            mask: Masks (B, 1, H, W), 1 = keep, rounded; None keeps nothing.
+            paint: Function from images (N, 3, H, W), mid-grey in the hole, and masks (N, 1, H, W), 1 = keep, to
+                pictures (N, 3, H, W) in [0, 1].
+            source: Name of the in-painter, for errors.
 
         Returns:
-            (B, 3, H, W): the image, to the bit, where the mask is 1.
+            Pictures (B, 3, H, W): the image, to the bit, where the mask is 1.
 
         Raises:
             InputError: A picture has another shape, or values that are none of an image in [0, 1].
         """
-        known = torch.zeros_like(image[:, :1]) if mask is None else (mask > 0.5).to(image)
-        seen = torch.where(known > 0, image, 0.5).float()
-        pictures = [image[:0]]
-        for part, its_mask in zip(seen.split(self.batch_size), known.float().split(self.batch_size), strict=True):
+        if mask is None:
+            mask = torch.zeros_like(image[:, :1])
+        known = (mask > 0.5).to(image)
+        visible = torch.where(known > 0, image, 0.5).float()
+        pictures = [image[:0]]  # an empty batch has pictures of the right shape too
+        for part, its_mask in zip(visible.split(self.batch_size), known.float().split(self.batch_size), strict=True):
             if not len(part):
                 continue
             picture = paint(part, its_mask)
             if picture.shape != part.shape:
                 shapes = f"{tuple(part.shape)} became {tuple(picture.shape)}"
                 raise InputError(f"{source} gives no picture of the image's shape: {shapes}")
+            # small overshoots are clipped; a picture in [-1, 1] or [0, 255] is a mistake
             low = float(picture.min())
             high = float(picture.max())
             if not -0.5 <= low <= high <= 1.5:

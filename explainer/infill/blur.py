@@ -10,30 +10,32 @@ from explainer.errors import check_range
 from explainer.infill.base import Infill
 
 WIDEST = 1000.0
-"""Standard deviation in pixels: the kernel of a wider one would need more memory than the images."""
+"""Largest standard deviation in pixels: the kernel of a wider blur would need more memory than the images."""
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     """Convolve with a Gaussian, one axis after the other; the border is replicated.
 
     Args:
-        image: (B, C, H, W).
+        image: Images (B, C, H, W).
         sigma: Standard deviation in pixels, above 0; the kernel reaches three of them.
 
     Returns:
-        (B, C, H, W).
+        Blurred images (B, C, H, W).
 
     Example:
         >>> bool(torch.allclose(gaussian_blur(torch.ones(1, 3, 8, 8), 10.0), torch.ones(1, 3, 8, 8)))
         True
     """
+    channels = image.shape[1]
     radius = math.ceil(3 * sigma)
     offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).expand(image.shape[1], 1, -1)
+    kernel = kernel / kernel.sum()  # what is cut off must not darken the image
+    kernel = kernel.expand(channels, 1, -1)
     padded = F.pad(image, (radius,) * 4, mode="replicate")
-    rows = F.conv2d(padded, kernel[..., None], groups=image.shape[1])
-    return F.conv2d(rows, kernel[..., None, :], groups=image.shape[1])
+    blurred_down = F.conv2d(padded, kernel[..., None], groups=channels)
+    return F.conv2d(blurred_down, kernel[..., None, :], groups=channels)
 
 
 class Blur(Infill):
@@ -43,7 +45,7 @@ class Blur(Infill):
         sigma: Standard deviation in pixels (10 in the papers, at 224×224), in (0, 1000].
 
     Raises:
-        InputError: It is not in its range.
+        InputError: `sigma` is out of its range.
     """
 
     def __init__(self, sigma: float = 10.0) -> None:
@@ -51,5 +53,5 @@ class Blur(Infill):
         self.sigma = sigma
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """(B, 3, H, W)."""
+        """Blur the images: (B, 3, H, W)."""
         return gaussian_blur(image, self.sigma)

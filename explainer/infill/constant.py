@@ -13,10 +13,10 @@ class Constant(Infill):
     """The same colour everywhere.
 
     Args:
-        colour: RGB in [0, 1]; ImageNet's mean by default, a zero at the input of most classifiers.
+        colour: RGB colour in [0, 1]; ImageNet's mean by default, a zero at the input of most classifiers.
 
     Raises:
-        InputError: Not three such numbers.
+        InputError: The colour has not three numbers, or one is out of its range.
 
     Example:
         >>> Constant((0.0, 0.5, 1.0))(torch.rand(2, 3, 4, 4)).flatten().tolist()
@@ -31,5 +31,5 @@ class Constant(Infill):
         self.colour = tuple(colour)
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """(1, 3, 1, 1)."""
+        """Return the colour: (1, 3, 1, 1)."""
         return torch.tensor(self.colour, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)

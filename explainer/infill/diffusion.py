@@ -21,10 +21,11 @@ class DiffusionInfill(ForeignInfill):
     Args:
         model: Folder of a pipeline, or its name on the Hugging Face Hub, which diffusers then fetches.
         allow: Whether you trust it. A pipeline names the classes that are built, and diffusers imports them.
-        prompt: Text that goes with every image. None of the class: it would write the evidence into the hole.
-        steps: Denoising steps.
-        side: Side of the square that images are resized to for the model, and back; a multiple of 8.
-        batch_size: At most so many images at once.
+        prompt: Text that goes with every image. It must not name the class, which would write the evidence into the
+            hole.
+        steps: Number of denoising steps.
+        side: Side of the square that images are resized to for the model, and back, in pixels; a multiple of 8.
+        batch_size: Largest number of images that are painted at once.
 
     Raises:
         InputError: diffusers is not installed, the pipeline cannot be loaded or is not allowed, a number is out of
@@ -39,28 +40,32 @@ class DiffusionInfill(ForeignInfill):
         super().__init__(model, batch_size, allow)
         if steps < 1 or side < 8 or side % 8:
             raise InputError(f"infill DiffusionInfill: steps {steps} must be positive, and side {side} a multiple of 8")
-        self.model, self.prompt, self.steps, self.side = model, prompt, steps, side
+        self.model = model
+        self.prompt = prompt
+        self.steps = steps
+        self.side = side
         self.sha256 = digest(Path(model)) if Path(model).is_dir() else None
         self._pipeline = load_pipeline(model)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """(B, 3, H, W): the image, to the bit, where the mask is 1; no gradient goes through.
+        """Paint the holes: (B, 3, H, W), the image, to the bit, where the mask is 1; no gradient goes through.
 
         Raises:
             InputError: The pipeline fails, or withholds a picture.
         """
         self._pipeline.to(image.device)
         device = "cpu" if generator is None else generator.device
+        # one seed for all the images of a call: a picture does not depend on its place in the batch
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
         return self.completed(image, mask, lambda part, known: self._painted(part, known, seed), self.model)
 
     def _painted(self, image: Tensor, known: Tensor, seed: int) -> Tensor:
-        """The pipeline's picture, by way of its own size."""
+        """Return the pipeline's picture, by way of its own size: (N, 3, H, W)."""
         size = (self.side, self.side)
         hole = F.interpolate(1 - known, size, mode="area").ceil()  # every cell that the hole touches
         try:
-            made = self._pipeline(
+            output = self._pipeline(
                 prompt=[self.prompt] * len(image),
                 image=F.interpolate(image, size, mode="bilinear", antialias=True),
                 mask_image=hole,
@@ -72,10 +77,10 @@ class DiffusionInfill(ForeignInfill):
             )
         except Exception as error:  # whatever a pipeline says of what it cannot do
             raise InputError(f"{self.model} fails on images {tuple(image.shape)}: {one_line(error)}") from error
-        withheld = getattr(made, "nsfw_content_detected", None) or []
+        withheld = getattr(output, "nsfw_content_detected", None) or []
         if any(withheld):
             raise InputError(f"{self.model} withheld a picture, which its safety checker made black")
-        picture = torch.as_tensor(made.images).to(image)
+        picture = torch.as_tensor(output.images).to(image)
         return F.interpolate(picture, image.shape[-2:], mode="bilinear", antialias=True)
 
 
@@ -83,10 +88,10 @@ def load_pipeline(model: str) -> Any:
     """Load an in-painting pipeline; weights that would have to be unpickled are refused.
 
     Args:
-        model: Folder, or name on the Hugging Face Hub.
+        model: Folder of a pipeline, or its name on the Hugging Face Hub.
 
     Returns:
-        A pipeline of diffusers.
+        Pipeline of diffusers.
 
     Raises:
         InputError: diffusers is not installed, or it cannot load the model.
@@ -104,15 +109,16 @@ def load_pipeline(model: str) -> Any:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 of the names and contents of all files of a folder.
+    """Compute the SHA-256 of the names and contents of all files of a folder.
 
     Args:
         folder: Folder of a pipeline.
 
     Returns:
-        64 hexadecimal digits.
+        Digest of 64 hexadecimal digits.
     """
     total = hashlib.sha256()
+    # in order: a file system lists its files in any
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         total.update(str(path.relative_to(folder)).encode("utf-8", "surrogateescape"))
         with path.open("rb") as stream:

@@ -31,18 +31,17 @@ class Local(Infill):
         self.window = window
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """(B, 3, H, W)."""
+        """Average what is visible around each pixel: (B, 3, H, W)."""
         if mask is None:
             mask = torch.ones_like(image[:, :1])
-        weight = self._box(mask)
+        # where() computes both branches, and passes NaN on to the gradient: hence the lower bounds of the denominators
         visible = mask.sum((2, 3), keepdim=True)
-        everywhere = torch.where(
-            visible > 0,
-            (mask * image).sum((2, 3), keepdim=True) / visible.clamp_min(1e-6),
-            image.mean((2, 3), keepdim=True),
-        )
-        return torch.where(weight > 1e-6, self._box(mask * image) / weight.clamp_min(1e-6), everywhere).clamp(0, 1)
+        visible_mean = (mask * image).sum((2, 3), keepdim=True) / visible.clamp_min(1e-6)
+        everywhere = torch.where(visible > 0, visible_mean, image.mean((2, 3), keepdim=True))
+        weight = self._box(mask)
+        around = self._box(mask * image) / weight.clamp_min(1e-6)
+        return torch.where(weight > 1e-6, around, everywhere).clamp(0, 1)
 
     def _box(self, values: Tensor) -> Tensor:
-        """Mean over the window; what lies outside the image counts as 0."""
+        """Average over the window; what lies outside the image counts as 0."""
         return F.avg_pool2d(values, self.window, 1, self.window // 2)

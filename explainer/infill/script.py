@@ -3,7 +3,6 @@
 R. Suvorov et al.: Resolution-robust Large Mask Inpainting with Fourier Convolutions, WACV 2022.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explainer.errors import InputError, one_line
+from explainer.files import digest
 from explainer.infill.base import ForeignInfill
 
 
@@ -20,8 +20,8 @@ class ScriptInfill(ForeignInfill):
     Args:
         file: TorchScript file.
         allow: Whether you trust the file. TorchScript is a program, and loading it lets it run.
-        multiple: Number of which the model takes multiples as sides; images are padded, and cut again.
-        batch_size: At most so many images at once.
+        multiple: Number that must divide the sides of the model's images; images are padded to that, and cut again.
+        batch_size: Largest number of images that are painted at once.
 
     Raises:
         InputError: The file is missing, is no TorchScript, or is not allowed; a number is not positive.
@@ -37,12 +37,13 @@ class ScriptInfill(ForeignInfill):
             self._model = torch.jit.load(file, map_location="cpu").eval()
         except Exception as error:  # whatever PyTorch says of a file that it cannot read
             raise InputError(f"{file} is no TorchScript file: {one_line(error)}") from error
-        self.file, self.multiple = file, multiple
-        self.sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        self.file = file
+        self.multiple = multiple
+        self.sha256 = digest(file)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """(B, 3, H, W): the image, to the bit, where the mask is 1; no gradient goes through.
+        """Paint the holes: (B, 3, H, W), the image, to the bit, where the mask is 1; no gradient goes through.
 
         Raises:
             InputError: The model fails, or what it gives is no picture.
@@ -51,7 +52,7 @@ class ScriptInfill(ForeignInfill):
         return self.completed(image, mask, self._painted, self.file)
 
     def _painted(self, image: Tensor, known: Tensor) -> Tensor:
-        """The model's picture, by way of sides that it takes."""
+        """Return the model's picture, by way of sides that it takes: (N, 3, H, W)."""
         height, width = image.shape[-2:]
         padding = (0, -width % self.multiple, 0, -height % self.multiple)
         padded = F.pad(image, padding, mode="replicate")

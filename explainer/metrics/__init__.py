@@ -7,7 +7,7 @@ from explainer.metrics.classification import MeanAveragePrecision, MeanF1
 from explainer.metrics.complexity import Complexity, entropy_of
 from explainer.metrics.energy import EnergyPointing, energy_inside
 from explainer.metrics.flipping import Flipping, pixels_needed, remaining
-from explainer.metrics.insertion import Deletion, DeletionAUC, Insertion, InsertionAUC, area_under, removal_curve
+from explainer.metrics.insertion import Deletion, Insertion, area_under, removal_curve
 from explainer.metrics.iou import SoftIoU, soft_iou
 from explainer.metrics.localisation import Localisation, alpha_errors, best_alpha, localisation_error, mean_level
 from explainer.metrics.mae import MaskMAE, mean_absolute_error
@@ -24,12 +24,10 @@ __all__ = [
     "BoxIoU",
     "Complexity",
     "Deletion",
-    "DeletionAUC",
     "EnergyPointing",
     "Flipping",
     "ImageMetric",
     "Insertion",
-    "InsertionAUC",
     "Judged",
     "Localisation",
     "MaskMAE",

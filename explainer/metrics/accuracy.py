@@ -7,17 +7,17 @@ from explainer.metrics.segmentation import Objects, TruthRule, Void, truth_and_w
 
 
 def soft_accuracy(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    r"""Share of the pixels that the mask gets right, without a threshold.
+    r"""Compute the share of the pixels that the mask gets right, without a threshold.
 
     .. math:: \frac{1}{Z} \sum_{i,j} m g + (1 - m)(1 - g)
 
     Args:
-        mask: (B, 1, H, W) in [0, 1].
-        truth: (B, 1, H, W) of 0 and 1.
-        weight: (B, 1, H, W), 0 where a pixel does not count.
+        mask: Masks (B, 1, H, W) in [0, 1].
+        truth: Truth (B, 1, H, W) of 0 and 1.
+        weight: Weights (B, 1, H, W), 0 where a pixel does not count.
 
     Returns:
-        (B,) in [0, 1]; higher is better; NaN for an image without weight.
+        Accuracy (B,) in [0, 1]; higher is better; NaN for an image without weight.
 
     Example:
         >>> import torch
@@ -32,8 +32,8 @@ class SoftAccuracy(MeanOverImages):
     """Mean of `soft_accuracy` over images.
 
     Args:
-        void: As in `TruthRule`.
-        objects: As in `TruthRule`.
+        void: Weight of void pixels: "ignore" gives them none, "object" counts them as object.
+        objects: Objects of the truth: the "labelled" ones, or "all" that are segmented.
     """
 
     higher_is_better = True
@@ -47,5 +47,6 @@ class SoftAccuracy(MeanOverImages):
         self.rule = TruthRule(void, objects)
 
     def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
-        """Masks (B, 1, H, W), segmentations (B, K, H, W), labels (B, K)."""
-        self.add(soft_accuracy(mask, *truth_and_weight(segmentation, labels, self.rule)))
+        """Add masks (B, 1, H, W) with their segmentations (B, K, H, W) and labels (B, K)."""
+        truth, weight = truth_and_weight(segmentation, labels, self.rule)
+        self.add(soft_accuracy(mask, truth, weight))

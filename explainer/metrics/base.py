@@ -18,7 +18,13 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 
 
 def described(value: Any) -> Any:
-    """A hyperparameter as a plain value; an in-fill as its class and what it was built with.
+    """Describe a hyperparameter by plain values: an in-fill by its class and what it was built with.
+
+    Args:
+        value: Any hyperparameter of a metric.
+
+    Returns:
+        The value, or a dict that describes the in-fill.
 
     Example:
         >>> from explainer.infill import Blur
@@ -28,8 +34,13 @@ def described(value: Any) -> Any:
     if not isinstance(value, Infill):
         return value
     plain = (str, int, float, bool, tuple, list, dict, type(None))
-    known = {k: v for k, v in vars(value).items() if k[0] != "_" and k != "batch_size" and isinstance(v, plain)}
-    return {"class": type(value).__name__} | known
+    description: dict[str, object] = {"class": type(value).__name__}
+    for name, attribute in vars(value).items():
+        # the batch size changes no value, and a network is no description
+        hidden = name.startswith("_") or name == "batch_size"
+        if not hidden and isinstance(attribute, plain):
+            description[name] = attribute
+    return description
 
 
 class MeanOverImages(Metric):
@@ -40,9 +51,9 @@ class MeanOverImages(Metric):
     Attributes:
         percent: Whether tables show the value times 100.
         paper: Authors, venue and year of the definition.
-        meaning: What it says, in a sentence for a reader of the report.
-        formula: The value of one image in one line; m is the mask, g the object, Z the number of pixels.
-        range: Of that value.
+        meaning: Meaning of the value, in a sentence for a reader of the report.
+        formula: Value of one image in one line; m is the mask, g the object, Z the number of pixels.
+        range: Range of that value.
     """
 
     is_differentiable = False
@@ -58,15 +69,16 @@ class MeanOverImages(Metric):
 
     def __init__(self) -> None:
         super().__init__()
+        # in double precision: rounding must not grow with the number of images
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("skipped", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def add(self, values: Tensor) -> None:
-        """Take the values of some images.
+        """Add the values of some images.
 
         Args:
-            values: (B,), NaN where not defined.
+            values: Values (B,), NaN where they are not defined.
         """
         defined = ~values.isnan()
         self.total += values[defined].sum().double()
@@ -74,7 +86,7 @@ class MeanOverImages(Metric):
         self.skipped += (~defined).sum()
 
     def compute(self) -> Tensor:
-        """The mean over the images that had a value."""
+        """Return the mean over the images that had a value."""
         return (self.total / self.count).float()
 
 
@@ -82,15 +94,15 @@ class Judged(NamedTuple):
     """The masks of some images, and all that they can be judged by.
 
     Attributes:
-        mask: (B, 1, H, W) in [0, 1].
-        level: (B,), a pixel above it is salient.
-        image: (B, 3, H, W) in [0, 1].
-        labels: (B, K) multi-hot.
-        boxes: B tensors (N, 4), x0, y0, x1, y1 in pixels, of the labelled objects; none where they are not known.
-        segmentation: (B, K, H, W) uint8 of 0, 1 and 255 (void), or None.
-        probability: In [0, 1]; defined for images with one label.
-        log_odds: Likewise.
-        fill: An in-fill.
+        mask: Masks (B, 1, H, W) in [0, 1].
+        level: Value (B,) above which a pixel is salient.
+        image: Images (B, 3, H, W) in [0, 1].
+        labels: Labels (B, K), multi-hot.
+        boxes: Boxes of the labelled objects, B tensors (N, 4): x0, y0, x1, y1 in pixels; N = 0 where none is known.
+        segmentation: Segmentations (B, K, H, W) uint8 of 0, 1 and 255 (void), or None.
+        probability: Score of images with one label: its probability in [0, 1].
+        log_odds: Score of images with one label: its log-odds.
+        fill: In-fill of the evaluation.
     """
 
     mask: Tensor
@@ -105,37 +117,36 @@ class Judged(NamedTuple):
 
     @property
     def clean(self) -> "Judged":
-        """The same with each mask that holds NaN replaced by the constant 0, which finds nothing."""
+        """Replace each mask that holds NaN by the constant 0, which finds nothing."""
         broken = self.mask.isnan().flatten(1).any(1)
         return self._replace(mask=self.mask.masked_fill(broken[:, None, None, None], 0.0))
 
     @property
     def region(self) -> Tensor:
-        """(B, 1, H, W) bool: what is salient."""
+        """Say which pixels are salient: (B, 1, H, W) bool."""
         return self.mask > self.level[:, None, None, None]
 
     def of(self, index: Tensor) -> "Judged":
-        """Some of the images: (N,) indices; the scores' owners count among these."""
-        chosen = index.tolist()
+        """Select some of the images by their indices, (N,) long; the scores' owners count among these."""
         return Judged(
-            self.mask[index],
-            self.level[index],
-            self.image[index],
-            self.labels[index],
-            [self.boxes[n] for n in chosen],
-            None if self.segmentation is None else self.segmentation[index],
-            lambda seen, owner: self.probability(seen, index[owner]),
-            lambda seen, owner: self.log_odds(seen, index[owner]),
-            self.fill,
+            mask=self.mask[index],
+            level=self.level[index],
+            image=self.image[index],
+            labels=self.labels[index],
+            boxes=[self.boxes[n] for n in index.tolist()],
+            segmentation=None if self.segmentation is None else self.segmentation[index],
+            probability=lambda pictures, owner: self.probability(pictures, index[owner]),
+            log_odds=lambda pictures, owner: self.log_odds(pictures, index[owner]),
+            fill=self.fill,
         )
 
 
 class Measured(NamedTuple):
-    """What a metric says of some images.
+    """Values of a metric for some images.
 
     Attributes:
-        value: (B,), NaN where it is not defined.
-        curve: (B, S + 1) of which the value is the area, for a figure; NaN where it is not defined; or None.
+        value: Values (B,), NaN where they are not defined.
+        curve: Curves (B, S + 1) whose area is the value, for a figure; NaN where they are not defined; or None.
     """
 
     value: Tensor
@@ -152,15 +163,15 @@ class ImageMetric(MeanOverImages):
 
     @abstractmethod
     def measure(self, judged: Judged) -> Measured:
-        """A value for each image."""
+        """Compute a value for each image."""
 
     def update(self, judged: Judged) -> None:
-        """Take the values of some images."""
+        """Add the values of some images."""
         self.add(self.measure(judged).value)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Hyperparameters that decide the values, which the batch size does not, as plain values."""
+        """Return the hyperparameters that decide the values (the batch size does not), as plain values."""
         names = inspect.signature(type(self).__init__).parameters
         return {name: described(getattr(self, name)) for name in names if name not in ("self", "batch_size")}
 
@@ -169,28 +180,29 @@ def of_one_label(judged: Judged, measure: Callable[[Judged], Measured]) -> Measu
     """Measure the images with exactly one label; NaN for the others.
 
     Args:
-        judged: Any images.
-        measure: Called with those that have one label, if there are any.
+        judged: Images with any number of labels.
+        measure: Function that is called with the images that have one label, if there are any.
 
     Returns:
         Values of all images; a curve when `measure` gives one.
 
     Example:
-        >>> one = torch.ones(1)
-        >>> two = Judged(one, one, one, torch.ones(1, 2), [], None, max, max, max)  # labels
-        >>> of_one_label(two, lambda judged: Measured(judged.level)).value.isnan().tolist()
+        >>> number, labels = torch.ones(1), torch.ones(1, 2)
+        >>> two_labels = Judged(number, number, number, labels, [], None, max, max, max)
+        >>> of_one_label(two_labels, lambda judged: Measured(judged.level)).value.isnan().tolist()
         [True]
     """
-    return of_some((judged.labels.sum(1) == 1).nonzero()[:, 0], judged.mask, lambda index: measure(judged.of(index)))
+    index = (judged.labels.sum(1) == 1).nonzero()[:, 0]
+    return of_some(index, judged.mask, lambda indices: measure(judged.of(indices)))
 
 
 def of_some(index: Tensor, mask: Tensor, measure: Callable[[Tensor], Measured]) -> Measured:
     """Measure some images of a batch; NaN for the others.
 
     Args:
-        index: (N,) long, which ones.
-        mask: (B, 1, H, W): how many there are, and of which kind and where the values are to be.
-        measure: Called with the index, unless it is empty.
+        index: Indices of the images to measure, (N,) long.
+        mask: Masks (B, 1, H, W) of all images; the values get their number, type and device.
+        measure: Function that is called with the indices, unless there are none.
 
     Returns:
         Values of all images; a curve when `measure` gives one.
@@ -199,13 +211,14 @@ def of_some(index: Tensor, mask: Tensor, measure: Callable[[Tensor], Measured]) 
         >>> of_some(torch.tensor([1]), torch.ones(2, 1, 3, 3), lambda index: Measured(index.float())).value.tolist()
         [nan, 1.0]
     """
+    # NaN is left out of means, and is counted in `skipped`
     value = mask.new_full((len(mask),), torch.nan)
     if not len(index):
         return Measured(value)
-    found = measure(index)
-    value[index] = found.value.to(value)
-    if found.curve is None:
+    measured = measure(index)
+    value[index] = measured.value.to(value)
+    if measured.curve is None:
         return Measured(value)
-    curve = value.new_full((len(value), found.curve.shape[1]), torch.nan)
-    curve[index] = found.curve.to(curve)
+    curve = value.new_full((len(value), measured.curve.shape[1]), torch.nan)
+    curve[index] = measured.curve.to(curve)
     return Measured(value, curve)

@@ -15,26 +15,26 @@ from explainer.metrics.base import ImageMetric, Judged, Measured
 
 
 def best_iou(box: Tensor, truth: list[Tensor]) -> Tensor:
-    r"""Intersection over union with the object that a box fits best.
+    r"""Compute the intersection over union with the object that a box fits best.
 
     .. math:: \max_t \frac{|A_s \cap A_t|}{|A_s \cup A_t|}
 
     Args:
-        box: (B, 4): x0, y0, x1, y1; a box without area fits nothing.
-        truth: B tensors (N, 4).
+        box: Boxes (B, 4): x0, y0, x1, y1 in pixels; a box without area fits nothing.
+        truth: True boxes of each image, B tensors (N, 4).
 
     Returns:
-        (B,) in [0, 1]; higher is better; NaN for an image without a true box.
+        Overlap (B,) in [0, 1]; higher is better; NaN for an image without a true box.
 
     Example:
         >>> best_iou(torch.tensor([[0.0, 0.0, 4.0, 4.0]]), [torch.tensor([[0.0, 0.0, 4.0, 2.0]])]).item()
         0.5
     """
-    found = [
-        box_iou(own[None], some.to(own)).max() if len(some) else own.new_tensor(torch.nan)
-        for own, some in zip(box, truth, strict=True)
-    ]
-    return torch.stack(found) if found else box.new_zeros(0)
+    overlaps = box.new_full((len(box),), torch.nan)
+    for index, (corners, objects) in enumerate(zip(box, truth, strict=True)):
+        if len(objects):
+            overlaps[index] = box_iou(corners[None], objects.to(box)).max()
+    return overlaps
 
 
 class BoxIoU(ImageMetric):
@@ -51,5 +51,5 @@ class BoxIoU(ImageMetric):
     range = "[0, 1]"
 
     def measure(self, judged: Judged) -> Measured:
-        """NaN for an image without ground truth."""
+        """Compute `best_iou` of the box around what is salient; NaN for an image without ground truth."""
         return Measured(best_iou(smallest_box(judged.clean.region), judged.boxes))

@@ -12,11 +12,11 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 def mean_over_occurring(values: Tensor, occurs: Tensor) -> Tensor:
-    """Mean over the classes of which some image is seen.
+    """Average over the classes that occur in at least one image.
 
     Args:
-        values: (K,).
-        occurs: (K,) bool.
+        values: Values of the classes, (K,).
+        occurs: Whether a class occurs, (K,) bool.
 
     Returns:
         A scalar; NaN when no class occurs.
@@ -33,29 +33,32 @@ class MeanAveragePrecision(MultilabelAveragePrecision):
     """mAP: the area under each class's precision-recall curve, averaged over the classes that occur.
 
     Args:
-        num_labels: K.
+        num_labels: Number of classes, K.
     """
 
     def __init__(self, num_labels: int) -> None:
-        super().__init__(num_labels, average="none", validate_args=num_labels > 1)  # which knows no single label
+        # torchmetrics' validation refuses a single label, which its computation can handle
+        super().__init__(num_labels, average="none", validate_args=num_labels > 1)
 
     def compute(self) -> Tensor:  # type: ignore[override]
-        """The mean; NaN when no image has a label."""
+        """Return the mean; NaN when no image has a label."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it says so of classes that do not occur
-            return mean_over_occurring(super().compute(), dim_zero_cat(self.target).any(0))
+            warnings.simplefilter("ignore")  # torchmetrics warns of classes that do not occur
+            values = super().compute()
+        return mean_over_occurring(values, dim_zero_cat(self.target).any(0))
 
 
 class MeanF1(MultilabelF1Score):
     """F1 at probability 0.5, averaged over the classes that occur.
 
     Args:
-        num_labels: K.
+        num_labels: Number of classes, K.
     """
 
     def __init__(self, num_labels: int) -> None:
         super().__init__(num_labels, average="none", validate_args=num_labels > 1)
 
     def compute(self) -> Tensor:
-        """The mean; NaN when no image has a label."""
-        return mean_over_occurring(super().compute(), (dim_zero_cat(self.tp) + dim_zero_cat(self.fn)) > 0)
+        """Return the mean; NaN when no image has a label."""
+        occurrences = dim_zero_cat(self.tp) + dim_zero_cat(self.fn)
+        return mean_over_occurring(super().compute(), occurrences > 0)

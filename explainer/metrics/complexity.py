@@ -11,24 +11,26 @@ from explainer.metrics.base import ImageMetric, Judged, Measured
 
 
 def entropy_of(maps: Tensor) -> Tensor:
-    r"""Entropy of the pixels' shares of a map, in nats.
+    r"""Compute the entropy of the pixels' shares of a map, in nats.
 
     .. math:: -\sum_u p_u \ln p_u, \quad p_u = \frac{|v_u|}{\|v\|_1}
 
     A map of zeros says as much of every pixel as a constant one does, and counts as such.
 
     Args:
-        maps: (B, 1, H, W), of d pixels.
+        maps: Maps (B, 1, H, W), of d pixels.
 
     Returns:
-        (B,) in [0, ln d]; lower is more concise; NaN for NaN.
+        Entropy (B,) in [0, ln d]; lower is more concise; NaN for a map that holds NaN.
 
     Example:
         >>> entropy_of(torch.tensor([[[[0.0, 0.0, 0.0, 1.0]]], [[[0.5, 0.5, 0.5, 0.5]]]])).exp().round().tolist()
         [1.0, 4.0]
     """
+    # in double precision: 50,000 small terms are summed
     size = maps.flatten(1).double().abs()
     total = size.sum(1, keepdim=True)
+    # a map of zeros has no shares: it counts as a constant one
     share = torch.where(total == 0, 1 / size.shape[1], size / total)
     return torch.special.entr(share).sum(1).to(maps)
 
@@ -43,5 +45,5 @@ class Complexity(ImageMetric):
     range = "[0, ln Z]"
 
     def measure(self, judged: Judged) -> Measured:
-        """Defined for every image."""
+        """Compute `entropy_of` each mask; it is defined for every image."""
         return Measured(entropy_of(judged.clean.mask))

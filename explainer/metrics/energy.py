@@ -12,19 +12,19 @@ from explainer.metrics.proportion import Truth, proportion_outside, truth_of
 
 
 def energy_inside(mask: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
-    r"""Share of a map's sum that lies on the object.
+    r"""Compute the share of a map's sum that lies on the object.
 
     .. math:: \frac{\sum_u m_u g_u}{\sum_u m_u}
 
     A map without anything in it says as much of every pixel as a constant one does, and counts as such.
 
     Args:
-        mask: (B, 1, H, W) in [0, 1].
-        truth: (B, 1, H, W) of 0 and 1.
-        weight: (B, 1, H, W), 0 where a pixel does not count; None counts all.
+        mask: Masks (B, 1, H, W) in [0, 1].
+        truth: Truth (B, 1, H, W) of 0 and 1.
+        weight: Weights (B, 1, H, W), 0 where a pixel does not count; None counts all.
 
     Returns:
-        (B,) in [0, 1]; higher is better; NaN for an image without object.
+        Share (B,) in [0, 1]; higher is better; NaN for an image without object.
 
     Example:
         >>> import torch
@@ -41,10 +41,10 @@ class EnergyPointing(ImageMetric):
     map scores the mean area of the objects.
 
     Args:
-        truth: "boxes", as in the paper, or the exact "segmentation".
+        truth: Kind of truth: "boxes", as in the paper, or the exact "segmentation".
 
     Raises:
-        InputError: Another truth.
+        InputError: `truth` is neither.
     """
 
     higher_is_better = True
@@ -61,6 +61,7 @@ class EnergyPointing(ImageMetric):
         self.truth = truth
 
     def measure(self, judged: Judged) -> Measured:
-        """NaN for an image without ground truth."""
+        """Compute `energy_inside` of each mask; NaN for an image without ground truth."""
         judged = judged.clean
-        return Measured(energy_inside(judged.mask, *truth_of(judged, self.truth)))
+        truth, weight = truth_of(judged, self.truth)
+        return Measured(energy_inside(judged.mask, truth, weight))

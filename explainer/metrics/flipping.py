@@ -13,54 +13,58 @@ from explainer.metrics.insertion import area_under, removal_curve
 
 
 def remaining(curve: Tensor, least: float = 1.0) -> Tensor:
-    r"""What is left of the log-odds, as a share of what filling in everything takes.
+    r"""Compute what is left of the log-odds, as a share of what filling in everything takes away.
 
     .. math:: r_k = \frac{s_k - s_S}{s_0 - s_S}
 
     Args:
-        curve: (B, S + 1), log-odds from the whole image to the one that is filled in everywhere.
-        least: Log-odds that filling in everything has to take; below that the share is not defined.
+        curve: Log-odds (B, S + 1), from the whole image to the one that is filled in everywhere.
+        least: Smallest fall of the log-odds, from the whole image to the filled one, for which the share is defined.
 
     Returns:
-        (B, S + 1), from 1 to 0, not confined between them; NaN where filling in everything takes too little.
+        Shares (B, S + 1) from 1 to 0, not confined between them; NaN where filling in everything takes too little.
 
     Example:
         >>> remaining(torch.tensor([[4.0, 1.0, -2.0], [1.0, 1.0, 1.0]])).tolist()
         [[1.0, 0.5, 0.0], [nan, nan, nan]]
     """
-    taken = curve[:, :1] - curve[:, -1:]
-    return ((curve - curve[:, -1:]) / taken).masked_fill(taken < least, torch.nan)
+    end = curve[:, -1:]
+    fall = curve[:, :1] - end
+    share = (curve - end) / fall
+    return share.masked_fill(fall < least, torch.nan)
 
 
 def pixels_needed(share: Tensor, reduction: Tensor) -> Tensor:
-    """Fraction of the pixels after which the log-odds are reduced by so much for the first time (Figure 10).
+    """Find the fraction of the pixels after which the log-odds are reduced by so much for the first time (Figure 10).
 
     Args:
-        share: (B, S + 1) of `remaining`.
-        reduction: (R,) in [0, 1].
+        share: Shares (B, S + 1) of `remaining`.
+        reduction: Reductions (R,) in [0, 1].
 
     Returns:
-        (B, R) in [0, 1]; lower is better; NaN where the share is not defined.
+        Fractions (B, R) in [0, 1]; lower is better; NaN where the share is not defined.
 
     Example:
         >>> pixels_needed(torch.tensor([[1.0, 0.4, 0.2, 0.0, 0.0]]), torch.tensor([0.5, 0.9])).tolist()
         [[0.25, 0.75]]
     """
+    # the last share is 0 up to rounding, and counts as a reduction by all
     reached = 1 - share[:, None] >= reduction[:, None] - 1e-6
-    found = reached.float().argmax(-1) / (share.shape[1] - 1)
-    return found.masked_fill(share.isnan().any(1, keepdim=True), torch.nan)
+    first = reached.float().argmax(-1)
+    fraction = first / (share.shape[1] - 1)
+    return fraction.masked_fill(share.isnan().any(1, keepdim=True), torch.nan)
 
 
 class Flipping(ImageMetric):
     """Mean area under the curve of `remaining` log-odds, over the images with one label; lower is better.
 
     Args:
-        steps: Of the curve, of as many pixels each.
-        batch_size: At most so many pictures at once.
-        least: As in `remaining`.
+        steps: Number of steps of the curve, of as many pixels each.
+        batch_size: Largest number of pictures that go through the classifier at once.
+        least: Smallest fall of the log-odds for which the value is defined, above 0.
 
     Raises:
-        InputError: Fewer than one step or picture, or `least` is not positive.
+        InputError: A number is not positive.
     """
 
     higher_is_better = False
@@ -75,15 +79,18 @@ class Flipping(ImageMetric):
             raise InputError(f"metric Flipping: steps and batch_size must be positive, got {steps} and {batch_size}")
         if not least > 0:
             raise InputError(f"metric Flipping: least must be positive, got {least}")
-        self.steps, self.batch_size, self.least = steps, batch_size, least
+        self.steps = steps
+        self.batch_size = batch_size
+        self.least = least
 
     def measure(self, judged: Judged) -> Measured:
-        """NaN for images with several labels or none, and where the in-fill of everything leaves the class."""
+        """Fill in step by step; NaN for images with several labels or none, and if a full in-fill leaves the class."""
         judged = judged.clean
         return of_one_label(judged, self._measure)
 
     def _measure(self, judged: Judged) -> Measured:
-        """Fill in, the most salient first; the curve beside the area."""
+        """Return the area under the curve, and the curve, of images with one label."""
+        # a step of less than a pixel would show the same picture twice
         steps = min(self.steps, judged.mask[0].numel())
         curve = removal_curve(judged.mask, judged.image, judged.fill, judged.log_odds, steps, self.batch_size)
         share = remaining(curve, self.least)

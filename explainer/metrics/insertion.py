@@ -13,27 +13,32 @@ from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.infill import Blur, Infill
-from explainer.metrics.base import Fill, ImageMetric, Judged, MeanOverImages, Measured, Score, of_one_label
+from explainer.metrics.base import Fill, ImageMetric, Judged, Measured, Score, of_one_label
 
 
 def ranks(maps: Tensor) -> Tensor:
-    """Place of each pixel in the order of importance, 0 the most important; ties are broken as if by chance.
+    """Rank the pixels by importance, 0 the most important; ties are broken as if by chance.
 
     Args:
-        maps: (B, 1, H, W).
+        maps: Maps (B, 1, H, W), higher is more important.
 
     Returns:
-        (B, 1, H, W) long, a permutation of 0 … HW - 1 each, the same one for the same map.
+        Ranks (B, 1, H, W) long, a permutation of 0 … HW - 1 each, the same one for the same map.
 
     Example:
         >>> ranks(torch.tensor([[0.1, 0.9], [0.5, 0.3]])[None, None]).flatten().tolist()
         [3, 0, 1, 2]
     """
     flat = maps.flatten(1)
-    shuffled = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(0)).to(maps.device)
-    order = shuffled[flat[:, shuffled].argsort(dim=1, descending=True, stable=True)]
-    places = torch.arange(flat.shape[1], device=maps.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places).view_as(maps)
+    # A stable sort leaves ties in their order. In the image's own order a plateau would be taken from the top left;
+    # in a shuffled order it is not.
+    generator = torch.Generator().manual_seed(0)
+    shuffled = torch.randperm(flat.shape[1], generator=generator).to(maps.device)
+    sorted_places = flat[:, shuffled].argsort(dim=1, descending=True, stable=True)
+    order = shuffled[sorted_places]
+    # the inverse of the permutation: from a pixel to its rank
+    rank = torch.arange(flat.shape[1], device=maps.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, rank).view_as(maps)
 
 
 @torch.no_grad()
@@ -45,55 +50,62 @@ def removal_curve(
     steps: int = 224,
     batch_size: int = 16,
 ) -> Tensor:
-    """The class's probability while pixels of one picture are exchanged for another's, the most important first.
+    """Follow the class's probability while one picture's pixels are exchanged for another's, the most important first.
 
     Args:
-        maps: (B, 1, H, W), higher is more important.
-        before: (B, 3, H, W), what is seen at first: the image (deletion), or an infill (insertion).
-        after: (B, 3, H, W), what is seen at last. One of the two may be an in-fill, which is asked at every step for
-            what it puts where the other's pixels are not shown.
-        probability: Of the class, or another score.
-        steps: S, of as many pixels each as fit; HW / S pixels a step.
-        batch_size: At most so many pictures at once.
+        maps: Maps (B, 1, H, W), higher is more important.
+        before: Pictures at first, (B, 3, H, W): the images (deletion), or an infill (insertion).
+        after: Pictures at last, (B, 3, H, W). One of the two may be an in-fill, which is asked at every step for what
+            it puts where the other's pixels are not shown.
+        probability: Score of the class, its probability or another.
+        steps: Number of steps, S, of HW / S pixels each, rounded.
+        batch_size: Largest number of pictures that go through the classifier at once.
 
     Returns:
-        (B, S + 1).
+        Scores (B, S + 1).
 
     Raises:
-        ValueError: Fewer than one step, or more than pixels.
+        ValueError: There are fewer than one step, or more steps than pixels.
     """
-    count, pixels = len(maps), maps[0].numel()
+    count = len(maps)
+    pixels = maps[0].numel()
     if not 1 <= steps <= pixels:
         raise ValueError(f"steps must lie between 1 and the number of pixels {pixels}, got {steps}")
     place = ranks(maps)
     cuts = (torch.arange(steps + 1, device=maps.device) * pixels / steps).round().view(-1, 1, 1, 1)
-    found, total = [], count * (steps + 1)
+    # The pictures of all images and steps are numbered in one row, so that every batch is full.
+    scores = []
+    length = steps + 1
+    total = count * length
     for start in range(0, total, batch_size):
-        index = torch.arange(start, min(start + batch_size, total), device=maps.device)
-        parts, at, stop = [], start, min(start + batch_size, total)
-        while at < stop:  # image by image: nothing is copied but what is shown
-            n, first = divmod(at, steps + 1)
-            last = min(steps + 1, first + stop - at)
-            parts.append(exchanged(before, after, place[n] < cuts[first:last], n))
-            at += last - first
-        found.append(probability(parts[0] if len(parts) == 1 else torch.cat(parts), index // (steps + 1)))
-    return torch.cat(found).view(count, steps + 1)
+        stop = min(start + batch_size, total)
+        parts = []
+        position = start
+        while position < stop:  # image by image: nothing is copied but what is shown
+            image, first = divmod(position, length)
+            last = min(length, first + stop - position)
+            parts.append(exchanged(before, after, place[image] < cuts[first:last], image))
+            position += last - first
+        pictures = parts[0] if len(parts) == 1 else torch.cat(parts)
+        owner = torch.arange(start, stop, device=maps.device) // length
+        scores.append(probability(pictures, owner))
+    return torch.cat(scores).view(count, length)
 
 
 def exchanged(before: Tensor | Fill, after: Tensor | Fill, changed: Tensor, owner: int) -> Tensor:
-    """Pictures of which some pixels are one thing, and the rest another.
+    """Exchange some pixels of one picture for another's.
 
     Args:
-        before: (B, 3, H, W), seen where nothing is changed; or an in-fill of `after`.
-        after: (B, 3, H, W), seen where `changed`; or an in-fill of `before`.
-        changed: (N, 1, H, W) bool.
-        owner: Which of the B it is.
+        before: Pictures (B, 3, H, W) whose pixels are seen where nothing is changed; or an in-fill of `after`.
+        after: Pictures (B, 3, H, W) whose pixels are seen where `changed`; or an in-fill of `before`.
+        changed: Pixels to exchange, (N, 1, H, W) bool.
+        owner: Index of the picture among the B.
 
     Returns:
-        (N, 3, H, W).
+        Pictures (N, 3, H, W).
 
     Raises:
-        ValueError: Both are in-fills: there is no image.
+        ValueError: Both are in-fills, so there is no image.
 
     Example:
         >>> changed = torch.tensor([[[[True, False]]]])
@@ -111,7 +123,7 @@ def exchanged(before: Tensor | Fill, after: Tensor | Fill, changed: Tensor, owne
 
 
 def area_under(curve: Tensor) -> Tensor:
-    r"""Trapezoidal mean, :math:`\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2`: (B, S + 1) → (B,).
+    r"""Compute the trapezoidal mean, :math:`\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2`: (B, S + 1) → (B,).
 
     Example:
         >>> area_under(torch.tensor([[0.0, 0.5, 1.0]])).item()
@@ -120,43 +132,17 @@ def area_under(curve: Tensor) -> Tensor:
     return (curve[:, 1:] + curve[:, :-1]).mean(1) / 2
 
 
-class InsertionAUC(MeanOverImages):
-    """Mean area under curves of probability while the most important pixels are put in, (B, S + 1) each."""
-
-    higher_is_better = True
-    paper = "V. Petsiuk et al., BMVC 2018"
-    formula = r"\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2"
-    range = "[0, 1]"
-
-    def update(self, curve: Tensor) -> None:
-        """Curves of `removal_curve`, from an infill to the image."""
-        self.add(area_under(curve))
-
-
-class DeletionAUC(MeanOverImages):
-    """Mean area under curves of probability while the most important pixels are taken away, (B, S + 1) each."""
-
-    higher_is_better = False
-    paper = "V. Petsiuk et al., BMVC 2018"
-    formula = r"\frac{1}{S} \sum_k (p_k + p_{k+1}) / 2"
-    range = "[0, 1]"
-
-    def update(self, curve: Tensor) -> None:
-        """Curves of `removal_curve`, from the image to an infill."""
-        self.add(area_under(curve))
-
-
 class ExchangeCurve(ImageMetric):
-    """What insertion and deletion share.
+    """Base of insertion and deletion: the area under a curve while pixels are exchanged.
 
     Args:
-        steps: Of the curve, of as many pixels each; fewer where an image has fewer pixels.
-        infill: What the image is exchanged for.
-        score: The class's "probability", the classifier's own: a sigmoid's for a multi-label one; or its "log_odds".
-        batch_size: At most so many pictures at once.
+        steps: Number of steps of the curve, of as many pixels each; fewer where an image has fewer pixels.
+        infill: In-fill that the image is exchanged for.
+        score: Score of the class: its "probability", which is a sigmoid's for a multi-label classifier, or "log_odds".
+        batch_size: Largest number of pictures that go through the classifier at once.
 
     Raises:
-        InputError: Fewer than one step or picture, or another score.
+        InputError: Steps or batch size are not positive, or there is no such score.
     """
 
     paper = "V. Petsiuk et al., BMVC 2018"
@@ -176,18 +162,21 @@ class ExchangeCurve(ImageMetric):
             raise InputError(f"metric {name}: steps and batch_size must be positive, got {steps} and {batch_size}")
         if score not in ("probability", "log_odds"):
             raise InputError(f"metric {name}: score is 'probability' or 'log_odds', got {score!r}")
-        self.steps, self.infill, self.score, self.batch_size = steps, infill, score, batch_size
+        self.steps = steps
+        self.infill = infill
+        self.score = score
+        self.batch_size = batch_size
 
     @abstractmethod
     def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
-        """What is seen at first, and at last."""
+        """Return what is seen at first, and what at last."""
 
     def measure(self, judged: Judged) -> Measured:
-        """NaN for images with several labels, or none; the curve beside the area."""
+        """Compute the area, and the curve; NaN for images with several labels, or none."""
         return of_one_label(judged.clean, self._measure)
 
     def _measure(self, judged: Judged) -> Measured:
-        """Exchange the most important pixels first."""
+        """Exchange the pixels of images with one label, the most important first."""
         before, after = self.ends(judged.image, self._other(judged))
         score = judged.probability if self.score == "probability" else judged.log_odds
         steps = min(self.steps, judged.mask[0].numel())
@@ -195,12 +184,13 @@ class ExchangeCurve(ImageMetric):
         return Measured(area_under(curve), curve)
 
     def _other(self, judged: Judged) -> Tensor | Fill:
-        """What the image is exchanged for: once for all steps unless it depends on what is visible."""
+        """Return what the image is exchanged for: once for all steps unless it depends on what is visible."""
         infill = self.infill
         if infill is None:
             return judged.fill
 
         def fill(images: Tensor, masks: Tensor | None = None) -> Tensor:
+            # seeded anew at each call: the noise must not change from step to step
             generator = torch.Generator(images.device).manual_seed(0)
             return infill(images, masks, generator).expand_as(images)
 
@@ -210,16 +200,16 @@ class ExchangeCurve(ImageMetric):
 class Insertion(ExchangeCurve):
     """Area under the class's probability while pixels are put into an in-fill, over the images with one label.
 
-    A constant map, as any ties of a map, is an order by chance, the same one for every image.
+    A constant map, like any ties of a map, gives an order by chance, the same one for every image.
 
     Args:
-        steps: Of the curve, of as many pixels each; the paper's are of 224 pixels at 224×224.
-        infill: What is seen at first; None is the paper's blur of deviation 5.
-        score: The class's "probability", the classifier's own: a sigmoid's for a multi-label one; or its "log_odds".
-        batch_size: At most so many pictures at once.
+        steps: Number of steps of the curve, of as many pixels each; the paper's are of 224 pixels at 224×224.
+        infill: In-fill that is seen at first; None is the paper's blur of deviation 5.
+        score: Score of the class: its "probability", which is a sigmoid's for a multi-label classifier, or "log_odds".
+        batch_size: Largest number of pictures that go through the classifier at once.
 
     Raises:
-        InputError: Fewer than one step or picture, or another score.
+        InputError: Steps or batch size are not positive, or there is no such score.
 
     Example:
         >>> Insertion(steps=28).settings
@@ -239,24 +229,24 @@ class Insertion(ExchangeCurve):
         super().__init__(steps, infill or Blur(5.0), score, batch_size)
 
     def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
-        """From the in-fill to the image."""
+        """Go from the in-fill to the image."""
         return other, image
 
 
 class Deletion(ExchangeCurve):
     """Area under the class's probability while pixels are replaced by an in-fill, over the images with one label.
 
-    Ties as in `Insertion`.
+    A constant map, like any ties of a map, gives an order by chance, the same one for every image.
 
     Args:
-        steps: Of the curve, of as many pixels each; the paper's are of 224 pixels at 224×224.
-        infill: What is seen at last; None is the evaluation's own, which is the classifier's mean colour, as in the
-            paper, unless `evaluation.infill` says otherwise.
-        score: The class's "probability", the classifier's own: a sigmoid's for a multi-label one; or its "log_odds".
-        batch_size: At most so many pictures at once.
+        steps: Number of steps of the curve, of as many pixels each; the paper's are of 224 pixels at 224×224.
+        infill: In-fill that is seen at last; None is the evaluation's own, which is the classifier's mean colour, as in
+            the paper, unless `evaluation.infill` says otherwise.
+        score: Score of the class: its "probability", which is a sigmoid's for a multi-label classifier, or "log_odds".
+        batch_size: Largest number of pictures that go through the classifier at once.
 
     Raises:
-        InputError: Fewer than one step or picture, or another score.
+        InputError: Steps or batch size are not positive, or there is no such score.
 
     Example:
         >>> Deletion(score="log_odds").settings
@@ -267,5 +257,5 @@ class Deletion(ExchangeCurve):
     meaning = "How fast the class vanishes as pixels are replaced, the most salient first."
 
     def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
-        """From the image to the in-fill."""
+        """Go from the image to the in-fill."""
         return image, other

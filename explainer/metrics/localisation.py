@@ -7,25 +7,25 @@ searched over 0, 0.2 … 5 on held-out images.
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from explainer.errors import InputError
 from explainer.functional.masking import smallest_box
 from explainer.metrics.base import ImageMetric, Judged, Measured
+from explainer.metrics.box_iou import best_iou
 
 ALPHAS = tuple(round(0.2 * k, 1) for k in range(26))
-"""Those that are searched."""
+"""Values of α that are searched."""
 
 
 def mean_level(mask: Tensor, alpha: float) -> Tensor:
-    r"""The level :math:`\alpha \mu`, with the map's own mean.
+    r"""Compute the level :math:`\alpha \mu`, with the map's own mean.
 
     Args:
-        mask: (B, 1, H, W) in [0, 1].
-        alpha: In [0, 5].
+        mask: Masks (B, 1, H, W) in [0, 1].
+        alpha: α, in [0, 5].
 
     Returns:
-        (B,).
+        Levels (B,).
 
     Raises:
         InputError: α lies outside [0, 5].
@@ -40,58 +40,57 @@ def mean_level(mask: Tensor, alpha: float) -> Tensor:
 
 
 def localisation_error(box: Tensor, truth: list[Tensor], overlap: float = 0.5) -> Tensor:
-    """Whether a box misses every object.
+    """Say whether a box misses every object.
 
     Args:
-        box: (B, 4): x0, y0, x1, y1; a box without area misses.
-        truth: B tensors (N, 4).
+        box: Boxes (B, 4): x0, y0, x1, y1 in pixels; a box without area misses.
+        truth: True boxes of each image, B tensors (N, 4).
         overlap: Intersection over union that has to be exceeded.
 
     Returns:
-        (B,), 1 for a miss and 0 for a hit; lower is better; NaN for an image without a true box.
+        Errors (B,), 1 for a miss and 0 for a hit; lower is better; NaN for an image without a true box.
 
     Example:
         >>> box = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
         >>> localisation_error(box, [torch.tensor([[0.0, 0.0, 4.0, 3.0], [5.0, 5.0, 6.0, 6.0]])]).item()
         0.0
     """
-    found = [
-        (box_iou(own[None], some.to(own)).max() <= overlap).float() if len(some) else own.new_tensor(torch.nan)
-        for own, some in zip(box, truth, strict=True)
-    ]
-    return torch.stack(found) if found else box.new_zeros(0)
+    best = best_iou(box, truth)
+    # a comparison with NaN is false: an image without a true box would count as a hit
+    return (best <= overlap).to(best).masked_fill(best.isnan(), torch.nan)
 
 
 def alpha_errors(mask: Tensor, truth: list[Tensor], overlap: float = 0.5) -> Tensor:
-    """`localisation_error` for every α of the search.
+    """Compute `localisation_error` for every α of the search.
 
     Args:
-        mask: (B, 1, H, W) in [0, 1].
-        truth: B tensors (N, 4).
-        overlap: As there.
+        mask: Masks (B, 1, H, W) in [0, 1].
+        truth: True boxes of each image, B tensors (N, 4).
+        overlap: Intersection over union that has to be exceeded.
 
     Returns:
-        (B, 26).
+        Errors (B, 26), a column for each α.
 
     Example:
         >>> alpha_errors(torch.zeros(1, 1, 4, 4), [torch.tensor([[0.0, 0.0, 4.0, 4.0]])]).mean().item()
         1.0
     """
-    errors = [
-        localisation_error(smallest_box(mask > mean_level(mask, alpha)[:, None, None, None]), truth, overlap)
-        for alpha in ALPHAS
-    ]
+    errors = []
+    for alpha in ALPHAS:
+        level = mean_level(mask, alpha)[:, None, None, None]
+        box = smallest_box(mask > level)
+        errors.append(localisation_error(box, truth, overlap))
     return torch.stack(errors, 1)
 
 
 def best_alpha(errors: Tensor) -> tuple[float, float]:
-    """The α of the lowest mean error, the smallest of several.
+    """Find the α of the lowest mean error; of several, the smallest.
 
     Args:
-        errors: (N, 26) of held-out images; rows of NaN do not count.
+        errors: Errors of held-out images, (N, 26); rows of NaN do not count.
 
     Returns:
-        α and its error.
+        α and its mean error.
 
     Raises:
         InputError: No image has a value.
@@ -103,6 +102,7 @@ def best_alpha(errors: Tensor) -> tuple[float, float]:
     known = errors[~errors.isnan().any(1)]
     if not len(known):
         raise InputError("alpha cannot be searched: no held-out image has a box; give evaluation.salient.alpha one")
+    # argmin takes the first of equal errors, which is the smallest α
     mean = known.mean(0)
     return ALPHAS[int(mean.argmin())], float(mean.min())
 
@@ -131,6 +131,6 @@ class Localisation(ImageMetric):
         self.overlap = overlap
 
     def measure(self, judged: Judged) -> Measured:
-        """1 for a miss, 0 for a hit, NaN for an image without ground truth."""
+        """Compute `localisation_error` of each image: 1 for a miss, 0 for a hit, NaN without ground truth."""
         judged = judged.clean
         return Measured(localisation_error(smallest_box(judged.region), judged.boxes, self.overlap))

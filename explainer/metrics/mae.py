@@ -7,17 +7,17 @@ from explainer.metrics.segmentation import Objects, TruthRule, Void, truth_and_w
 
 
 def mean_absolute_error(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    r"""How far a mask is from the truth; with a binary truth exactly one minus the soft accuracy.
+    r"""Measure how far a mask is from the truth; with a binary truth it is exactly one minus the soft accuracy.
 
     .. math:: \frac{1}{Z} \sum_{i,j} |m - g|
 
     Args:
-        mask: (B, 1, H, W) in [0, 1].
-        truth: (B, 1, H, W) of 0 and 1.
-        weight: (B, 1, H, W), 0 where a pixel does not count.
+        mask: Masks (B, 1, H, W) in [0, 1].
+        truth: Truth (B, 1, H, W) of 0 and 1.
+        weight: Weights (B, 1, H, W), 0 where a pixel does not count.
 
     Returns:
-        (B,) in [0, 1]; lower is better; NaN for an image without weight.
+        Error (B,) in [0, 1]; lower is better; NaN for an image without weight.
 
     Example:
         >>> import torch
@@ -31,8 +31,8 @@ class MaskMAE(MeanOverImages):
     """Mean of `mean_absolute_error` over images.
 
     Args:
-        void: As in `TruthRule`.
-        objects: As in `TruthRule`.
+        void: Weight of void pixels: "ignore" gives them none, "object" counts them as object.
+        objects: Objects of the truth: the "labelled" ones, or "all" that are segmented.
     """
 
     higher_is_better = False
@@ -46,5 +46,6 @@ class MaskMAE(MeanOverImages):
         self.rule = TruthRule(void, objects)
 
     def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
-        """Masks (B, 1, H, W), segmentations (B, K, H, W), labels (B, K)."""
-        self.add(mean_absolute_error(mask, *truth_and_weight(segmentation, labels, self.rule)))
+        """Add masks (B, 1, H, W) with their segmentations (B, K, H, W) and labels (B, K)."""
+        truth, weight = truth_and_weight(segmentation, labels, self.rule)
+        self.add(mean_absolute_error(mask, truth, weight))

@@ -15,7 +15,7 @@ from explainer.functional.masking import composite
 from explainer.metrics.base import Fill
 
 THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
-"""Those of the paper."""
+"""Thresholds of the paper."""
 
 
 @torch.no_grad()
@@ -28,26 +28,26 @@ def masking_scores(
     thresholds: Sequence[float] = THRESHOLDS,
     batch_size: int = 32,
 ) -> Tensor:
-    r"""The confidence in each class present, on the image and on the image masked for each class.
+    r"""Compute the confidence in each class present, on the image and on the image masked for each class.
 
     .. math:: S_{r0} = p_r(x), \quad S_{rc} = \frac{1}{9} \sum_t p_r([s_c > t] \odot x + [s_c \le t] \odot \bar x)
 
-    A mask that holds NaN keeps nothing. Forward passes of an image: 1 + CT, none of one without any of the classes.
+    A mask that holds NaN keeps nothing. An image takes 1 + CT forward passes, or none if it has none of the classes.
 
     Args:
-        image: (B, 3, H, W) in [0, 1].
-        masks: (B, C, H, W) in [0, 1], of the classes that the matrix shows: all, or some.
-        labels: (B, C) multi-hot, of the same classes.
-        probabilities: Images (N, 3, H, W) → (N, C) in [0, 1]: the *softmax* over all of the classifier's classes, at
-            those shown; also for a classifier that was trained with sigmoids.
-        fill: What is seen where nothing is kept; in the paper the mean colour.
-        thresholds: T levels in [0, 1); a pixel above is kept.
-        batch_size: At most so many pictures at once.
+        image: Images (B, 3, H, W) in [0, 1].
+        masks: Masks (B, C, H, W) in [0, 1] of the classes that the matrix shows: all, or some.
+        labels: Labels (B, C), multi-hot, of the same classes.
+        probabilities: Function from images (N, 3, H, W) to probabilities (N, C) in [0, 1] of the classes shown: the
+            *softmax* over all of the classifier's classes, also for a classifier that was trained with sigmoids.
+        fill: In-fill that is seen where nothing is kept; in the paper the mean colour.
+        thresholds: Levels in [0, 1), T of them; a pixel above is kept.
+        batch_size: Largest number of pictures that go through the classifier at once.
 
     Returns:
-        (B, C, 1 + C): row r is the class whose probability is taken, and NaN where the image does not contain it;
-        column 0 is the unmasked image, column 1 + c the image that only the mask of class c is kept of.
-        Higher is better in columns 0 and 1 + r, lower in the others.
+        Matrices (B, C, 1 + C). Row r belongs to the class whose probability is taken, and is NaN if the image does not
+        contain it. Column 0 belongs to the unmasked image, column 1 + c to the image masked for class c. Higher is
+        better in columns 0 and 1 + r, lower in the others.
 
     Example:
         >>> shares = lambda seen: seen[:, :2].mean((2, 3)) / 2  # two classes: how red and how green it is
@@ -55,22 +55,30 @@ def masking_scores(
         >>> masking_scores(image, masks, torch.tensor([[1.0, 0.0]]), shares, lambda x, m: x * 0)[0].tolist()
         [[0.5, 0.25, 0.0], [nan, nan, nan]]
     """
-    classes, count = masks.shape[1], len(thresholds)
+    classes = masks.shape[1]
+    count = len(thresholds)
     levels = torch.tensor(thresholds, dtype=masks.dtype, device=masks.device)
+    # NaN is above no threshold, but a mask that holds some must not keep the rest either
     broken = masks.isnan().flatten(2).any(2)
     masks = masks.masked_fill(broken[:, :, None, None], 0.0)
     scores = masks.new_full((len(image), classes, 1 + classes), torch.nan)
-    chosen = (labels > 0).any(1).nonzero()[:, 0]
-    found = [probabilities(image[some]) for some in chosen.split(batch_size) if len(some)]
-    for some in torch.arange(len(chosen) * classes * count, device=masks.device).split(batch_size):
-        owner, column = chosen[some // (classes * count)], some // count % classes
-        kept = (masks[owner, column] > levels[some % count, None, None])[:, None].to(image)
-        if len(some):
-            found.append(probabilities(composite(image[owner], kept, fill(image[owner], kept))))
-    if found:
-        said = torch.cat(found).to(scores)
-        masked = said[len(chosen) :].view(len(chosen), classes, count, classes).mean(2)
-        scores[chosen] = torch.cat([said[: len(chosen), :, None], masked.mT], 2)
+    labelled = (labels > 0).any(1).nonzero()[:, 0]
+    if not len(labelled):
+        return scores
+    whole = [probabilities(image[indices]) for indices in labelled.split(batch_size)]
+    # all composites are numbered in one row (image, then mask, then threshold), so that every batch is full
+    masked = []
+    for numbers in torch.arange(len(labelled) * classes * count, device=masks.device).split(batch_size):
+        owner = labelled[numbers // (classes * count)]
+        column = numbers // count % classes
+        level = levels[numbers % count, None, None]
+        binary = (masks[owner, column] > level)[:, None].to(image)
+        pictures = image[owner]
+        masked.append(probabilities(composite(pictures, binary, fill(pictures, binary))))
+    first_column = torch.cat(whole).to(scores)[:, :, None]
+    per_threshold = torch.cat(masked).to(scores).view(len(labelled), classes, count, classes)
+    # transposed: the masks are the columns of the matrix
+    scores[labelled] = torch.cat([first_column, per_threshold.mean(2).mT], 2)
     return scores.masked_fill((labels == 0)[:, :, None], torch.nan)
 
 
@@ -80,10 +88,10 @@ class MaskingMatrix(Metric):
     An image with several of the classes counts in the row of each. States are sums: several processes add theirs.
 
     Args:
-        num_classes: C, of those shown.
+        num_classes: Number of classes that are shown, C.
 
     Attributes:
-        images: (C,) long: how many images each row is the mean of.
+        images: Number of images that each row is the mean of, (C,) long.
 
     Example:
         >>> metric = MaskingMatrix(2)
@@ -109,11 +117,11 @@ class MaskingMatrix(Metric):
         self.add_state("images", torch.zeros(num_classes, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, scores: Tensor) -> None:
-        """Scores of `masking_scores`, (B, C, 1 + C); rows of NaN do not count."""
+        """Add scores of `masking_scores`, (B, C, 1 + C); rows of NaN do not count."""
         defined = ~scores.isnan().any(2)
         self.total += scores.double().masked_fill(~defined[:, :, None], 0.0).sum(0)
         self.images += defined.sum(0)
 
     def compute(self) -> Tensor:
-        """(C, 1 + C) in [0, 1]; a row of NaN for a class without images."""
+        """Return the means (C, 1 + C) in [0, 1]; a row of NaN for a class without images."""
         return (self.total / self.images[:, None]).float()

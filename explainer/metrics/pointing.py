@@ -19,14 +19,14 @@ from explainer.metrics.proportion import Truth, truth_of
 
 
 def near(truth: Tensor, distance: float) -> Tensor:
-    """Pixels whose centre is at most so far from the centre of an object's pixel.
+    """Find the pixels whose centre is at most so far from the centre of an object's pixel.
 
     Args:
-        truth: (B, 1, H, W) of 0 and 1.
-        distance: Euclidean, in pixels, at least 0.
+        truth: Truth (B, 1, H, W) of 0 and 1.
+        distance: Largest Euclidean distance in pixels, at least 0.
 
     Returns:
-        (B, 1, H, W) bool.
+        Pixels near the object, (B, 1, H, W) bool.
 
     Example:
         >>> near(torch.eye(4)[1].view(1, 1, 1, 4), 1.4).flatten().tolist()
@@ -35,35 +35,43 @@ def near(truth: Tensor, distance: float) -> Tensor:
     reach = int(distance)
     offset = torch.arange(-reach, reach + 1, device=truth.device)
     disc = (offset**2 + offset[:, None] ** 2 <= distance**2).float()
+    # a convolution with a disc counts the object's pixels around each pixel
     return F.conv2d(truth.float(), disc[None, None], padding=reach) > 0.5
 
 
 def pointing_hit(mask: Tensor, truth: Tensor, distance: float, weight: Tensor | None = None) -> Tensor:
-    r"""Whether a map points at the object; of several maxima, which share of them.
+    r"""Say whether a map points at the object; of several maxima, compute the share of those that do.
 
     .. math:: \frac{1}{|M|} \sum_{u \in M} \Big[\min_{v: g_v = 1} \|u - v\| \le d\Big], \quad M = \arg\max_u m_u
 
     So a constant map scores what a pixel drawn by chance would.
 
     Args:
-        mask: (B, 1, H, W).
-        truth: (B, 1, H, W) of 0 and 1.
-        distance: d in pixels, at least 0.
-        weight: (B, 1, H, W), 0 where there is no object to hit and a maximum counts neither way; None counts all.
+        mask: Masks (B, 1, H, W).
+        truth: Truth (B, 1, H, W) of 0 and 1.
+        distance: d, tolerance in pixels, at least 0.
+        weight: Weights (B, 1, H, W), 0 where there is no object to hit and a maximum counts neither way; None counts
+            all.
 
     Returns:
-        (B,) in [0, 1]; higher is better; NaN for an image without object, or with all maxima where nothing counts.
+        Share of hits (B,) in [0, 1]; higher is better; NaN for an image without object, or if all maxima lie where
+        nothing counts.
 
     Example:
         >>> truth = torch.tensor([[[[0.0, 0.0, 0.0, 1.0]]]])
         >>> pointing_hit(torch.tensor([[[[0.0, 0.9, 0.9, 0.1]]]]), truth, 1.0).item()
         0.5
     """
-    weight = torch.ones_like(truth) if weight is None else weight
-    hit = near(truth * weight, distance)
-    maximal = (mask == mask.amax((2, 3), keepdim=True)) & ((weight > 0) | hit)
+    if weight is None:
+        weight = torch.ones_like(truth)
+    counted_truth = truth * weight
+    hit = near(counted_truth, distance)
+    # a maximum in the void is a hit where it is near the object, else it does not count
+    counts = (weight > 0) | hit
+    maximal = (mask == mask.amax((2, 3), keepdim=True)) & counts
     share = (maximal & hit).sum((1, 2, 3)) / maximal.sum((1, 2, 3))
-    return share.to(mask).masked_fill((truth * weight).sum((1, 2, 3)) == 0, torch.nan)
+    without_object = counted_truth.sum((1, 2, 3)) == 0
+    return share.to(mask).masked_fill(without_object, torch.nan)
 
 
 class PointingGame(ImageMetric):
@@ -73,12 +81,12 @@ class PointingGame(ImageMetric):
     15 pixels of an original whose longer side has 500 (as in VOC; COCO: 640) are 6.72 pixels of 224.
 
     Args:
-        tolerance: In pixels of the original image, at least 0.
+        tolerance: Tolerance in pixels of the original image, at least 0.
         side: Longer side of the original images in pixels; None takes the tolerance in pixels of the judged image.
-        truth: "boxes", or the exact "segmentation".
+        truth: Kind of truth: "boxes", or the exact "segmentation".
 
     Raises:
-        InputError: A negative tolerance, a side that is not positive, or another truth.
+        InputError: The tolerance is negative, the side is not positive, or `truth` is neither of the two.
     """
 
     higher_is_better = True
@@ -96,10 +104,12 @@ class PointingGame(ImageMetric):
             raise InputError(f"metric PointingGame: side must be positive, got {side}")
         if truth not in ("boxes", "segmentation"):
             raise InputError(f"metric PointingGame: truth is 'boxes' or 'segmentation', got {truth!r}")
-        self.tolerance, self.side, self.truth = tolerance, side, truth
+        self.tolerance = tolerance
+        self.side = side
+        self.truth = truth
 
     def measure(self, judged: Judged) -> Measured:
-        """NaN for an image without ground truth."""
+        """Compute `pointing_hit` of each mask; NaN for an image without ground truth."""
         judged = judged.clean
         longer = max(judged.mask.shape[-2:])
         distance = self.tolerance if self.side is None else self.tolerance * longer / self.side

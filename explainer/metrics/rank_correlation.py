@@ -11,13 +11,13 @@ from explainer.metrics.base import MeanOverImages
 
 
 def ranks(values: Tensor) -> Tensor:
-    """Place of each value in its row, from 1; equal values share the mean of their places.
+    """Rank each value in its row, from 1; equal values share the mean of their ranks.
 
     Args:
-        values: (B, N), finite.
+        values: Values (B, N), finite.
 
     Returns:
-        (B, N) float64.
+        Ranks (B, N) float64.
 
     Example:
         >>> ranks(torch.tensor([[5.0, 1.0, 5.0]])).tolist()
@@ -25,32 +25,40 @@ def ranks(values: Tensor) -> Tensor:
     """
     values = values.contiguous()
     ordered = values.sort(1).values
-    below, upto = (torch.searchsorted(ordered, values, right=right) for right in (False, True))
-    return (below + upto + 1).double() / 2
+    # the places of equal values begin after those below, and end with the last that is not above
+    below = torch.searchsorted(ordered, values, right=False)
+    not_above = torch.searchsorted(ordered, values, right=True)
+    return (below + not_above + 1).double() / 2
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
-    r"""How alike the orders are in which two maps put the pixels.
+    r"""Measure how alike the orders are in which two maps put the pixels.
 
     .. math:: \rho = \frac{\operatorname{cov}(R(a), R(b))}{\sigma_{R(a)} \sigma_{R(b)}}
 
     Args:
-        one: (B, 1, H, W), or any shape that begins with B.
-        other: Likewise.
+        one: Maps (B, 1, H, W), or of any shape that begins with B.
+        other: Maps of the same shape.
 
     Returns:
-        (B,) in [-1, 1]; higher is more alike, 1 the same order, -1 the reverse; NaN where a map is constant or not
-        finite.
+        Correlation (B,) in [-1, 1]; higher is more alike, 1 the same order, -1 the reverse; NaN where a map is constant
+        or not finite.
 
     Example:
         >>> rank_correlation(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.1, 0.2, 9.0]])).item()
         1.0
     """
-    first, second = one.flatten(1), other.flatten(1)
-    known = (first.isfinite() & second.isfinite()).all(1)
-    a, b = (r - r.mean(1, keepdim=True) for r in (ranks(first.nan_to_num()), ranks(second.nan_to_num())))
-    found = (a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt()
-    return found.masked_fill(~known, torch.nan).float()
+    first = one.flatten(1)
+    second = other.flatten(1)
+    finite = (first.isfinite() & second.isfinite()).all(1)
+    # ranks need finite values; the rows of others become NaN at the end
+    a = ranks(first.nan_to_num())
+    a = a - a.mean(1, keepdim=True)
+    b = ranks(second.nan_to_num())
+    b = b - b.mean(1, keepdim=True)
+    norm = (a.square().sum(1) * b.square().sum(1)).sqrt()
+    correlation = (a * b).sum(1) / norm  # 0 / 0, which is NaN, for a constant map
+    return correlation.masked_fill(~finite, torch.nan).float()
 
 
 class RankCorrelation(MeanOverImages):
@@ -62,5 +70,5 @@ class RankCorrelation(MeanOverImages):
     range = "−1 to 1; no value where a map is constant"
 
     def update(self, one: Tensor, other: Tensor) -> None:
-        """Two maps of each image, (B, 1, H, W)."""
+        """Add two maps of each image, (B, 1, H, W)."""
         self.add(rank_correlation(one, other))

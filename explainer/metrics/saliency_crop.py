@@ -13,14 +13,14 @@ from explainer.metrics.base import ImageMetric, Judged, Measured, of_one_label
 
 
 def crop_and_resize(image: Tensor, box: Tensor) -> Tensor:
-    """Each image's box, enlarged to the image's size.
+    """Cut each image's box out, and enlarge it to the image's size, bilinearly.
 
     Args:
-        image: (B, 3, H, W).
-        box: (B, 4): x0, y0, x1, y1 in whole pixels; one without area leaves the whole image.
+        image: Images (B, 3, H, W).
+        box: Boxes (B, 4): x0, y0, x1, y1 in whole pixels; a box without area leaves the whole image.
 
     Returns:
-        (B, 3, H, W), bilinear.
+        Enlarged boxes (B, 3, H, W).
 
     Example:
         >>> image = torch.rand(1, 3, 8, 8)
@@ -29,32 +29,36 @@ def crop_and_resize(image: Tensor, box: Tensor) -> Tensor:
     """
     height, width = image.shape[-2:]
     crops = []
-    for own, (x0, y0, x1, y1) in zip(image, box.long().tolist(), strict=True):
-        part = own[None, :, y0:y1, x0:x1] if x1 > x0 and y1 > y0 else own[None]
-        crops.append(F.interpolate(part, (height, width), mode="bilinear", align_corners=False))
-    return torch.cat(crops) if crops else image
+    for picture, (x0, y0, x1, y1) in zip(image, box.long().tolist(), strict=True):
+        if x1 > x0 and y1 > y0:
+            picture = picture[:, y0:y1, x0:x1]
+        crops.append(F.interpolate(picture[None], (height, width), mode="bilinear", align_corners=False))
+    return torch.cat(crops) if crops else image  # there is no cat() of no images
 
 
 def saliency_crop(box: Tensor, probability: Tensor, size: tuple[int, int]) -> Tensor:
-    r"""A small box that is enough for the classifier.
+    r"""Score a box: a small one that is enough for the classifier.
 
     .. math:: \log(\max(\text{Area}(A), 0.05)) - \log p(c | \text{CropAndUpscale}(x, A))
 
     Args:
-        box: (B, 4): x0, y0, x1, y1; one without area counts as the whole image.
-        probability: (B,) of the class for the enlarged box.
+        box: Boxes (B, 4): x0, y0, x1, y1 in pixels; a box without area counts as the whole image.
+        probability: Probability of the class for the enlarged box, (B,).
         size: H and W of the image.
 
     Returns:
-        (B,), natural logarithm; lower is better.
+        Score (B,), natural logarithm; lower is better.
 
     Example:
         >>> round(saliency_crop(torch.tensor([[0.0, 0.0, 4.0, 8.0]]), torch.tensor([1.0]), (8, 8)).item(), 4)
         -0.6931
     """
-    area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) / (size[0] * size[1])
+    x0, y0, x1, y1 = box.unbind(1)
+    area = (x1 - x0) * (y1 - y0) / (size[0] * size[1])
     area = torch.where(area > 0, area, 1.0).to(probability)
-    return area.clamp_min(0.05).log() - probability.clamp_min(torch.finfo(probability.dtype).tiny).log()
+    # a probability of 0 would make the mean over images infinite
+    smallest = torch.finfo(probability.dtype).tiny
+    return area.clamp_min(0.05).log() - probability.clamp_min(smallest).log()
 
 
 class SaliencyCrop(ImageMetric):
@@ -71,14 +75,15 @@ class SaliencyCrop(ImageMetric):
     range = "[log 0.05, ∞)"
 
     def measure(self, judged: Judged) -> Measured:
-        """NaN for images with several labels, or none."""
+        """Compute `saliency_crop` of each mask; NaN for images with several labels, or none."""
         judged = judged.clean
         return of_one_label(judged, self._measure)
 
     def _measure(self, judged: Judged) -> Measured:
-        """Crop, enlarge, ask the classifier."""
+        """Crop, enlarge, and ask the classifier, for images with one label."""
+        size = (judged.image.shape[-2], judged.image.shape[-1])
         box = smallest_box(judged.region)
         owner = torch.arange(len(box), device=box.device)
         with torch.no_grad():
             probability = judged.probability(crop_and_resize(judged.image, box), owner)
-        return Measured(saliency_crop(box, probability, (judged.image.shape[-2], judged.image.shape[-1])))
+        return Measured(saliency_crop(box, probability, size))

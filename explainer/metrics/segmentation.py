@@ -16,9 +16,10 @@ class TruthRule(NamedTuple):
     """Which pixels of an annotation count as the truth.
 
     Attributes:
-        void: "ignore" gives void pixels no weight; "object" counts them as object, as the published Explainer code did.
-        objects: Whether pixels of classes that are no label of the image are background ("labelled"), or belong to the
-            truth too ("all", what the published Explainer code did).
+        void: Weight of void pixels: "ignore" gives them none; "object" counts them as object, as the published
+            Explainer code did.
+        objects: Objects of the truth: the "labelled" ones, with pixels of other classes as background; or "all" that
+            are segmented, as in the published Explainer code.
     """
 
     void: Void = "ignore"
@@ -31,8 +32,9 @@ class TruthRule(NamedTuple):
             >>> TruthRule().words()
             'truth: the labelled objects, void pixels left out'
         """
-        which = "the labelled objects" if self.objects == "labelled" else "all segmented objects"
-        return f"truth: {which}, void pixels {'left out' if self.void == 'ignore' else 'counted as object'}"
+        objects = {"labelled": "the labelled objects", "all": "all segmented objects"}[self.objects]
+        void = {"ignore": "left out", "object": "counted as object"}[self.void]
+        return f"truth: {objects}, void pixels {void}"
 
 
 USUAL_TRUTH = TruthRule()
@@ -42,9 +44,9 @@ def truth_and_weight(segmentation: Tensor, labels: Tensor, rule: TruthRule = USU
     """Aggregate the segmentations of the objects.
 
     Args:
-        segmentation: (B, K, H, W) uint8 of 0, 1 and 255 (void).
-        labels: (B, K) multi-hot.
-        rule: Which pixels count.
+        segmentation: Segmentations (B, K, H, W) uint8 of 0, 1 and 255 (void).
+        labels: Labels (B, K), multi-hot.
+        rule: Rule that says which pixels count.
 
     Returns:
         Truth (B, 1, H, W) of 0 and 1, and weight (B, 1, H, W) of 0 and 1. An image without annotation (all void) has
@@ -57,31 +59,37 @@ def truth_and_weight(segmentation: Tensor, labels: Tensor, rule: TruthRule = USU
         ([0.0, 1.0, 0.0], [1.0, 1.0, 0.0])
     """
     hidden = (segmentation == _VOID).any(1, keepdim=True)
-    counts = labels[:, :, None, None] > 0 if rule.objects == "labelled" else True
-    inside = ((segmentation == 1) & counts).any(1, keepdim=True)
+    objects = segmentation == 1
+    if rule.objects == "labelled":
+        objects = objects & (labels[:, :, None, None] > 0)
+    inside = objects.any(1, keepdim=True)
     if rule.void == "object":
+        # an image of void alone has no annotation, and must not count as one large object
         annotated = ~hidden.all(-1, keepdim=True).all(-2, keepdim=True)
         return (inside | hidden).float(), annotated.expand_as(inside).float()
     return (inside & ~hidden).float(), (~hidden).float()
 
 
 def truth_boxes(segmentation: Tensor, labels: Tensor) -> list[Tensor]:
-    """The smallest box around each class present.
+    """Find the smallest box around each class present.
 
     Args:
-        segmentation: (B, K, H, W) uint8 of 0, 1 and 255 (void), which is left out.
-        labels: (B, K) multi-hot.
+        segmentation: Segmentations (B, K, H, W) uint8 of 0, 1 and 255 (void), which is left out.
+        labels: Labels (B, K), multi-hot.
 
     Returns:
-        B tensors (N, 4): x0, y0, x1, y1 in pixels; of classes of which nothing is segmented there is none.
+        Boxes of each image, B tensors (N, 4): x0, y0, x1, y1 in pixels; a class of which nothing is segmented has none.
 
     Example:
         >>> truth_boxes(torch.ones(1, 1, 2, 3, dtype=torch.uint8), torch.ones(1, 1))[0].tolist()
         [[0.0, 0.0, 3.0, 2.0]]
     """
     boxes = []
-    for own, present in zip(segmentation, labels, strict=True):
-        regions = (own[present > 0] == 1)[:, None]
-        found = smallest_box(regions) if len(regions) else regions.new_zeros(0, 4, dtype=torch.float32)
-        boxes.append(found[found[:, 2] > found[:, 0]])
+    for planes, present in zip(segmentation, labels, strict=True):
+        regions = (planes[present > 0] == 1)[:, None]
+        if len(regions):
+            corners = smallest_box(regions)
+            boxes.append(corners[corners[:, 2] > corners[:, 0]])
+        else:  # an argmax over no regions at all is an error
+            boxes.append(regions.new_zeros(0, 4, dtype=torch.float32))
     return boxes

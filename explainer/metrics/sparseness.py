@@ -13,24 +13,29 @@ from explainer.metrics.base import ImageMetric, Judged, Measured
 
 
 def gini(maps: Tensor) -> Tensor:
-    r"""The Gini index of the pixels' absolute values, in ascending order.
+    r"""Compute the Gini index of the pixels' absolute values, in ascending order.
 
     .. math:: 1 - 2 \sum_{k=1}^{d} \frac{|v|_{(k)}}{\|v\|_1} \cdot \frac{d - k + 0.5}{d}
 
     Args:
-        maps: (B, 1, H, W), of d pixels.
+        maps: Maps (B, 1, H, W), of d pixels.
 
     Returns:
-        (B,) in [0, 1 - 1/d], 0 for a constant map, the largest for a single pixel; higher is sparser; NaN for NaN.
+        Gini index (B,) in [0, 1 - 1/d]: 0 for a constant map, the largest for a single pixel; higher is sparser; NaN
+        for a map that holds NaN.
 
     Example:
         >>> gini(torch.tensor([[[[0.0, 0.0, 0.0, 1.0]]], [[[0.5, 0.5, 0.5, 0.5]]]])).tolist()
         [0.75, 0.0]
     """
     ordered = maps.flatten(1).double().abs().sort(1).values
-    total, count = ordered.sum(1), ordered.shape[1]
-    weight = 2 * torch.arange(1, count + 1, dtype=ordered.dtype, device=maps.device) - count - 1
-    return torch.where(total == 0, 0.0, (ordered * weight).sum(1) / (count * total)).to(maps)
+    total = ordered.sum(1)
+    count = ordered.shape[1]
+    place = torch.arange(1, count + 1, dtype=ordered.dtype, device=maps.device)
+    weight = 2 * place - count - 1
+    index = (ordered * weight).sum(1) / (count * total)
+    # a map of zeros is constant
+    return torch.where(total == 0, 0.0, index).to(maps)
 
 
 class Sparseness(ImageMetric):
@@ -46,5 +51,5 @@ class Sparseness(ImageMetric):
     range = "[0, 1 - 1/Z]"
 
     def measure(self, judged: Judged) -> Measured:
-        """Defined for every image."""
+        """Compute `gini` of each mask; it is defined for every image."""
         return Measured(gini(judged.clean.mask))

@@ -16,12 +16,12 @@ from explainer.networks.loading import WEIGHT_FILES, load_state, read_state
 
 
 def build_network(name: str, weights: str | None = None, arguments: dict[str, Any] | None = None) -> nn.Module:
-    """A classifier by name.
+    """Build a classifier by its name.
 
     Args:
-        name: A torchvision model ("vgg16"), a timm model ("timm/resnet18.a1_in1k"), or the dotted path of a Python
-            callable that returns a network ("my_package.my_module.my_network").
-        weights: A torchvision enum name ("IMAGENET1K_V1", "DEFAULT"), "DEFAULT" for timm, a local file that holds a
+        name: Name of a torchvision model ("vgg16") or a timm model ("timm/resnet18.a1_in1k"), or dotted path of a
+            Python callable that returns a network ("my_package.my_module.my_network").
+        weights: Name in torchvision's enum ("IMAGENET1K_V1", "DEFAULT"), "DEFAULT" for timm, a local file that holds a
             state dict (read without unpickling), or None for a fresh network.
         arguments: Keyword arguments of the callable.
 
@@ -40,8 +40,8 @@ def build_network(name: str, weights: str | None = None, arguments: dict[str, An
     named = None if is_file else weights
     try:
         if name in models.list_models():
-            chosen = models.get_model_weights(name)[named] if named else None
-            network = models.get_model(name, weights=chosen, **arguments)
+            enum_member = models.get_model_weights(name)[named] if named else None
+            network = models.get_model(name, weights=enum_member, **arguments)
         elif name.startswith("timm/"):
             network = timm.create_model(name.removeprefix("timm/"), pretrained=named is not None, **arguments)
         else:
@@ -54,7 +54,8 @@ def build_network(name: str, weights: str | None = None, arguments: dict[str, An
         raise InputError(_reason(name, weights, named, arguments, error)) from error
     if not isinstance(network, nn.Module):
         raise InputError(f"{name!r} returned {type(network).__name__}, not a torch network")
-    empty = next((n for n, p in network.named_parameters() if not p.numel()), None)
+    # a width of 0 builds a network that runs, and learns nothing
+    empty = next((layer for layer, weight in network.named_parameters() if not weight.numel()), None)
     if empty is not None:
         raise InputError(f"the network {name!r} with network_args {arguments} has nothing in its layer {empty!r}")
     if is_file:
@@ -63,7 +64,7 @@ def build_network(name: str, weights: str | None = None, arguments: dict[str, An
 
 
 def _reason(name: str, weights: str | None, named: str | None, arguments: dict[str, Any], error: Exception) -> str:
-    """What to tell a person whose network could not be built."""
+    """Return what to tell a person whose network could not be built."""
     if named and isinstance(error, KeyError):
         return f"{name!r} has no weights {weights!r}: choose one of its enum names, or a file"
     if named and isinstance(error, OSError):  # a URLError is one
@@ -74,28 +75,29 @@ def _reason(name: str, weights: str | None, named: str | None, arguments: dict[s
 def _callable(path: str) -> Callable[..., nn.Module]:
     module, _, attribute = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        builder = getattr(importlib.import_module(module), attribute)
     except (ImportError, ValueError, AttributeError) as error:
         known = "neither a torchvision model, nor timm/<name>, nor a dotted path"
         raise InputError(f"unknown network {path!r}: {known} ({one_line(error)})") from error
-    except Exception as error:  # what stands in the module
+    except Exception as error:  # the module's own code may raise anything
         raise InputError(f"the module of the network {path!r} cannot be imported: {one_line(error)}") from error
-    if not callable(found):
+    if not callable(builder):
         raise InputError(f"{path!r} cannot be called")
-    return found
+    return builder
 
 
 def load_weights(network: nn.Module, path: str) -> None:
-    """Load a file's state dict into a network, whose heads are made to fit the file's number of classes.
+    """Load a file's state dict into a network; its heads are made to fit the file's number of classes.
 
     Args:
-        network: Changed in place.
-        path: A file for `read_tensors`.
+        network: Network that takes the weights; changed in place.
+        path: File that `read_tensors` reads.
 
     Raises:
         InputError: A key or a shape differs; the first is named.
     """
     state = read_state(path, network)
+    # told by the names: the package's file and timm's network have the same tensors under other ones
     if is_packaged(state) and "conv_stem.weight" in network.state_dict():
         state = timm_names(state)
     fit_heads(network, state)

@@ -19,18 +19,18 @@ KEY = "explainer"
 
 
 def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Description and weights of a checkpoint; no code in the file is run.
+    """Return description and weights of a checkpoint; no code in the file is run.
 
     Args:
-        path: A file that train.py wrote.
-        kind: "classifier", "explainer", …, when only that one will do.
+        path: Checkpoint that train.py wrote.
+        kind: Kind that the checkpoint must have ("classifier", "explainer", …); None takes any.
 
     Returns:
         The description, and name → tensor.
 
     Raises:
-        InputError: The file is missing, is no checkpoint, is damaged, is not of this project, or is of another kind;
-            its description lacks something, or holds something of another type or of absurd size.
+        InputError: The file is missing, damaged, no checkpoint of this project or of another kind; or its description
+            lacks a field, or has one of another type or of absurd size.
     """
     content = read_tensors(path)
     if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
@@ -42,17 +42,17 @@ def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[dict[str
 
 
 def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Description and weights of a checkpoint that holds a classifier which may be built.
+    """Return description and weights of a checkpoint that holds a classifier, if that may be built.
 
     Args:
-        path: A file that train.py wrote for a classifier or an Explainer.
+        path: Checkpoint that train.py wrote for a classifier or an Explainer.
         allow: Dotted names of builders, modules or packages that the caller trusts, as for `check_network`.
 
     Returns:
         The description, and name → tensor of the explanandum.
 
     Raises:
-        InputError: As `read_checkpoint` and `check_network`, or there is no classifier in it.
+        InputError: `read_checkpoint` or `check_network` refuses it, or there is no classifier in it.
     """
     spec, state = read_checkpoint(path)
     if "explanandum" not in spec:
@@ -62,11 +62,11 @@ def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[dict[s
 
 
 def part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The weights of one of a module's networks.
+    """Return the weights of one of a module's networks.
 
     Args:
-        state: Name → tensor of the whole module.
-        name: The network's attribute.
+        state: State dict of the whole module, name → tensor.
+        name: Name of the network's attribute.
 
     Returns:
         Its weights, with the prefix taken off.

@@ -25,14 +25,14 @@ from explainer.version import __version__
 LARGEST_SIDE = 8192
 MOST_CLASSES = 100_000
 LONGEST_NAME = 1000
-_MORE = {"extra": "allow"}
-"""Other keys are no fault: a later version may say more than this one reads."""
+_MORE_KEYS = {"extra": "allow"}
+"""Other keys are no fault: a later version may write more than this one reads."""
 
 
 class Network(TypedDict):
-    """The explanandum: its `spec`."""
+    """Spec of the explanandum."""
 
-    __pydantic_config__ = _MORE  # type: ignore[misc]
+    __pydantic_config__ = _MORE_KEYS  # type: ignore[misc]
     network: str
     network_args: dict[str, Any]
     mean: list[float]
@@ -42,16 +42,16 @@ class Network(TypedDict):
 
 
 class Segmenter(TypedDict):
-    """The masker: its `spec`."""
+    """Spec of a masker with an encoder of its own."""
 
-    __pydantic_config__ = _MORE  # type: ignore[misc]
+    __pydantic_config__ = _MORE_KEYS  # type: ignore[misc]
     encoder: str
     architecture: NotRequired[str]
     arguments: NotRequired[dict[str, Any] | None]
 
 
 class Reader(TypedDict):
-    """The masker that reads the explanandum's layers: its `spec`."""
+    """Spec of the masker that reads the explanandum's layers."""
 
     __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
     width: int
@@ -60,13 +60,15 @@ class Reader(TypedDict):
 
 
 class Kind(TypedDict):
-    """What is looked at first: whether the file is the one that is needed."""
+    """Field that is checked first: whether the file is the one that is needed."""
 
-    __pydantic_config__ = _MORE  # type: ignore[misc]
+    __pydantic_config__ = _MORE_KEYS  # type: ignore[misc]
     kind: str
 
 
 class _Any(Kind):
+    """Fields of every description."""
+
     version: NotRequired[str | None]
     image_size: int
     classes: list[str]
@@ -142,31 +144,32 @@ def check_kind(spec: Any, source: str | Path, kind: str | None) -> str:
     """Return the kind of a checkpoint, if it is the one that is needed.
 
     Args:
-        spec: What stands under the checkpoint's key.
-        source: The checkpoint.
-        kind: The only kind that will do; None takes every known one.
+        spec: Description, as it stands under the checkpoint's key.
+        source: Path of the checkpoint.
+        kind: Kind that is needed; None takes every known one.
 
     Returns:
-        Its kind.
+        The checkpoint's kind.
 
     Raises:
-        InputError: It is another kind, or none.
+        InputError: The checkpoint is of another kind, or names none.
     """
-    own = conform(spec, Kind, source)["kind"]
-    if kind is not None and own != kind:
-        raise InputError(f"{source} is a checkpoint of kind {own!r}, but {kind!r} is needed here")
-    if kind is None and own not in KINDS:
-        raise InputError(f"{source} is a checkpoint of kind {own[:100]!r}: known are {', '.join(KINDS)}")
-    return own
+    actual = conform(spec, Kind, source)["kind"]
+    if kind is not None and actual != kind:
+        raise InputError(f"{source} is a checkpoint of kind {actual!r}, but {kind!r} is needed here")
+    if kind is None and actual not in KINDS:
+        raise InputError(f"{source} is a checkpoint of kind {actual[:100]!r}: known are {', '.join(KINDS)}")
+    return actual
 
 
 def check_description(spec: Any, source: str | Path, kind: str) -> None:
     """Refuse a description in which something is missing, of another type, or of absurd size.
 
     Args:
-        spec: What stands under the checkpoint's key.
-        source: The checkpoint.
-        kind: Its kind; of a module that is not this project's own, only what every description has is checked.
+        spec: Description, as it stands under the checkpoint's key.
+        source: Path of the checkpoint.
+        kind: Kind of the checkpoint; where that is not this project's own, only the fields of every description are
+            checked.
 
     Raises:
         InputError: Names the file, the field and what is wrong.
@@ -175,8 +178,9 @@ def check_description(spec: Any, source: str | Path, kind: str) -> None:
     _check_version(spec.get("version"), source)
     if not 1 <= spec["image_size"] <= LARGEST_SIDE:
         raise InputError(f"{source}: image_size is {spec['image_size']}, it must be from 1 to {LARGEST_SIDE} pixels")
-    # a generator of no classes has none
-    _check_classes(spec["classes"], source, at_least=1 if KINDS.get(kind) in (Classified, Explained) else 0)
+    # a generator without classes is a whole network, a classifier without classes is not
+    fewest = 1 if KINDS.get(kind) in (Classified, Explained) else 0
+    _check_classes(spec["classes"], source, at_least=fewest)
     if "explanandum" in spec and kind in KINDS:
         _check_colours(spec["explanandum"], source)
     if kind == "explainer":
@@ -187,7 +191,7 @@ def check_description(spec: Any, source: str | Path, kind: str) -> None:
 
 
 def _check_version(version: str | None, source: str | Path) -> None:
-    """A file of a later major version may mean other things by the same words."""
+    """Refuse a file of a later major version: it may mean other things by the same words."""
     major = (version or "0").partition(".")[0]
     if not major.isdigit() or int(major) > int(__version__.partition(".")[0]):
         raise InputError(f"{source} is of version {version!r:.50}, this is {__version__}: update the project")
@@ -211,9 +215,9 @@ def check_colours(mean: Any, std: Any, source: str = "") -> None:
     """Refuse a normalisation that is not of three channels.
 
     Args:
-        mean: Should be three numbers.
-        std: Should be three numbers above 0.
-        source: In front of the error.
+        mean: Value to check; three numbers are wanted.
+        std: Value to check; three numbers above 0 are wanted.
+        source: Text in front of the error.
 
     Raises:
         InputError: Names which of them, and what it is.
@@ -235,8 +239,8 @@ def check_state(state: Any, source: str | Path) -> None:
     """Refuse weights that are not tensors with a value for each of their elements.
 
     Args:
-        state: What stands under the checkpoint's "state_dict".
-        source: The checkpoint.
+        state: Value to check, as it stands under the checkpoint's "state_dict".
+        source: Path of the checkpoint.
 
     Raises:
         InputError: Names the entry.
@@ -250,6 +254,7 @@ def check_state(state: Any, source: str | Path) -> None:
 
 
 def _fault(name: Any, tensor: Any) -> str | Literal[""]:
+    """Say what is wrong with an entry; empty where nothing is."""
     if not isinstance(name, str):
         return f"has a name that is a {type(name).__name__}"
     if not isinstance(tensor, Tensor):
@@ -262,6 +267,7 @@ def _fault(name: Any, tensor: Any) -> str | Literal[""]:
         return "is quantized"
     if tensor.is_complex():
         return "is complex"
+    # a few bytes can be expanded to any shape; copying that into a network would take all memory
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         return f"claims the shape {tuple(tensor.shape)}, of which not all is stored"
     return ""

@@ -9,13 +9,13 @@ def choose_device(name: str | torch.device | None = "auto") -> torch.device:
     """Return the device of a name, if networks can run there.
 
     Args:
-        name: Such as "cpu" or "cuda:1"; "auto" and None take the GPU when there is one.
+        name: Name of a device, such as "cpu" or "cuda:1"; "auto" and None take the GPU when there is one.
 
     Returns:
         The device.
 
     Raises:
-        InputError: It is no device, or this machine has none such; names those that there are.
+        InputError: The name is no device of this machine; names the devices that there are.
 
     Example:
         >>> choose_device("cpu")
@@ -23,10 +23,10 @@ def choose_device(name: str | torch.device | None = "auto") -> torch.device:
     """
     if name is None or name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    there = available_devices()
-    kinds = {known.partition(":")[0] for known in there}
-    if str(name) not in {*there, *kinds}:
-        raise InputError(f"there is no device {str(name)!r} here: choose one of auto, {', '.join(there)}")
+    available = available_devices()
+    kinds = {known.partition(":")[0] for known in available}
+    if str(name) not in {*available, *kinds}:
+        raise InputError(f"there is no device {str(name)!r} here: choose one of auto, {', '.join(available)}")
     return torch.device(name)
 
 

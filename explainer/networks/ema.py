@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 
 def decay_at(updates: int, decay: float) -> float:
-    r"""How much of the average stays, at an update: little at first, so that the start is soon forgotten.
+    r"""Return the share of the average that stays at an update: little at first, so that the start is soon forgotten.
 
     .. math:: \min\left(d, \frac{1 + n}{10 + n}\right)
 
     Args:
-        updates: n, those made before.
-        decay: d, in [0, 1].
+        updates: Number n of updates made before.
+        decay: Largest share d, in [0, 1].
 
     Example:
         >>> decay_at(0, 0.999), decay_at(10**6, 0.999)
@@ -29,8 +29,8 @@ class Average(nn.Module):
     The names of its tensors are those of the network behind `prefix`, so that a loader finds them.
 
     Args:
-        network: What is followed.
-        decay: d of `decay_at`.
+        network: Network that is followed.
+        decay: Largest share d of the average that stays at an update, in [0, 1].
 
     Example:
         >>> network = nn.Linear(2, 2)
@@ -50,17 +50,18 @@ class Average(nn.Module):
         self.train(False)
 
     def train(self, mode: bool = True) -> "Average":
-        """Always in evaluation mode."""
+        """Stay in evaluation mode, whatever the parent does."""
         return super().train(False)
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take a step towards the network; whole numbers, such as counts of batches, are copied."""
+        """Take a step towards a network; whole numbers, such as counts of batches, are copied."""
         share = 1 - decay_at(int(self.updates), self.decay)
-        own, new = (list(n.state_dict().values()) for n in (self.network, network))
-        floating = [(a, b.detach()) for a, b in zip(own, new, strict=True) if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in floating], [b for _, b in floating], share)
-        for a, b in zip(own, new, strict=True):
-            if not a.is_floating_point():
-                a.copy_(b)
+        pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        floating = [(average, new.detach()) for average, new in pairs if average.is_floating_point()]
+        # one call for all tensors: a call for each costs more than the arithmetic
+        torch._foreach_lerp_([average for average, _ in floating], [new for _, new in floating], share)
+        for average, new in pairs:
+            if not average.is_floating_point():
+                average.copy_(new)
         self.updates += 1

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from explainer.errors import InputError
 from explainer.networks.build import build_network
@@ -31,21 +30,22 @@ class Explanandum(nn.Module):
         network: A torchvision model ("vgg16"), a timm model ("timm/resnet18"), the dotted path of a Python callable
             that returns a network, or a checkpoint of this project ("checkpoints/voc_vgg16_classifier.ckpt").
         weights: An enum name ("IMAGENET1K_V1", "DEFAULT"), a local file, or None for a fresh network.
-        num_classes: K; None keeps the network's own, or takes the data set's when it is trained here.
+        num_classes: Number K of classes; None keeps the network's own, or takes the data set's when it is trained here.
         multilabel: True for sigmoids, False for a softmax; None takes the data set's.
-        mean: Of the normalisation in front of the network, in [0, 1]; None takes what the network says of itself
-            (timm's `default_cfg`), else ImageNet's.
-        std: Likewise.
+        mean: Mean colour of the normalisation in front of the network, three numbers in [0, 1]; None takes what the
+            network says of itself (timm's `default_cfg`), else ImageNet's.
+        std: Standard deviation of that normalisation, three numbers above 0; None as for `mean`.
         taps: Dotted names of the layers at the end of each spatial scale; None finds them.
         network_args: Keyword arguments of the callable.
         allow: Dotted names of builders, modules or packages that a checkpoint may name, besides the classifiers of
             torchvision, of timm and of this project.
-        randomise_seed: Give every layer random weights, drawn with this seed, in place of those of `weights` or of the
-            checkpoint: what an Explainer is trained against to see whether it learns anything from a classifier.
+        randomise_seed: Seed of random weights that every layer gets in place of those of `weights` or of the
+            checkpoint; None keeps them. An Explainer trained against random weights shows what it learns without any
+            classifier.
         head: Dotted names of the layers that give the class scores; None finds them.
 
     Raises:
-        InputError: Something given is unknown, does not fit together, or is not trusted.
+        InputError: An argument is unknown or not trusted, or two of them do not fit together.
 
     Example:
         >>> Explanandum("alexnet", num_classes=3)(torch.rand(2, 3, 64, 64)).shape
@@ -77,7 +77,9 @@ class Explanandum(nn.Module):
         self._parts: tuple[str, ...] = ()
         if num_classes is not None and num_classes < 1:
             raise InputError(f"num_classes must be at least 1, got {num_classes}")
-        self._head = (head,) if isinstance(head, str) else None if head is None else tuple(head)
+        self._head: tuple[str, ...] | None = None
+        if head is not None:
+            self._head = (head,) if isinstance(head, str) else tuple(head)
         if network.endswith(".ckpt"):
             if weights is not None:
                 raise InputError(f"weights {weights!r} cannot go into the checkpoint {network}, which has its own")
@@ -100,7 +102,7 @@ class Explanandum(nn.Module):
         taps: Sequence[str] | None,
         allow: Sequence[str],
     ) -> None:
-        """Build the classifier of a checkpoint; what the caller names is taken before what the checkpoint says."""
+        """Build the classifier of a checkpoint; an argument of the caller goes before what the checkpoint says."""
         spec, state = read_classifier(path, allow)
         inner = spec["explanandum"]
         weights = part(state, "network")
@@ -108,9 +110,13 @@ class Explanandum(nn.Module):
             inner = inner | {"taps": None, "head": None}
             state = state | {f"network.{key}": value for key, value in timm_names(weights).items()}
             state = {key: value for key, value in state.items() if not key.startswith("network._")}
-        name, arguments = inner["network"], inner["network_args"]
-        self.classes, self.multilabel = tuple(spec["classes"]), spec["multilabel"]
-        self._head = self._head or (tuple(inner["head"]) if inner.get("head") else None)
+        name = inner["network"]
+        arguments = inner["network_args"]
+        self.classes = tuple(spec["classes"])
+        self.multilabel = spec["multilabel"]
+        if not self._head and inner.get("head"):
+            self._head = tuple(inner["head"])
+        # the weights of the checkpoint bound what its description may make this process build
         with bounded(state, path):
             self.network = build_network(name, None, {**arguments, **OWN.get(name, {})})
             self._describe(name, arguments, mean or inner["mean"], std or inner["std"], taps or inner["taps"])
@@ -125,18 +131,22 @@ class Explanandum(nn.Module):
         std: Sequence[float] | None,
         taps: Sequence[str] | None,
     ) -> None:
+        """Take over the normalisation, the target layers and the name; they go into checkpoints."""
         config = getattr(self.network, "default_cfg", None) or {}
-        mean, std = mean or config.get("mean", IMAGENET_MEAN), std or config.get("std", IMAGENET_STD)
+        mean = mean or config.get("mean", IMAGENET_MEAN)
+        std = std or config.get("std", IMAGENET_STD)
         check_colours(mean, std)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self._taps = None if taps is None else self._known(taps)
         self.taps_were_named = taps is not None
-        self._network_name, self._network_args = network, dict(network_args or {})
+        self._network_name = network
+        self._network_args = dict(network_args or {})
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What a checkpoint needs to build this network again: plain values, no weights."""
+        """Plain values from which a checkpoint builds this network again, without weights."""
+        # found layers are found again: a later version may find better ones
         taps = list(self._taps) if self._taps and self.taps_were_named else None
         described: dict[str, Any] = {
             "network": self._network_name,
@@ -145,7 +155,9 @@ class Explanandum(nn.Module):
             "std": self.std.flatten().tolist(),
             "taps": taps,
         }
-        return described if self._head is None else described | {"head": list(self._head)}
+        if self._head is not None:
+            described["head"] = list(self._head)
+        return described
 
     @property
     def heads(self) -> list[tuple[str, Layer]]:
@@ -154,7 +166,7 @@ class Explanandum(nn.Module):
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """Number K of classes that the head scores."""
         return width(self.heads[0][1])
 
     def _fit(self, num_classes: int, size: int | None = None) -> None:
@@ -178,17 +190,20 @@ class Explanandum(nn.Module):
             raise InputError(f"taps must be a list of layers' names, got {str(taps)[:100]}")
         for tap in taps:
             if tap not in names:
-                near = [n for n in names if n.startswith(tap.split(".")[0])] or [n for n in names if n and "." not in n]
-                raise InputError(f"no layer {tap!r} to {purpose}; there are {', '.join(sorted(near)[:12])}")
+                block = tap.split(".")[0]
+                near = [name for name in names if name.startswith(block)]
+                outermost = [name for name in names if name and "." not in name]
+                known = ", ".join(sorted(near or outermost)[:12])
+                raise InputError(f"no layer {tap!r} to {purpose}; there are {known}")
         return tuple(taps)
 
     def describe_classes(self, classes: Sequence[str], multilabel: bool, *, new_head: bool) -> None:
         """Take the classes of a data set.
 
         Args:
-            classes: K names.
-            multilabel: Whether an image may have several.
-            new_head: Fit the head to K (for training); else another class count is an error.
+            classes: Names of the K classes.
+            multilabel: Whether an image may have several classes.
+            new_head: Whether the head is made to fit K (for training); else another class count is an error.
 
         Raises:
             InputError: The classifier's and the data set's classes differ, or two classes have one name.
@@ -212,36 +227,41 @@ class Explanandum(nn.Module):
             self.multilabel = True  # one logit: the class is there or not
 
     def freeze(self, mode: Literal["eval", "train"] = "eval") -> None:
-        """No gradients to the weights, and evaluation mode whatever the parent does.
+        """Take the gradients from the weights, and keep the evaluation mode whatever the parent does.
 
         Args:
-            mode: "train" leaves dropout and BatchNorm in train mode, as the published Explainer code did.
+            mode: Mode that is kept; "train" leaves dropout and BatchNorm active, as the published Explainer code did.
         """
-        self.frozen, self.mode, self._parts = True, mode, ()
+        self.frozen = True
+        self.mode = mode
+        self._parts = ()
         self.requires_grad_(False)
         self.train()
 
     def unfreeze(self, *, head_only: bool = False, parts: Sequence[str] = ()) -> None:
-        """Make it an ordinary trainable network, or only some of it, with the rest as frozen features.
+        """Make the network trainable, or only some of its layers, with the rest as frozen features.
 
         Args:
-            head_only: Train the heads alone, all of the network in evaluation mode.
+            head_only: Whether the heads alone are trained, with all of the network in evaluation mode.
             parts: Dotted names, below `network`, of the layers to train, which are in train mode (dropout acts); the
-                rest stays in evaluation mode. None: all.
+                rest stays in evaluation mode. An empty list trains all layers.
 
         Raises:
             InputError: There is no such layer.
         """
-        self.frozen, self.mode, self._parts = head_only or bool(parts), "eval", self._known(parts, "train")
+        self.frozen = head_only or bool(parts)
+        self.mode = "eval"
+        self._parts = self._known(parts, "train")
         self.requires_grad_(not self.frozen)
-        for _, layer in self.heads if head_only else ():
-            layer.requires_grad_(True)
+        if head_only:
+            for _, layer in self.heads:
+                layer.requires_grad_(True)
         for name in self._parts:
             self.network.get_submodule(name).requires_grad_(True)
         self.train()
 
     def train(self, mode: bool = True) -> "Explanandum":
-        """Follow the parent only while being trained."""
+        """Follow the parent's mode only while being trained."""
         super().train(self.mode == "train" if self.frozen else mode)
         for name in self._parts:
             self.network.get_submodule(name).train(mode)
@@ -251,7 +271,7 @@ class Explanandum(nn.Module):
         """Give layers new random weights, as PyTorch draws them for a new layer.
 
         Args:
-            parts: Dotted names, below `network`; what they hold is drawn anew too.
+            parts: Dotted names, below `network`, of the layers; the layers inside them are drawn anew too.
 
         Raises:
             InputError: There is no such layer.
@@ -263,21 +283,22 @@ class Explanandum(nn.Module):
                     draw()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits.
+        """Return the logits of images.
 
         Args:
-            image: (B, 3, H, W) in [0, 1].
+            image: Images (B, 3, H, W) in [0, 1].
 
         Returns:
             (B, K); float32 where the network computes in half precision.
 
         Raises:
-            InputError: The network returns something else, from which no logits can be told.
+            InputError: The network returns something that holds no logits.
         """
-        seen = self.normalised(image)
-        precision = next((p.dtype for p in self.network.parameters()), seen.dtype)
+        normalised = self.normalised(image)
+        precision = next((parameter.dtype for parameter in self.network.parameters()), normalised.dtype)
         half = precision in (torch.float16, torch.bfloat16)
-        output = self.network(seen.to(precision) if half else seen)
+        output = self.network(normalised.to(precision) if half else normalised)
+        # the common case first: finding the number of classes may cost a forward pass
         if torch.is_tensor(output) and output.ndim == 2:
             return output.float() if half else output
         several = isinstance(output, tuple | list) and not hasattr(output, "logits")
@@ -285,29 +306,27 @@ class Explanandum(nn.Module):
         return logits.float() if half else logits
 
     def normalised(self, image: Tensor) -> Tensor:
-        """What the network is fed for images in [0, 1]."""
+        """Turn images in [0, 1] into what the network is fed."""
         return (image - self.mean) / self.std
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Sigmoid for a multi-label classifier and for one of a single class, else softmax: (B, K) in [0, 1]."""
-        return logits.sigmoid() if self.multilabel or logits.shape[1] == 1 else logits.softmax(1)
+        """Return class probabilities (B, K): sigmoids of a multi-label or one-class classifier, else a softmax."""
+        if self.multilabel or logits.shape[1] == 1:
+            return logits.sigmoid()
+        return logits.softmax(1)
 
     def decided(self, logits: Tensor, threshold: float = 0.5) -> Tensor:
-        """Which classes the classifier says are there.
+        """Return the classes that the classifier decides for.
 
         Args:
-            logits: (B, K).
-            threshold: Probability from which a class of a multi-label classifier counts; of one with a softmax it is
-                the most probable class, whatever the threshold.
+            logits: Logits (B, K).
+            threshold: Probability from which a class of a multi-label classifier counts. A classifier with a softmax
+                decides for the most probable class, whatever the threshold.
 
         Returns:
-            (B, K) float of 0 and 1; no class at all where none of a multi-label classifier reaches the threshold.
+            (B, K) float of 0 and 1; all 0 where no class of a multi-label classifier reaches the threshold.
         """
         probabilities = self.probabilities(logits)
         if self.multilabel or logits.shape[1] == 1:
             return (probabilities >= threshold).float()
         return torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
-
-    def has_batch_norm(self) -> bool:
-        """Whether any layer keeps running statistics."""
-        return any(isinstance(m, _BatchNorm) for m in self.network.modules())

@@ -7,6 +7,7 @@ mean of a layer, the head's answer at each place of that layer is the first gues
 Deep Features for Discriminative Localization, CVPR 2016), and the decoder learns what is to be changed in it.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,26 +18,28 @@ from torch.nn import functional as F
 
 from explainer.errors import InputError, check_range
 from explainer.networks.explanandum import Explanandum
-from explainer.networks.heads import named
 from explainer.networks.layout import channels_last
-from explainer.networks.masker import Masker
+from explainer.networks.mask_network import MaskNetwork
 from explainer.networks.modes import evaluation_mode
 from explainer.networks.taps import read_taps
 
 _GROUPS = 8
+"""Groups of each GroupNorm, which unlike BatchNorm does not mix the images of a batch."""
 _MEAN_IS_CLOSE = 1e-4
+"""Relative difference up to which a layer's mean is what the head reads: a fused kernel may round otherwise."""
+_EXAMPLE_SIDE = 224
 
 
-class FeatureMasker(Masker):
+class FeatureMasker(MaskNetwork):
     """A decoder of class masks on the explanandum's target layers; `attach` names the explanandum.
 
     Args:
         width: Channels of the decoder, a multiple of 8.
-        scales: So many target layers, the coarsest ones, are read.
+        scales: Number of target layers that are read, the coarsest ones.
         depth: Convolutions after each merge of two scales.
 
     Raises:
-        InputError: A number that cannot be.
+        InputError: A hyperparameter is out of range.
 
     Example:
         >>> explanandum = Explanandum("resnet18", num_classes=5, multilabel=True)
@@ -46,20 +49,21 @@ class FeatureMasker(Masker):
     """
 
     def __init__(self, width: int = 64, scales: int = 4, depth: int = 1) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         check_range("FeatureMasker: width", width, _GROUPS)
         check_range("FeatureMasker: scales", scales, 1)
         check_range("FeatureMasker: depth", depth, 0)
         if width % _GROUPS:
             raise InputError(f"FeatureMasker: width must be a multiple of {_GROUPS}, got {width}")
-        self.width, self.scales, self.depth = width, scales, depth
-        self.network: Decoder | None = None  # type: ignore[assignment]
-        self._explanandum = []
+        self.width = width
+        self.scales = scales
+        self.depth = depth
+        self.network: Decoder | None = None
         self._evidence: str | None = None
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What a checkpoint needs to build this network again, beside its explanandum."""
+        """Constructor arguments that a checkpoint keeps, beside its explanandum."""
         return {"width": self.width, "scales": self.scales, "depth": self.depth}
 
     @property
@@ -67,7 +71,7 @@ class FeatureMasker(Masker):
         """None: the classifier looks at the image, and is not trained."""
 
     def normalised(self, image: Tensor) -> Tensor:
-        """What the classifier is fed."""
+        """Normalise images in [0, 1] as the classifier does, which looks at them."""
         return self.explanandum.normalised(image)
 
     def build(self, num_classes: int) -> None:
@@ -78,7 +82,9 @@ class FeatureMasker(Masker):
         """
         if self.network is not None:
             return
-        example = torch.linspace(0, 1, 3 * 224 * 224, device=self.explanandum.mean.device).view(1, 3, 224, 224)
+        shape = (1, 3, _EXAMPLE_SIDE, _EXAMPLE_SIDE)
+        # a ramp, not a constant image, so that a layer's values differ from place to place
+        example = torch.linspace(0, 1, math.prod(shape), device=self.explanandum.mean.device).view(shape)
         with torch.no_grad(), evaluation_mode(self.explanandum):
             self._evidence = averaged_layer(self.explanandum, example)
             channels = [layer.shape[1] for layer in self._read(example)[1]]
@@ -86,35 +92,36 @@ class FeatureMasker(Masker):
         channels_last(self.network)
 
     def forward(self, image: Tensor, only: Tensor | None = None) -> Tensor:
-        """Mask logits, as of `Masker`: (B, K, H, W), or (B, 1, H, W) of one class an image."""
+        """Return mask logits (B, K, H, W), or (B, 1, H, W) of one class an image."""
         return self.with_logits(image, only)[1]
 
     def with_logits(self, image: Tensor, only: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What the classifier says and what the masks are, in one pass through the classifier.
+        """Return the classifier's logits and the mask logits, in one pass through the classifier.
 
         Args:
-            image: (B, 3, H, W) in [0, 1].
-            only: As in `forward`.
+            image: Images (B, 3, H, W) in [0, 1].
+            only: Class (B,) of each image, where no other mask is wanted.
 
         Returns:
-            The explanandum's logits (B, K), and mask logits.
+            The explanandum's logits (B, K), and mask logits as `forward` gives them.
         """
         logits, masks = self._decode(image, only)
         return logits, F.interpolate(masks, image.shape[-2:], mode="bilinear", align_corners=False)
 
     def coarse(self, image: Tensor, only: Tensor | None = None) -> Tensor:
-        """Mask logits of the size of the finest layer that is read, (B, K, h, w)."""
+        """Return mask logits of the size of the finest layer that is read, (B, K, h, w)."""
         return self._decode(image, only)[1]
 
     def _decode(self, image: Tensor, only: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The classifier's logits, and mask logits of the finest layer's size."""
+        """Return the classifier's logits, and mask logits of the finest layer's size."""
         if self.network is None:
             raise RuntimeError("call build(num_classes) first")
         with torch.no_grad(), evaluation_mode(self.explanandum):
             logits, layers, evidence = self._read(image)
         masks = self.network(layers, evidence)
         if only is not None:
-            masks = masks[torch.arange(len(masks), device=masks.device), only.expand(len(masks))][:, None]
+            rows = torch.arange(len(masks), device=masks.device)
+            masks = masks[rows, only.expand(len(masks))][:, None]
         return logits, masks
 
     def _apply(self, fn: Any, recurse: bool = True) -> "FeatureMasker":
@@ -125,28 +132,31 @@ class FeatureMasker(Masker):
         return self
 
     def _read(self, image: Tensor) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """The classifier's logits, its layers from fine to coarse, and the head's answer at each place."""
+        """Return the classifier's logits, its layers from fine to coarse, and the head's answer at each place."""
         explanandum = self.explanandum
         taps = explanandum.taps[-self.scales :]
-        names = {*taps, *([self._evidence] if self._evidence else [])}
-        with read_taps(explanandum.network, sorted(names)) as seen:
+        names = set(taps)
+        if self._evidence is not None:
+            names.add(self._evidence)
+        with read_taps(explanandum.network, sorted(names)) as activations:
             logits = explanandum(image).float()
-        layers = [seen[tap].detach().float() for tap in taps]
+        layers = [activations[tap].detach().float() for tap in taps]
         for tap, layer in zip(taps, layers, strict=True):
             if layer.ndim != 4:
                 raise InputError(f"FeatureMasker: the layer {tap} gives {tuple(layer.shape)}, not (B, C, h, w)")
         if self._evidence is None:
             return logits, layers, None
         (_, head), *_ = explanandum.heads
-        return logits, layers, evidence_at(seen[self._evidence].float(), head, bool(explanandum.multilabel))
+        evidence = evidence_at(activations[self._evidence].float(), head, bool(explanandum.multilabel))
+        return logits, layers, evidence
 
 
 def evidence_at(features: Tensor, head: Any, multilabel: bool) -> Tensor:
-    """The head's answer at each place of the layer whose mean it reads.
+    """Return the head's answer at each place of the layer whose mean it reads.
 
     Args:
-        features: (B, C, h, w).
-        head: Linear layer, or 1×1 convolution, from C to K.
+        features: Activation (B, C, h, w) of that layer.
+        head: Linear layer, or 1×1 convolution, from C to K channels.
         multilabel: Whether its logits go into sigmoids; else a softmax over the classes.
 
     Returns:
@@ -166,11 +176,11 @@ def averaged_layer(explanandum: Explanandum, example: Tensor) -> str | None:
     """Find the layer whose mean over all places is what the classifier's head reads.
 
     Args:
-        explanandum: Any classifier.
-        example: (B, 3, H, W) in [0, 1].
+        explanandum: Classifier of any kind.
+        example: Images (B, 3, H, W) in [0, 1] that are sent through it.
 
     Returns:
-        Its dotted name below the network, or None: there are several heads, or other layers between.
+        Its dotted name below the network; None where there are several heads, or other layers in between.
 
     Example:
         >>> averaged_layer(Explanandum("resnet18", num_classes=2), torch.rand(1, 3, 64, 64))
@@ -179,58 +189,62 @@ def averaged_layer(explanandum: Explanandum, example: Tensor) -> str | None:
     heads = explanandum.heads
     if len(heads) != 1:
         return None
-    seen: dict[str, Tensor] = {}
-    with _inputs_of(named(explanandum.network, [heads[0][0]])[0][1]) as read, _outputs(explanandum.network, seen):
+    (_, head), *_ = heads
+    with _inputs_of(head) as inputs, _outputs_of(explanandum.network) as outputs:
         explanandum(example)
-    if not read:
+    if not inputs:
         return None
-    wanted = read[0].flatten(1)
-    close = _MEAN_IS_CLOSE * wanted.abs().amax().clamp_min(1e-6)
-    for name, output in reversed(seen.items()):
-        if output.ndim == 4 and output.shape[-1] > 1 and output.shape[1] == wanted.shape[1]:
-            mean = output.float().mean((2, 3))
-            if mean.shape == wanted.shape and bool((mean - wanted).abs().amax() <= close):
-                return name
+    wanted = inputs[0].flatten(1)
+    tolerance = _MEAN_IS_CLOSE * wanted.abs().amax().clamp_min(1e-6)
+    # from the last layer back: behind the one that is looked for, an identity or a dropout gives the same values
+    for name, output in reversed(outputs.items()):
+        if output.ndim != 4 or output.shape[-1] == 1 or output.shape[1] != wanted.shape[1]:
+            continue
+        mean = output.float().mean((2, 3))
+        if mean.shape == wanted.shape and bool((mean - wanted).abs().amax() <= tolerance):
+            return name
     return None
 
 
 @contextmanager
 def _inputs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
-    read: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda _, given: read.append(given[0].detach().float()))
+    """Keep, while open, what a layer is fed in each forward pass."""
+    inputs: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0].detach().float()))
     try:
-        yield read
+        yield inputs
     finally:
         handle.remove()
 
 
 @contextmanager
-def _outputs(network: nn.Module, seen: dict[str, Tensor]) -> Iterator[None]:
-    """Keeps every layer's output under its name, the last one last."""
+def _outputs_of(network: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Keep, while open, every layer's output under its name, in the order in which the layers ran last."""
+    outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
         def hook(layer: nn.Module, given: Any, output: Any) -> None:
             if torch.is_tensor(output):
-                seen.pop(name, None)
-                seen[name] = output.detach()
+                outputs.pop(name, None)  # a layer that runs again moves to the end
+                outputs[name] = output.detach()
 
         return hook
 
     handles = [module.register_forward_hook(keep(name)) for name, module in network.named_modules() if name]
     try:
-        yield
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
 
 
 class Decoder(nn.Module):
-    """From coarse to fine, each scale is added to what came from the coarser ones.
+    """A feature pyramid: from coarse to fine, each scale is added to what came from the coarser ones.
 
     Args:
         channels: Channels of the layers, from fine to coarse.
         width: Channels in the decoder.
-        num_classes: K.
+        num_classes: Number K of classes.
         depth: Convolutions after each merge.
         guided: Whether a first guess of the masks is given, which the decoder changes.
     """
@@ -244,18 +258,19 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(width, num_classes, 1)
         self.gain: nn.Parameter | None = None
         if guided:
+            # the untrained decoder adds nothing: training begins from the head's own answer, at half its strength
             self.gain = nn.Parameter(torch.tensor(0.5))
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, layers: list[Tensor], evidence: Tensor | None) -> Tensor:
-        """Mask logits (B, K, h, w) of the finest layer's size."""
+        """Return mask logits (B, K, h, w) of the finest layer's size."""
         state: Tensor | None = None
         for layer, lateral, merge in zip(reversed(layers), reversed(self.lateral), reversed(self.merge), strict=True):
-            read = lateral(layer)
+            scale = lateral(layer)
             if state is not None:
-                read = read + F.interpolate(state, read.shape[-2:], mode="bilinear", align_corners=False)
-            state = merge(read)
+                scale = scale + F.interpolate(state, scale.shape[-2:], mode="bilinear", align_corners=False)
+            state = merge(scale)
         assert state is not None
         masks = self.head(state)
         if evidence is None or self.gain is None:
@@ -280,5 +295,5 @@ class Block(nn.Module):
         )
 
     def forward(self, state: Tensor) -> Tensor:
-        """(B, width, h, w) → the same shape."""
+        """Turn features (B, width, h, w) into others of the same shape."""
         return state + self.layers(state)

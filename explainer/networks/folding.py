@@ -21,12 +21,13 @@ def folded(network: nn.Module, example: Tensor) -> nn.Module:
 
     Args:
         network: Frozen network in evaluation mode; left as it is.
-        example: Input that the network takes: which layers follow each other is seen on it.
+        example: Input of the network, on which the order of its layers is seen.
 
     Returns:
         The copy; the network itself where nothing can be folded, or where the copy would not compute the same.
     """
-    if any(m.training and isinstance(m, _BatchNorm) for m in network.modules()):
+    # in train mode a BatchNorm takes the statistics of each batch, which no convolution can
+    if any(module.training and isinstance(module, _BatchNorm) for module in network.modules()):
         return network
     pairs = _pairs(network, example)
     if not pairs:
@@ -50,8 +51,8 @@ def faster(explanandum: Explanandum, image: Tensor) -> Explanandum:
     """Return the same frozen classifier around a folded copy of its network.
 
     Args:
-        explanandum: In evaluation mode; left as it is, and shared but for its network.
-        image: (B, 3, H, W) in [0, 1], the first of which is tried.
+        explanandum: Classifier in evaluation mode; left as it is, and shared but for its network.
+        image: Images (B, 3, H, W) in [0, 1], the first of which is tried.
 
     Returns:
         Another Explanandum, or the same one where nothing can be folded.
@@ -66,15 +67,17 @@ def faster(explanandum: Explanandum, image: Tensor) -> Explanandum:
 
 
 def _rest(norm: Any) -> nn.Module:
-    """What a normalisation's module does besides normalising."""
+    """Return what a normalisation's module does besides normalising."""
     parts = [getattr(norm, name, None) for name in ("drop", "act")]
     rest = [part for part in parts if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)]
-    return nn.Sequential(*rest) if len(rest) > 1 else rest[0] if rest else nn.Identity()
+    if not rest:
+        return nn.Identity()
+    return nn.Sequential(*rest) if len(rest) > 1 else rest[0]
 
 
 @torch.no_grad()
 def _pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:
-    """Names of the convolutions and of the normalisations that each runs once and that are fed by them."""
+    """Return the names of each convolution and the normalisation behind it, where both run once."""
     outputs: dict[int, str] = {}
     alive: list[Tensor] = []  # as long as it lives, no other tensor has its id
     runs: dict[str, int] = {}
@@ -103,8 +106,10 @@ def _pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:
 
 @torch.no_grad()
 def _same(network: nn.Module, other: nn.Module, example: Tensor) -> bool:
-    one, two = network(example), other(example)
-    if not torch.is_tensor(one) or not torch.is_tensor(two):
+    """Tell whether two networks give the same output but for rounding."""
+    expected = network(example)
+    actual = other(example)
+    if not torch.is_tensor(expected) or not torch.is_tensor(actual):
         return False
-    scale = one.abs().amax().clamp_min(1e-6)
-    return bool((one - two).abs().amax() <= _CLOSE * scale)
+    scale = expected.abs().amax().clamp_min(1e-6)
+    return bool((expected - actual).abs().amax() <= _CLOSE * scale)

@@ -27,10 +27,10 @@ _traced: "WeakKeyDictionary[nn.Module, tuple[str, ...]]" = WeakKeyDictionary()
 
 
 class Trace(NamedTuple):
-    """What a forward pass shows.
+    """A forward pass with its graph.
 
     Attributes:
-        logits: (1, K), with the graph of what they came from.
+        logits: Logits (1, K), with the graph of the operations that they came from.
         nodes: Graph node of a layer's output → the layer's name.
     """
 
@@ -39,24 +39,24 @@ class Trace(NamedTuple):
 
 
 def heads(network: nn.Module, size: int | None = None) -> list[tuple[str, Layer]]:
-    """The layers that give the class scores: one, or several whose scores are combined.
+    """Return the layers that give the class scores: one, or several whose scores are combined.
 
     Args:
-        network: Any classifier; left as it was found.
-        size: Side of the images that it takes, where that is known.
+        network: Classifier of any kind; left as it was.
+        size: Side in pixels of the images that it takes; None where that is not known.
 
     Returns:
-        Their dotted names and the layers.
+        Dotted names and layers.
 
     Raises:
-        InputError: They cannot be told: name them in `head`.
+        InputError: The layers cannot be told: they must be named in `head`.
 
     Example:
         >>> from torchvision.models import resnet18
         >>> [name for name, _ in heads(resnet18())]
         ['fc']
     """
-    names = _said(network)
+    names = _declared(network)
     if names is None:
         if network not in _traced:
             _traced[network] = _trace_heads(network, size)
@@ -65,41 +65,32 @@ def heads(network: nn.Module, size: int | None = None) -> list[tuple[str, Layer]
 
 
 def named(network: nn.Module, names: Sequence[str]) -> list[tuple[str, Layer]]:
-    """Layers by their names.
+    """Return the layers that have certain names.
 
     Args:
-        network: Any.
+        network: Network of any kind.
         names: Dotted names of linear layers or convolutions.
 
     Returns:
-        The names and the layers.
+        Names and layers.
 
     Raises:
-        InputError: There is no such layer, or it is neither linear nor a convolution; lists those that there are.
+        InputError: There is no such layer, or it is neither linear nor a convolution; lists the linear ones.
     """
     modules = dict(network.named_modules())
     for name in names:
         if not _is_layer(modules.get(name)):
-            known = ", ".join([n for n, m in modules.items() if isinstance(m, nn.Linear)][-12:])
-            raise InputError(f"head: {type(network).__name__} has no linear layer {name!r}; it has {known or 'none'}")
+            linear = [other for other, module in modules.items() if isinstance(module, nn.Linear)]
+            known = ", ".join(linear[-12:]) or "none"
+            raise InputError(f"head: {type(network).__name__} has no linear layer {name!r}; it has {known}")
     if not names:
         raise InputError("head: name at least one layer")
     return [(name, modules[name]) for name in names]  # type: ignore[misc]
 
 
-def head(network: nn.Module) -> tuple[str, Layer]:
-    """The first of `heads`: what there is in almost every network."""
-    return heads(network)[0]
-
-
 def width(layer: Layer) -> int:
-    """How many classes a layer scores."""
+    """Count the classes that a layer scores."""
     return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-
-
-def num_outputs(network: nn.Module) -> int:
-    """How many classes the network's head scores."""
-    return width(head(network)[1])
 
 
 def replace_head(
@@ -109,16 +100,16 @@ def replace_head(
 
     Args:
         network: Changed in place.
-        num_classes: K, at least 1.
+        num_classes: Number K of classes, at least 1.
         names: Dotted names of the heads; None finds them.
-        size: As in `heads`.
+        size: Side in pixels of the images that the network takes; None where that is not known.
 
     Raises:
         InputError: K is not positive, the heads cannot be told, or the network does not run with other ones.
 
     Example:
         >>> from torchvision.models import resnet18
-        >>> network = resnet18(); replace_head(network, 20); num_outputs(network)
+        >>> network = resnet18(); replace_head(network, 20); network.fc.out_features
         20
     """
     if num_classes < 1:
@@ -127,6 +118,7 @@ def replace_head(
     changed = [(name, layer) for name, layer in before if width(layer) != num_classes]
     for name, layer in changed:
         _put(network, name, _fresh(layer, num_classes))
+    # heads that were found by a trace, and not named, are tried: a wrong guess would fail only in training
     if changed and network in _traced and names is None:
         trace = _trace(network, size)
         if trace is None or trace.logits.shape[1] != num_classes:
@@ -140,14 +132,18 @@ def fit_heads(network: nn.Module, state: dict[str, Tensor]) -> None:
 
     Args:
         network: Changed in place.
-        state: Name → tensor; heads that it lacks stay.
+        state: State dict, name → tensor; heads that it lacks stay.
     """
+    layers = heads(network)
     modules = dict(network.named_modules())
-    extra = [(name, modules[name]) for name in _AUXILIARY if isinstance(modules.get(name), nn.Linear)]
-    for name, layer in [*heads(network), *extra]:
+    for name in _AUXILIARY:
+        auxiliary = modules.get(name)
+        if isinstance(auxiliary, nn.Linear):
+            layers.append((name, auxiliary))
+    for name, layer in layers:
         weight = state.get(f"{name}.weight")
-        if weight is not None and weight.ndim and len(weight) not in (0, width(layer)):  # type: ignore[arg-type]
-            _put(network, name, _fresh(layer, len(weight)))  # type: ignore[arg-type]
+        if weight is not None and weight.ndim and len(weight) not in (0, width(layer)):
+            _put(network, name, _fresh(layer, len(weight)))
 
 
 def _put(network: nn.Module, name: str, layer: nn.Module) -> None:
@@ -172,37 +168,41 @@ def _is_layer(module: nn.Module | None) -> bool:
     return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
 
 
-def _said(network: nn.Module) -> tuple[str, ...] | None:
-    """What a network of timm or torchvision, and not one around it, is known to end in."""
-    library = type(network).__module__.partition(".")[0]
+def _declared(network: nn.Module) -> tuple[str, ...] | None:
+    """Return the head that timm or torchvision gives its networks; None for a network of anybody else."""
+    # the class's own module tells the library: a network around one of timm's may have a head of its own
+    module_name = type(network).__module__
     modules = dict(network.named_modules())
     names: Any = ()
-    if library == "timm":
+    if module_name.partition(".")[0] == "timm":
         names = (getattr(network, "default_cfg", None) or {}).get("classifier") or ()
-    elif type(network).__module__.startswith("torchvision.models."):
-        linear = [n for n, m in modules.items() if isinstance(m, nn.Linear) and n not in _AUXILIARY]
-        names = linear[-1:] or [n for n, m in modules.items() if isinstance(m, nn.Conv2d)][-1:]
+    elif module_name.startswith("torchvision.models."):
+        linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) and name not in _AUXILIARY]
+        convolutions = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
+        names = linear[-1:] or convolutions[-1:]
     names = (names,) if isinstance(names, str) else tuple(names)
-    there = tuple(name for name in names if _is_layer(modules.get(name)))  # LeViT's second head may be left out
-    return there or None
+    # a declared layer may be absent, as LeViT's second head is when it is left out
+    present = tuple(name for name in names if _is_layer(modules.get(name)))
+    return present or None
 
 
 def _trace_heads(network: nn.Module, size: int | None) -> tuple[str, ...]:
-    """Names of the layers that the logits of a forward pass came from, with nothing learned in between."""
+    """Return the names of the layers that a pass's logits came from, with nothing learned in between."""
     candidates = [name for name, module in network.named_modules() if _is_layer(module)]
     linear = [name for name in candidates if isinstance(network.get_submodule(name), nn.Linear)]
     if not candidates:
         raise InputError(f"{type(network).__name__} has no linear layer: cannot tell its class count")
     trace = _trace(network, size)
-    if trace is None:  # it takes images of a size that is not known here
+    if trace is None:  # the network takes images of a size that is not known here
         if len(linear) == 1:
             return (linear[0],)
         raise InputError(_unclear(network, "it runs with none of the image sizes that are tried"))
     names = _nearest(trace.logits.grad_fn, trace.nodes)
     modules = dict(network.named_modules())
     fitting = [name for name in names if width(modules[name]) == trace.logits.shape[1]]  # type: ignore[arg-type]
-    inner = {name for node, name in trace.nodes.items() if name in fitting and _beyond(node, trace.nodes, fitting)}
-    if not fitting or inner:
+    fitting_nodes = [node for node, name in trace.nodes.items() if name in fitting]
+    chained = any(_beyond(node, trace.nodes, fitting) for node in fitting_nodes)
+    if not fitting or chained:
         raise InputError(_unclear(network, "no layer gives its output alone"))
     return tuple(name for name in candidates if name in fitting)
 
@@ -212,7 +212,7 @@ def _unclear(network: nn.Module, why: str) -> str:
 
 
 def _trace(network: nn.Module, size: int | None) -> Trace | None:
-    """A forward pass on a black image of the first size that the network takes; None where it takes none."""
+    """Trace a black image of the first size that the network takes; return None where it takes none."""
     for side in dict.fromkeys((size, *_SIZES)):
         if side is None:
             continue
@@ -232,11 +232,10 @@ def _forward(network: nn.Module, side: int) -> Trace:
         if torch.is_tensor(output) and output.grad_fn is not None:
             nodes[output.grad_fn] = name
 
-    handles = [
-        module.register_forward_hook(lambda _, __, output, n=name: keep(n, output))
-        for name, module in network.named_modules()
-        if _is_layer(module)
-    ]
+    handles = []
+    for name, module in network.named_modules():
+        if _is_layer(module):
+            handles.append(module.register_forward_hook(lambda _, __, output, n=name: keep(n, output)))
     parameter = next(p for p in network.parameters() if p.is_floating_point())
     image = torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype, requires_grad=True)
     try:
@@ -248,8 +247,10 @@ def _forward(network: nn.Module, side: int) -> Trace:
 
 
 def _nearest(start: Any, nodes: dict[Any, str]) -> list[str]:
-    """Layers that are met first on every way back from a node."""
-    names, seen, todo = [], set(), [start]
+    """Return the layers that are met first on every way back from a node."""
+    names: list[str] = []
+    seen: set[Any] = set()
+    todo = [start]
     while todo:
         node = todo.pop()
         if node is None or node in seen:
@@ -263,7 +264,7 @@ def _nearest(start: Any, nodes: dict[Any, str]) -> list[str]:
 
 
 def _beyond(node: Any, nodes: dict[Any, str], names: Sequence[str]) -> bool:
-    """Whether one of some layers lies before another: then giving both as many outputs would tear the network."""
+    """Tell whether one of the layers lies before a node: then giving both as many outputs would tear the network."""
     seen: set[Any] = set()
     todo = [before for before, _ in node.next_functions]
     while todo:

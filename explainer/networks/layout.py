@@ -11,7 +11,7 @@ def channels_last(network: nn.Module) -> nn.Module:
     it faster. Values differ by rounding alone.
 
     Args:
-        network: Changed in place.
+        network: Network of any kind; changed in place.
 
     Returns:
         The same network.
@@ -21,6 +21,7 @@ def channels_last(network: nn.Module) -> nn.Module:
         >>> weight.is_contiguous(memory_format=torch.channels_last), weight.shape
         (True, torch.Size([2, 4, 3, 3]))
     """
+    # the data is exchanged, not the parameter: an optimizer may hold it already
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.Conv2d):

@@ -13,17 +13,17 @@ from explainer.networks.build import load_weights
 PACKAGED = "lite0"
 """What a masker calls these weights: `encoder: tu-tf_efficientnet_lite0`, `encoder_weights: lite0`."""
 MEAN = STD = (0.5, 0.5, 0.5)
-"""Of the images that the weights were trained on, which are in [0, 1]."""
+"""Mean and standard deviation of the normalisation that the weights were trained with, for images in [0, 1]."""
 
 
 def efficientnet_lite0(pretrained: bool = True) -> nn.Module:
-    """EfficientNet-Lite0 for the 1,000 ImageNet classes: timm's network with the package's weights.
+    """Build EfficientNet-Lite0 for the 1,000 ImageNet classes: timm's network with the package's weights.
 
     The package's own network gives the same bits at 224×224, but pads for that size at every other one too, and takes
     longer.
 
     Args:
-        pretrained: Load the packaged ImageNet weights.
+        pretrained: Whether the packaged ImageNet weights are loaded.
 
     Returns:
         The network; `default_cfg` holds its mean and standard deviation.

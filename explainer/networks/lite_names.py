@@ -9,7 +9,7 @@ from explainer.errors import InputError
 
 
 def is_packaged(state: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict has the package's names, with whatever head.
+    """Tell whether a state dict has the package's names, with whatever head.
 
     Example:
         >>> is_packaged({"conv_stem.weight": 0}), is_packaged({"_conv_stem.weight": 0})
@@ -22,10 +22,10 @@ def timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give the package's tensors the names that they have in timm's tf_efficientnet_lite0, the same network.
 
     Args:
-        state: In the order of the layers, with whatever head.
+        state: State dict in the order of the layers, with whatever head.
 
     Returns:
-        The tensors themselves.
+        The same tensors under timm's names.
 
     Raises:
         InputError: The tensors are not those of EfficientNet-Lite0.

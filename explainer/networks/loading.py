@@ -33,13 +33,13 @@ def read_tensors(path: str | Path) -> Any:
     """Read a torch or safetensors file without running any code in it.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        What it holds: tensors, numbers, strings, and lists and dictionaries of them.
+        The file's content: tensors, numbers, strings, and lists and dictionaries of them.
 
     Raises:
-        InputError: The file is missing, is no such file, holds anything else, or is damaged.
+        InputError: The file is missing, damaged or of another kind, or holds anything else.
     """
     path = Path(path)
     if not path.is_file():
@@ -68,17 +68,18 @@ def _check_archive(path: Path, size: int, changed: int) -> None:
     """Compare the checksums of an archive, which torch does not do: a damaged disk or copy would go unnoticed.
 
     Args:
-        path: The file.
-        size: In bytes. With the time of its last change it tells whether the file was checked before.
-        changed: In nanoseconds.
+        path: Path of the file.
+        size: Size in bytes. With the time of the last change it tells whether the file was checked before.
+        changed: Time of the last change in nanoseconds.
     """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
-        if any(r.compress_type != zipfile.ZIP_STORED for r in records) or sum(r.file_size for r in records) > size:
+        packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
+        if packed or sum(record.file_size for record in records) > size:
             return  # torch did not write it, and says so itself; unpacking it could take for ever
-        if not any(r.CRC for r in records):
+        if not any(record.CRC for record in records):
             return  # written without checksums, as torch can be told to
         try:
             damaged = archive.testzip()
@@ -92,7 +93,7 @@ def unwrapped(content: Any) -> Iterator[dict[str, Any]]:
     """Take off what training scripts put around a state dict, layer by layer.
 
     Args:
-        content: What a file holds.
+        content: Content of a file.
 
     Yields:
         Dictionaries with names nearer and nearer to the network's own.
@@ -112,7 +113,7 @@ def unwrapped(content: Any) -> Iterator[dict[str, Any]]:
     while True:
         yield state
         names = [name for name in state if name != "n_averaged"]  # the count of torch's own averaging
-        prefix = next((p for p in _PREFIXES if names and all(str(n).startswith(p) for n in names)), None)
+        prefix = _common_prefix(names)
         if prefix is None:
             break
         state = {name.removeprefix(prefix): state[name] for name in names}
@@ -121,19 +122,27 @@ def unwrapped(content: Any) -> Iterator[dict[str, Any]]:
         yield compiled
 
 
+def _common_prefix(names: list[Any]) -> str | None:
+    """Return the training scripts' prefix that all names have; None where there is no such one."""
+    for prefix in _PREFIXES:
+        if names and all(str(name).startswith(prefix) for name in names):
+            return prefix
+    return None
+
+
 def read_state(path: str, network: nn.Module | None = None) -> dict[str, Tensor]:
     """Read a file's state dict, without the keys and prefixes that training scripts put around it.
 
     Args:
-        path: A file for `read_tensors`.
-        network: The network whose weights they should be: where its own names begin with what looks like a prefix,
-            that stays. None takes everything off.
+        path: File that `read_tensors` reads.
+        network: Network that the weights are meant for; a prefix with which its own names begin stays. None takes every
+            prefix off.
 
     Returns:
-        Name → tensor.
+        The state dict, name → tensor.
 
     Raises:
-        InputError: There is none.
+        InputError: The file holds no state dict.
     """
     state: dict[str, Tensor] = {}
     first = next(iter(network.state_dict()), None) if network is not None else None
@@ -150,9 +159,9 @@ def load_state(network: nn.Module, state: dict[str, Tensor], source: str) -> Non
     """Load a state dict strictly, with an error in one line.
 
     Args:
-        network: Changed in place.
-        state: Name → tensor.
-        source: What to call it in the error.
+        network: Network that takes the weights; changed in place.
+        state: State dict, name → tensor.
+        source: Name of the state dict in the error.
 
     Raises:
         InputError: A key, a shape or a type differs, or a value is not finite; the first is named.
@@ -165,29 +174,29 @@ def check_fit(network: nn.Module, state: dict[str, Tensor], source: str) -> None
     """Refuse a state dict that a network cannot take; the network keeps its own.
 
     Args:
-        network: Any.
-        state: Name → tensor.
-        source: What to call it in the error.
+        network: Network of any kind.
+        state: State dict, name → tensor.
+        source: Name of the state dict in the error.
 
     Raises:
         InputError: A key, a shape or a type differs, or a value is not finite; the first is named.
     """
-    own = network.state_dict()
-    for name, tensor in own.items():
+    expected = network.state_dict()
+    for name, tensor in expected.items():
         if name not in state:
             raise InputError(f"{source} lacks {name!r} of {type(network).__name__}: it is of another network")
         if state[name].shape != tensor.shape:
             shapes = f"{tuple(state[name].shape)}, the network {tuple(tensor.shape)}"
             raise InputError(f"{source} has {name!r} of shape {shapes}: class count or architecture differ")
         _check_values(name, state[name], tensor, source)
-    extra = sorted(set(state) - set(own))
+    extra = sorted(set(state) - set(expected))
     if extra:
         raise InputError(f"{source} holds {extra[0]!r}, which {type(network).__name__} does not have")
 
 
-def _check_values(name: str, given: Tensor, own: Tensor, source: str) -> None:
-    if given.is_floating_point() != own.is_floating_point():
-        raise InputError(f"{source} has {name!r} of type {given.dtype}, the network {own.dtype}")
+def _check_values(name: str, given: Tensor, present: Tensor, source: str) -> None:
+    if given.is_floating_point() != present.is_floating_point():
+        raise InputError(f"{source} has {name!r} of type {given.dtype}, the network {present.dtype}")
     # a mask of a network may hold -inf by design: it does so before loading too
-    if given.is_floating_point() and not given.isfinite().all() and (own.is_meta or own.isfinite().all()):
+    if given.is_floating_point() and not given.isfinite().all() and (present.is_meta or present.isfinite().all()):
         raise InputError(f"{source}: {name!r} holds values that are not finite: the training that wrote it diverged")

@@ -20,18 +20,19 @@ from torch.nn import functional as F
 from explainer.errors import InputError, one_line
 from explainer.networks import lite
 from explainer.networks.checkpoint import part
-from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD, Explanandum
+from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
 from explainer.networks.layout import channels_last
 from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import WEIGHT_FILES, load_state, read_state
+from explainer.networks.mask_network import MaskNetwork
 from explainer.networks.trust import ARCHITECTURES
 
 
 def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequence[float]]:
-    """Start an encoder from a classifier's weights; what the encoder lacks, such as the head, is left out.
+    """Start an encoder from a classifier's weights; layers that the encoder lacks, such as the head, are left out.
 
     Args:
-        encoder: Of segmentation-models-pytorch; changed in place.
+        encoder: Encoder of segmentation-models-pytorch; changed in place.
         path: A checkpoint of this project, a file with a state dict, or "lite0" for the packaged EfficientNet-Lite0.
 
     Returns:
@@ -54,21 +55,24 @@ def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequen
         if is_packaged(state):
             state = timm_names(state)
             mean, std = lite.MEAN, lite.STD
-    inner = "model." if all(name.startswith("model.") for name in encoder.state_dict()) else ""  # timm's encoders
-    wanted = {f"{inner}{name}": tensor for name, tensor in state.items()}
-    load_state(encoder, {name: wanted[name] for name in encoder.state_dict() if name in wanted}, path)
+    names = list(encoder.state_dict())
+    # encoders of timm lie one level deeper than the classifier whose weights they take
+    prefix = "model." if all(name.startswith("model.") for name in names) else ""
+    prefixed = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    load_state(encoder, {name: prefixed[name] for name in names if name in prefixed}, path)
     return mean, std
 
 
-class Masker(nn.Module):
+class Masker(MaskNetwork):
     """A segmentation network of segmentation-models-pytorch; `build` gives it the number of classes.
 
     Args:
-        encoder: Any encoder of segmentation-models-pytorch ("resnet50", "mobilenet_v2", "tu-resnet18d", …).
-        encoder_weights: None trains from scratch, as the paper says; "imagenet" needs a network once; "lite0" are those
-            of the packaged EfficientNet-Lite0, for the encoder tu-tf_efficientnet_lite0, without a download; or a file
-            whose network has the encoder's layers: a classifier's checkpoint of this project, or a state dict.
-        architecture: "DeepLabV3" as in the paper, or another one of the library ("DeepLabV3Plus", "Unet", …).
+        encoder: Name of an encoder of segmentation-models-pytorch ("resnet50", "mobilenet_v2", "tu-resnet18d", …).
+        encoder_weights: Source of the encoder's first weights. None trains from scratch, as the paper says; "imagenet"
+            downloads them once; "lite0" takes those of the packaged EfficientNet-Lite0, for the encoder
+            tu-tf_efficientnet_lite0; a file (a classifier's checkpoint of this project, or a state dict) must hold
+            the encoder's layers.
+        architecture: Name of the network in the library: "DeepLabV3" as in the paper, "DeepLabV3Plus", "Unet", ….
         arguments: Further arguments of the architecture (encoder_output_stride, decoder_channels, …).
 
     Raises:
@@ -91,35 +95,37 @@ class Masker(nn.Module):
         arguments: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.encoder, self.encoder_weights, self.architecture = encoder, encoder_weights, architecture
+        self.encoder = encoder
+        self.encoder_weights = encoder_weights
+        self.architecture = architecture
         self.arguments = dict(arguments or {})
         self.network: nn.Module | None = None
-        self._explanandum: list[Explanandum] = []  # in a list: its weights are not the masker's
         self._check()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def _check(self) -> None:
-        """Refuse here, where a person said it, what the library would refuse when the classes are known."""
+        """Refuse in the constructor what the library would refuse only when the classes are known."""
         if self.architecture not in ARCHITECTURES:
             raise InputError(f"masker architecture {self.architecture!r} is not in segmentation-models-pytorch")
-        known = inspect.signature(getattr(smp, self.architecture).__init__).parameters
-        given = {"self", "kwargs", "encoder_name", "encoder_weights", "classes"}
+        parameters = inspect.signature(getattr(smp, self.architecture).__init__).parameters
+        reserved = {"self", "kwargs", "encoder_name", "encoder_weights", "classes"}
+        allowed = [name for name in parameters if name not in reserved]
         for name in self.arguments:
-            if name not in known or name in given:  # the library would swallow it silently
-                names = ", ".join(n for n in known if n not in given)
-                raise InputError(f"masker: {self.architecture} has no argument {name!r}; it has {names}")
+            # checked here, because the library takes an unknown argument without a word
+            if name not in allowed:
+                raise InputError(f"masker: {self.architecture} has no argument {name!r}; it has {', '.join(allowed)}")
         try:
-            with torch.device("meta"):
-                self._made(1, None)
+            with torch.device("meta"):  # costs neither memory nor random numbers
+                self._new_network(1, None)
         except Exception:  # some encoders cannot be built without memory
             try:
                 with torch.random.fork_rng(devices=[]):
-                    self._made(1, None)
+                    self._new_network(1, None)
             except Exception as error:
                 raise InputError(self._refusal(error)) from error
 
-    def _made(self, num_classes: int, weights: str | None) -> nn.Module:
+    def _new_network(self, num_classes: int, weights: str | None) -> nn.Module:
         architecture = getattr(smp, self.architecture)
         return architecture(encoder_name=self.encoder, encoder_weights=weights, classes=num_classes, **self.arguments)
 
@@ -132,54 +138,43 @@ class Masker(nn.Module):
         """What a checkpoint needs to build this network again; the weights come from the checkpoint."""
         return {"encoder": self.encoder, "architecture": self.architecture, "arguments": self.arguments}
 
-    def attach(self, explanandum: Explanandum) -> None:
-        """Name the frozen classifier that the masks are of; it stays outside this network."""
-        self._explanandum = [explanandum]
-
     @property
-    def explanandum(self) -> Explanandum:
-        """The classifier that the masks are of."""
-        if not self._explanandum:
-            raise RuntimeError("call attach(explanandum) first")
-        return self._explanandum[0]
-
-    @property
-    def encoder_network(self) -> nn.Module | None:
-        """The part that looks at the image, before the decoder; None where nothing in training does."""
+    def encoder_network(self) -> nn.Module:
+        """The part that looks at the image, before the decoder."""
         if self.network is None:
             raise RuntimeError("call build(num_classes) first")
         encoder = cast(nn.Module, self.network.encoder)
-        return cast(nn.Module, getattr(encoder, "model", encoder))  # timm's own network, where it is one of timm's
+        return cast(nn.Module, getattr(encoder, "model", encoder))  # the wrapper of a timm network has no scales
 
     def build(self, num_classes: int) -> None:
         """Make the network, with `num_classes` output channels; a second call changes nothing.
 
         Raises:
-            InputError: The weights cannot be had, or are of another network.
+            InputError: The weights cannot be downloaded, or belong to another network.
         """
         if self.network is not None:
             return
-        own = self.encoder_weights == lite.PACKAGED or Path(self.encoder_weights or "").suffix in WEIGHT_FILES
-        file = self.encoder_weights if own else None
-        named = None if file else self.encoder_weights
+        weights = self.encoder_weights
+        is_file = weights == lite.PACKAGED or Path(weights or "").suffix in WEIGHT_FILES
+        library_weights = None if is_file else weights
         try:
-            self.network = self._made(num_classes, named)
+            self.network = self._new_network(num_classes, library_weights)
         except InputError:
             raise
-        except Exception as error:  # the hub's many errors without a network
-            if named is None or isinstance(error, KeyError | TypeError | ValueError):
+        except Exception as error:  # offline, the library's hub raises errors of many types
+            if library_weights is None or isinstance(error, KeyError | TypeError | ValueError):
                 raise InputError(self._refusal(error)) from error
             raise InputError(
                 f"cannot download encoder_weights {self.encoder_weights!r} of {self.encoder!r}: use null, or a network"
             ) from error
-        if file:
-            mean, std = load_encoder(cast(nn.Module, self.network.encoder), file)
+        if is_file and weights is not None:
+            mean, std = load_encoder(cast(nn.Module, self.network.encoder), weights)
             self.mean.copy_(torch.tensor(mean).view(1, 3, 1, 1))
             self.std.copy_(torch.tensor(std).view(1, 3, 1, 1))
         channels_last(self.network)
 
     def normalised(self, image: Tensor) -> Tensor:
-        """What the network is fed for images in [0, 1]: its sides must be multiples of 32."""
+        """Normalise images in [0, 1], and resize them: the network takes sides that are multiples of 32."""
         fitting = [max(32, 32 * round(side / 32)) for side in image.shape[-2:]]
         normalised = (image - self.mean) / self.std
         if list(image.shape[-2:]) == fitting:
@@ -187,46 +182,40 @@ class Masker(nn.Module):
         return F.interpolate(normalised, fitting, mode="bilinear", align_corners=False)
 
     def forward(self, image: Tensor, only: Tensor | None = None) -> Tensor:
-        """Mask logits; the sigmoid of them is the class masks.
+        """Return mask logits, whose sigmoid is the class masks.
 
         Args:
-            image: (B, 3, H, W) in [0, 1], of any size.
-            only: (B,) a class for each image, when no other's mask is wanted: the others are then not enlarged to the
-                images' size.
+            image: Images (B, 3, H, W) in [0, 1], of any size.
+            only: Class (B,) of each image, where no other mask is wanted: the others are then not enlarged.
 
         Returns:
-            (B, K, H, W), or (B, 1, H, W) of those classes.
+            (B, K, H, W), or (B, 1, H, W) of the classes in `only`.
         """
         if self.network is None:
             raise RuntimeError("call build(num_classes) first")
         with nullcontext() if only is None else self._only(only):
             return self._logits(self.network, image)
 
-    def coarse(self, image: Tensor, only: Tensor | None = None) -> Tensor:
-        """Mask logits as `forward` gives them; a network may leave them smaller than the image, (B, K, h, w)."""
-        return self(image, only)
-
-    def with_logits(self, image: Tensor, only: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What the attached explanandum says, (B, K) logits, and the mask logits that `forward` gives."""
-        return self.explanandum(image), self(image, only)
-
     @contextmanager
     def _only(self, classes: Tensor) -> Iterator[None]:
-        """Before they are enlarged, of all class masks that of one class an image is chosen."""
+        """Let the network enlarge the mask of one class an image, instead of all class masks."""
 
         def choose(layer: nn.Module, given: Any, logits: Tensor) -> Tensor:
-            return logits[torch.arange(len(logits), device=logits.device), classes.expand(len(logits))][:, None]
+            rows = torch.arange(len(logits), device=logits.device)
+            return logits[rows, classes.expand(len(logits))][:, None]
 
         head = cast(nn.Module, cast(nn.Module, self.network).segmentation_head)
-        last = [module for module in head.modules() if isinstance(module, nn.Conv2d)][-1]
-        handle = last.register_forward_hook(choose)
+        convolutions = [module for module in head.modules() if isinstance(module, nn.Conv2d)]
+        # what stands behind the last convolution works on every channel alone: upsampling
+        handle = convolutions[-1].register_forward_hook(choose)
         try:
             yield
         finally:
             handle.remove()
 
     def _logits(self, network: nn.Module, image: Tensor) -> Tensor:
-        size, normalised = image.shape[-2:], self.normalised(image)
+        size = image.shape[-2:]
+        normalised = self.normalised(image)
         if self.training and len(image) == 1:  # BatchNorm of a pooled branch needs two values a channel
             logits = network(normalised.expand(2, -1, -1, -1))[:1]
         else:

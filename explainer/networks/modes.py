@@ -8,10 +8,10 @@ from torch import nn
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode while open; afterwards every part is in the mode in which it was.
+    """Put a network into evaluation mode while open; afterwards every part is in the mode in which it was.
 
     Args:
-        network: May be in several modes, such as trainable layers over frozen ones.
+        network: Network whose parts may be in several modes, such as trainable layers over frozen ones.
 
     Example:
         >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3).eval())
@@ -24,5 +24,6 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
+        # each part by itself: train() of the whole network would give all parts one mode
         for module, training in modes.items():
             module.training = training

@@ -1,4 +1,4 @@
-"""What a network returns, as logits: a tensor, or what clearly holds one."""
+"""Find the logits in what a network returns: a tensor, or an object that clearly holds one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +15,13 @@ def logits_of(output: Any, network: str, num_classes: int | None = None) -> Tens
     """Take the logits out of what a network returned.
 
     Args:
-        output: A tensor (B, K), or (B, K, 1, 1); an object with `logits`; a dictionary with "logits", "out" or "pred";
-            a tuple or list of tensors, of which the first (B, K) is taken.
+        output: Value that the network returned: a tensor (B, K) or (B, K, 1, 1); an object with `logits`; a
+            dictionary with "logits", "out" or "pred"; a tuple or list of tensors, of which the first (B, K) is taken.
         network: Name of the network, for the error.
-        num_classes: K, to choose by among the tensors of a tuple; None takes the first with two axes.
+        num_classes: Number K by which one of a tuple's tensors is chosen; None takes the first with two axes.
 
     Returns:
-        (B, K).
+        Logits (B, K).
 
     Raises:
         InputError: Names the network and what it returned.
@@ -43,6 +43,7 @@ def logits_of(output: Any, network: str, num_classes: int | None = None) -> Tens
 
 
 def _tensor(output: Any, num_classes: int | None) -> Tensor | None:
+    """Return the tensor that holds the logits; None where nobody can tell which one does."""
     if torch.is_tensor(output):
         return output
     named = getattr(output, "logits", None)  # Inception and GoogLeNet in train mode, and many a library's outputs
@@ -57,7 +58,7 @@ def _tensor(output: Any, num_classes: int | None) -> Tensor | None:
 
 
 def _words(output: Any) -> str:
-    """What was returned, in a few words."""
+    """Describe a returned value in a few words."""
     if torch.is_tensor(output):
         return f"a tensor ({', '.join(str(side) for side in output.shape)})"
     if isinstance(output, Mapping):

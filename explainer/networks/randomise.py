@@ -1,4 +1,4 @@
-"""Random weights in a network's layers, for as long as it is looked at.
+"""Put random weights into a network's layers, for good or for as long as a block is open.
 
 J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim: Sanity Checks for Saliency Maps, NeurIPS 2018.
 """
@@ -18,7 +18,7 @@ How = Literal["initialise", "shuffle"]
 
 
 class Layer(NamedTuple):
-    """What is randomised together.
+    """A unit of a network that is randomised as a whole.
 
     Attributes:
         name: Dotted name of a module that runs; empty for the network itself.
@@ -31,14 +31,14 @@ class Layer(NamedTuple):
 
 
 def layers_of(network: nn.Module, look: Callable[[], Any]) -> list[Layer]:
-    """The layers that have weights, in the order in which they run, from the input to the output.
+    """Return the layers that have weights, in the order in which they run, from the input to the output.
 
     Args:
-        network: Any; left as it was found.
-        look: Sends something through the network.
+        network: Network of any kind; left as it was.
+        look: Function that sends something through the network.
 
     Returns:
-        As many as there are modules with weights of their own that run.
+        A layer for each module that runs and has weights of its own.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
@@ -47,7 +47,9 @@ def layers_of(network: nn.Module, look: Callable[[], Any]) -> list[Layer]:
     """
     order: list[str] = []
     modules = dict(network.named_modules())
-    handles = [m.register_forward_pre_hook(lambda _, __, n=name: order.append(n)) for name, m in modules.items()]
+    handles = []
+    for name, module in modules.items():
+        handles.append(module.register_forward_pre_hook(lambda _, __, n=name: order.append(n)))
     try:
         with torch.no_grad(), evaluation_mode(network):
             look()
@@ -57,23 +59,25 @@ def layers_of(network: nn.Module, look: Callable[[], Any]) -> list[Layer]:
     parts: dict[str, list[str]] = {name: [] for name in order}
     for name, module in modules.items():
         if next(module.parameters(recurse=False), None) is not None:
+            # weights of a module that never runs belong to the module around it, which uses them
             owner = name
             while owner and owner not in parts:
                 owner = owner.rpartition(".")[0]
             parts.setdefault(owner, []).append(name)
-    return [Layer(name, tuple(own)) for name, own in parts.items() if own]
+    return [Layer(name, tuple(owned)) for name, owned in parts.items() if owned]
 
 
 def randomise(network: nn.Module, seed: int, how: How = "initialise", parts: Sequence[str] | None = None) -> None:
     """Give modules random weights, the same for the same seed and name, on whichever device they are.
 
     Args:
-        network: Changed in place.
-        seed: Of the weights.
-        how: "initialise" as PyTorch does it when the module is made, as in the paper (BatchNorm's statistics too;
-            weights of modules that cannot do so become Gaussian, with the mean and deviation they had); "shuffle" each
-            tensor's values, which keeps their distribution (and BatchNorm's statistics).
-        parts: Dotted names; None takes all modules.
+        network: Network of any kind; changed in place.
+        seed: Seed of the weights.
+        how: Way of drawing them. "initialise" does what PyTorch does when the module is made, as in the paper
+            (BatchNorm's statistics too; weights of modules that cannot do so become Gaussian, with the mean and
+            standard deviation that they had). "shuffle" permutes each tensor's values, which keeps their distribution
+            (and BatchNorm's statistics).
+        parts: Dotted names of the modules; None takes all.
 
     Example:
         >>> network = nn.Linear(9, 9); before = network.weight.clone()
@@ -81,13 +85,16 @@ def randomise(network: nn.Module, seed: int, how: How = "initialise", parts: Seq
         >>> (network.weight == before).all().item(), (network.weight.sum() - before.sum()).abs().item() < 1e-5
         (False, True)
     """
-    for name in parts if parts is not None else [n for n, _ in network.named_modules()]:
+    if parts is None:
+        parts = [name for name, _ in network.named_modules()]
+    for name in parts:
         module = network.get_submodule(name)
-        own_seed = zlib.crc32(f"{seed} {name}".encode())
+        # a seed for each name: what a module gets does not depend on which others are randomised
+        module_seed = zlib.crc32(f"{seed} {name}".encode())
         if how == "initialise" and callable(getattr(module, "reset_parameters", None)):
-            _initialise(module, own_seed)
+            _initialise(module, module_seed)
         else:
-            _redraw(module, own_seed, how)
+            _redraw(module, module_seed, how)
 
 
 @torch.no_grad()
@@ -96,25 +103,25 @@ def _initialise(module: nn.Module, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         fresh.reset_parameters()
-    for own, new in zip(tensors(module), tensors(fresh), strict=True):
-        own.copy_(new)
+    for tensor, new in zip(tensors(module), tensors(fresh), strict=True):
+        tensor.copy_(new)
 
 
 @torch.no_grad()
 def _redraw(module: nn.Module, seed: int, how: How) -> None:
     generator = torch.Generator().manual_seed(seed)
-    for own in module.parameters(recurse=False):
-        old = own.detach().cpu().flatten()
+    for parameter in module.parameters(recurse=False):
+        old = parameter.detach().cpu().flatten()
         if how == "shuffle":
             new = old[torch.randperm(len(old), generator=generator)]
         else:
             spread = old.float().std(correction=0)
             new = old.float().mean() + spread * torch.randn(len(old), generator=generator)
-        own.copy_(new.view(own.shape))
+        parameter.copy_(new.view(parameter.shape))
 
 
 def tensors(module: nn.Module) -> list[Tensor]:
-    """A module's own weights and buffers, without those of the modules below it.
+    """List a module's own weights and buffers, without those of the modules below it.
 
     Example:
         >>> len(tensors(nn.BatchNorm2d(3)))
@@ -125,13 +132,13 @@ def tensors(module: nn.Module) -> list[Tensor]:
 
 @contextmanager
 def randomised(network: nn.Module, layers: Sequence[Layer], seed: int = 0, how: How = "initialise") -> Iterator[None]:
-    """Random weights in some layers while open; afterwards the network is what it was, to the bit.
+    """Put random weights into some layers while open; afterwards the network is what it was, to the bit.
 
     Args:
-        network: Any.
-        layers: Of `layers_of`.
-        seed: As in `randomise`.
-        how: Likewise.
+        network: Network of any kind.
+        layers: Layers to randomise, as `layers_of` gives them.
+        seed: Seed of the weights.
+        how: Way of drawing them, described at `randomise`.
 
     Example:
         >>> network = nn.Linear(2, 2); before = network.weight.clone()
@@ -141,11 +148,14 @@ def randomised(network: nn.Module, layers: Sequence[Layer], seed: int = 0, how: 
         True
     """
     parts = [part for layer in layers for part in layer.parts]
-    kept = [(own, own.detach().clone()) for part in parts for own in tensors(network.get_submodule(part))]
+    originals = []
+    for part in parts:
+        for tensor in tensors(network.get_submodule(part)):
+            originals.append((tensor, tensor.detach().clone()))
     try:
         randomise(network, seed, how, parts)
         yield
     finally:
         with torch.no_grad():
-            for own, before in kept:
-                own.copy_(before)
+            for tensor, original in originals:
+                tensor.copy_(original)

@@ -16,17 +16,18 @@ from explainer.networks.generative.dcgan import DCGAN
 from explainer.networks.generative.inpainter import Inpainter
 from explainer.networks.generative.vae import CompletionVAE
 from explainer.networks.loading import load_state
+from explainer.networks.mask_network import MaskNetwork
 from explainer.networks.masker import Masker
 from explainer.networks.trust import bounded
 
 
 def load_explainer(
     path: str | Path, map_location: str | torch.device = "cpu", allow: Sequence[str] = ()
-) -> tuple[Explanandum, Masker, dict[str, Any]]:
-    """Both networks of an Explainer's checkpoint, in evaluation mode.
+) -> tuple[Explanandum, MaskNetwork, dict[str, Any]]:
+    """Load both networks of an Explainer's checkpoint, in evaluation mode.
 
     Args:
-        path: A file that train.py wrote for an Explainer.
+        path: Checkpoint that train.py wrote for an Explainer.
         map_location: Device to put them on.
         allow: Dotted names of builders, modules or packages that the caller trusts, as for `check_network`.
 
@@ -34,12 +35,12 @@ def load_explainer(
         The explanandum, the masker, and the checkpoint's description.
 
     Raises:
-        InputError: As `read_checkpoint` and `check_network`, or the weights do not fit.
+        InputError: `read_checkpoint` or `check_network` refuses it, or the weights do not fit.
     """
     spec, state = read_checkpoint(path, "explainer")
     explanandum = Explanandum(str(path), allow=allow)
     with bounded(state, path):
-        masker: Masker = Masker(**spec["masker"]) if "encoder" in spec["masker"] else FeatureMasker(**spec["masker"])
+        masker = _new_masker(spec["masker"])
         masker.attach(explanandum)
         masker.build(len(spec["classes"]))
     load_state(masker, part(state, "masker"), str(path))
@@ -47,30 +48,37 @@ def load_explainer(
     return explanandum.to(map_location), masker.eval().to(map_location), spec
 
 
+def _new_masker(spec: dict[str, Any]) -> MaskNetwork:
+    # a description does not name its class: only a segmentation network has an encoder of its own
+    if "encoder" in spec:
+        return Masker(**spec)
+    return FeatureMasker(**spec)
+
+
 def read_generative(
     path: str | Path, kind: str, image_size: int | None = None, classes: Sequence[str] | None = None, averaged: str = ""
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Description of a generative network's checkpoint, and its weights with the averaged ones in their place.
+    """Return a generative checkpoint's description, and its weights with the averaged ones in their place.
 
     Args:
-        path: A file that train.py wrote.
-        kind: "generator", "inpainter" or "vae".
-        image_size: Of the images that it is for; None takes any.
-        classes: Of the data set that it is for; None takes any.
-        averaged: Prefix, with its dot, of that part of the network of which an average was kept; all by default.
+        path: Checkpoint that train.py wrote.
+        kind: Kind of the network: "generator", "inpainter" or "vae".
+        image_size: Side in pixels of the images that it is needed for; None takes any.
+        classes: Class names of the data set that it is needed for; None takes any.
+        averaged: Prefix, with its dot, of the part of the network of which an average was kept; empty for all of it.
 
     Returns:
         The description, and name → tensor of the network.
 
     Raises:
-        InputError: As `read_checkpoint`, or it was trained on images of another size, or on another data set.
+        InputError: `read_checkpoint` refuses it, or it was trained on images of another size or another data set.
     """
     spec, state = read_checkpoint(path, kind)
     if image_size is not None and spec["image_size"] != image_size:
         raise InputError(f"{path} was trained on images of {spec['image_size']} pixels a side, not {image_size}")
     if classes is not None and tuple(classes) != tuple(spec["classes"]):
-        own, other = (f"{len(c)} classes ({', '.join(list(c)[:3])} …)" for c in (spec["classes"], classes))
-        raise InputError(f"{path} was trained on a data set of {own}; here there are {other}")
+        trained, wanted = (f"{len(c)} classes ({', '.join(list(c)[:3])} …)" for c in (spec["classes"], classes))
+        raise InputError(f"{path} was trained on a data set of {trained}; here there are {wanted}")
     average = {f"{averaged}{name}": tensor for name, tensor in part(state, "average.network").items()}
     return spec, part(state, "network") | average
 
@@ -81,19 +89,19 @@ def load_generator(
     image_size: int | None = None,
     classes: Sequence[str] | None = None,
 ) -> DCGAN:
-    """A trained generator with its critic, frozen and in evaluation mode.
+    """Load a trained generator with its critic, frozen and in evaluation mode.
 
     Args:
-        path: A file that train.py wrote for a DCGAN.
+        path: Checkpoint that train.py wrote for a DCGAN.
         map_location: Device to put it on.
-        image_size: As in `read_generative`.
-        classes: Likewise.
+        image_size: Side in pixels of the images that it is needed for; None takes any.
+        classes: Class names of the data set that it is needed for; None takes any.
 
     Returns:
         The network; its `classes` are the data set's when it is conditional.
 
     Raises:
-        InputError: As `read_generative`, or the weights do not fit.
+        InputError: `read_generative` refuses it, or the weights do not fit.
     """
     spec, state = read_generative(path, "generator", image_size, classes, "generator.")
     with bounded(state, path):
@@ -110,20 +118,20 @@ def load_inpainter(
     image_size: int | None = None,
     classes: Sequence[str] | None = None,
 ) -> tuple[Inpainter, dict[str, Any]]:
-    """A trained network that fills holes, frozen and in evaluation mode.
+    """Load a trained network that fills holes, frozen and in evaluation mode.
 
     Args:
-        path: A file that train.py wrote for it.
-        kind: "inpainter" (contextual attention) or "vae".
+        path: Checkpoint that train.py wrote for it.
+        kind: Kind of the network: "inpainter" (contextual attention) or "vae".
         map_location: Device to put it on.
-        image_size: As in `read_generative`.
-        classes: Likewise.
+        image_size: Side in pixels of the images that it is needed for; None takes any.
+        classes: Class names of the data set that it is needed for; None takes any.
 
     Returns:
         The network, and the checkpoint's description.
 
     Raises:
-        InputError: As `read_generative`, or the weights do not fit.
+        InputError: `read_generative` refuses it, or the weights do not fit.
     """
     spec, state = read_generative(path, kind, image_size, classes)
     with bounded(state, path):

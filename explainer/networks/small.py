@@ -7,13 +7,14 @@ class SmallCNN(nn.Module):
     """Four stages of two 3×3 convolutions, halved between them; the last feature map is an eighth of the input.
 
     Args:
-        num_classes: K.
+        num_classes: Number K of classes.
         width: Channels of the first stage; doubled in each later one.
     """
 
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
-        stages, channels = [], 3
+        stages = []
+        channels = 3
         for index in range(4):
             wider = width * 2**index
             layers: list[nn.Module] = [nn.MaxPool2d(2)] if index else []
@@ -26,12 +27,12 @@ class SmallCNN(nn.Module):
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised → logits (B, K)."""
+        """Turn normalised images (B, 3, H, W) into logits (B, K)."""
         return self.classifier(self.pool(self.stages(image)).flatten(1))
 
 
 def small_cnn(num_classes: int = 6, width: int = 16) -> SmallCNN:
-    """A `SmallCNN` with fresh weights.
+    """Build a `SmallCNN` with fresh weights.
 
     Example:
         >>> import torch

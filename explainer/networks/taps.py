@@ -35,18 +35,18 @@ _JOINS = (torch.cat, torch.concat, torch.concatenate)
 
 
 def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
-    """The last activation, or the last block, of each spatial scale, from fine to coarse.
+    """Find the last activation, or the last block, of each spatial scale, from fine to coarse.
 
-    Layers inside plain containers are looked at in the order in which they run. Of those with one output size the last
-    one is taken that is neither pooling nor a bare convolution or normalisation, if there is such a one. A convolution
-    or a normalisation is not bare if it rectifies by itself, as timm's does, or if the network hands its output
-    straight to a ReLU, as torchvision's DenseNet does behind its last layer. But a convolution with its normalisation
-    behind a scale's blocks is the head of a classifier, as in EfficientNet, and the blocks end the scale. A module that
-    runs several times (a shared ReLU) is passed over: its hook could not tell the scales apart.
+    Layers inside plain containers are looked at in the order in which they run. Among those with one output size, the
+    last one is taken that is neither pooling nor a bare convolution or normalisation, if there is any. A convolution or
+    a normalisation is not bare if it rectifies by itself, as timm's does, or if the network hands its output straight
+    to a ReLU, as torchvision's DenseNet does behind its last layer. But a convolution with its normalisation behind a
+    scale's blocks is the head of a classifier, as in EfficientNet; there the blocks end the scale. A module that runs
+    several times (a shared ReLU) is passed over: its hook could not tell the scales apart.
 
     Args:
-        network: A convolutional classifier; left as it was found.
-        size: Side of the image that is tried.
+        network: Convolutional classifier; left as it was.
+        size: Side in pixels of the image that is sent through it.
 
     Returns:
         Dotted names of modules.
@@ -59,7 +59,7 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
         >>> find_taps(resnet18(), 64)
         ('relu', 'layer1.1', 'layer2.1', 'layer3.1', 'layer4.1')
     """
-    scales: dict[int, list[tuple[str, bool]]] = {}
+    scales: dict[int, list[tuple[str, bool]]] = {}  # side of the output → names, and whether they are active
     passes, rectified = _run(network, size)
     times = Counter(name for name, _, _ in passes)
     with_blocks: set[int] = set()
@@ -85,24 +85,24 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
 
 @contextmanager
 def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False) -> Iterator[dict[str, Tensor]]:
-    """While open, keeps what the layers give in a forward pass; the last one where there are several.
+    """Keep, while open, what the layers give in a forward pass; in the last one where there are several.
 
     Of a convolution or a normalisation whose output the network itself hands straight to a ReLU, what that ReLU gives
     is kept.
 
     Args:
-        network: Its hooks are removed at the end.
+        network: Network whose layers are read; its hooks are removed at the end.
         taps: Dotted names of layers.
-        before_relu: Keep what goes into the ReLU with which a tap ends instead. Of a tap that ends without one, and
-            gives negative values too, what it gives. Branches that end in a ReLU each and are then joined, as
-            Inception's, are joined before it.
+        before_relu: Whether the input of the ReLU with which a tap ends is kept instead. A tap that ends without a
+            ReLU, and gives negative values too, is kept as it is. Branches that each end in a ReLU and are then
+            joined, as Inception's are, are joined without their ReLUs.
 
     Yields:
         Tap → activation (B, C, h, w), detached, filled by the forward pass.
 
     Raises:
-        InputError: In the forward pass, with `before_relu`: a tap gives no negative value, and not what one of its
-            ReLUs gave, so that nobody can tell what came before.
+        InputError: In the forward pass, with `before_relu`: a tap gives no negative value, and nothing that one of its
+            ReLUs gave either, so that the input of its last ReLU is unknown.
 
     Example:
         >>> from torchvision.models import alexnet
@@ -164,7 +164,7 @@ def _before(
 
 
 class _Followed(TorchFunctionMode):
-    """Tells of each ReLU of a forward pass, module or function: the tensor that goes in and the one that comes out."""
+    """Report input and output of each ReLU, module or function, of a forward pass."""
 
     def __init__(self, tell: Callable[[Tensor, Tensor], None]) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class _Rectified(NamedTuple):
 
 
 class _Relus(TorchFunctionMode):
-    """Keeps what goes into the ReLUs of a forward pass, modules or functions, while a layer is listened to."""
+    """Keep what goes into the ReLUs of a forward pass, modules or functions, while a layer is listened to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -203,6 +203,7 @@ class _Relus(TorchFunctionMode):
             self.passes.append(_Rectified(before, after, ceiling))
             return after
         output = func(*args, **kwargs)
+        # branches with equal ceilings only: one clamp then gives what the joined ReLUs gave
         if self.layers and func in _JOINS:
             parts = [self._pass_of(part) for part in args[0]]
             known = [part for part in parts if part is not None]
@@ -212,26 +213,26 @@ class _Relus(TorchFunctionMode):
         return output
 
     def _pass_of(self, after: Tensor) -> _Rectified | None:
-        return next((one for one in reversed(self.passes) if one.after is after), None)
+        return next((relu for relu in reversed(self.passes) if relu.after is after), None)
 
     def listen(self) -> None:
-        """Begin with a layer."""
+        """Begin to listen to a layer."""
         self.layers += 1
 
     def rest(self) -> None:
-        """End with a layer."""
+        """Stop listening to a layer."""
         self.layers -= 1
         if not self.layers:
             self.passes.clear()
 
     def before(self, output: Tensor) -> Tensor | None:
-        """What went into the last ReLU that gave this output; None where it comes from none."""
+        """Return the input of the last ReLU that gave this output; None where none did."""
         values = output.detach().nan_to_num()
-        for one in reversed(self.passes):
-            alike = one.before.shape == output.shape and one.before.dtype == output.dtype
+        for relu in reversed(self.passes):
+            alike = relu.before.shape == output.shape and relu.before.dtype == output.dtype
             # by value: something may have been added to the ReLU's output in place
-            if alike and torch.equal(one.before.clamp(0, one.ceiling).nan_to_num(), values):
-                return one.before
+            if alike and torch.equal(relu.before.clamp(0, relu.ceiling).nan_to_num(), values):
+                return relu.before
         return None
 
 
@@ -240,7 +241,7 @@ def _input(args: tuple, kwargs: dict[str, Any]) -> Tensor:
 
 
 def _ceiling(func: Any, args: tuple, kwargs: dict[str, Any]) -> float | None:
-    """Where a function cuts off, if it is a ReLU or a ReLU6; None for every other function."""
+    """Return where a function cuts off, if it is a ReLU or a ReLU6; None for every other function."""
     if func is F.hardtanh:  # nn.ReLU6 is one from 0 to 6
         limits = dict(zip(("min_val", "max_val"), args[1:], strict=False)) | kwargs
         return float(limits.get("max_val", 1)) if limits.get("min_val", -1) == 0 else None
@@ -250,18 +251,18 @@ def _ceiling(func: Any, args: tuple, kwargs: dict[str, Any]) -> float | None:
 
 
 def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
-    """Name, module and output of every unit, in the order of one forward pass on a grey image.
+    """Return name, module and output of every unit, in the order of one forward pass on a grey image.
 
-    And the names of those whose output goes straight into a ReLU.
+    The second value holds the names of the units whose output goes straight into a ReLU.
     """
     seen: list[tuple[str, nn.Module, Tensor]] = []
     rectified: set[str] = set()
-    handles = [
-        module.register_forward_hook(
-            lambda m, _, out, n=name: seen.append((n, m, out)) if torch.is_tensor(out) else None
-        )
-        for name, module in _units(network, "")
-    ]
+
+    def keep(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
+        if torch.is_tensor(output):
+            seen.append((name, module, output))
+
+    handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "")]
     parameter = next(network.parameters())
 
     def tell(before: Tensor, after: Tensor) -> None:
@@ -277,7 +278,7 @@ def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tens
 
 
 def _is_linear(module: nn.Module) -> bool:
-    """A convolution or a normalisation without an activation inside, which timm's normalisations may have."""
+    """Tell a convolution or a normalisation without an activation inside, which timm's normalisations may have."""
     if not isinstance(module, _LINEAR):
         return False
     # a convolution's child is a padding, or what holds the parametrisation of its weight
@@ -285,7 +286,7 @@ def _is_linear(module: nn.Module) -> bool:
 
 
 def _units(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    """Modules below plain containers: what a network's author would call its layers."""
+    """List the modules below plain containers: what a network's author would call its layers."""
     units = []
     for name, child in module.named_children():
         full = f"{prefix}{name}"
@@ -297,7 +298,7 @@ def _units(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
 
 
 def _is_chain(module: nn.Module) -> bool:
-    """A subclass of Sequential, such as DenseNet's transitions, but not a convolution with its norm."""
+    """Tell a subclass of Sequential, such as DenseNet's transitions, from a convolution with its norm."""
     children = list(module.children())
     chain = isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
     return chain and not any(isinstance(c, nn.Conv2d) for c in children[:1])

@@ -1,4 +1,4 @@
-"""What a checkpoint may build: names that are known, from plain arguments, within the memory that its own weights need.
+"""Limit what a checkpoint may build: known names, from plain arguments, within the memory that its own weights need.
 
 A checkpoint is a file of a stranger until somebody vouches for it. What it names is therefore looked up in registries,
 and never imported because of where it lies: a package that is trusted as a whole offers functions that run, fetch or
@@ -44,11 +44,13 @@ ARCHITECTURES = (
 
 _TIMM_NAME = re.compile(r"\w+(\.\w+)?", re.ASCII)
 _FETCHING = {"weights", "pretrained", "checkpoint", "cache", "path", "file", "url", "hub", "dir", "repo"}
-"""Words in the names of arguments that make a builder read a file or fetch one."""
+"""Words in the names of arguments that make a builder read or download a file."""
+# far above what any published network needs, far below what fills a machine
 _LARGEST_NUMBER = 10**6
 _MOST_VALUES = 1000
 _LONGEST_TEXT = 1000
 _DEEPEST = 4
+# room for what a builder makes beside its weights: buffers, tables of positions, first draws
 _SPARE_ELEMENTS = 2**26
 _SPARE_CALLS = 50_000
 _FACTORIES = {
@@ -72,7 +74,7 @@ _FACTORIES = {
 
 
 def in_timm(name: str) -> bool:
-    """Whether a name, with or without a tag, is in timm's own registry; addresses of a hub or a folder are not.
+    """Tell whether a name, with or without a tag, is in timm's own registry; addresses of a hub or a folder are not.
 
     Example:
         >>> in_timm("resnet18.a1_in1k"), in_timm("hf-hub:someone/resnet18"), in_timm("local-dir:resnet18")
@@ -82,10 +84,10 @@ def in_timm(name: str) -> bool:
 
 
 def is_known(name: str) -> bool:
-    """Whether a classifier's name is in torchvision's or timm's registry or among this project's own builders.
+    """Tell whether a classifier's name is in torchvision's or timm's registry or among this project's own builders.
 
     Args:
-        name: As a checkpoint has it: "resnet18", "timm/resnet18", or the dotted path of a builder.
+        name: Name in a checkpoint: "resnet18", "timm/resnet18", or the dotted path of a builder.
 
     Example:
         >>> [is_known(name) for name in ("resnet18", "timm/resnet18", "torchvision.models.resnet18")]
@@ -108,11 +110,11 @@ def is_known(name: str) -> bool:
 
 
 def is_allowed(name: str, allow: Sequence[str]) -> bool:
-    """Whether a dotted name is one of those allowed, or lies below one of them.
+    """Tell whether a dotted name is one of those allowed, or lies below one of them.
 
     Args:
         name: Dotted path of a builder.
-        allow: Dotted names, of builders, modules or packages.
+        allow: Dotted names of builders, modules or packages.
 
     Example:
         >>> is_allowed("mine.nets.small", ["mine"]), is_allowed("mine.nets.small", ["mine.nets.small"])
@@ -128,8 +130,8 @@ def check_network(name: str, arguments: Mapping[str, Any], path: str | Path, all
 
     Args:
         name: Classifier's name in the checkpoint.
-        arguments: Its arguments there.
-        path: The checkpoint.
+        arguments: Classifier's arguments in the checkpoint.
+        path: Path of the checkpoint.
         allow: Dotted names of builders, modules or packages that the caller trusts. What lies below them is called
             with the checkpoint's arguments, whatever it does with them.
 
@@ -151,8 +153,8 @@ def check_network(name: str, arguments: Mapping[str, Any], path: str | Path, all
         if not dot or name.endswith(".ckpt"):
             raise InputError(f"{path} names the network {name!r}, which is not known here")
         # a package that this project itself needs is full of functions that do more than build a network
-        own = package in ("explainer", "torchvision", "timm", "torch")
-        what = repr(name) if own else f"the package {package!r}"
+        ours = package in ("explainer", "torchvision", "timm", "torch")
+        what = repr(name) if ours else f"the package {package!r}"
         raise InputError(f"{path} builds its classifier by {name}: if you trust it, allow {what}")
     check_arguments({**arguments, **OWN.get(name, {})}, f"{path}: network_args", vouched=not known)
 
@@ -162,19 +164,21 @@ def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
 
     Args:
         spec: Masker's description in the checkpoint.
-        path: The checkpoint.
+        path: Path of the checkpoint.
 
     Raises:
         InputError: Names what is unknown, or the argument that is refused.
     """
     reads_features = "encoder" not in spec
-    unknown = set(spec) - ({"width", "scales", "depth"} if reads_features else {"encoder", "architecture", "arguments"})
+    known = {"width", "scales", "depth"} if reads_features else {"encoder", "architecture", "arguments"}
+    unknown = set(spec) - known
     if unknown:
         raise InputError(f"{path}: the masker has no {sorted(unknown)[0]!r}")
     if reads_features:
         check_arguments(spec, f"{path}: masker")
         return
-    encoder, architecture = spec["encoder"], spec.get("architecture", "DeepLabV3")
+    encoder = spec["encoder"]
+    architecture = spec.get("architecture", "DeepLabV3")
     if architecture not in ARCHITECTURES:
         raise InputError(f"{path}: masker architecture {architecture!r} is none of {', '.join(ARCHITECTURES)}")
     if encoder not in encoders and not (encoder.startswith("tu-") and in_timm(encoder.removeprefix("tu-"))):
@@ -187,7 +191,7 @@ def check_arguments(arguments: Mapping[str, Any], source: str, *, vouched: bool 
 
     Args:
         arguments: Keyword arguments of a builder.
-        source: What to call them in the error.
+        source: Name of the arguments in the error.
         vouched: Whether the caller trusts the builder: what its arguments mean is then its own affair, and
             dictionaries are plain values too.
 
@@ -215,7 +219,7 @@ def check_arguments(arguments: Mapping[str, Any], source: str, *, vouched: bool 
 
 
 def _leaves(value: Any, place: str, vouched: bool, depth: int) -> Iterator[Any]:
-    """The values in nested lists (and dictionaries, where the caller vouched for the builder)."""
+    """List the values in nested lists (and dictionaries, where the caller vouched for the builder)."""
     if depth > _DEEPEST:
         raise InputError(f"{place} is nested too deeply")
     if isinstance(value, list | tuple):
@@ -245,14 +249,16 @@ def _check_leaf(value: Any, place: str, vouched: bool) -> None:
 
 
 class _Budget(TorchDispatchMode):
-    """Refuses an operation, before it takes memory, that makes more than so many elements."""
+    """Refuse an operation, before it takes memory, that makes more than so many elements."""
 
     def __init__(self, elements: int, calls: int) -> None:
         super().__init__()
-        self.elements, self.calls = elements, calls
+        self.elements = elements
+        self.calls = calls
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name, kwargs = func.overloadpacket.__name__, kwargs or {}
+        name = func.overloadpacket.__name__
+        kwargs = kwargs or {}
         self.calls -= 1
         size = 0 if str(kwargs.get("device")) == "meta" else _size(name, args)
         if size > self.elements or self.calls < 0:
@@ -263,21 +269,27 @@ class _Budget(TorchDispatchMode):
 
 
 def _size(name: str, args: Sequence[Any]) -> int:
-    """How many elements an operation is about to make, at most: a factory's, or what its tensors broadcast to."""
-    tensors = [a for arg in args for a in (arg if isinstance(arg, list | tuple) else [arg]) if isinstance(a, Tensor)]
+    """Count the elements that an operation is about to make, at most: a factory's, or what its tensors broadcast to."""
+    flat: list[Any] = []
+    for arg in args:
+        flat += arg if isinstance(arg, list | tuple) else [arg]
+    tensors = [value for value in flat if isinstance(value, Tensor)]
     if any(tensor.is_meta for tensor in tensors):
         return 0
     if name in ("arange", "linspace"):
         return int(max((abs(a) for a in args if isinstance(a, int | float)), default=0))
     if name in _FACTORIES:
-        sizes = next((arg for arg in args if isinstance(arg, list | tuple)), [a for a in args if isinstance(a, int)])
+        plain = [arg for arg in args if isinstance(arg, int)]
+        sizes = next((arg for arg in args if isinstance(arg, list | tuple)), plain)
         return math.prod(sizes) * (tensors[0].numel() if name == "repeat" else 1)
     if name in ("cat", "stack"):
         return sum(tensor.numel() for tensor in tensors)
     if name in ("clone", "_to_copy", "contiguous"):
         return tensors[0].numel()
+    if len(tensors) < 2:
+        return 0
     try:
-        return math.prod(torch.broadcast_shapes(*(tensor.shape for tensor in tensors))) if len(tensors) > 1 else 0
+        return math.prod(torch.broadcast_shapes(*(tensor.shape for tensor in tensors)))
     except RuntimeError:
         return 0
 
@@ -288,7 +300,7 @@ def bounded(state: Mapping[str, Tensor], source: str | Path) -> Iterator[None]:
 
     Args:
         state: Weights of the checkpoint, each of which is stored whole.
-        source: The checkpoint.
+        source: Path of the checkpoint.
 
     Raises:
         InputError: The networks would take much more memory than the weights, or cannot be built.

@@ -26,16 +26,16 @@ from explainer.functional.losses import (
 
 
 class View(NamedTuple):
-    """All that an objective may look at, for one batch.
+    """Masks of a batch, and what the explanandum says of it: all that an objective may look at.
 
     Attributes:
-        mask_logits: (B, K, H, W) before the sigmoid; (B, 1, H, W) of the one label for objectives of the target alone.
-        target: (B, 1, H, W) target mask in [0, 1].
-        non_target: (B, 1, H, W) non-target mask in [0, 1]; None for objectives of the target alone.
-        kept: (B, K) logits of the explanandum on the image seen through the target mask.
-        removed: (B, K) logits on the image seen through its complement.
-        labels: (B, K) multi-hot.
-        multilabel: Whether the explanandum ends in sigmoids (else softmax; with one class in a sigmoid anyway).
+        mask_logits: Mask logits (B, K, H, W); (B, 1, H, W) of the one label for objectives of the target alone.
+        target: Target mask (B, 1, H, W) in [0, 1].
+        non_target: Non-target mask (B, 1, H, W) in [0, 1]; None for objectives of the target alone.
+        kept: Logits (B, K) of the explanandum on the image seen through the target mask.
+        removed: Logits (B, K) of the explanandum on the image seen through the complement.
+        labels: Labels (B, K), multi-hot.
+        multilabel: Whether the explanandum ends in sigmoids; else in a softmax, or with one class in a sigmoid.
     """
 
     mask_logits: Tensor
@@ -52,23 +52,24 @@ class Objective(ABC):
 
     weights: dict[str, float]
     target_only = False
-    """Whether it asks for nothing but the target mask and what the explanandum says of it."""
+    """Whether the objective needs nothing but the target mask and what the explanandum says of it."""
 
     @abstractmethod
     def terms(self, view: View) -> dict[str, Tensor]:
-        """Unweighted terms, each a scalar: the mean over the batch."""
+        """Return the unweighted terms, each a scalar: the mean over the batch."""
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """The loss: the sum of the weighted terms."""
-        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        """Return the loss: the sum of the weighted terms."""
+        weighted = [self.weights[name] * term for name, term in terms.items()]
+        return torch.stack(weighted).sum()
 
 
 def check_weights(name: str, weights: dict[str, float]) -> None:
     """Refuse weights under which a term would be rewarded for what it is there to prevent.
 
     Args:
-        name: Of the objective.
-        weights: Name → weight.
+        name: Name of the objective.
+        weights: Weight of each term, name → weight.
 
     Raises:
         InputError: A weight is negative, infinite or no number; names it.
@@ -82,7 +83,7 @@ def check_weights(name: str, weights: dict[str, float]) -> None:
 
 
 class ExplainerObjective(Objective):
-    r"""Loss of the Explainer.
+    r"""The loss of the Explainer.
 
     .. math:: \mathcal{L}_E = \mathcal{L}_c + \lambda_e \mathcal{L}_e + \lambda_a \mathcal{L}_a
         + \lambda_{tv} \mathcal{L}_{tv} \quad (1)
@@ -96,9 +97,9 @@ class ExplainerObjective(Objective):
         target_area: Weight of the target mask's area.
         non_target_area: Weight of the non-target mask's area.
         tv: Weight of Eq. 8.
-        min_area: a of Eq. 4.
-        max_area: b of Eq. 4.
-        bound_reduction: "mean" over the classes present (the paper) or "sum" (the published code).
+        min_area: Lower bound a of Eq. 4, a share of the image in [0, 1].
+        max_area: Upper bound b of Eq. 4, a share of the image in [0, 1].
+        bound_reduction: Reduction over the classes present: "mean" (the paper) or "sum" (the published code).
 
     Raises:
         InputError: A weight is negative, or the bounds are not in order in [0, 1].
@@ -129,10 +130,12 @@ class ExplainerObjective(Objective):
             raise InputError(
                 f"ExplainerObjective: 0 <= min_area <= max_area <= 1 must hold, got {min_area} and {max_area}"
             )
-        self.min_area, self.max_area, self.bound_reduction = min_area, max_area, bound_reduction
+        self.min_area = min_area
+        self.max_area = max_area
+        self.bound_reduction = bound_reduction
 
     def terms(self, view: View) -> dict[str, Tensor]:
-        """Eq. 2, 3, 5, the two areas of Eq. 6, and 8."""
+        """Return Eq. 2, 3, 5, the two areas of Eq. 6, and 8."""
         cross_entropy = multilabel_cross_entropy if view.multilabel else single_label_cross_entropy
         assert view.non_target is not None
         present = select_present(view.mask_logits, view.labels).sigmoid()
@@ -148,7 +151,7 @@ class ExplainerObjective(Objective):
 
 
 class RTISObjective(Objective):
-    r"""Loss of Real Time Image Saliency on the Explainer's masker, as Stalder et al. adapted it.
+    r"""The loss of Real Time Image Saliency on the Explainer's masker, as Stalder et al. adapted it.
 
     .. math:: \lambda_1 TV_2(m) + \lambda_2 \mathcal{A}(m) - \overline{\log \sigma(F(x \odot m))}
         + \lambda_3 \overline{\sigma(F(x \odot \tilde m))}^{\lambda_4}
@@ -161,9 +164,9 @@ class RTISObjective(Objective):
         area: Weight of the mask's mean.
         preservation: Weight of the logarithm on the masked image.
         deletion: Weight of the probability on the complement.
-        exponent: Of the probability on the complement.
-        mean_over: Whether a bar is one mean over all the classes present in the "batch", from which the power is taken
-            once, or a mean for each "image", with a power for each.
+        exponent: Exponent of the probability on the complement.
+        mean_over: Extent of a bar: one mean over all classes present in the "batch", with one power, or a mean for each
+            "image", with a power for each.
 
     Raises:
         InputError: A weight is negative.
@@ -182,10 +185,11 @@ class RTISObjective(Objective):
     ) -> None:
         self.weights = {"tv": tv, "area": area, "preservation": preservation, "deletion": deletion}
         check_weights("RTISObjective", self.weights | {"exponent": exponent})
-        self.exponent, self.mean_over = exponent, mean_over
+        self.exponent = exponent
+        self.mean_over = mean_over
 
     def terms(self, view: View) -> dict[str, Tensor]:
-        """The four terms; an image without label has neither of the last two, nor has a batch without any."""
+        """Return the four terms; the last two leave images without label out."""
         present = view.labels > 0
         sigmoids = view.multilabel or view.kept.shape[1] == 1
         log_kept = F.logsigmoid(view.kept) if sigmoids else view.kept.log_softmax(1)
@@ -198,12 +202,12 @@ class RTISObjective(Objective):
         }
 
     def _mean(self, values: Tensor, labels: Tensor) -> Tensor:
-        """Mean of the present classes' values: one number (1,), or one an image (B,); 0 where there is none."""
+        """Average the present classes' values: one number (1,), or one an image (B,); 0 where there is none."""
         if self.mean_over == "image":
             return over_present(values, labels)
         return values.sum(0, keepdim=True) / max(len(values), 1)
 
-    def _power(self, left: Tensor, labels: Tensor) -> Tensor:
-        """The power, which has no finite slope at 0; where no class is present, there is nothing to raise."""
-        there = labels.any() if self.mean_over == "batch" else labels.any(1)
-        return left.clamp_min(1e-8).pow(self.exponent) * there
+    def _power(self, mean: Tensor, labels: Tensor) -> Tensor:
+        """Raise a mean to the exponent; 0 where no class is present."""
+        present = labels.any() if self.mean_over == "batch" else labels.any(1)
+        return mean.clamp_min(1e-8).pow(self.exponent) * present  # at 0 the slope of a power below 1 is infinite

@@ -1,7 +1,6 @@
-"""A run's folder: who may work in it, what becomes of an earlier run in it, and what a run can go on from."""
+"""Manage a run's folder: who may work in it, what becomes of an earlier run, and what a run goes on from."""
 
 import hashlib
-import itertools
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -21,8 +20,9 @@ RUNS = Path("runs")
 """Where runs keep their state, below the current folder."""
 CHECKPOINTS = Path("checkpoints")
 """Where the best checkpoint of a finished run is put, below the current folder."""
-CONFIG, INPUTS = "config.yaml", "inputs.json"
-_HOW = {
+CONFIG = "config.yaml"
+INPUTS = "inputs.json"
+_WITHOUT_EFFECT = {
     "trainer": {
         "accelerator",
         "strategy",
@@ -42,14 +42,14 @@ _HOW = {
     },
     "data": {"num_workers", "download", "strict"},
 }
-"""Settings that say how a run is computed and shown; all others say what comes out."""
+"""Settings that change how a run is computed and shown, but not its result."""
 
 
 def alone_in(folder: Path) -> AbstractContextManager[None]:
     """Hold the lock of a run's folder, which lies beside it: the folder itself may be moved.
 
     Args:
-        folder: The run's folder.
+        folder: Folder of the run.
 
     Raises:
         InputError: Another process trains in it.
@@ -58,24 +58,24 @@ def alone_in(folder: Path) -> AbstractContextManager[None]:
 
 
 def can_go_on(folder: Path) -> bool:
-    """Whether a run's folder holds a checkpoint."""
+    """Tell whether a run's folder holds a checkpoint."""
     return (folder / LAST).is_file() or (folder / BEST).is_file()
 
 
 def newest(folder: Path, kind: str) -> Path:
     """Find the checkpoint that a run goes on from: `last.ckpt`, or where a crash tore or lost it `best.ckpt`.
 
-    Both hold the whole state; from the older one more epochs are computed again, and come out the same.
+    Both hold the whole state. From the older one, more epochs are computed again; they come out the same.
 
     Args:
-        folder: The run's folder.
+        folder: Folder of the run.
         kind: Kind of the module that is trained.
 
     Returns:
-        The checkpoint.
+        Path of the checkpoint.
 
     Raises:
-        InputError: There is none, or it is of another module.
+        InputError: There is no checkpoint, or it is of another module.
     """
     if not can_go_on(folder):
         raise InputError(f"nothing to go on with: no {folder / LAST}; leave out --ckpt_path last")
@@ -96,14 +96,14 @@ def begin(folder: Path, going_on: bool) -> None:
     """Make the folder ready; an earlier run in it is moved out of the way, so that nothing computed is lost.
 
     Args:
-        folder: The run's folder.
-        going_on: Go on in it instead.
+        folder: Folder of the run.
+        going_on: Whether the run in the folder goes on; else it is moved away.
     """
     if going_on:
         sweep(folder)
     elif folder.exists():
-        kept = set_aside(folder)
-        rank_zero_info(f"an earlier run is kept as {kept} (to go on with it instead: --ckpt_path last)")
+        aside = set_aside(folder)
+        rank_zero_info(f"an earlier run is kept as {aside} (to go on with it instead: --ckpt_path last)")
     folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -111,102 +111,115 @@ def set_aside(folder: Path) -> Path:
     """Move a folder to a name beside it that tells the time.
 
     Args:
-        folder: Must be there.
+        folder: Folder that exists.
 
     Returns:
-        Its new path; of folders moved within the same second the later ones are numbered.
+        New path of the folder; folders that are moved within the same second are numbered.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime())
-    names = (folder.with_name(f"{folder.name}.{stamp}{f'-{n}' if n else ''}") for n in itertools.count())
-    kept = next(path for path in names if not path.exists())
-    folder.rename(kept)
-    return kept
+    target = folder.with_name(f"{folder.name}.{stamp}")
+    number = 0
+    while target.exists():
+        number += 1
+        target = folder.with_name(f"{folder.name}.{stamp}-{number}")
+    folder.rename(target)
+    return target
 
 
 def note_inputs(folder: Path, config: dict[str, Any]) -> None:
     """Write down which files a run is made from, so that a later one knows whether they are the same.
 
     Args:
-        folder: The run's folder.
-        config: Its settings in plain values.
+        folder: Folder of the run.
+        config: Settings of the run in plain values.
     """
     write_json(folder / INPUTS, digests(config))
 
 
 def same_run(folder: Path, config: dict[str, Any]) -> bool:
-    """Whether the run in a folder was started with these settings, and from the same files.
+    """Tell whether the run in a folder was started with these settings, and from the same files.
 
     Args:
-        folder: The run's folder, as an earlier call left it.
+        folder: Folder of the run, as an earlier call left it.
         config: Settings in plain values, as they are now.
 
     Returns:
-        False as well where the folder does not tell.
+        Whether both are the same; False too where the folder lacks the files that tell.
     """
     try:
         earlier = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return False
-    if not isinstance(earlier, dict) or by_class(what_matters(earlier)) != by_class(what_matters(config)):
+    if not isinstance(earlier, dict):
+        return False
+    if by_class(what_matters(earlier)) != by_class(what_matters(config)):
         return False
     inputs = read_state(folder / INPUTS, dict[str, str])  # runs of earlier versions have no such file
     return inputs is None or inputs == digests(config)
 
 
 def what_matters(config: dict[str, Any]) -> dict[str, Any]:
-    """The settings on which the result of a training depends.
+    """Return the settings on which the result of a training depends.
 
     Args:
-        config: Of a run, in plain values.
+        config: Settings of a run in plain values.
 
     Example:
         >>> what_matters({"trainer": {"max_epochs": 2, "logger": False}, "gallery": {"images": 6}})
         {'seed_everything': None, 'model': None, 'data': None, 'trainer': {'max_epochs': 2}}
     """
     parts = {key: config.get(key) for key in ("seed_everything", "model", "data", "trainer")}
-    return {key: without(part, _HOW.get(key, set())) for key, part in parts.items()}
+    return {key: without(part, _WITHOUT_EFFECT.get(key, set())) for key, part in parts.items()}
 
 
 def by_class(value: Any) -> Any:
-    """A nested value in which a class is named by its last name: where its file lies changes no result.
+    """Return a nested value in which a class is named by its last name: where its file lies changes no result.
 
     Args:
-        value: Plain values, such as a config's.
+        value: Nested plain values, such as a config's.
 
     Example:
         >>> by_class({"model": {"class_path": "explainer.training.modules.Classifier"}})
         {'model': {'class_path': 'Classifier'}}
     """
-    if isinstance(value, dict):
-        return {
-            key: part.rpartition(".")[2] if key == "class_path" and isinstance(part, str) else by_class(part)
-            for key, part in value.items()
-        }
-    return [by_class(part) for part in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [by_class(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    shortened = {key: by_class(part) for key, part in value.items()}
+    if isinstance(shortened.get("class_path"), str):
+        shortened["class_path"] = shortened["class_path"].rpartition(".")[2]
+    return shortened
 
 
 def without(value: Any, keys: set[str]) -> Any:
-    """A nested value without some keys, at any depth."""
+    """Return a nested value without some keys, at any depth."""
     if isinstance(value, dict):
         return {key: without(part, keys) for key, part in value.items() if key not in keys}
-    return [without(part, keys) for part in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [without(part, keys) for part in value]
+    return value
 
 
 def digests(config: dict[str, Any]) -> dict[str, str]:
-    """Path → digest, of the checkpoints that the settings of model and data name."""
-    paths = sorted({text for key in ("model", "data") for text in texts(config.get(key))})
-    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths if is_checkpoint(path)}
+    """Return path → digest of the checkpoints that the settings of model and data name."""
+    named = {*texts(config.get("model")), *texts(config.get("data"))}
+    paths = [path for path in sorted(named) if is_checkpoint(path)]
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
 
 
 def is_checkpoint(path: str) -> bool:
-    """Whether a setting is the path of a checkpoint that is there."""
+    """Tell whether a setting is the path of a checkpoint that exists."""
     return path.endswith((".ckpt", ".pt", ".pth", ".safetensors")) and Path(path).is_file()
 
 
 def texts(value: Any) -> Iterator[str]:
-    """All strings in a nested value."""
+    """Yield all strings in a nested value."""
     if isinstance(value, str):
         yield value
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    for part in parts:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return
+    for part in value:
         yield from texts(part)

@@ -15,8 +15,8 @@ class WarmUpCosine(LambdaLR):
 
     Args:
         optimizer: Optimizer whose learning rates are changed.
-        warm_up: w, in steps.
-        steps: T, all steps of the training; None takes what the Trainer expects.
+        warm_up: Length w of the rise in steps.
+        steps: Length T of the training in steps; None takes what the Trainer expects.
 
     Example:
         >>> import torch
@@ -26,15 +26,17 @@ class WarmUpCosine(LambdaLR):
     """
 
     def __init__(self, optimizer: Optimizer, warm_up: int = 50, steps: int | None = None) -> None:
-        self.warm_up, self.steps = warm_up, steps
+        self.warm_up = warm_up
+        self.steps = steps
         super().__init__(optimizer, self.factor)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state without the schedule's length: a training that goes on for longer has a longer one."""
-        return {key: value for key, value in super().state_dict().items() if key not in ("steps", "warm_up")}
+        """Return the state without the schedule's length: a training that goes on for longer has a longer one."""
+        state = super().state_dict()
+        return {key: value for key, value in state.items() if key not in ("steps", "warm_up")}
 
     def factor(self, step: int) -> float:
-        """Share of the full learning rate at a step, in [0, 1]."""
+        """Return the share of the full learning rate at a step, in [0, 1]."""
         if step < self.warm_up:
             return (step + 1) / self.warm_up
         if self.steps is None:

@@ -1,4 +1,4 @@
-"""Whether an Explainer's masks tell the classes apart: what of a class its own mask keeps, and what the others keep."""
+"""Measure whether an Explainer's masks tell the classes apart: by what a class's own mask keeps, and the others."""
 
 from typing import NamedTuple
 
@@ -33,12 +33,12 @@ def separation(
     do not show that.
 
     Args:
-        explanandum: The classifier.
-        image: (B, 3, H, W) in [0, 1].
-        masks: (B, K, H, W) in [0, 1].
-        labels: (B, K) multi-hot.
-        infill: What stands where a mask is 0; broadcasts to `image`.
-        classes: At most so many classes of an image, the first ones.
+        explanandum: Classifier that is shown the images.
+        image: Images (B, 3, H, W) in [0, 1].
+        masks: Class masks (B, K, H, W) in [0, 1].
+        labels: Labels (B, K), multi-hot.
+        infill: Infill where a mask is 0; it broadcasts to `image`.
+        classes: Greatest number of classes of an image that are looked at, the first ones.
 
     Returns:
         P values each; none where no image has a label.
@@ -47,18 +47,23 @@ def separation(
     rows, columns = chosen.nonzero(as_tuple=True)
     highest = masks.topk(min(2, masks.shape[1]), dim=1)
     parts = []
+    # in parts of a batch's size: an image with several classes stands in several pairs
     for row, column in zip(rows.split(len(image)), columns.split(len(image)), strict=True):
-        own = masks[row, column][:, None]
+        own_mask = masks[row, column][:, None]
+        # the maximum of the others is the highest mask, or where that is the class's own, the second highest
         is_first = highest.indices[row, :1] == column[:, None, None, None]
-        second = highest.values[row, 1:] if masks.shape[1] > 1 else torch.zeros_like(own)
-        others = torch.where(is_first, second, highest.values[row, :1])
+        second = highest.values[row, 1:] if masks.shape[1] > 1 else torch.zeros_like(own_mask)
+        other_masks = torch.where(is_first, second, highest.values[row, :1])
         fill = infill if len(infill) == 1 else infill[row]
-        probabilities = [
-            explanandum.probabilities(explanandum(composite(image[row], mask, fill)).float()) for mask in (own, others)
-        ]
-        seen = [probability.gather(1, column[:, None])[:, 0] for probability in probabilities]
-        parts.append(torch.stack([*seen, own.mean((1, 2, 3))]))
-    return Separation(*torch.cat(parts, 1)) if parts else Separation(*masks.new_zeros(3, 0))
+        columns_of_part = []
+        for mask in (own_mask, other_masks):
+            logits = explanandum(composite(image[row], mask, fill)).float()
+            probabilities = explanandum.probabilities(logits)
+            columns_of_part.append(probabilities.gather(1, column[:, None])[:, 0])
+        parts.append(torch.stack([*columns_of_part, own_mask.mean((1, 2, 3))]))
+    if not parts:
+        return Separation(*masks.new_zeros(3, 0))
+    return Separation(*torch.cat(parts, 1))
 
 
 def fault(own: float, others: float, area: float) -> str | None:

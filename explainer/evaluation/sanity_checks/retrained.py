@@ -1,7 +1,7 @@
 """Whether an Explainer depends on what its classifier has learned: it is trained again, against a random classifier.
 
 The other half of the protocol of `Randomisation` for an Explainer (J. Adebayo et al., NeurIPS 2018, for a method that
-does not look at the classifier when it explains). configs/shapes_small_randomised.yaml trains such an Explainer.
+does not look at the classifier when it explains). configs/train/shapes_small_randomised.yaml trains such an Explainer.
 """
 
 from explainer.attribution import Explainer

@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 from torch import Tensor
 
 from explainer.attribution.masked_score import score_of
@@ -24,6 +26,7 @@ from explainer.evaluation.scoring.loop import ORIGINAL
 from explainer.evaluation.storage.store import Store
 from explainer.experiments.infills.settings import InfillSettings
 from explainer.functional.masking import composite
+from explainer.functional.seeds import derived_seed
 from explainer.infill import Infill
 from explainer.metrics import inside_boxes
 from explainer.networks import Explanandum
@@ -32,31 +35,33 @@ from explainer.rendering import Tile, gallery, to_pil
 SCORES = {"l1": False, "probability": True, "log_odds": True, "change": False}
 """Score → whether higher is better."""
 _TRIES = 200
+"""Draws of a box before an image counts as one without room."""
 
 
 def draw_hole(occupied: Tensor, smallest: float, largest: float, generator: torch.Generator) -> Tensor | None:
-    """A box that touches nothing of what is occupied.
+    """Draw a box that touches nothing of what is occupied.
 
     Args:
-        occupied: (H, W) bool.
-        smallest: Its sides are at least this fraction of the image's.
-        largest: And at most this.
-        generator: On the CPU.
+        occupied: Pixels that the box must not touch, (H, W) bool.
+        smallest: Smallest side of the box, as a fraction of the image's.
+        largest: Largest side of the box, as a fraction of the image's.
+        generator: Random number generator on the CPU.
 
     Returns:
-        (H, W) bool, the box; None when none of 200 draws has room.
+        (H, W) bool, True in the box; None when none of 200 draws has room.
 
     Example:
         >>> draw_hole(torch.zeros(8, 8, dtype=torch.bool), 0.5, 0.5, torch.Generator()).sum().item()
         16
     """
     height, width = occupied.shape
-    for draw in torch.rand(_TRIES, 4, generator=generator).tolist():
-        tall, wide = (
-            max(1, round(side * (smallest + (largest - smallest) * u)))
-            for side, u in zip((height, width), draw[:2], strict=True)
-        )
-        top, left = int((height - tall + 1) * draw[2]), int((width - wide + 1) * draw[3])
+    spread = largest - smallest
+    # all numbers are drawn beforehand: a hole does not depend on how many draws had room
+    for tall_draw, wide_draw, top_draw, left_draw in torch.rand(_TRIES, 4, generator=generator).tolist():
+        tall = max(1, round(height * (smallest + spread * tall_draw)))
+        wide = max(1, round(width * (smallest + spread * wide_draw)))
+        top = int((height - tall + 1) * top_draw)
+        left = int((width - wide + 1) * left_draw)
         box = torch.zeros_like(occupied)
         box[top : top + tall, left : left + wide] = True
         if not (box & occupied).any():
@@ -65,34 +70,37 @@ def draw_hole(occupied: Tensor, smallest: float, largest: float, generator: torc
 
 
 def image_and_hole(dataset: ImageDataset, index: int, settings: InfillSettings) -> tuple[Batch, Tensor] | None:
-    """A labelled image and a hole in it.
+    """Return a labelled image and a hole in it.
 
     Args:
-        dataset: With annotations.
-        index: Of the image.
-        settings: Where holes may be, and how large.
+        dataset: Data set with annotations.
+        index: Index of the image.
+        settings: Kind and size of the holes.
 
     Returns:
-        A batch of one and a mask (1, 1, H, W), 0 in the hole; None for an image that cannot be read, has no label, has
-        no ground truth where that is needed, or has no room.
+        A batch of one image and a mask (1, 1, H, W) of 0 and 1, 0 in the hole. None for an image that cannot be read,
+        has no label, has no ground truth where that is needed, or has no room.
     """
     batch = collate([dataset[index]])
-    if not batch.id or not batch.labels.any():
+    if not batch.id or not batch.labels.any():  # the batch is empty where the image cannot be read
         return None
     size = (batch.image.shape[-2], batch.image.shape[-1])
-    generator = torch.Generator().manual_seed(hash((settings.seed, index)) % 2**63)
+    # a seed for each image: its hole does not depend on which other images are taken
+    generator = torch.Generator().manual_seed(derived_seed(settings.seed, index))
     occupied = torch.zeros(size, dtype=torch.bool)
     if settings.where.startswith("unrelated"):
         boxes = true_boxes(batch)
         if not len(boxes[0]):
             return None
         occupied = inside_boxes(boxes, size)[0, 0] > 0
-    hole: Tensor | None
+    hole: Tensor | None = None
     if settings.where.endswith("pixels"):
         hole = (torch.rand(size, generator=generator) < settings.share) & ~occupied
     else:
         hole = draw_hole(occupied, settings.smallest, settings.largest, generator)
-    return None if hole is None or not hole.any() else (batch, (~hole).float()[None, None])
+    if hole is None or not hole.any():
+        return None
+    return batch, (~hole).float()[None, None]
 
 
 @torch.no_grad()
@@ -107,89 +115,131 @@ def compare_fills(
     """Score every in-fill on every hole, and append the rows to the store.
 
     Args:
-        explanandum: The frozen classifier.
+        explanandum: Frozen classifier.
         fills: Name → in-fill.
         cases: Images, one a batch, with masks.
-        store: Rows that it has already are not computed again.
-        seed: Of stochastic in-fills.
-        device: Where to compute.
+        store: Store of the rows; those that it has already are not computed again.
+        seed: Seed of stochastic in-fills.
+        device: Device on which to compute.
     """
-    for batch, mask in track(cases, "filling in", console=Console(stderr=True)):
-        here, hole = to_device(batch, device), mask.to(device)
-        whole = said(explanandum, here, here.image)
+    for batch, cpu_mask in track(cases, "filling in", console=Console(stderr=True)):
+        batch = to_device(batch, device)
+        image = batch.image
+        mask = cpu_mask.to(device)
+        hidden = 1 - mask
+        untouched = said(explanandum, batch, image)
         for name, fill in {ORIGINAL: None, **fills}.items():
             if store.has(name, batch.id):
                 continue
-            start, seen = time.perf_counter(), here.image
+            start = time.perf_counter()
+            # the untouched image is a row as well, with which the others are compared
+            seen = image
             if fill is not None:
-                filled = fill(here.image, hole, torch.Generator(device).manual_seed(seed))
-                seen = composite(here.image, hole, filled)
+                seen = filled_in(fill, image, mask, seed)
             seconds = time.perf_counter() - start
-            row: dict[str, Any] = said(explanandum, here, seen)
-            off = (seen - here.image).abs() * (1 - hole)
-            row |= {
-                "l1": float(off.sum() / (3 * (1 - hole).sum())),
+            scores = said(explanandum, batch, seen)
+            difference = (seen - image).abs() * hidden
+            row = {
+                "id": batch.id[0],
+                "method": name,
+                **scores,
+                # a mean over the three channels of the hidden pixels
+                "l1": float(difference.sum() / (3 * hidden.sum())),
                 "seconds": seconds,
-                "area": float((1 - hole).mean()),
-                "change": abs(row["probability"] - whole["probability"]),
+                "area": float(hidden.mean()),
+                "change": abs(scores["probability"] - untouched["probability"]),
             }
-            store.append([{"id": batch.id[0], "method": name} | row])
+            store.append([row])
+
+
+def filled_in(fill: Infill, image: Tensor, mask: Tensor, seed: int) -> Tensor:
+    """Fill the hole in, with the same random draws for every image.
+
+    Args:
+        fill: In-fill.
+        image: Images, (B, 3, H, W) in [0, 1].
+        mask: Mask, (B, 1, H, W) of 0 and 1, 0 in the hole.
+        seed: Seed of a stochastic in-fill.
+
+    Returns:
+        (B, 3, H, W): the composite.
+    """
+    generator = torch.Generator(image.device).manual_seed(seed)
+    return composite(image, mask, fill(image, mask, generator))
 
 
 def said(explanandum: Explanandum, batch: Batch, seen: Tensor) -> dict[str, float]:
-    """Mean probability and log-odds of the labels of one image."""
+    """Return the mean probability and the mean log-odds of the labels of one image.
+
+    Args:
+        explanandum: Frozen classifier.
+        batch: Batch of one, for the labels.
+        seen: Image that the classifier sees, (1, 3, H, W) in [0, 1].
+    """
     logits = explanandum(seen).float()
     target = batch.labels[0].nonzero()[:, 0]
+    probabilities = explanandum.probabilities(logits)[0, target]
     odds = score_of(logits.expand(len(target), -1), target, explanandum.multilabel, "log_odds")
-    return {"probability": float(explanandum.probabilities(logits)[0, target].mean()), "log_odds": float(odds.mean())}
+    return {"probability": float(probabilities.mean()), "log_odds": float(odds.mean())}
 
 
 def summarise_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Means, medians and quartiles over the holes.
+    """Return means, medians and quartiles over the holes.
 
     Args:
-        rows: Of the store.
-        names: In-fills; the untouched images come first.
+        rows: Rows of the store.
+        names: Names of the in-fills; the untouched images come first.
 
     Returns:
         Name → number of holes, seconds an image, and for each score mean, median and quartiles.
     """
     results: dict[str, Any] = {}
+    quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
     for name in (ORIGINAL, *names):
-        mine = [row for row in rows if row["method"] == name]
-        entry: dict[str, Any] = {"images": len(mine), "seconds": statistics.fmean(row["seconds"] for row in mine)}
+        fill_rows = [row for row in rows if row["method"] == name]
+        seconds = statistics.fmean(row["seconds"] for row in fill_rows)
+        entry: dict[str, Any] = {"images": len(fill_rows), "seconds": seconds}
         for key in SCORES:
-            values = torch.tensor([row[key] for row in mine], dtype=torch.float64)
-            low, middle, high = values.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)).tolist()
+            values = torch.tensor([row[key] for row in fill_rows], dtype=torch.float64)
+            low, middle, high = values.quantile(quartiles).tolist()
             entry[key] = {"mean": float(values.mean()), "median": middle, "quartiles": [low, high]}
         results[name] = entry
     return results
 
 
-def fill_table(results: dict[str, Any], title: str) -> tuple[Any, str]:
-    """The means, the best of each column with a star, for the terminal and in Markdown."""
-    names = {"l1": "L1 in the hole", "probability": "probability", "log_odds": "log-odds", "change": "|Δ probability|"}
-    header = ["in-fill", *(f"{names[k]} {'↑' if up else '↓'}" for k, up in SCORES.items()), "ms an image"]
-    best = {
-        key: (max if up else min)(e[key]["mean"] for name, e in results.items() if name != ORIGINAL)
-        for key, up in SCORES.items()
-    }
-    cells = []
+def fill_table(results: dict[str, Any], title: str) -> tuple[Table, str]:
+    """Return the table of means, the best of each column with a star, for the terminal and in Markdown.
+
+    Args:
+        results: Name → scores, as `summarise_fills` returns them.
+        title: Title of the terminal's table.
+    """
+    # the columns are in the order of SCORES
+    header = ["in-fill", "L1 in the hole ↓", "probability ↑", "log-odds ↑", "|Δ probability| ↓", "ms an image"]
+    best = {}
+    for key, higher_is_better in SCORES.items():
+        # the untouched images would be the best of all
+        means = [entry[key]["mean"] for name, entry in results.items() if name != ORIGINAL]
+        best[key] = max(means) if higher_is_better else min(means)
+    lines = []
     for name, entry in results.items():
-        row = [name]
+        line = [name]
         for key in SCORES:
-            starred = name != ORIGINAL and entry[key]["mean"] == best[key]
-            row.append(number(entry[key]["mean"]) + (" *" if starred else ""))
-        cells.append([*row, number(1000 * entry["seconds"], 1)])
-    return two_forms(title, header, cells)
+            cell = number(entry[key]["mean"])
+            if name != ORIGINAL and entry[key]["mean"] == best[key]:
+                cell += " *"
+            line.append(cell)
+        line.append(number(1000 * entry["seconds"], 1))
+        lines.append(line)
+    return two_forms(title, header, lines)
 
 
 def plot_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
-    """Box plots of the L1 in the hole, the probability of the labels and its change (Figure 16).
+    """Draw box plots of the L1 in the hole, the probability of the labels and its change (Figure 16).
 
     Args:
-        rows: Of the store.
-        names: In-fills.
+        rows: Rows of the store.
+        names: Names of the in-fills.
 
     Returns:
         The figure; boxes are quartiles, whiskers the 5th and 95th percentile, triangles means.
@@ -197,7 +247,9 @@ def plot_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
     titles = {"l1": "L1 in the hole ↓", "probability": "probability of the label ↑", "change": "its change ↓"}
     figure = Figure(figsize=(11, 0.5 * len(names) + 2), layout="constrained")
     for panel, (key, title) in zip(figure.subplots(1, len(titles)), titles.items(), strict=True):
-        shown = [ORIGINAL, *names] if key == "probability" else list(names)
+        shown = list(names)
+        if key == "probability":  # the other two of an untouched image are 0
+            shown = [ORIGINAL, *names]
         values = [[row[key] for row in rows if row["method"] == name] for name in shown]
         panel.boxplot(
             values,
@@ -217,23 +269,31 @@ def plot_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
 @torch.no_grad()
 def fill_gallery(
     explanandum: Explanandum, fills: dict[str, Infill], cases: Sequence[tuple[Batch, Tensor]], seed: int, device: str
-) -> Any:
-    """Images × in-fills (Figure 3), the labels' mean probability under each."""
+) -> Image.Image:
+    """Draw images × in-fills (Figure 3), with the labels' mean probability under each.
+
+    Args:
+        explanandum: Frozen classifier.
+        fills: Name → in-fill.
+        cases: Images, one a batch, with masks.
+        seed: Seed of stochastic in-fills.
+        device: Device on which to compute.
+
+    Returns:
+        The picture.
+    """
     rows = []
-    for batch, mask in cases:
-        here, hole = to_device(batch, device), mask.to(device)
-        white = torch.ones_like(here.image)
-        seen = {"image": here.image, "hole": composite(here.image, hole, white)}
-        for name, fill in fills.items():
-            filled = fill(here.image, hole, torch.Generator(device).manual_seed(seed))
-            seen[name] = composite(here.image, hole, filled)
-        rows.append(
-            [
-                Tile(
-                    to_pil(picture[0]),
-                    "" if name == "hole" else f"{said(explanandum, here, picture)['probability']:.2f}",
-                )
-                for name, picture in seen.items()
-            ]
-        )
+    for batch, cpu_mask in cases:
+        batch = to_device(batch, device)
+        image = batch.image
+        mask = cpu_mask.to(device)
+        white = composite(image, mask, torch.ones_like(image))
+        pictures = [image, *(filled_in(fill, image, mask, seed) for fill in fills.values())]
+        tiles = []
+        for picture in pictures:
+            probability = said(explanandum, batch, picture)["probability"]
+            tiles.append(Tile(to_pil(picture[0]), f"{probability:.2f}"))
+        # what the classifier would say of the white hole is no result
+        tiles.insert(1, Tile(to_pil(white[0])))
+        rows.append(tiles)
     return gallery(rows, header=["image", "hole", *fills])

@@ -27,7 +27,14 @@ class InfillComparison(InfillSettings, Experiment):
     """Fill in the same holes by every in-fill, and ask the classifier; settings as in `InfillSettings`."""
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Compare the in-fills."""
+        """Compare the in-fills.
+
+        Args:
+            context: Checkpoint, data and settings from the command line.
+
+        Returns:
+            The content of results.json.
+        """
         return compare_infills(self, context)
 
 
@@ -35,8 +42,8 @@ def compare_infills(settings: InfillSettings, context: Context) -> dict[str, Any
     """Fill in the same holes by every in-fill, and ask the classifier.
 
     Args:
-        settings: In-fills and holes.
-        context: From the command line.
+        settings: Settings of the in-fills and of the holes.
+        context: Checkpoint, data and settings from the command line.
 
     Returns:
         The content of results.json.
@@ -45,34 +52,43 @@ def compare_infills(settings: InfillSettings, context: Context) -> dict[str, Any
         InputError: Something given cannot be used, or no image has a hole.
     """
     out = context.out
-    here = prepared(context)
-    explanandum, dataset, places, device = here.explanandum, here.dataset, here.places, here.device
-    check_infills(settings.fills, here.sample, explanandum)
-    found = [image_and_hole(dataset, place, settings) for place in places]
-    cases = [case for case in found if case is not None]
+    prepared_run = prepared(context)
+    explanandum = prepared_run.explanandum
+    places = prepared_run.places
+    device = prepared_run.device
+    check_infills(settings.fills, prepared_run.sample, explanandum)
+    cases = []
+    for place in places:
+        case = image_and_hole(prepared_run.dataset, place, settings)
+        if case is not None:
+            cases.append(case)
     if not cases:
         raise InputError(
             f"experiment.init_args.where {settings.where}: none of the {len(places)} images has labels and room for a "
             "hole; take smaller ones, or anywhere"
         )
-    of_images = ("images", "spread", "offset", "one_label")  # others may join
-    facts = {k: v for k, v in here.facts.items() if k not in of_images}
+    # which images were taken is no part of the fingerprint: others may join in a later call
+    of_images = ("images", "spread", "offset", "one_label")
+    facts = {key: value for key, value in prepared_run.facts.items() if key not in of_images}
     facts |= {
         "where": settings.where,
         "smallest": settings.smallest,
         "largest": settings.largest,
         "seed": settings.seed,
-        **({"share": settings.share} if settings.where.endswith("pixels") else {}),
-        "methods": {name: infill_settings(fill) for name, fill in settings.fills.items()},
     }
+    if settings.where.endswith("pixels"):
+        facts["share"] = settings.share
+    facts["methods"] = {name: infill_settings(fill) for name, fill in settings.fills.items()}
     store = Store(out, facts, Filled)
     compare_fills(explanandum, settings.fills, cases, store, settings.seed, device)
+    # the store may hold rows of images that an earlier call took and this one does not
     ids = {batch.id[0] for batch, _ in cases}
     rows = [row for row in store.rows if row["id"] in ids]
     results = summarise_fills(rows, list(settings.fills))
     content = {"facts": facts, "without a hole": len(places) - len(cases), "results": results}
     write_json(out / "results.json", content)
-    words = f"{len(cases)} holes, {settings.where}; {len(places) - len(cases)} images without one. Means over images."
+    without = len(places) - len(cases)
+    words = f"{len(cases)} holes, {settings.where}; {without} images without one. Means over images."
     table, text = fill_table(results, f"{context.name} on {context.settings.images.split}")
     write_text(out / "table.md", f"{text}\n\n{words} * best of the column.\n")
     save_figure(plot_fills(rows, list(settings.fills)), out / "infills.png", dpi=150)

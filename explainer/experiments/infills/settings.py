@@ -1,4 +1,4 @@
-"""What evaluate.py is told in YAML of a comparison of in-fills."""
+"""The settings of a comparison of in-fills, as evaluate.py reads them from YAML."""
 
 from typing import Literal
 
@@ -13,14 +13,14 @@ class InfillSettings:
 
     Args:
         fills: Name → in-fill; None means that this is no such comparison.
-        where: "unrelated": boxes that touch no labelled object, in images that have room for one; "anywhere": any
-            boxes; "pixels": single pixels, as in FIDO's Figure 16; "unrelated_pixels": single pixels outside the boxes
-            of the labelled objects.
-        smallest: Sides of the boxes are at least this fraction of the image's.
-        largest: And at most this.
-        share: Of the pixels (of those outside the boxes) that is hidden, where they are single ones.
-        seed: Of boxes and stochastic in-fills.
-        examples: Images in the picture of images × in-fills.
+        where: Kind of holes. "unrelated": boxes that touch no labelled object, in images that have room for one;
+            "anywhere": any boxes; "pixels": single pixels, as in FIDO's Figure 16; "unrelated_pixels": single pixels
+            outside the boxes of the labelled objects.
+        smallest: Smallest side of a box, as a fraction of the image's.
+        largest: Largest side of a box, as a fraction of the image's.
+        share: Share of the pixels (of those outside the boxes) that is hidden, where the holes are single pixels.
+        seed: Seed of the holes and of stochastic in-fills.
+        examples: Number of images in the picture of images × in-fills.
 
     Raises:
         InputError: The fractions are not in order in (0, 1], the share is not between 0 and 1, the seed or the number
@@ -49,5 +49,9 @@ class InfillSettings:
         check_range("experiment.init_args.examples", examples, 0)
         check_names("experiment.init_args.fills", self.fills)
         check_free(self.fills, "experiment.init_args.fills")
-        self.where, self.smallest, self.largest, self.seed, self.examples = where, smallest, largest, seed, examples
+        self.where = where
+        self.smallest = smallest
+        self.largest = largest
+        self.seed = seed
+        self.examples = examples
         self.share = share

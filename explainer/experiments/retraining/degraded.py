@@ -19,17 +19,17 @@ Mode = Literal["keep", "remove"]
 
 
 def degrade(image: Tensor, rank: Tensor, mode: Mode, fraction: float, fill: Tensor) -> Tensor:
-    """Replace pixels.
+    """Replace the pixels that a method holds to be salient, or all others.
 
     Args:
-        image: (3, H, W) in [0, 1].
-        rank: (H, W), as `levels` gives it.
+        image: Image, (3, H, W) in [0, 1].
+        rank: Ranks of the pixels, (H, W) uint8, as `levels` returns them.
         mode: "keep" leaves the most salient fraction (KAR), "remove" takes it away (ROAR).
-        fraction: Of the image, in [0, 1].
-        fill: What takes their place: a colour (3, 1, 1), or a picture (3, H, W), in [0, 1].
+        fraction: Fraction of the image, in [0, 1].
+        fill: Colour (3, 1, 1) or picture (3, H, W) in [0, 1] that takes the place of the pixels.
 
     Returns:
-        (3, H, W).
+        (3, H, W) in [0, 1].
 
     Example:
         >>> rank = torch.tensor([[0, 100]], dtype=torch.uint8)
@@ -40,7 +40,16 @@ def degrade(image: Tensor, rank: Tensor, mode: Mode, fraction: float, fill: Tens
 
 
 def kept(rank: Tensor, mode: Mode, fraction: float) -> Tensor:
-    """Where the image stays: bool, (H, W)."""
+    """Return where the image stays.
+
+    Args:
+        rank: Ranks of the pixels, (H, W) uint8, as `levels` returns them.
+        mode: "keep" or "remove".
+        fraction: Fraction of the image that is kept or removed, in [0, 1].
+
+    Returns:
+        (H, W) bool, True where the image stays.
+    """
     salient = rank < round(fraction * LEVELS)
     return salient if mode == "keep" else ~salient
 
@@ -56,11 +65,16 @@ class DegradedDataset(ImageDataset):
         self, base: ImageDataset, ranks: Ranks, mode: Mode, fraction: float, fill: Tensor | Infill, **options: Any
     ) -> None:
         super().__init__(base.ids, base.classes, **options)
-        self.base, self.ranks, self.mode, self.fraction, self.fill = base, ranks, mode, fraction, fill
+        self.base = base
+        self.ranks = ranks
+        self.mode: Mode = mode
+        self.fraction = fraction
+        self.fill = fill
 
     def image(self, index: int) -> Tensor:
-        """(3, S, S) in [0, 1]."""
-        image, rank = self.base.image(index), self.ranks[index]
+        """Return a degraded image, (3, S, S) in [0, 1]."""
+        image = self.base.image(index)
+        rank = self.ranks[index]
         if isinstance(self.fill, Tensor):
             return degrade(image, rank, self.mode, self.fraction, self.fill)
         mask = kept(rank, self.mode, self.fraction).to(image)[None, None]
@@ -69,18 +83,18 @@ class DegradedDataset(ImageDataset):
         return degrade(image, rank, self.mode, self.fraction, fill[0])
 
     def check(self) -> None:
-        """Nothing: the data set has been checked, and a learned infill need not run for that."""
+        """Do nothing: the data set has been checked, and a learned infill need not run for that."""
 
     def labels(self, index: int) -> Tensor:
-        """Those of the data set."""
+        """Return the labels of the data set, (K,) of 0 and 1."""
         return self.base.labels(index)
 
     def segmentation(self, index: int) -> Tensor | None:
-        """That of the data set."""
+        """Return the segmentation of the data set, if it has one."""
         return self.base.segmentation(index)
 
     def boxes(self, index: int) -> Tensor | None:
-        """Those of the data set."""
+        """Return the boxes of the data set, if it has any."""
         return self.base.boxes(index)
 
 
@@ -88,13 +102,16 @@ class Degraded(ImageDataModule):
     """A DataModule whose images are degraded, in training, validation and test alike.
 
     Args:
-        data: The DataModule; its root, image size, batch size, workers, seed and augmentation hold.
+        data: DataModule of the images; its root, image size, batch size, workers, seed and augmentation hold.
         ranks: Folder of the ranks, made by `evaluate.py` for a retraining grid.
         mode: "keep" the most salient fraction (KAR), or "remove" it (ROAR).
-        fraction: Of the image, in [0, 1], to half a percent.
-        method: Name of the method that the ranks must be of; None takes any.
-        infill: What stands in place of the pixels; None takes the training images' mean colour, as ROAR does. A
-            learned one is asked for every image that is read: `num_workers` shares that out.
+        fraction: Fraction of the image, in [0, 1], to half a percent.
+        method: Name of the method that the ranks must be by; None takes any.
+        infill: In-fill of the pixels that are replaced; None takes the training images' mean colour, as ROAR does. A
+            learned one runs for every image that is read: `num_workers` processes share this work.
+
+    Raises:
+        InputError: The fraction is out of range.
     """
 
     def __init__(
@@ -120,26 +137,32 @@ class Degraded(ImageDataModule):
             seed=data.seed,
             crop=data.crop,
         )
-        self.data, self.ranks, self.mode, self.fraction, self.method = data, Path(ranks), mode, fraction, method
+        self.data = data
+        self.ranks = Path(ranks)
+        self.mode: Mode = mode
+        self.fraction = fraction
+        self.method = method
         self.multilabel = data.multilabel
         self.infill = infill
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Those of the data set."""
+        """Names of the classes of the data set."""
         return self.data.classes
 
     def prepare_data(self) -> None:
-        """As the data set."""
+        """Prepare the data set."""
         self.data.prepare_data()
 
     def build(self, split: Split) -> DegradedDataset:
-        """A split, with its ranks."""
+        """Return a split with its ranks."""
         base = self.data.split(split)
         ranks = Ranks(self.ranks, split)
         ranks.open(base.ids, base.image_size, self.method)
         if self.infill is None:
-            fill: Tensor | Infill = torch.tensor(Ranks(self.ranks, "train").facts()["colour"]).view(3, 1, 1)
+            # of the training images for every split: what is tested must not be looked at
+            colour = Ranks(self.ranks, "train").facts()["colour"]
+            fill: Tensor | Infill = torch.tensor(colour).view(3, 1, 1)
         else:
             self.infill.check_classes(self.classes)
             fill = self.infill

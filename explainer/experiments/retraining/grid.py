@@ -1,4 +1,4 @@
-"""A grid of trainings: which cells there are, which are done, running the others, whatever becomes of each."""
+"""A grid of trainings: read which cells are done, and run the others; a cell that fails does not stop them."""
 
 import contextlib
 import json
@@ -28,7 +28,12 @@ _PATIENCE = 60
 
 
 class Cell(NamedTuple):
-    """One training: its name, and what it is in the table."""
+    """One training.
+
+    Attributes:
+        name: Name of the cell, of its log and of its run.
+        facts: Columns of the cell in the table, such as method and seed.
+    """
 
     name: str
     facts: dict[str, Any]
@@ -38,18 +43,21 @@ def read_cells(path: Path, fingerprint: dict[str, Any]) -> dict[str, dict[str, A
     """Read the finished cells of an earlier call, or begin the file of a new grid.
 
     Args:
-        path: A JSON line a cell; the first line is the fingerprint. Lines that a crash tore are taken out, so that
-            their cells are trained again.
-        fingerprint: What all cells depend on.
+        path: File with a JSON line for each cell; the first line is the fingerprint. Lines that a crash tore are taken
+            out, so that their cells are trained again.
+        fingerprint: Facts on which all cells depend.
 
     Returns:
-        Name → result.
+        Name of a cell → its row.
 
     Raises:
         InputError: The file holds cells of another grid, or does not tell of which.
     """
+    # as the file would give it back: tuples as lists, keys as strings
     now = json.loads(json.dumps(fingerprint, default=str))
-    lines = path.read_bytes().splitlines() if path.is_file() else []
+    lines = []
+    if path.is_file():
+        lines = path.read_bytes().splitlines()
     values = [parsed(line) for line in lines]
     rows = [row for row in values if row is not None and {"cell", "score"} <= set(row)]
     first = values[0] if values else None
@@ -62,13 +70,17 @@ def read_cells(path: Path, fingerprint: dict[str, Any]) -> dict[str, dict[str, A
     changed = [key for key in {**now, **then} if by_class(now.get(key)) != by_class(then.get(key))]
     if changed:
         raise InputError(f"{path} holds cells with another {', '.join(changed)}: delete the folder, or name another")
+    # a torn last line without an end would be joined to the next row that is appended
     if len(rows) + 1 < len(lines) or not path.read_bytes().endswith(b"\n"):
         write_text(path, "".join(json.dumps(row) + "\n" for row in (first, *rows)), sync=True)
     return {row["cell"]: row for row in rows}
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
-    """The object in a line, or None where a crash has torn it.
+    """Return the object in a line, or None where a crash has torn it.
+
+    Args:
+        line: Line of a file of results.
 
     Example:
         >>> parsed(b'{"cell": "a"}'), parsed(b'{"cel')
@@ -94,13 +106,13 @@ def run_cells(
     """Run cells, several at once in processes that are used again; record each result as it comes.
 
     Args:
-        cells: Those to run.
-        work: Called with `arguments(cell)`; returns plain values.
-        arguments: Of a cell; can be pickled.
+        cells: Cells to run.
+        work: Function that is called with `arguments(cell)` and returns plain values.
+        arguments: Function from a cell to arguments of `work`, which can be pickled.
         path: File of the results, as `read_cells` left it.
-        workers: Processes; each gets its share of the cores, and its own GPU where there are several.
+        workers: Number of processes; each gets its share of the cores, and its own GPU where there are several.
         logs: Folder for what each cell prints.
-        tidy: Removes what a cell has left, once its result is safely on the disk.
+        tidy: Function that removes what a cell has left, once its result is safely on the disk.
 
     Returns:
         Name → error in one line, of the cells that failed; the others went on.
@@ -111,40 +123,53 @@ def run_cells(
     failed: dict[str, str] = {}
     logs.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    calls = [(cell, (work, arguments(cell), str(logs / f"{cell.name}.log"))) for cell in cells]
+    # this stream, whatever sys.stdout is while the output of a cell in this process goes to its log
+    console = Console(file=sys.stdout)
+    calls = []
+    for cell in cells:
+        log = logs / f"{cell.name}.log"
+        calls.append((cell, (work, arguments(cell), str(log))))
     done = 0
     try:
-        with Progress(*columns, console=Console(file=sys.stdout)) as progress:  # also while a cell's output goes away
+        with Progress(*columns, console=console) as progress:
             task = progress.add_task("retraining", total=len(cells))
             for cell, result, error in _results(calls, workers):
                 if error:
                     failed[cell.name] = error
                 else:
+                    # the order matters: what a cell has left goes only when its score cannot be lost any more
                     append_lines(path, [{"cell": cell.name} | cell.facts | result], sync=True)
                     done += 1
                     tidy(cell)
                 progress.update(task, advance=1, description=f"retraining ({len(failed)} failed)")
     except KeyboardInterrupt as error:
-        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        number: int = signal.SIGINT
+        if isinstance(error, Stopped):
+            number = error.number
         message = f"stopped; {done} of {len(cells)} cells were done here, and the same command goes on from there"
         raise Stopped(message, number) from None
     return failed
 
 
 def _results(calls: Sequence[tuple[Cell, tuple]], workers: int) -> Iterator[tuple[Cell, dict[str, Any], str]]:
-    """Cell, result and error, as they come: in this process, or in several."""
+    """Yield cell, result and error as they come: from this process, or from several."""
     if workers == 1:
         for cell, call in calls:
             yield cell, *_guarded(*call)
         return
+    # CUDA does not work in a process that was forked after its first use
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _prepare, (context.Value("i", 0), workers)) as pool:
         futures = {pool.submit(_in_worker, *call): cell for cell, call in calls}
         children = multiprocessing.active_children()
         try:
             for future in as_completed(futures):
-                broken = future.exception()  # of the process itself
-                yield futures[future], *(future.result() if broken is None else ({}, one_line(broken)))
+                broken = future.exception()  # of the process itself: errors of the work are results
+                if broken is None:
+                    result, error = future.result()
+                else:
+                    result, error = {}, one_line(broken)
+                yield futures[future], result, error
         except (KeyboardInterrupt, GeneratorExit):
             pool.shutdown(wait=False, cancel_futures=True)
             _end(children)
@@ -152,19 +177,20 @@ def _results(calls: Sequence[tuple[Cell, tuple]], workers: int) -> Iterator[tupl
 
 
 def _end(processes: Sequence[Any]) -> None:
-    """Let processes save what they are at, but not for ever."""
+    """End processes; they have some time to save what they are at."""
     try:
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + _PATIENCE
         for process in processes:
             process.join(max(0.0, deadline - time.monotonic()))
-    finally:  # a second Ctrl-C as well
+    finally:  # also at a second Ctrl-C
         for process in processes:
             process.kill()
 
 
 def _prepare(counter: Any, workers: int) -> None:
+    """Make a new process ready: how it is stopped, what it logs, its cores and its GPU."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the first one decides
     signal.signal(signal.SIGTERM, raise_stopped)
@@ -172,14 +198,15 @@ def _prepare(counter: Any, workers: int) -> None:
         number = counter.value
         counter.value += 1
     logging.disable(logging.INFO)  # what Lightning says of each of a hundred cells
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    cores = os.cpu_count() or 1
+    torch.set_num_threads(max(1, cores // workers))
     count = torch.cuda.device_count()
     if count > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(number % count)
 
 
 def _in_worker(*call: Any) -> tuple[dict[str, Any], str]:
-    """`_guarded`; when this process is told to end it does, while the pool would have it take the next cell."""
+    """Call `_guarded`; end this process when it is told to, while the pool would have it take the next cell."""
     try:
         return _guarded(*call)
     except KeyboardInterrupt as error:
@@ -187,7 +214,7 @@ def _in_worker(*call: Any) -> tuple[dict[str, Any], str]:
 
 
 def _guarded(work: Callable[..., dict[str, Any]], arguments: tuple, log: str) -> tuple[dict[str, Any], str]:
-    """The result, or the error in one line; what is printed goes to the log."""
+    """Return the result, and the error in one line or ""; what is printed goes to the log."""
     with (
         Path(log).open("w", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),

@@ -35,21 +35,23 @@ MaskStatistic = Literal[
     "truncated_normal_entropy",
 ]
 
-KEPT, REMOVED = 0.025, 0.9
-"""Parts of the locations that KAR keeps and ROAR removes in the paper: ROAR lets the 10 % least salient through."""
+KEPT = 0.025
+"""Part of the locations that KAR keeps in the paper."""
+REMOVED = 0.9
+"""Part of the locations that ROAR removes in the paper: it lets the 10 % least salient ones through."""
 
 
 def location_mask(scores: Tensor, mode: Literal["keep", "remove"], fraction: float, most: bool = True) -> Tensor:
-    """Which locations are let through.
+    """Return the mask of the locations that are let through.
 
     Args:
-        scores: (B, 1, h, w), higher is more salient.
+        scores: Saliency of each location, (B, 1, h, w), higher is more salient.
         mode: "keep" lets only a fraction of the locations through, "remove" all but a fraction.
-        fraction: In [0, 1]; at least one location is kept or removed.
-        most: Whether it is the most salient ones that are kept or removed, or the least.
+        fraction: Fraction of the locations, in [0, 1]; at least one location is kept or removed.
+        most: Whether the most salient locations are kept or removed, or the least.
 
     Returns:
-        (B, 1, h, w) of 0 and 1.
+        (B, 1, h, w) of 0 and 1, 1 = let through.
 
     Example:
         >>> location_mask(torch.tensor([[[[3.0, 1.0, 2.0, 0.0]]]]), "remove", 0.25).flatten().tolist()
@@ -57,6 +59,7 @@ def location_mask(scores: Tensor, mode: Literal["keep", "remove"], fraction: flo
     """
     flat = scores.flatten(1)
     count = max(1, round(fraction * flat.shape[1]))
+    # by rank, not by a threshold: where many locations are equally salient, just as many are chosen
     chosen = flat.topk(count, largest=most).indices
     inside = torch.zeros_like(flat).scatter_(1, chosen, 1.0).view_as(scores)
     return inside if mode == "keep" else 1 - inside
@@ -66,19 +69,19 @@ class LayerMasked(Classifier):
     """A pre-trained classifier, masked at the end of one scale, and fine-tuned from there on.
 
     Args:
-        explanandum: Usually a checkpoint of this project.
-        scale: Which of its taps is masked, from 1, fine, to the last, coarse.
-        statistic: Of the activations there; or "random".
+        explanandum: Classifier to mask, usually a checkpoint of this project.
+        scale: Number of the tap that is masked, from 1, fine, to the last, coarse.
+        statistic: Statistic of the activations there that ranks the locations; "random" ranks them by chance.
         mode: "keep" (KAR) or "remove" (ROAR).
         fraction: Part of the locations that is kept or removed; None takes the paper's, 0.025 kept or 0.9 removed.
         roar_removes: Whether ROAR removes the "most" salient locations, as in the paper, or the "least".
-        optimizer: From parameters to an optimizer.
-        scheduler: From an optimizer to a learning-rate scheduler, or None.
+        optimizer: Function from parameters to an optimizer.
+        scheduler: Function from an optimizer to a learning-rate scheduler, or None.
         scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
         epsilon: Number that is added to activations before a logarithm.
 
     Raises:
-        InputError: A fraction or an epsilon out of range, or no such scale.
+        InputError: A fraction or an epsilon is out of range, or there is no such scale.
     """
 
     kind = "layer_masked"
@@ -105,8 +108,12 @@ class LayerMasked(Classifier):
         if not 1 <= scale <= len(explanandum.taps):
             known = ", ".join(f"{i} ({tap})" for i, tap in enumerate(explanandum.taps, 1))
             raise InputError(f"LayerMasked: no scale {scale}; the classifier has {known}")
-        self.tap, self.statistic, self.mode, self.fraction = explanandum.taps[scale - 1], statistic, mode, fraction
+        self.tap = explanandum.taps[scale - 1]
+        self.statistic = statistic
+        self.mode: Literal["keep", "remove"] = mode
+        self.fraction = fraction
         self.epsilon = epsilon
+        # KAR always keeps the most salient locations: the least are an experiment of ROAR alone
         self.most = mode == "keep" or roar_removes == "most"
         self._before: list[nn.Module] = []
 
@@ -119,16 +126,27 @@ class LayerMasked(Classifier):
             module.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "LayerMasked":
-        """What is frozen stays in evaluation mode."""
+        """Set the mode of training; what is frozen stays in evaluation mode."""
         super().train(mode)
+        # a constructor may call this before there is such a list
         for module in getattr(self, "_before", ()):
             module.eval()
         return self
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] → logits (B, K) of the masked network."""
+        """Return the logits of the masked network.
+
+        Args:
+            image: Images, (B, 3, H, W) in [0, 1].
+
+        Returns:
+            (B, K) logits.
+        """
         network = self.explanandum.network
-        with read_taps(network, [self.tap], self.statistic.startswith("truncated")) as seen:
+        # statistics of truncated normal distributions are those of values before the rectification
+        before_relu = self.statistic.startswith("truncated")
+        with read_taps(network, [self.tap], before_relu) as seen:
+            # this hook comes after the one that reads, so that the statistic is of activations without the mask
             handle = network.get_submodule(self.tap).register_forward_hook(partial(self._mask, seen))
             try:
                 return self.explanandum(image)
@@ -136,28 +154,34 @@ class LayerMasked(Classifier):
                 handle.remove()
 
     def _mask(self, seen: dict[str, Tensor], module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+        """Mask what a layer gives, as a hook of it."""
         if self.statistic == "random":
             scores = torch.rand_like(output[:, :1])
         else:
             values = seen[self.tap].float()
+            # the paper's statistics are those of rectified activations, but for the truncated distributions
             if not self.statistic.startswith("truncated"):
                 values = values.relu()
-            options = {"epsilon": self.epsilon} if self.statistic in statistics.LOGARITHMIC else {}
-            scores = getattr(statistics, self.statistic)(values, **options)
-        return output * location_mask(scores, self.mode, self.fraction, self.most).to(output.dtype)
+            statistic = getattr(statistics, self.statistic)
+            if self.statistic in statistics.LOGARITHMIC:
+                scores = statistic(values, epsilon=self.epsilon)
+            else:
+                scores = statistic(values)
+        mask = location_mask(scores, self.mode, self.fraction, self.most)
+        return output * mask.to(output.dtype)
 
 
 @torch.no_grad()
 def modules_before(network: nn.Module, tap: str, size: int) -> list[nn.Module]:
-    """Modules with parameters of their own that run no later than a layer ends.
+    """Return the modules with parameters of their own that run before a layer ends.
 
     Args:
-        network: Left as it was found.
+        network: Network to try; it is left as it was.
         tap: Dotted name of the layer.
-        size: Side of the image that is tried.
+        size: Side in pixels of the image with which the network is tried.
 
     Returns:
-        In the order in which they run.
+        The modules, in the order in which they run.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1))
@@ -171,9 +195,13 @@ def modules_before(network: nn.Module, tap: str, size: int) -> list[nn.Module]:
         if not reached and module not in before:
             before.append(module)
 
-    own = [m for m in network.modules() if next(m.parameters(recurse=False), None) is not None]
-    handles = [module.register_forward_pre_hook(note) for module in own]
+    handles = []
+    for module in network.modules():
+        has_parameters = next(module.parameters(recurse=False), None) is not None
+        if has_parameters:
+            handles.append(module.register_forward_pre_hook(note))
     handles.append(network.get_submodule(tap).register_forward_hook(lambda *_: reached.append(True)))
+    # the order of execution is that of a run: the order of modules in the tree need not be the same
     parameter = next(network.parameters())
     try:
         with evaluation_mode(network):

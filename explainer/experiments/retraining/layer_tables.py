@@ -9,30 +9,44 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from rich.table import Table
+from typing_extensions import TypedDict
 
-from explainer.evaluation.report.table import two_forms
-from explainer.evaluation.results.published import published_rows, reference
+from explainer.evaluation.report.table import number, two_forms
+from explainer.evaluation.results.published import published_rows
+from explainer.experiments.retraining.tables import joined
 
 Both = tuple[Sequence[float], Sequence[float]]
 """Scores with locations kept, and with locations removed, one a scale."""
+StatisticResult = TypedDict(
+    "StatisticResult",
+    {
+        "keep": list[float | None],
+        "remove": list[float | None],
+        "D": float | None,
+        "I": float | None,
+        "D by scale": list[float] | None,
+    },
+)
+"""Results of one statistic: mean scores over seeds, one a scale (None where it is missing), D, I and the parts of D."""
+TINY = 1e-9
+"""Smallest score of which a logarithm is taken: a score of 0 would make the gain infinite."""
 
 
-def difference_score(
-    kar: Sequence[float], roar: Sequence[float], random: tuple[Sequence[float], Sequence[float]]
-) -> float:
-    r"""How far a statistic is from random masks, summed over scales; higher is better.
+def difference_score(kar: Sequence[float], roar: Sequence[float], random: Both) -> float:
+    r"""Return how far a statistic is from random masks, summed over scales.
 
     .. math:: D = \sum_p (z_p - \rho_p) + \sum_q (\kappa_q - z_q) \quad (7)
 
     Args:
-        kar: Scores in [0, 1] with the most salient kept, one a scale.
-        roar: Scores with them removed.
-        random: Scores of random masks, (kept, removed).
+        kar: Scores in [0, 1] with the most salient locations kept, one a scale.
+        roar: Scores in [0, 1] with the most salient locations removed, one a scale.
+        random: Scores of random masks, with locations kept and with locations removed.
 
     Returns:
-        D.
+        D, higher is better; random masks have 0.
 
     Example:
         >>> round(difference_score([0.6], [0.3], ([0.5], [0.7])), 6)
@@ -41,18 +55,16 @@ def difference_score(
     return sum(difference_by_scale(kar, roar, random))
 
 
-def difference_by_scale(
-    kar: Sequence[float], roar: Sequence[float], random: tuple[Sequence[float], Sequence[float]]
-) -> list[float]:
-    """Each scale's part of `difference_score`, as in the paper's Figure 4; higher is better.
+def difference_by_scale(kar: Sequence[float], roar: Sequence[float], random: Both) -> list[float]:
+    """Return each scale's part of `difference_score`, as in the paper's Figure 4.
 
     Args:
-        kar: Scores in [0, 1] with the most salient kept, one a scale.
-        roar: Scores with them removed.
-        random: Scores of random masks, (kept, removed).
+        kar: Scores in [0, 1] with the most salient locations kept, one a scale.
+        roar: Scores in [0, 1] with the most salient locations removed, one a scale.
+        random: Scores of random masks, with locations kept and with locations removed.
 
     Returns:
-        A number a scale; their sum is D.
+        A number for each scale, higher is better; their sum is D.
 
     Example:
         >>> [round(part, 6) for part in difference_by_scale([0.6, 0.5], [0.3, 0.7], ([0.5, 0.5], [0.7, 0.7]))]
@@ -62,119 +74,157 @@ def difference_by_scale(
     return [(removed - r) + (k - kept) for k, r, kept, removed in parts]
 
 
-def information_score(
-    kar: Sequence[float], roar: Sequence[float], random: tuple[Sequence[float], Sequence[float]]
-) -> float:
-    r"""The same as an information gain, in bits; higher is better.
+def information_score(kar: Sequence[float], roar: Sequence[float], random: Both) -> float:
+    r"""Return how far a statistic is from random masks as an information gain, in bits.
 
     The paper prints the binary logarithm, but the values of its Table 1 follow from its Table 4 with the natural one:
-    they are this times ln 2.
+    they are this score times ln 2.
 
     .. math:: I = -\sum_p \rho_p \log_2 \frac{\rho_p}{z_p} - \sum_q z_q \log_2 \frac{z_q}{\kappa_q} \quad (8)
 
     Args:
-        kar: As in `difference_score`; none may be 0.
-        roar: Likewise.
-        random: Likewise.
+        kar: Scores in (0, 1] with the most salient locations kept, one a scale.
+        roar: Scores in (0, 1] with the most salient locations removed, one a scale.
+        random: Scores of random masks in (0, 1], with locations kept and with locations removed.
 
     Returns:
-        I.
+        I, higher is better; random masks have 0.
 
     Example:
         >>> information_score([1.0], [0.25], ([0.5], [0.5]))
         0.75
     """
     kept, removed = random
-    tiny = 1e-9
-    gained = -sum(r * math.log2(max(r, tiny) / max(z, tiny)) for r, z in zip(roar, removed, strict=True))
-    return gained - sum(z * math.log2(max(z, tiny) / max(k, tiny)) for k, z in zip(kar, kept, strict=True))
+    by_removal = sum(_gain(r, z) for r, z in zip(roar, removed, strict=True))
+    by_keeping = sum(_gain(z, k) for k, z in zip(kar, kept, strict=True))
+    return -by_removal - by_keeping
 
 
-def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], removed: str) -> dict[str, Any]:
-    """Means over seeds, D and I.
+def _gain(a: float, b: float) -> float:
+    """Return a · log₂(a / b)."""
+    return a * math.log2(max(a, TINY) / max(b, TINY))
+
+
+def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], removed: str) -> dict[str, StatisticResult]:
+    """Return means over seeds, D and I.
 
     Args:
-        rows: Of finished cells.
-        scales: In the order of the columns.
-        removed: Which ROAR counts: "most" or "least".
+        rows: Rows of finished cells.
+        scales: Numbers of the scales, in the order of the columns.
+        removed: Locations whose removal counts as ROAR: the "most" or the "least" salient ones.
 
     Returns:
-        Statistic → keep and remove (a score a scale, None when missing), D, I and each scale's part of D (None while
-        something is missing).
+        Statistic → its results; D, I and the parts of D are None while a score is missing.
     """
-    results: dict[str, Any] = {}
+    results: dict[str, StatisticResult] = {}
     for statistic in dict.fromkeys(row["statistic"] for row in rows):
-        mine = [row for row in rows if row["statistic"] == statistic]
-        entry: dict[str, Any] = {}
-        for mode in ("keep", "remove"):
-            wanted = removed if mode == "remove" and statistic != "random" else "most"
-            found = [
-                [r["score"] for r in mine if (r["scale"], r["mode"], r["removed"]) == (scale, mode, wanted)]
-                for scale in scales
-            ]
-            entry[mode] = [statistics.fmean(values) if values else None for values in found]
-        results[statistic] = entry
-    chance = results.get("random", {"keep": [None], "remove": [None]})
+        statistic_rows = [row for row in rows if row["statistic"] == statistic]
+        # cells that keep, and those of random masks, are trained once, under the word "most"
+        which = "most" if statistic == "random" else removed
+        results[statistic] = {
+            "keep": [_mean_score(statistic_rows, scale, "keep", "most") for scale in scales],
+            "remove": [_mean_score(statistic_rows, scale, "remove", which) for scale in scales],
+            "D": None,
+            "I": None,
+            "D by scale": None,
+        }
+    chance = _complete(results.get("random"))
     for entry in results.values():
-        complete = None not in [*entry["keep"], *entry["remove"], *chance["keep"], *chance["remove"]]
-        scores = (entry["keep"], entry["remove"], (chance["keep"], chance["remove"]))
-        entry["D"] = difference_score(*scores) if complete else None
-        entry["I"] = information_score(*scores) if complete else None
-        entry["D by scale"] = difference_by_scale(*scores) if complete else None
+        scores = _complete(entry)
+        if scores is None or chance is None:  # a sum of fewer scales would be taken for one of all
+            continue
+        entry["D"] = difference_score(*scores, chance)
+        entry["I"] = information_score(*scores, chance)
+        entry["D by scale"] = difference_by_scale(*scores, chance)
     return results
 
 
+def _complete(result: StatisticResult | None) -> Both | None:
+    """Return the scores with locations kept and removed; None while one is missing."""
+    if result is None:
+        return None
+    kept = [score for score in result["keep"] if score is not None]
+    removed = [score for score in result["remove"] if score is not None]
+    if len(kept) < len(result["keep"]) or len(removed) < len(result["remove"]):
+        return None
+    return kept, removed
+
+
+def _mean_score(rows: Sequence[dict[str, Any]], scale: int, mode: str, removed: str) -> float | None:
+    """Return the mean over seeds of one kind of cells; None where none is finished."""
+    scores = [row["score"] for row in rows if (row["scale"], row["mode"], row["removed"]) == (scale, mode, removed)]
+    return statistics.fmean(scores) if scores else None
+
+
 def layer_tables(
-    results: dict[str, Any], scales: Sequence[int], title: str, published: dict[str, Any] | None = None
+    results: Mapping[str, StatisticResult], scales: Sequence[int], title: str, published: dict[str, Any] | None = None
 ) -> tuple[list[Table], str]:
-    """The paper's Table 1 (D and I, best first) and Table 4 (every score), for the terminal and in Markdown.
+    """Return the paper's Table 1 (D and I, best first) and Table 4 (every score), for the terminal and in Markdown.
 
     Args:
-        results: Of `summarise_layers`.
-        scales: The columns.
-        title: Of the tables.
-        published: Of results.json; its rows come last, and are marked.
+        results: Statistic → scores, as `summarise_layers` returns them.
+        scales: Numbers of the scales, which are the columns.
+        title: Title of the tables.
+        published: Published numbers of results.json; their rows come last, and are marked.
 
     Returns:
         The tables, and the Markdown.
     """
-    order = sorted(results, key=lambda s: -(results[s]["D"] if results[s]["D"] is not None else -1e9))
-    first = [["statistic", "D ↑", "I ↑"]]
-    first += [[s, *("–" if results[s][k] is None else f"{results[s][k]:.3f}" for k in ("D", "I"))] for s in order]
-    first += published_rows(published, ("D", "I"))
-    second = [["statistic", *(f"KAR L{s}" for s in scales), *(f"ROAR L{s}" for s in scales)]]
-    for s in order:
-        values = [*results[s]["keep"], *results[s]["remove"]]
-        second.append([s, *("failed" if v is None else f"{100 * v:.1f}" for v in values)])
-    second += published_rows(published, second[0][1:])
-    both = [two_forms(f"{title}: {n}", c[0], c[1:]) for n, c in (("D and I", first), ("scores in %", second))]
-    said = [f"{reference(published)}."] if reference(published) else []
-    return [table for table, _ in both], "\n\n".join([*(text for _, text in both), *said]) + "\n"
+    order = sorted(results, key=lambda name: _last_without_score(results[name]))
+    sums = []
+    scores = []
+    for name in order:
+        entry = results[name]
+        sums.append([name, number(entry["D"]), number(entry["I"])])
+        scores.append([name, *(_in_percent(score) for score in (*entry["keep"], *entry["remove"]))])
+    sums += published_rows(published, ("D", "I"))
+    columns = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales]
+    scores += published_rows(published, columns)
+    sums_table, sums_text = two_forms(f"{title}: D and I", ["statistic", "D ↑", "I ↑"], sums)
+    scores_table, scores_text = two_forms(f"{title}: scores in %", ["statistic", *columns], scores)
+    return [sums_table, scores_table], joined([sums_text, scores_text], published)
+
+
+def _last_without_score(entry: StatisticResult) -> float:
+    """Return the key by which statistics are sorted: the best D first, those without a D last."""
+    return math.inf if entry["D"] is None else -entry["D"]
+
+
+def _in_percent(score: float | None) -> str:
+    """Write a score in percent; "failed" where no cell has one."""
+    return "failed" if score is None else f"{100 * score:.1f}"
 
 
 def plot_layers(
-    results: Mapping[str, Any], scales: Sequence[int], published: Mapping[str, Any] | None = None
+    results: Mapping[str, StatisticResult], scales: Sequence[int], published: Mapping[str, Any] | None = None
 ) -> Figure:
-    """Each scale's part of D, a line a statistic (Figure 4); a second panel has the paper's, where they are known.
+    """Draw each scale's part of D, a line a statistic (Figure 4); a second panel has the paper's, if they are known.
 
     Args:
-        results: Statistic → what `summarise_layers` gives.
-        scales: The horizontal axis.
-        published: Published rows, as in results.json, or None.
+        results: Statistic → scores, as `summarise_layers` returns them.
+        scales: Numbers of the scales, which are the horizontal axis.
+        published: Published numbers of results.json, or None.
 
     Returns:
         The figure.
     """
-    ours = {name: entry["D by scale"] for name, entry in results.items() if name != "random" and entry["D by scale"]}
-    panels = {"measured here": (list(scales), ours)}
+    # random masks are the zero line
+    measured = {}
+    for name, entry in results.items():
+        if name != "random" and entry["D by scale"]:
+            measured[name] = entry["D by scale"]
+    panels = {"measured here": (list(scales), measured)}
     paper = published_by_scale(published)
     if paper:
         count = max(len(values) for values in paper.values())
         panels["printed by the paper, mean over its data sets"] = (list(range(1, count + 1)), paper)
     figure = Figure(figsize=(5.4 * len(panels), 4.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    # a statistic has the same colour and marker in both panels
     names = list(dict.fromkeys(name for _, lines in panels.values() for name in lines))
-    styles = {name: {"color": f"C{n % 10}", "marker": "osD^v<>pP"[n % 9]} for n, name in enumerate(names)}
+    styles = {}
+    for place, name in enumerate(names):
+        styles[name] = {"color": f"C{place % 10}", "marker": "osD^v<>pP"[place % 9]}
     for axis, (title, (places, lines)) in zip(axes, panels.items(), strict=True):
         for name, values in lines.items():
             axis.plot(places, values, label=name, lw=1.3, markersize=5, **styles[name])
@@ -184,35 +234,52 @@ def plot_layers(
         axis.set_xlabel("scale, from fine to coarse")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("part of D (higher is better, random is 0)")
-    handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=8)
+    entries: dict[str, Artist] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
 def published_by_scale(published: Mapping[str, Any] | None) -> dict[str, list[float]]:
-    """Each scale's part of D from a paper's own scores, the mean over its data sets.
+    """Return each scale's part of D from a paper's own scores, as the mean over its data sets.
 
     Args:
-        published: Published rows in percent, as in results.json; the name of a data set stands behind a comma.
+        published: Published numbers of results.json in percent; the name of a data set stands behind a comma.
 
     Returns:
-        Statistic → a number a scale; of statistics without all scores, and without random masks, nothing.
+        Statistic → a number for each scale. Statistics without all scores are left out, and so are data sets without
+        random masks.
 
     Example:
         >>> rows = {"random": {"KAR L1": 50, "ROAR L1": 70}, "mean": {"KAR L1": 60, "ROAR L1": 30}}
         >>> [round(part, 6) for part in published_by_scale({"rows": rows})["mean"]]
         [0.5]
     """
-    scores: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
-    for row, numbers in ((published or {}).get("rows") or {}).items():
+    rows = (published or {}).get("rows") or {}
+    scores: dict[str, dict[str, Both]] = {}
+    for row, numbers in rows.items():
         name, _, data = row.partition(", ")
-        found = [[v / 100 for c, v in numbers.items() if c.startswith(f"{mode} L")] for mode in ("KAR", "ROAR")]
-        if found[0] and len(found[0]) == len(found[1]):
-            scores.setdefault(data, {})[name] = (found[0], found[1])
+        kar = _fractions(numbers, "KAR")
+        roar = _fractions(numbers, "ROAR")
+        if kar and len(kar) == len(roar):
+            scores.setdefault(data, {})[name] = (kar, roar)
     parts: dict[str, list[list[float]]] = {}
-    for one in scores.values():
-        chance = one.pop("random", None)
-        for name, (kar, roar) in one.items():
-            if chance is not None and len(kar) == len(chance[0]):
-                parts.setdefault(name, []).append(difference_by_scale(kar, roar, chance))
-    return {name: [statistics.fmean(column) for column in zip(*values)] for name, values in parts.items()}
+    for data_scores in scores.values():
+        chance = data_scores.pop("random", None)
+        if chance is None:
+            continue
+        for name, (kept, removed) in data_scores.items():
+            if len(kept) == len(chance[0]):
+                parts.setdefault(name, []).append(difference_by_scale(kept, removed, chance))
+    means = {}
+    for name, data_parts in parts.items():
+        # data sets may have different numbers of scales: those that all have are compared
+        means[name] = [statistics.fmean(column) for column in zip(*data_parts)]
+    return means
+
+
+def _fractions(numbers: Mapping[str, float], name: str) -> list[float]:
+    """Return the scores of all scales in [0, 1] from columns such as "KAR L1" in percent."""
+    return [percent / 100 for column, percent in numbers.items() if column.startswith(f"{name} L")]

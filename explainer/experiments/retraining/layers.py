@@ -3,19 +3,26 @@
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 3.1, Tables 1, 4).
 """
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-import yaml
-from rich.console import Console
 
 from explainer.evaluation.context import Context
 from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.experiments.retraining.layer_tables import layer_tables, plot_layers, summarise_layers
-from explainer.experiments.retraining.roar import Train, judged, open_cells, run_cell, tidy
+from explainer.experiments.retraining.roar import (
+    Train,
+    end_with_failures,
+    judged,
+    open_cells,
+    published_content,
+    run_cell,
+    terminal_console,
+    tidy,
+    write_config,
+)
 from explainer.experiments.retraining.settings import LayerRetrainingSettings
 from explainer.files import replacing, write_json, write_text
 from explainer.training.runs import RUNS, alone_in
@@ -27,7 +34,14 @@ class LayerRetraining(LayerRetrainingSettings, Experiment):
     retrains = True
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Run the grid."""
+        """Run the grid.
+
+        Args:
+            context: Checkpoint, data and settings from the command line.
+
+        Returns:
+            The content of results.json.
+        """
         return retrain_layers(self, context)
 
 
@@ -36,7 +50,7 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
 
     Args:
         settings: Statistics, scales and seeds.
-        context: From the command line; the config has optimizer and Trainer of a cell, and the data.
+        context: Settings from the command line; the config has optimizer and Trainer of a cell, and the data.
 
     Returns:
         The content of results.json.
@@ -45,7 +59,8 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
         InputError: Something given cannot be used.
         SystemExit: Status 1, when cells failed; the others are done and shown.
     """
-    config, out = context.config, context.out
+    config = context.config
+    out = context.out
     explanandum, facts = judged(context)
     scales = settings.scales or list(range(1, len(explanandum.taps) + 1))
     facts |= {
@@ -58,6 +73,7 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
     }
     cells = layer_cells(settings, scales)
     path = out / "cells.jsonl"
+    # two commands at once would train the same cells
     with alone_in(RUNS / context.name):
         done = open_cells(context.name, path, facts)
         failed = run_cells(
@@ -69,11 +85,13 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
             logs=out / "logs",
             tidy=lambda cell: tidy(f"{context.name}/{cell.name}"),
         )
-    known = read_cells(path, facts)
-    rows = [known[cell.name] for cell in cells if cell.name in known]
-    published = None if settings.published is None else settings.published.content()
+    # the file may hold cells that an earlier call asked for and this one does not
+    finished = read_cells(path, facts)
+    rows = [finished[cell.name] for cell in cells if cell.name in finished]
+    published = published_content(settings.published)
     content: dict[str, Any] = {"facts": facts, "failed": failed, "results": {}, "published": published}
     text = []
+    console = terminal_console()
     for removed in settings.roar_removes:
         results = summarise_layers(rows, scales, removed)
         content["results"][removed] = results
@@ -84,28 +102,29 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
         with replacing(out / picture) as partial:
             plot_layers(results, scales, published).savefig(partial, dpi=150, bbox_inches="tight")
         for table in tables:
-            Console(width=None if sys.stdout.isatty() else 150).print(table)
+            console.print(table)
     write_json(out / "results.json", content)
     write_text(out / "table.md", "\n".join(text))
     print(f"written to {out}: results.json, cells.jsonl, table.md, layers.png")
-    for name, error in failed.items():
-        print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")
-    if failed:
-        sys.exit(1)
+    end_with_failures(failed, out / "logs")
     return content
 
 
 def layer_cells(settings: LayerRetrainingSettings, scales: Sequence[int]) -> list[Cell]:
-    """Statistics and random × scales × KAR and ROAR × seeds; random locations are neither most nor least salient."""
+    """Return all cells: random and other statistics × scales × KAR and ROAR × seeds.
+
+    Args:
+        settings: Statistics, fractions and seeds.
+        scales: Numbers of the scales, from 1.
+    """
     cells = []
     for seed in settings.seeds:
         for statistic in ["random", *settings.statistics]:
+            # random locations are neither most nor least salient: one kind of ROAR is enough
+            removals: Sequence[str] = ["most"] if statistic == "random" else settings.roar_removes
+            kinds = [("keep", settings.keep, "most")]
+            kinds += [("remove", settings.remove, removed) for removed in removals]
             for scale in scales:
-                kinds = [("keep", settings.keep, "most")]
-                kinds += [
-                    ("remove", settings.remove, removed)
-                    for removed in (["most"] if statistic == "random" else settings.roar_removes)
-                ]
                 for mode, fraction, removed in kinds:
                     facts = {
                         "statistic": statistic,
@@ -120,8 +139,19 @@ def layer_cells(settings: LayerRetrainingSettings, scales: Sequence[int]) -> lis
 
 
 def cell_arguments(context: Context, cell: Cell, epsilon: float) -> tuple[Train, str, str]:
-    """Write the config of a cell, which train.py could run as well."""
-    facts, given = cell.facts, context.config["model"]["init_args"]
+    """Write the config of a cell, which train.py could run as well.
+
+    Args:
+        context: Settings from the command line.
+        cell: Cell to train.
+        epsilon: Number that is added to activations before a logarithm.
+
+    Returns:
+        The arguments of `run_cell`.
+    """
+    facts = cell.facts
+    given = context.config["model"]["init_args"]
+    # a config names the classifier by class and arguments, or by its arguments alone
     network = given["explanandum"].get("init_args", given["explanandum"])
     arguments = {
         "explanandum": {"network": str(context.checkpoint), "allow": list(network.get("allow") or [])},
@@ -133,14 +163,7 @@ def cell_arguments(context: Context, cell: Cell, epsilon: float) -> tuple[Train,
         "epsilon": epsilon,
         **{key: given[key] for key in ("optimizer", "scheduler", "scheduler_interval")},
     }
-    content = {
-        "seed_everything": facts["seed"],
-        "model": {"class_path": "LayerMasked", "init_args": arguments},
-        "data": {key: context.config["data"][key] for key in ("class_path", "init_args")},
-        "trainer": context.config["trainer"] | {"logger": False, "enable_progress_bar": False},
-        "gallery": {"images": 0},
-        "saliency": {"every_n_steps": 0},
-    }
-    path = context.out / "configs" / f"{cell.name}.yaml"
-    write_text(path, yaml.safe_dump(content, sort_keys=False))
+    model = {"class_path": "LayerMasked", "init_args": arguments}
+    data = {key: context.config["data"][key] for key in ("class_path", "init_args")}
+    path = write_config(context, cell, model, data)
     return context.train, str(path), f"{context.name}/{cell.name}"

@@ -21,7 +21,7 @@ def write_degraded(data: ImageDataModule, settings: RetrainingSettings, ranks: P
 
     Args:
         data: DataModule of the images.
-        settings: The grid's: modes, fractions, in-fill, number of images.
+        settings: Settings of the grid: modes, fractions, in-fill, number of images.
         ranks: Folder of the method's ranks.
         path: File of the picture; not written where no image can be read.
     """
@@ -46,7 +46,7 @@ def draw_degraded(
         modes: "keep" and "remove".
         fractions: Parts of the image that are kept or removed.
         count: Number of images, evenly spread over the test split.
-        infill: What stands in place of the pixels; None is the training images' mean colour.
+        infill: In-fill of the pixels that are replaced; None takes the training images' mean colour.
 
     Returns:
         A row an image; None where there is no image to show.
@@ -55,12 +55,20 @@ def draw_degraded(
     cells = [(mode, fraction) for mode in modes for fraction in fractions]
     splits = [Degraded(data, str(ranks), mode, fraction, infill=infill).split("test") for mode, fraction in cells]
     rows = []
-    for place in range(min(count, len(whole))):
-        samples = [split[place * len(whole) // count if count < len(whole) else place] for split in (whole, *splits)]
-        shown = [sample for sample in samples if sample is not None]
-        if len(shown) == len(samples):  # else the image cannot be read
-            label = whole.classes[int(shown[0].labels.argmax())]
-            captions = [label, *("" for _ in cells)]
-            rows.append([Tile(to_pil(sample.image), words) for sample, words in zip(shown, captions, strict=True)])
+    shown = min(count, len(whole))
+    for number in range(shown):
+        index = number * len(whole) // shown
+        samples = []
+        for split in (whole, *splits):
+            sample = split[index]
+            if sample is not None:  # else the image cannot be read
+                samples.append(sample)
+        if len(samples) < 1 + len(splits):
+            continue
+        label = whole.classes[int(samples[0].labels.argmax())]
+        captions = [label, *("" for _ in cells)]
+        rows.append([Tile(to_pil(sample.image), words) for sample, words in zip(samples, captions, strict=True)])
+    if not rows:
+        return None
     header = ["image", *(f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells)]
-    return gallery(rows, header, tile_size=112) if rows else None
+    return gallery(rows, header, tile_size=112)

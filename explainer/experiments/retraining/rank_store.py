@@ -6,7 +6,7 @@ pixels; here, as in T. N. Mundhenk et al.: Efficient Saliency Maps for Explainab
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,19 +14,20 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from explainer.errors import InputError
 from explainer.files import read_state, write_json
 
 LEVELS = 200
-"""A byte a pixel: half a percent of the image a level, 0 the most salient."""
+"""Number of ranks, 0 the most salient: one byte a pixel holds them, and each is half a percent of the image."""
 
 
 def levels(maps: Tensor) -> Tensor:
     """Rank the pixels of each map; ties are broken by one fixed permutation, not by position.
 
     Args:
-        maps: (B, 1, H, W), higher is more salient; NaN ranks last.
+        maps: Maps, (B, 1, H, W), higher is more salient; NaN ranks last.
 
     Returns:
         (B, H, W) uint8: 0 for the most salient half percent, 199 for the least salient.
@@ -37,22 +38,48 @@ def levels(maps: Tensor) -> Tensor:
     """
     flat = maps.flatten(1).nan_to_num(-torch.inf)
     count = flat.shape[1]
+    # by position, ties of a map with few values would rank its top rows first: no saliency, but a shape
     shuffle = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(flat.device)
     order = shuffle[flat[:, shuffle].argsort(dim=1, descending=True, stable=True)]
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(count, device=flat.device).expand_as(order))
-    return (rank * LEVELS // count).to(torch.uint8).view(len(maps), *maps.shape[-2:])
+    places = torch.arange(count, device=flat.device).expand_as(order)
+    rank = torch.empty_like(order).scatter_(1, order, places)
+    level = rank * LEVELS // count
+    return level.to(torch.uint8).view(len(maps), *maps.shape[-2:])
+
+
+class State(TypedDict):
+    """What <split>.json says of the ranks beside it.
+
+    Attributes:
+        fingerprint: Plain values on which the ranks depend.
+        ids: Digest of the images' names.
+        count: Number of images.
+        size: Side of the maps in pixels.
+        done: Number of images whose ranks are written, from the first on.
+        seconds: Seconds that the maps took so far.
+        colour: Mean colour of the training images, three numbers in [0, 1]; None until all ranks are written.
+    """
+
+    fingerprint: dict[str, Any]
+    ids: str
+    count: int
+    size: int
+    done: int
+    seconds: float
+    colour: Sequence[float] | None
 
 
 class Ranks:
     """The ranks of one split, in <folder>/<split>.npy, and what they are of, in <folder>/<split>.json.
 
     Args:
-        folder: Of one method on one data set.
+        folder: Folder of the ranks by one method on one data set.
         split: "train", "val" or "test".
     """
 
     def __init__(self, folder: str | Path, split: str) -> None:
-        self.path, self.about = Path(folder) / f"{split}.npy", Path(folder) / f"{split}.json"
+        self.path = Path(folder) / f"{split}.npy"
+        self.about = Path(folder) / f"{split}.json"
         self._array: np.memmap | None = None
 
     def create(self, ids: Sequence[str], size: int, fingerprint: dict[str, Any]) -> int:
@@ -60,17 +87,18 @@ class Ranks:
 
         Args:
             ids: Names of the images, in order.
-            size: Side of the maps.
-            fingerprint: What the ranks depend on, in plain values.
+            size: Side of the maps in pixels.
+            fingerprint: Plain values on which the ranks depend.
 
         Returns:
-            How many images are done.
+            The number of images whose ranks are there already.
 
         Raises:
             InputError: The file holds ranks of something else.
         """
-        now = {"fingerprint": fingerprint, "ids": digest(ids), "count": len(ids), "size": size}
-        now = json.loads(json.dumps(now, default=str))
+        given = {"fingerprint": fingerprint, "ids": digest(ids), "count": len(ids), "size": size}
+        # as the file would give it back: tuples as lists, keys as strings
+        now = json.loads(json.dumps(given, default=str))
         earlier = self._state()
         if earlier is not None:
             changed = [key for key, value in now.items() if earlier.get(key) != value]
@@ -79,50 +107,70 @@ class Ranks:
             array = self._opened("r+", earlier)
             if array is not None:
                 self._array = array
-                return int(earlier["done"])
+                return earlier["done"]
         if self.path.exists() or self.about.exists():
             rank_zero_warn(f"{self.path} or its .json is torn: the ranks are made again")
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # the array first: where there is a .json, there are ranks to which it belongs
         shape = (len(ids), size, size)
         self._array = np.lib.format.open_memmap(self.path, mode="w+", dtype=np.uint8, shape=shape)
         self._write(now | {"done": 0, "seconds": 0.0, "colour": None})
         return 0
 
-    def _write(self, content: dict[str, Any]) -> None:
+    def _write(self, content: Mapping[str, Any]) -> None:
+        """Write what the ranks are of."""
         write_json(self.about, content, sort_keys=True)
 
-    def _state(self) -> dict[str, Any] | None:
-        """What the file is of; None where it is missing, torn or empty."""
-        state = read_state(self.about, dict[str, Any]) if self.path.is_file() else None
-        if state is None or not set(state) >= {"fingerprint", "ids", "count", "size", "done", "seconds", "colour"}:
+    def _state(self) -> State | None:
+        """Read what the ranks are of; None where a file is missing, torn or empty."""
+        if not self.path.is_file():
+            return None
+        state = read_state(self.about, dict[str, Any])
+        if state is None or not set(state) >= set(State.__annotations__):
             return None
         numbers = [state[key] for key in ("count", "size", "done")]
-        whole = all(isinstance(number, int) for number in numbers) and isinstance(state["fingerprint"], dict)
-        return state if whole and isinstance(state["seconds"], int | float) else None
+        whole = all(isinstance(number, int) for number in numbers)
+        if not whole or not isinstance(state["fingerprint"], dict) or not isinstance(state["seconds"], int | float):
+            return None
+        return cast(State, state)
 
-    def _opened(self, mode: Literal["r", "r+"], state: dict[str, Any]) -> np.memmap | None:
-        """The ranks themselves; None where their file is torn or has another shape."""
+    def _opened(self, mode: Literal["r", "r+"], state: State) -> np.memmap | None:
+        """Open the ranks themselves; None where their file is torn or has another shape."""
         try:
             array = np.load(self.path, mmap_mode=mode)
         except (ValueError, EOFError):
             return None
-        fits = array.shape == (state["count"], state["size"], state["size"]) and array.dtype == np.uint8
-        return cast(np.memmap, array) if fits else None
+        shape = (state["count"], state["size"], state["size"])
+        if array.shape != shape or array.dtype != np.uint8:
+            return None
+        return cast(np.memmap, array)
 
-    def write(self, start: int, found: Tensor, seconds: float) -> None:
-        """Store ranks (B, H, W) from image `start` on, on disk before they count as done."""
+    def write(self, start: int, ranks: Tensor, seconds: float) -> None:
+        """Store the ranks of some images.
+
+        Args:
+            start: Index of the first of the images.
+            ranks: Ranks, (B, H, W) uint8.
+            seconds: Seconds that their maps took.
+        """
         assert self._array is not None
-        self._array[start : start + len(found)] = found.cpu().numpy()
+        end = start + len(ranks)
+        self._array[start:end] = ranks.cpu().numpy()
+        # on the disk before they count as done
         self._array.flush()
         content = self.facts()
-        self._write(content | {"done": start + len(found), "seconds": content["seconds"] + seconds})
+        self._write({**content, "done": end, "seconds": content["seconds"] + seconds})
 
     def finish(self, colour: Sequence[float]) -> None:
-        """Note the mean colour of the training images, which stands where pixels are removed."""
-        self._write(self.facts() | {"colour": list(colour)})
+        """Note the mean colour of the training images, which stands where pixels are removed.
 
-    def facts(self) -> dict[str, Any]:
-        """What the file is of: fingerprint, ids, count, size, done, seconds, colour.
+        Args:
+            colour: Red, green and blue in [0, 1].
+        """
+        self._write({**self.facts(), "colour": list(colour)})
+
+    def facts(self) -> State:
+        """Return what the ranks are of.
 
         Raises:
             InputError: There is no such file, or it is torn.
@@ -134,16 +182,16 @@ class Ranks:
             raise InputError(f"{self.about} is torn: delete it, and evaluate.py builds the ranks again")
         return state
 
-    def open(self, ids: Sequence[str], size: int, method: str | None = None) -> dict[str, Any]:
+    def open(self, ids: Sequence[str], size: int, method: str | None = None) -> State:
         """Check the file against a data set, and read it.
 
         Args:
             ids: Names of the images, in order.
-            size: Side of the images.
-            method: Its name, when it matters.
+            size: Side of the images in pixels.
+            method: Name of the method that the ranks must be by; None takes any.
 
         Returns:
-            As `facts`.
+            What the ranks are of.
 
         Raises:
             InputError: The ranks are missing, unfinished, or of another data set, image size or method.
@@ -153,8 +201,9 @@ class Ranks:
             raise InputError(f"{self.path} ranks images of {facts['size']} pixels, the data is at {size}")
         if facts["ids"] != digest(ids):
             raise InputError(f"{self.path} ranks another data set: {facts['count']} images there, {len(ids)} here")
-        if method is not None and facts["fingerprint"].get("name") != method:
-            raise InputError(f"{self.path} holds ranks by {facts['fingerprint'].get('name')!r}, not by {method!r}")
+        name = facts["fingerprint"].get("name")
+        if method is not None and name != method:
+            raise InputError(f"{self.path} holds ranks by {name!r}, not by {method!r}")
         if facts["done"] < facts["count"] or facts["colour"] is None:
             raise InputError(f"{self.path} is unfinished: {facts['done']} of {facts['count']} images")
         self._array = self._opened("r", facts)
@@ -164,14 +213,19 @@ class Ranks:
 
     def __getitem__(self, index: int) -> Tensor:
         assert self._array is not None
+        # a copy: the file is opened for reading alone, which a tensor cannot respect
         return torch.from_numpy(np.array(self._array[index]))
 
 
 def digest(ids: Sequence[str]) -> str:
-    """A short name for a list of images.
+    """Return a short name for a list of images.
+
+    Args:
+        ids: Names of the images; their order counts.
 
     Example:
         >>> digest(["a", "b"]) == digest(["b", "a"])
         False
     """
-    return hashlib.sha256("\n".join(ids).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    names = "\n".join(ids).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(names).hexdigest()[:16]

@@ -23,16 +23,19 @@ class Plain(Dataset):
     """Images and labels without augmentation; an unreadable image is grey."""
 
     def __init__(self, dataset: ImageDataset, start: int) -> None:
-        self.dataset, self.start = dataset, start
+        self.dataset = dataset
+        self.start = start
 
     def __len__(self) -> int:
         return len(self.dataset) - self.start
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        number, side = self.start + index, self.dataset.image_size
+        number = self.start + index
+        side = self.dataset.image_size
         try:
             return self.dataset.image(number), self.dataset.labels(number)
         except (OSError, SyntaxError, ValueError):
+            # it must have ranks, since ranks are found by an image's number; no training reads them
             return torch.full((3, side, side), 0.5), self.dataset.labels(number)
 
 
@@ -49,46 +52,66 @@ def rank_data_set(
     """Write the ranks of every split that is not finished.
 
     Args:
-        explanandum: The frozen classifier.
-        method: Makes the map of each image.
-        data: Of which images.
-        folder: Of the ranks.
-        fingerprint: What they depend on; its "name" is shown.
-        progress: Gets a task a split.
-        device: Where to compute.
-        target: Of which classes: those predicted, or the labels, which a map of a class then gives away.
+        explanandum: Frozen classifier.
+        method: Method that makes the map of each image.
+        data: DataModule of the images.
+        folder: Folder of the ranks.
+        fingerprint: Facts on which the ranks depend; its "name" is shown.
+        progress: Progress display, which gets a task for each split.
+        device: Device on which to compute.
+        target: Classes whose map is ranked: those "predicted", or those of the "label", which their map gives away.
     """
     explanandum.to(device)
     for split in SPLITS:
-        dataset, ranks = data.split(split), Ranks(folder, split)
+        dataset = data.split(split)
+        ranks = Ranks(folder, split)
         done = ranks.create(dataset.ids, dataset.image_size, fingerprint)
         task = progress.add_task(f"ranking {split} by {fingerprint['name']}", total=len(dataset), completed=done)
         loader = DataLoader(Plain(dataset, done), data.batch_size, num_workers=data.num_workers)
         for image, labels in loader:
             start = time.perf_counter()
-            image, labels = image.to(device), labels.to(device)
+            image = image.to(device)
+            classes = labels.to(device)
+            if target == "predicted":
+                classes = said(explanandum, image)
+            # the bars of methods that search would draw over this one
             with no_bars():
-                maps = method.target_mask(explanandum, image, labels if target == "label" else said(explanandum, image))
-            found = levels(maps.cpu())
-            ranks.write(done, found, time.perf_counter() - start)
+                maps = method.target_mask(explanandum, image, classes)
+            batch_ranks = levels(maps.cpu())
+            ranks.write(done, batch_ranks, time.perf_counter() - start)
             done += len(image)
             progress.update(task, completed=done)
         if ranks.facts()["colour"] is None:
-            ranks.finish(mean_colour(dataset, data.batch_size, data.num_workers) if split == "train" else (0.5,) * 3)
+            # only the training split's colour is used: validation and test are filled with it too
+            colour = [0.5, 0.5, 0.5]
+            if split == "train":
+                colour = mean_colour(dataset, data.batch_size, data.num_workers)
+            ranks.finish(colour)
         progress.remove_task(task)
 
 
 @torch.no_grad()
 def said(explanandum: Explanandum, image: Tensor) -> Tensor:
-    """(B, K) of 0 and 1: the most probable class, and all from 0.5 on of a classifier of several labels."""
+    """Return the classes that a classifier predicts.
+
+    Args:
+        explanandum: Frozen classifier.
+        image: Images, (B, 3, H, W) in [0, 1].
+
+    Returns:
+        (B, K) of 0 and 1: the most probable class, and of a multi-label classifier all from probability 0.5 on.
+    """
     probability = explanandum.probabilities(explanandum(image).float())
-    first = torch.nn.functional.one_hot(probability.argmax(1), probability.shape[1]).bool()
-    return (first | (probability >= 0.5) if explanandum.multilabel else first).float()
+    predicted = torch.nn.functional.one_hot(probability.argmax(1), probability.shape[1]).bool()
+    if explanandum.multilabel:
+        predicted = predicted | (probability >= 0.5)
+    return predicted.float()
 
 
 def mean_colour(dataset: ImageDataset, batch_size: int, num_workers: int) -> list[float]:
-    """Mean of the images of a split, three numbers in [0, 1]."""
-    total, count = torch.zeros(3, dtype=torch.float64), 0
+    """Return the mean colour of the images of a split: red, green and blue in [0, 1]."""
+    total = torch.zeros(3, dtype=torch.float64)
+    count = 0
     for image, _ in DataLoader(Plain(dataset, 0), batch_size, num_workers=num_workers):
         total += image.double().mean((2, 3)).sum(0)
         count += len(image)

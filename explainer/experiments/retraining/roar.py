@@ -4,10 +4,10 @@ S. Hooker et al.: A Benchmark for Interpretability Methods in Deep Neural Networ
 Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 2.4, Tables 2 and 5, Figure 5).
 """
 
-import hashlib
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,24 @@ from rich.console import Console
 from rich.progress import Progress
 
 from explainer.evaluation.context import Context
+from explainer.evaluation.results.published import Published
 from explainer.evaluation.settings import data_facts
 from explainer.evaluation.storage.fingerprint import infill_settings, settings_of, slug
 from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.experiments.retraining.pictures import write_degraded
 from explainer.experiments.retraining.rank_store import Ranks
-from explainer.experiments.retraining.ranking import rank_data_set
+from explainer.experiments.retraining.ranking import SPLITS, rank_data_set
 from explainer.experiments.retraining.settings import RetrainingSettings
 from explainer.experiments.retraining.tables import plot, retraining_tables, summarise_cells
-from explainer.files import replacing, write_json, write_text
+from explainer.files import digest, replacing, write_json, write_text
 from explainer.networks import Explanandum
 from explainer.stopping import letting_stop
 from explainer.training.runs import CHECKPOINTS, RUNS, alone_in, can_go_on, set_aside
 from explainer.version import __version__
 
 Train = Callable[[Sequence[str]], Any]
+"""The function of train.py: it trains what its arguments name, and returns the command line with Trainer and module."""
 
 
 class Retraining(RetrainingSettings, Experiment):
@@ -41,7 +43,14 @@ class Retraining(RetrainingSettings, Experiment):
     retrains = True
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Run the grid."""
+        """Run the grid.
+
+        Args:
+            context: Checkpoint, data and settings from the command line.
+
+        Returns:
+            The content of results.json.
+        """
         return retrain(self, context)
 
 
@@ -50,7 +59,7 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
 
     Args:
         settings: Methods, fractions and seeds.
-        context: From the command line; the config has model and trainer of a cell, and the data.
+        context: Settings from the command line; the config has model and Trainer of a cell, and the data.
 
     Returns:
         The content of results.json.
@@ -59,10 +68,13 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
         InputError: Something given cannot be used.
         SystemExit: Status 1, when cells failed; the others are done and shown.
     """
-    data, out, config = context.data, context.out, context.config
+    data = context.data
+    out = context.out
+    config = context.config
     explanandum, facts = judged(context)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     described = settings_of(settings.methods)
+    # all ranks before the first training: a method that fails does so early
     with Progress() as progress:
         for name, method in settings.methods.items():
             fingerprint = facts | {"name": name, "method": described[name], "target": settings.target}
@@ -72,9 +84,11 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
     path = out / "cells.jsonl"
     if settings.infill is not None:
         settings.infill.check_classes(data.classes)
+        # only now: ranks do not depend on the in-fill, and can serve other grids
         facts |= {"infill": infill_settings(settings.infill)}
     known = facts | {"model": config["model"], "trainer": config["trainer"]}
     keep = settings.keep_checkpoints
+    # two commands at once would train the same cells
     with alone_in(RUNS / context.name):
         done = open_cells(context.name, path, known, keep)
         failed = run_cells(
@@ -86,42 +100,61 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
             logs=out / "logs",
             tidy=lambda cell: tidy(f"{context.name}/{cell.name}", keep),
         )
-    rows = read_cells(path, known)
-    return report(context, settings, facts, [rows[cell.name] for cell in cells if cell.name in rows], failed)
+    # the file may hold cells that an earlier call asked for and this one does not
+    finished = read_cells(path, known)
+    rows = [finished[cell.name] for cell in cells if cell.name in finished]
+    return report(context, settings, facts, rows, failed)
 
 
 def judged(context: Context) -> tuple[Explanandum, dict[str, Any]]:
-    """The classifier that a grid is about, and what results depend on so far."""
-    data, checkpoint = context.data, context.checkpoint
+    """Load the classifier that a grid is about.
+
+    Args:
+        context: Checkpoint and data from the command line.
+
+    Returns:
+        The classifier, and the facts on which results depend so far.
+    """
+    data = context.data
+    checkpoint = context.checkpoint
     data.prepare_data()
     explanandum = Explanandum(str(checkpoint), allow=context.allow)
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return explanandum, {"checkpoint": digest, "data": data_facts(context.config["data"]), "version": __version__}
+    facts = {
+        "checkpoint": digest(checkpoint),
+        "data": data_facts(context.config["data"]),
+        "version": __version__,
+    }
+    return explanandum, facts
 
 
 def grid(settings: RetrainingSettings) -> list[Cell]:
-    """All cells: methods × modes × fractions × seeds."""
-    return [
-        Cell(
-            f"{slug(method)}-{mode}-{fraction:g}-{seed}",
-            {"method": method, "mode": mode, "fraction": fraction, "seed": seed},
-        )
-        for seed in settings.seeds
-        for fraction in settings.fractions
-        for mode in settings.modes
-        for method in settings.methods
-    ]
+    """Return all cells: methods × modes × fractions × seeds."""
+    cells = []
+    # seed by seed, so that a grid that is stopped has whole tables of fewer seeds
+    for seed, fraction, mode, method in product(settings.seeds, settings.fractions, settings.modes, settings.methods):
+        name = f"{slug(method)}-{mode}-{fraction:g}-{seed}"
+        cells.append(Cell(name, {"method": method, "mode": mode, "fraction": fraction, "seed": seed}))
+    return cells
 
 
 def arguments(context: Context, cell: Cell) -> tuple[Train, str, str]:
-    """Write the config of a cell, which train.py could run as well."""
-    config, facts, out = context.config, cell.facts, context.out
+    """Write the config of a cell, which train.py could run as well.
+
+    Args:
+        context: Settings from the command line.
+        cell: Cell to train.
+
+    Returns:
+        The arguments of `run_cell`.
+    """
+    config = context.config
+    facts = cell.facts
     data: dict[str, Any] = {
         "class_path": "Degraded",
         "init_args": {
             "data": config["data"],
-            "ranks": str(out / "ranks" / slug(facts["method"])),
+            "ranks": str(context.out / "ranks" / slug(facts["method"])),
             "mode": facts["mode"],
             "fraction": facts["fraction"],
             "method": facts["method"],
@@ -130,30 +163,46 @@ def arguments(context: Context, cell: Cell) -> tuple[Train, str, str]:
     infill = config["experiment"]["init_args"].get("infill")
     if infill:
         data["init_args"]["infill"] = infill
+    path = write_config(context, cell, config["model"], data)
+    return context.train, str(path), f"{context.name}/{cell.name}"
+
+
+def write_config(context: Context, cell: Cell, model: Any, data: Any) -> Path:
+    """Write the config of a cell, without what only a person who watches a training needs.
+
+    Args:
+        context: Settings from the command line.
+        cell: Cell to train; its facts have the seed.
+        model: Section `model` of the config.
+        data: Section `data` of the config.
+
+    Returns:
+        The file.
+    """
     content = {
-        "seed_everything": facts["seed"],
-        "model": config["model"],
+        "seed_everything": cell.facts["seed"],
+        "model": model,
         "data": data,
-        "trainer": config["trainer"] | {"logger": False, "enable_progress_bar": False},
+        "trainer": context.config["trainer"] | {"logger": False, "enable_progress_bar": False},
         "gallery": {"images": 0},
         "saliency": {"every_n_steps": 0},
     }
-    path = out / "configs" / f"{cell.name}.yaml"
-    write_text(path, yaml.safe_dump(content, sort_keys=False))
-    return context.train, str(path), f"{context.name}/{cell.name}"
+    path = context.out / "configs" / f"{cell.name}.yaml"
+    return write_text(path, yaml.safe_dump(content, sort_keys=False))
 
 
 def run_cell(train: Train, config: str, name: str) -> dict[str, Any]:
     """Train a cell, or go on with it, and score its best checkpoint on the degraded test split.
 
     Args:
-        train: Trains what arguments of train.py name.
-        config: YAML of the cell.
+        train: Function that trains what arguments of train.py name.
+        config: YAML file of the cell.
         name: Name of the run.
 
     Returns:
         The score: accuracy, or mAP of a multi-label classifier, in [0, 1].
     """
+    # a cell that was stopped goes on from its last checkpoint
     resume = ["--ckpt_path", "auto"] if can_go_on(RUNS / name) else []
     trained = train(["--config", config, "--name", name, *resume])
     with letting_stop():
@@ -168,9 +217,9 @@ def run_cell(train: Train, config: str, name: str) -> dict[str, Any]:
 
 
 def tidy(name: str, keep: bool = False) -> None:
-    """Remove what a finished cell has left: its run, and its checkpoint unless that is kept.
+    """Remove what a finished cell has left: its run and its checkpoint, unless they are kept.
 
-    Its score must be on the disk before: a cell whose run is half removed would be scored by another checkpoint.
+    The score must be on the disk before: a cell whose run is half removed would be scored by another checkpoint.
 
     Args:
         name: Name of the run.
@@ -186,19 +235,19 @@ def tidy(name: str, keep: bool = False) -> None:
 
 
 def open_cells(name: str, path: Path, facts: dict[str, Any], keep: bool = False) -> set[str]:
-    """Read which cells are done; of a grid that begins anew, runs that an earlier one has left are moved aside.
+    """Read which cells are done; where a grid begins anew, the runs of an earlier one are moved aside.
 
     Args:
         name: Name of the grid.
         path: File of the results.
-        facts: What all cells depend on.
+        facts: Facts on which all cells depend.
         keep: Whether checkpoints of cells stay.
 
     Returns:
         Names of the cells that are done.
 
     Raises:
-        InputError: As `read_cells`.
+        InputError: The file holds cells of another grid, or does not tell of which.
     """
     if not path.is_file() and (RUNS / name).exists():
         set_aside(RUNS / name)
@@ -215,28 +264,68 @@ def report(
     rows: Sequence[dict[str, Any]],
     failed: dict[str, str],
 ) -> dict[str, Any]:
-    """Write results.json, table.md and the pictures, print the tables, and name the cells that failed."""
+    """Write results.json, table.md and the pictures, print the tables, and name the cells that failed.
+
+    Args:
+        context: Data and folder of the results.
+        settings: Settings of the grid.
+        facts: Facts on which the results depend.
+        rows: Rows of the finished cells.
+        failed: Name → error of the cells that failed.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        SystemExit: Status 1, when cells failed.
+    """
     out = context.out
     seconds = {}
     for name in settings.methods:
-        about = [Ranks(out / "ranks" / slug(name), split).facts() for split in ("train", "val", "test")]
-        seconds[name] = sum(a["seconds"] for a in about) / sum(a["count"] for a in about)
+        states = [Ranks(out / "ranks" / slug(name), split).facts() for split in SPLITS]
+        images = sum(state["count"] for state in states)
+        seconds[name] = sum(state["seconds"] for state in states) / images
     results = summarise_cells(rows, seconds)
-    published = None if settings.published is None else settings.published.content()
+    published = published_content(settings.published)
     content = {"facts": facts, "results": results, "failed": failed, "published": published}
     write_json(out / "results.json", content)
-    console = Console(width=None if sys.stdout.isatty() else 150)
+    console = terminal_console()
     tables, text = retraining_tables(results, settings.modes, settings.fractions, context.name, published)
     for table in tables:
         console.print(table)
     write_text(out / "table.md", text)
     with replacing(out / "retraining.png") as partial:
         plot(results, settings.modes, settings.fractions).savefig(partial, dpi=150, bbox_inches="tight")
-    for name in settings.methods if settings.pictures else ():
-        write_degraded(context.data, settings, out / "ranks" / slug(name), out / "degraded" / f"{slug(name)}.png")
+    if settings.pictures:
+        for name in settings.methods:
+            picture = out / "degraded" / f"{slug(name)}.png"
+            write_degraded(context.data, settings, out / "ranks" / slug(name), picture)
     print(f"written to {out}: results.json, cells.jsonl, table.md, retraining.png, degraded/")
+    end_with_failures(failed, out / "logs")
+    return content
+
+
+def published_content(published: Published | None) -> dict[str, Any] | None:
+    """Return a paper's own numbers as results.json holds them; None without any."""
+    return None if published is None else published.content()
+
+
+def terminal_console() -> Console:
+    """Return a console for tables; where the output is no terminal it is wide, since nobody can make it wider."""
+    return Console(width=None if sys.stdout.isatty() else 150)
+
+
+def end_with_failures(failed: Mapping[str, str], logs: Path) -> None:
+    """Name the cells that failed, and end the process with status 1 if there are any.
+
+    Args:
+        failed: Name → error.
+        logs: Folder of what the cells printed.
+
+    Raises:
+        SystemExit: A cell failed.
+    """
     for name, error in failed.items():
-        print(f"failed: {name}: {error} (see {out / 'logs' / name}.log)")
+        print(f"failed: {name}: {error} (see {logs / name}.log)")
     if failed:
         sys.exit(1)
-    return content

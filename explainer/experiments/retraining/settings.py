@@ -1,4 +1,4 @@
-"""What evaluate.py is told in YAML of ROAR and KAR grids."""
+"""The settings of ROAR and KAR grids, as evaluate.py reads them from YAML."""
 
 from typing import Literal
 
@@ -16,14 +16,14 @@ class RetrainingSettings:
     Args:
         methods: Name → attribution method; None means that this is no grid.
         modes: "keep" (KAR) and "remove" (ROAR).
-        fractions: Of the image, kept or removed.
-        seeds: Of each cell's training; the deviation over them is shown.
-        workers: Cells at once; None takes one a GPU, or one.
-        keep_checkpoints: Keep the checkpoint of every cell.
-        target: Whose maps are ranked: those of the "predicted" class, or of the "label", which gives the label away.
-        infill: What stands in place of the pixels; None takes the training images' mean colour.
-        published: A paper's own numbers: KAR, ROAR, SUM, and scores in percent such as "KAR 10 %".
-        pictures: Test images in the picture of each method, which shows what its cells see; 0 draws none.
+        fractions: Fractions of the image that are kept or removed, in [0, 1].
+        seeds: Seeds of each cell's training; the deviation over them is shown.
+        workers: Number of cells that are trained at once; None takes one for each GPU, at least one.
+        keep_checkpoints: Whether the checkpoint of every cell is kept.
+        target: Class whose map is ranked: the "predicted" one, or the "label", which its map gives away.
+        infill: In-fill of the pixels that are replaced; None takes the training images' mean colour.
+        published: Numbers of a paper: KAR, ROAR, SUM, and scores in percent such as "KAR 10 %".
+        pictures: Number of test images in the picture of each method, which shows what its cells see; 0 draws none.
 
     Raises:
         InputError: A number is out of range, a list is empty or has something twice, or two methods would have the
@@ -43,13 +43,17 @@ class RetrainingSettings:
         published: Published | None = None,
         pictures: int = 6,
     ) -> None:
-        self.infill, self.published, self.pictures = infill, published, pictures
+        self.infill = infill
+        self.published = published
+        self.pictures = pictures
         check_range("experiment.init_args.pictures", pictures, 0, 100)
         self.methods: dict[str, Attribution] = methods or {}
         self.modes = modes or ["keep", "remove"]
         self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
         self.seeds = seeds or [0, 1]
-        self.workers, self.keep_checkpoints, self.target = workers, keep_checkpoints, target
+        self.workers = workers
+        self.keep_checkpoints = keep_checkpoints
+        self.target: Literal["predicted", "label"] = target
         for key, values in (("modes", modes), ("fractions", fractions), ("seeds", seeds)):
             check_different(f"experiment.init_args.{key}", values)
         for fraction in self.fractions:
@@ -59,24 +63,28 @@ class RetrainingSettings:
         check_processes_wanted("experiment.init_args.workers", workers)
         check_names("experiment.init_args.methods", self.methods)
         check_different_files("experiment.init_args.methods", self.methods)
-        shown = [f"{name} {100 * f:g} %" for name in ("KAR", "ROAR") for f in self.fractions]
-        check_columns(published, ["KAR", "ROAR", "SUM", *shown], "experiment.init_args.published")
+        columns = ["KAR", "ROAR", "SUM"]
+        for name in ("KAR", "ROAR"):
+            columns += [f"{name} {100 * fraction:g} %" for fraction in self.fractions]
+        check_columns(published, columns, "experiment.init_args.published")
 
 
 class LayerRetrainingSettings:
     """Settings of a ROAR and KAR grid inside the network: statistics × scales × {keep, remove} × seeds.
 
     Args:
-        statistics: Of the activations at the end of a scale, "random" always joins; None: this is no such grid.
+        statistics: Statistics of the activations at the end of a scale; "random" always joins. None means that this is
+            no such grid.
         scales: Numbers of the classifier's taps, from 1; None takes all.
         keep: Fraction of the locations that KAR keeps.
-        remove: Fraction of the locations that ROAR removes. The paper's is 0.9, "the 10 % least salient" are left; 0.1
+        remove: Fraction of the locations that ROAR removes. The paper's is 0.9: "the 10% least salient" are left. 0.1
             is another experiment, in which even random masks cost next to nothing.
-        roar_removes: Whether ROAR removes the "most" salient locations, as in the paper, the "least", or both in turn.
-        seeds: Of each cell's training.
-        workers: Cells at once; None takes one a GPU, or one.
-        published: A paper's own numbers: D, I, and scores in percent such as "KAR L1". A row of another data set has
-            its name behind a comma: "smoe_scale, Places".
+        roar_removes: Locations that ROAR removes: the "most" salient ones, as in the paper, the "least", or both in
+            turn.
+        seeds: Seeds of each cell's training.
+        workers: Number of cells that are trained at once; None takes one for each GPU, at least one.
+        published: Numbers of a paper: D, I, and scores in percent such as "KAR L1". A row of another data set has the
+            name of the data set behind a comma: "smoe_scale, Places".
         epsilon: Number that is added to activations before a logarithm.
 
     Raises:
@@ -98,10 +106,16 @@ class LayerRetrainingSettings:
         check_range("experiment.init_args.epsilon", epsilon, SMALLEST_EPSILON, 1)
         self.epsilon = epsilon
         self.published = published
-        shown = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales or range(1, 10)]
-        check_columns(published, ["D", "I", *shown], "experiment.init_args.published")
-        self.statistics = [s for s in statistics or [] if s != "random"]
-        self.scales, self.keep, self.remove, self.workers = scales, keep, remove, workers
+        columns = ["D", "I"]
+        for name in ("KAR", "ROAR"):
+            # without scales all taps are meant; the classifier is not built yet, so that their number is not known
+            columns += [f"{name} L{scale}" for scale in scales or range(1, 10)]
+        check_columns(published, columns, "experiment.init_args.published")
+        self.statistics = [statistic for statistic in statistics or [] if statistic != "random"]
+        self.scales = scales
+        self.keep = keep
+        self.remove = remove
+        self.workers = workers
         self.roar_removes = roar_removes or ["most"]
         self.seeds = seeds or [0]
         lists = {"statistics": statistics, "scales": scales, "roar_removes": roar_removes, "seeds": seeds}

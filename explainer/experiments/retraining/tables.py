@@ -3,131 +3,195 @@
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (Tables 2 and 5, Figure 5).
 """
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from rich.table import Table
+from typing_extensions import TypedDict
 
-from explainer.evaluation.report.table import two_forms
+from explainer.evaluation.report.table import number, two_forms
 from explainer.evaluation.results.published import published_rows, reference
 
 NAMES = {"keep": "KAR", "remove": "ROAR"}
+"""Mode → its name in the paper."""
+SUMS = ("KAR", "ROAR", "SUM")
+"""Columns of the paper's Table 2."""
+MARKERS = "osD^v<>pPX*hd"
+"""Markers of the methods; they repeat after 13, the colours after 12, so that the first 156 pairs differ."""
+COLOURS = [*(f"C{n}" for n in (0, 1, 2, 3, 4, 5, 6, 8, 9)), "navy", "black", "darkolivegreen"]
+"""Colours of the methods; C7 is left out, since it is the grey of random maps."""
 
 
-def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> dict[str, Any]:
-    """Means and deviations over seeds, and the paper's sums.
+class Score(TypedDict):
+    """Scores of one cell over its seeds: mean and sample deviation in [0, 1], and their number."""
+
+    mean: float
+    deviation: float
+    n: int
+
+
+class MethodResult(TypedDict):
+    """Results of one method.
+
+    Attributes:
+        scores: Mode → fraction → score.
+        KAR: Sum of the mean scores with pixels kept, higher is better; None while a fraction is missing.
+        ROAR: Minus the sum of the mean scores with pixels removed, higher is better; None while a fraction is missing.
+        SUM: Sum of the two.
+        seconds: Seconds that a map of an image takes.
+    """
+
+    scores: dict[str, dict[str, Score]]
+    KAR: float | None
+    ROAR: float | None
+    SUM: float | None
+    seconds: float
+
+
+def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> dict[str, MethodResult]:
+    """Return means and deviations over seeds, and the paper's sums.
 
     Args:
-        rows: Of finished cells: method, mode, fraction, seed, score.
-        seconds: Method → seconds an image that its maps cost.
+        rows: Rows of finished cells: method, mode, fraction, seed, score.
+        seconds: Method → seconds that a map of an image takes.
 
     Returns:
-        Method → scores (mode → fraction → mean, deviation, n), KAR and ROAR sums (higher is better for both: ROAR
-        counts negative) and their total, or None while a fraction is missing; seconds an image.
+        Method → its results.
     """
-    results: dict[str, Any] = {}
+    results: dict[str, MethodResult] = {}
     fractions = {row["fraction"] for row in rows}
     for method in seconds:
-        scores: dict[str, dict[str, Any]] = {}
+        scores: dict[str, dict[str, Score]] = {}
         for mode in ("keep", "remove"):
             for fraction in sorted(fractions):
-                values = [
-                    r["score"] for r in rows if (r["method"], r["mode"], r["fraction"]) == (method, mode, fraction)
-                ]
-                if values:
-                    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-                    entry = {"mean": statistics.fmean(values), "deviation": deviation, "n": len(values)}
-                    scores.setdefault(mode, {})[f"{fraction:g}"] = entry
-        sums = {
-            mode: sum(e["mean"] for e in scores[mode].values())
-            if mode in scores and len(scores[mode]) == len(fractions)
-            else None
-            for mode in NAMES
-        }
-        kar, roar = sums["keep"], None if sums["remove"] is None else -sums["remove"]
-        results[method] = {
-            "scores": scores,
-            "KAR": kar,
-            "ROAR": roar,
-            "SUM": None if kar is None or roar is None else kar + roar,
-            "seconds": seconds[method],
-        }
+                cell = (method, mode, fraction)
+                values = [row["score"] for row in rows if (row["method"], row["mode"], row["fraction"]) == cell]
+                if not values:  # all cells of this kind failed
+                    continue
+                # one seed has no deviation: its error bar has no length
+                deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+                score = Score(mean=statistics.fmean(values), deviation=deviation, n=len(values))
+                scores.setdefault(mode, {})[f"{fraction:g}"] = score
+        kar = _sum_of_means(scores.get("keep", {}), len(fractions))
+        roar = _sum_of_means(scores.get("remove", {}), len(fractions))
+        if roar is not None:
+            roar = -roar  # what is left after the removal should be little
+        total = None
+        if kar is not None and roar is not None:
+            total = kar + roar
+        results[method] = MethodResult(scores=scores, KAR=kar, ROAR=roar, SUM=total, seconds=seconds[method])
     return results
 
 
+def _sum_of_means(scores: Mapping[str, Score], count: int) -> float | None:
+    """Return the sum of the mean scores of all fractions; None while one of `count` is missing."""
+    # a sum of fewer fractions would look like one of better or worse scores
+    if not scores or len(scores) < count:
+        return None
+    return sum(score["mean"] for score in scores.values())
+
+
 def retraining_tables(
-    results: dict[str, Any],
+    results: Mapping[str, MethodResult],
     modes: Sequence[str],
     fractions: Sequence[float],
     title: str,
     published: dict[str, Any] | None = None,
 ) -> tuple[list[Table], str]:
-    """The paper's Table 5 (every score) and Table 2 (the sums, best first), for the terminal and in Markdown.
+    """Return the paper's Table 5 (every score) and Table 2 (the sums, best first), for the terminal and in Markdown.
 
     Args:
-        results: Of `summarise_cells`.
+        results: Method → scores, as `summarise_cells` returns them.
         modes: "keep" and "remove".
-        fractions: The columns.
-        title: Of the tables.
-        published: Of results.json; its rows come last, and are marked.
+        fractions: Fractions of the image, which are the columns.
+        title: Title of the tables.
+        published: Published numbers of results.json; their rows come last, and are marked.
 
     Returns:
         The tables, and the Markdown.
     """
-    detail_header = ["method", *(f"{NAMES[m]} {100 * f:g} %" for m in modes for f in fractions)]
+    cells = [(mode, fraction) for mode in modes for fraction in fractions]
+    columns = [f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells]
     detail = []
     for method, entry in results.items():
-        cells = [entry["scores"].get(m, {}).get(f"{f:g}") for m in modes for f in fractions]
-        shown = ["failed" if c is None else f"{100 * c['mean']:.1f} ± {100 * c['deviation']:.1f}" for c in cells]
-        detail.append([method, *shown])
-    detail += published_rows(published, detail_header[1:])
-    sums_header = ["method", "KAR ↑", "ROAR ↑", "SUM ↑", "ms an image"]
-    order = sorted(results, key=lambda m: -(results[m]["SUM"] if results[m]["SUM"] is not None else -1e9))
+        scores = [entry["scores"].get(mode, {}).get(f"{fraction:g}") for mode, fraction in cells]
+        detail.append([method, *(_score_in_percent(score) for score in scores)])
+    detail += published_rows(published, columns)
     sums = []
-    for method in order:
+    for method in sorted(results, key=lambda name: _last_without_sum(results[name])):
         entry = results[method]
-        shown = ["–" if entry[k] is None else f"{entry[k]:.3f}" for k in ("KAR", "ROAR", "SUM")]
+        shown = [number(entry["KAR"]), number(entry["ROAR"]), number(entry["SUM"])]
         sums.append([method, *shown, f"{1000 * entry['seconds']:.2f}"])
-    sums += [[*row, "–"] for row in published_rows(published, ("KAR", "ROAR", "SUM"))]
-    both = [
-        two_forms(f"{title}: sums", sums_header, sums),
-        two_forms(f"{title}: scores in %", detail_header, detail),
-    ]
-    said = [f"{reference(published)}."] if reference(published) else []
-    return [table for table, _ in both], "\n\n".join([*(text for _, text in both), *said]) + "\n"
+    # a paper's machine is another one: its times are not compared
+    sums += [[*row, "–"] for row in published_rows(published, SUMS)]
+    sums_header = ["method", *(f"{name} ↑" for name in SUMS), "ms an image"]
+    sums_table, sums_text = two_forms(f"{title}: sums", sums_header, sums)
+    detail_table, detail_text = two_forms(f"{title}: scores in %", ["method", *columns], detail)
+    return [sums_table, detail_table], joined([sums_text, detail_text], published)
 
 
-def plot(results: dict[str, Any], modes: Sequence[str], fractions: Sequence[float]) -> Figure:
-    """Score against fraction, a line a method, with the deviation over seeds as error bars (Figure 5).
+def joined(texts: Sequence[str], published: Mapping[str, Any] | None) -> str:
+    """Join tables in Markdown, and name the paper whose numbers they show.
 
     Args:
-        results: Of `summarise_cells`.
-        modes: A panel each.
-        fractions: The horizontal axis.
+        texts: Tables in Markdown.
+        published: Published numbers of results.json, or None.
+    """
+    parts = list(texts)
+    source = reference(published)
+    if source:
+        parts.append(f"{source}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _score_in_percent(score: Score | None) -> str:
+    """Write mean and deviation of a cell; "failed" where it has none."""
+    if score is None:
+        return "failed"
+    return f"{100 * score['mean']:.1f} ± {100 * score['deviation']:.1f}"
+
+
+def _last_without_sum(entry: MethodResult) -> float:
+    """Return the key by which methods are sorted: the best sum first, those without a sum last."""
+    return math.inf if entry["SUM"] is None else -entry["SUM"]
+
+
+def plot(results: Mapping[str, MethodResult], modes: Sequence[str], fractions: Sequence[float]) -> Figure:
+    """Draw score against fraction, a line a method, with the deviation over seeds as error bars (Figure 5).
+
+    Args:
+        results: Method → scores, as `summarise_cells` returns them.
+        modes: "keep" and "remove"; each is a panel.
+        fractions: Fractions of the image, which are the horizontal axis.
 
     Returns:
         The figure.
     """
     figure = Figure(figsize=(5.2 * len(modes), 4.8), layout="constrained")
     panels = figure.subplots(1, len(modes), sharey=True, squeeze=False)[0]
-    markers = "osD^v<>pPX*hd"
-    colours = [f"C{n}" for n in (0, 1, 2, 3, 4, 5, 6, 8, 9)] + ["navy", "black", "darkolivegreen"]  # C7 is grey
     for panel, mode in zip(panels, modes, strict=True):
-        for number, (method, entry) in enumerate(results.items()):
-            known = [(f, entry["scores"].get(mode, {}).get(f"{f:g}")) for f in fractions]
-            points = [(100 * f, 100 * c["mean"], 100 * c["deviation"]) for f, c in known if c is not None]
-            if points:
-                x, y, error = zip(*points, strict=True)
-                style = {"color": colours[number % len(colours)]}
-                if method.lower() == "random":
-                    style = {"linestyle": ":", "color": "grey"}
-                marker = markers[number % len(markers)]
-                panel.errorbar(x, y, error, label=method, marker=marker, markersize=5, capsize=2, lw=1.3, **style)
-        better, done = ("higher", "kept") if mode == "keep" else ("lower", "removed")
-        panel.set_title(f"{NAMES[mode]} ({better} is better)")
-        panel.set_xlabel(f"most salient pixels {done}, in %")
+        for place, (method, entry) in enumerate(results.items()):
+            scores = entry["scores"].get(mode, {})
+            known = [(fraction, scores[f"{fraction:g}"]) for fraction in fractions if f"{fraction:g}" in scores]
+            if not known:
+                continue
+            x = [100 * fraction for fraction, _ in known]
+            y = [100 * score["mean"] for _, score in known]
+            error = [100 * score["deviation"] for _, score in known]
+            style = {"color": COLOURS[place % len(COLOURS)]}
+            if method.lower() == "random":
+                style = {"linestyle": ":", "color": "grey"}
+            marker = MARKERS[place % len(MARKERS)]
+            panel.errorbar(x, y, error, label=method, marker=marker, markersize=5, capsize=2, lw=1.3, **style)
+        if mode == "keep":
+            panel.set_title(f"{NAMES[mode]} (higher is better)")
+            panel.set_xlabel("most salient pixels kept, in %")
+        else:
+            panel.set_title(f"{NAMES[mode]} (lower is better)")
+            panel.set_xlabel("most salient pixels removed, in %")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy in %")
     figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)

@@ -13,12 +13,12 @@ from explainer.experiments.variations.pasting import paste, seamless
 
 
 class Patches(NamedTuple):
-    """What a source made for the boxes.
+    """What a source generated for the boxes.
 
     Attributes:
-        images: (B, k, 3, H, W) in [0, 1], of the image's size; what is outside of the boxes does not matter.
-        loss: (B, k), lower fits better; NaN of a source that searches for nothing.
-        weight: (B, 1, H, W) in [0, 1]: which known pixels were matched, and how much.
+        images: Variations, (B, k, 3, H, W) in [0, 1]; what they hold outside of the boxes does not matter.
+        loss: Loss of each variation, (B, k), lower fits better; NaN of a source that searches for nothing.
+        weight: Weight with which each known pixel was matched, (B, 1, H, W) in [0, 1].
     """
 
     images: Tensor
@@ -29,13 +29,13 @@ class Patches(NamedTuple):
 class Variation(ABC):
     """(image, box, class) → k images that differ in the box alone; hyperparameters only in the constructor.
 
-    An image's variations do not depend on which others it was varied with: all start from the same random draws.
+    An image's variations do not depend on the other images of the batch: all start from the same random draws.
 
     Args:
-        count: k, variations an image.
-        blend: Move the patch's colours so that it joins the image without a seam.
-        seed: Of what is random.
-        batch_size: At most so many variations at once.
+        count: Number k of variations of an image.
+        blend: Whether the patch's colours are moved so that it joins the image without a seam.
+        seed: Seed of the random draws.
+        batch_size: Largest number of variations that are made at once.
 
     Raises:
         InputError: A number that must be positive is not.
@@ -46,18 +46,21 @@ class Variation(ABC):
             if value < 1:
                 raise InputError(f"variation {type(self).__name__}: {name} must be positive, got {value}")
         check_seed(f"variation {type(self).__name__}: seed", seed)
-        self.count, self.blend, self.seed, self.batch_size = count, blend, seed, batch_size
+        self.count = count
+        self.blend = blend
+        self.seed = seed
+        self.batch_size = batch_size
 
     @property
     def steps(self) -> int:
-        """How often `tick` is called for one image: its share of a progress bar."""
+        """Number of calls of `tick` for one image: its share of a progress bar."""
         return 1
 
     def check(self, classes: Sequence[str]) -> None:  # noqa: B027  (most sources know no classes)
         """Refuse, before any work, a classifier with other classes than the source knows.
 
         Args:
-            classes: Of the classifier.
+            classes: Classes of the classifier.
 
         Raises:
             InputError: Names what does not fit.
@@ -74,15 +77,15 @@ class Variation(ABC):
         """Vary what is in the boxes.
 
         Args:
-            image: (B, 3, H, W) in [0, 1].
-            boxes: (B, 4) long: x0, y0, x1, y1.
-            target: (B,) long, the classes, for sources that need one.
-            around: (B, 4) long, boxes whose surroundings a source that zooms looks at, so that smaller boxes within
+            image: Images, (B, 3, H, W) in [0, 1].
+            boxes: Boxes, (B, 4) long: x0, y0, x1, y1.
+            target: Classes, (B,) long, for sources that need them.
+            around: Boxes at whose surroundings a source that zooms looks, (B, 4) long, so that smaller boxes within
                 them are seen at the same scale; None takes `boxes`.
-            tick: Called `steps` times an image.
+            tick: Function that is called `steps` times an image.
 
         Returns:
-            Images whose pixels outside of the boxes are the image's own to the bit, with losses and weights.
+            Images with losses and weights; outside of the boxes the pixels are those of the image, to the bit.
 
         Raises:
             InputError: Shapes do not fit, or a box is empty, out of the image, or all of it.
@@ -94,19 +97,20 @@ class Variation(ABC):
         size = (image.shape[-2], image.shape[-1])
         check_boxes(boxes, size)
         keep = outside(boxes, size).to(image)
+        # tensors made in inference mode take part in no gradient, which a search needs: clones made outside of it do
         with torch.inference_mode(False):
-            found = self.patches(
-                image.clone(),
-                keep.clone(),
-                boxes,
-                None if target is None else target.clone(),
-                boxes if around is None else around,
-                tick or (lambda: None),
-            )
+            if target is not None:
+                target = target.clone()
+            if around is None:
+                around = boxes
+            patches = self.patches(image.clone(), keep.clone(), boxes, target, around, tick or (lambda: None))
         if self.blend:
-            joined = [seamless(i, p, tuple(b)) for i, p, b in zip(image, found.images, boxes.tolist(), strict=True)]
-            found = found._replace(images=torch.stack(joined))
-        return found._replace(images=paste(image, found.images, keep))
+            # one image after the other: their boxes differ in size
+            parts = zip(image, patches.images, boxes.tolist(), strict=True)
+            joined = [seamless(whole, patch, tuple(box)) for whole, patch, box in parts]
+            patches = patches._replace(images=torch.stack(joined))
+        # a source may change what is known, by resizing it: the image's own pixels come back
+        return patches._replace(images=paste(image, patches.images, keep))
 
     @abstractmethod
     def patches(
@@ -118,4 +122,16 @@ class Variation(ABC):
         around: Tensor,
         tick: Callable[[], object],
     ) -> Patches:
-        """What a source has to do; the arguments are checked, `keep` (B, 1, H, W) is 0 in the boxes."""
+        """Generate the contents of the boxes; the arguments are checked.
+
+        Args:
+            image: Images, (B, 3, H, W) in [0, 1].
+            keep: Mask of what is known, (B, 1, H, W), 0 in the boxes.
+            boxes: Boxes to fill, (B, 4) long.
+            target: Classes, (B,) long, or None.
+            around: Boxes at whose surroundings a source that zooms looks, (B, 4) long.
+            tick: Function to call `steps` times an image.
+
+        Returns:
+            Variations of the whole images, with losses and weights.
+        """

@@ -18,17 +18,17 @@ Threshold = Literal["fraction", "quantile"]
 
 
 def saliency_boxes(saliency: Tensor, threshold: float = 0.5, of: Threshold = "fraction") -> Tensor:
-    """The smallest box around the pixels of at least a threshold.
+    """Return the smallest box around the pixels that reach a threshold.
 
     Args:
-        saliency: (B, 1, H, W), raw; higher is more salient.
-        threshold: In (0, 1]. As a "fraction", min + threshold · (max − min); as a "quantile", the value that this part
-            of the map's pixels does not exceed.
-        of: Which of the two.
+        saliency: Maps, (B, 1, H, W), raw; higher is more salient.
+        threshold: Threshold in (0, 1]. A "fraction" stands for min + threshold · (max − min), a "quantile" for the
+            value that this part of the map's pixels does not exceed.
+        of: Meaning of the threshold, "fraction" or "quantile".
 
     Returns:
-        (B, 4) long: x0, y0, x1, y1 in pixels, x1 and y1 outside. All 0 where there is no box: the map is constant, or
-        has a NaN or infinite pixel.
+        (B, 4) long: x0, y0, x1, y1 in pixels; x1 and y1 are the first ones outside. All 0 where there is no box: the
+        map is constant, or has a NaN or infinite pixel.
 
     Raises:
         InputError: The shape is another, or the threshold is outside its range.
@@ -44,33 +44,41 @@ def saliency_boxes(saliency: Tensor, threshold: float = 0.5, of: Threshold = "fr
     if not 0 < threshold <= 1:
         raise InputError(f"the threshold of a box is a {of} in (0, 1], got {threshold}")
     values = saliency[:, 0].detach().double()
-    varied = (values.isfinite().all(2).all(1) & (values.amax((1, 2)) > values.amin((1, 2))))[:, None, None]
-    scaled = min_max(torch.where(varied, values, 0.0))
-    least = scaled.flatten(1).quantile(threshold, 1)[:, None, None] if of == "quantile" else threshold
-    above = (scaled >= least) & varied
-    ends = [_ends(above.any(1)), _ends(above.any(2))]
-    return torch.stack([ends[0][0], ends[1][0], ends[0][1], ends[1][1]], 1)
+    finite = values.isfinite().all(2).all(1)
+    constant = ~(values.amax((1, 2)) > values.amin((1, 2)))
+    # nothing stands out of a constant map, and nothing can be said of a broken one
+    usable = (finite & ~constant)[:, None, None]
+    scaled = min_max(torch.where(usable, values, 0.0))
+    least: Tensor | float = threshold
+    if of == "quantile":
+        least = scaled.flatten(1).quantile(threshold, 1)[:, None, None]
+    above = (scaled >= least) & usable
+    x0, x1 = _ends(above.any(1))
+    y0, y1 = _ends(above.any(2))
+    return torch.stack([x0, y0, x1, y1], 1)
 
 
 def _ends(present: Tensor) -> tuple[Tensor, Tensor]:
-    """First index that is present, and the one behind the last, of (B, N) bool; 0 and 0 without any."""
-    place = torch.arange(1, present.shape[1] + 1, device=present.device) * present
-    first = (present.shape[1] + 1 - place).masked_fill(~present, 0).argmax(1)
+    """Return the first index that is present, and the one behind the last, of (B, N) bool; 0 and 0 without any."""
+    length = present.shape[1]
+    # counted from 1, so that 0 is left for what is absent
+    place = torch.arange(1, length + 1, device=present.device) * present
+    first = (length + 1 - place).masked_fill(~present, 0).argmax(1)
     return first, place.amax(1)
 
 
 def shrink(boxes: Tensor, alpha: float) -> Tensor:
-    """Boxes about the same centre with sides of α times theirs, rounded to whole pixels, at least one.
+    """Scale the sides of boxes by α about their centres, to whole pixels, at least one.
 
-    The paper takes α from 1.0 to 0.5, "half the original size"; sides are meant here, so that 0.5 leaves a quarter of
+    The paper takes α from 1.0 to 0.5, "half the original size". Sides are meant here, so that 0.5 leaves a quarter of
     the area.
 
     Args:
-        boxes: (B, 4) long: x0, y0, x1, y1.
-        alpha: In (0, 1].
+        boxes: Boxes, (B, 4) long: x0, y0, x1, y1.
+        alpha: Scale of the sides, in (0, 1].
 
     Returns:
-        (B, 4) long, within `boxes`; no box stays none.
+        (B, 4) long, within `boxes`; an empty box stays empty.
 
     Raises:
         InputError: α is outside its range.
@@ -82,17 +90,19 @@ def shrink(boxes: Tensor, alpha: float) -> Tensor:
     if not 0 < alpha <= 1:
         raise InputError(f"a box is scaled by alpha in (0, 1], got {alpha}")
     sides = boxes[:, 2:] - boxes[:, :2]
-    smaller = torch.minimum((alpha * sides.double()).round().long().clamp_min(1), sides)
+    scaled = (alpha * sides.double()).round().long()
+    # at least a pixel, but none where the box has none
+    smaller = torch.minimum(scaled.clamp_min(1), sides)
     start = boxes[:, :2] + (sides - smaller).div(2, rounding_mode="floor")
     return torch.cat([start, start + smaller], 1)
 
 
 def outside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """The mask that keeps what is outside of the boxes: the complement of the paper's B.
+    """Return the mask that keeps what is outside of the boxes: the complement of the paper's B.
 
     Args:
-        boxes: (B, 4) long.
-        size: H and W.
+        boxes: Boxes, (B, 4) long: x0, y0, x1, y1.
+        size: Height and width of the image in pixels.
 
     Returns:
         (B, 1, H, W) float of 0 and 1, 1 = keep.
@@ -101,33 +111,38 @@ def outside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
         >>> outside(torch.tensor([[1, 0, 2, 2]]), (2, 3))[0, 0].tolist()
         [[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]]
     """
-    x = torch.arange(size[1], device=boxes.device)[None, None, :]
-    y = torch.arange(size[0], device=boxes.device)[None, :, None]
+    height, width = size
+    x = torch.arange(width, device=boxes.device)[None, None, :]
+    y = torch.arange(height, device=boxes.device)[None, :, None]
     x0, y0, x1, y1 = (column[:, None, None] for column in boxes.unbind(1))
     within = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
     return 1 - within[:, None].float()
 
 
 def surroundings(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
-    """Squares around boxes, moved into the image, cut where they are larger than it.
+    """Return squares around boxes, moved into the image, and cut where they are larger than it.
 
     Args:
-        boxes: (B, 4) long.
-        size: H and W of the image.
-        margin: What is seen on each side, as a part of the box's longer side; a pixel at least.
+        boxes: Boxes, (B, 4) long: x0, y0, x1, y1.
+        size: Height and width of the image in pixels.
+        margin: Margin on each side, as a part of the box's longer side; it is at least a pixel.
 
     Returns:
-        (B, 4) long; each holds its box.
+        (B, 4) long: x0, y0, x1, y1; each square holds its box.
 
     Example:
         >>> surroundings(torch.tensor([[0, 4, 4, 8]]), (20, 20), 0.5).tolist()
         [[0, 2, 8, 10]]
     """
     longest = (boxes[:, 2:] - boxes[:, :2]).amax(1)
-    side = torch.maximum((longest.double() * (1 + 2 * margin)).ceil().long(), longest + 2)[:, None]
-    limit = torch.tensor([size[1], size[0]], device=boxes.device)
+    wanted = (longest.double() * (1 + 2 * margin)).ceil().long()
+    # whatever the margin, a pixel on each side is known
+    side = torch.maximum(wanted, longest + 2)[:, None]
+    height, width = size
+    limit = torch.tensor([width, height], device=boxes.device)
     lengths = torch.minimum(side, limit)
-    centred = (boxes[:, :2] + boxes[:, 2:] - lengths).div(2, rounding_mode="floor")
+    corners = boxes[:, :2] + boxes[:, 2:]
+    centred = (corners - lengths).div(2, rounding_mode="floor")
     start = torch.minimum(centred.clamp_min(0), limit - lengths)
     return torch.cat([start, start + lengths], 1)
 
@@ -136,8 +151,8 @@ def check_boxes(boxes: Tensor, size: tuple[int, int]) -> None:
     """Refuse boxes of which nothing can be varied, or around which nothing is known.
 
     Args:
-        boxes: (B, 4) long.
-        size: H and W of the image.
+        boxes: Boxes, (B, 4) long: x0, y0, x1, y1.
+        size: Height and width of the image in pixels.
 
     Raises:
         InputError: Names the first box that is empty, reaches out of the image or covers all of it.

@@ -10,14 +10,14 @@ from explainer.infill import Infill
 
 
 class CompletedVariations(Variation):
-    """The box filled by an in-fill. One that is not stochastic has a single variation to give, whatever `count` is.
+    """The box filled by an in-fill. One that is not stochastic gives a single variation, whatever `count` is.
 
     Args:
-        infill: What completes the image.
-        count: As in `Variation`, as are the others.
-        blend: Likewise.
-        seed: Likewise.
-        batch_size: Likewise.
+        infill: In-fill that completes the image.
+        count: Number of variations of an image.
+        blend: Whether the patch's colours are moved so that it joins the image without a seam.
+        seed: Seed of the random draws.
+        batch_size: Largest number of variations that are made at once.
     """
 
     def __init__(
@@ -25,10 +25,11 @@ class CompletedVariations(Variation):
     ) -> None:
         super().__init__(count, blend, seed, batch_size)
         self.infill = infill
-        self.count = count if infill.stochastic else 1
+        if not infill.stochastic:
+            self.count = 1
 
     def check(self, classes: Sequence[str]) -> None:
-        """An in-fill may have been trained on another data set."""
+        """Refuse an in-fill that was trained on another data set."""
         self.infill.check_classes(classes)
 
     @torch.no_grad()
@@ -41,18 +42,20 @@ class CompletedVariations(Variation):
         around: Tensor,
         tick: Callable[[], object],
     ) -> Patches:
-        """The in-fills; every known pixel is open to them, with weight 1."""
+        """Fill the boxes in, `count` times; every known pixel is open to the in-fill, with weight 1."""
         generator = torch.Generator(image.device).manual_seed(self.seed)
-        drawn = []
+        variations = []
         for _ in range(self.count):
             parts = zip(image.split(self.batch_size), keep.split(self.batch_size), strict=True)
             state = generator.get_state()
             filled = []
-            for some, mask in parts:
+            for part, mask in parts:
                 generator.set_state(state)  # the same draw for every part of the batch
-                filled.append(self.infill(some, mask, generator).detach().expand_as(some))
-            drawn.append(torch.cat(filled))
+                infill = self.infill(part, mask, generator).detach()
+                filled.append(infill.expand_as(part))
+            variations.append(torch.cat(filled))
         for _ in range(len(image)):
             tick()
-        images = torch.stack(drawn, 1).to(image)
-        return Patches(images, image.new_full(images.shape[:2], torch.nan), keep)
+        images = torch.stack(variations, 1).to(image)
+        no_loss = image.new_full(images.shape[:2], torch.nan)
+        return Patches(images, no_loss, keep)

@@ -11,9 +11,9 @@ summed: a smaller box has fewer pixels around it, and its loss would be lower fo
 critic's confidence; here its logarithm, which has a slope where the critic is sure of a fake.
 """
 
-import hashlib
+import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from explainer.errors import InputError
 from explainer.experiments.variations.base import Patches, Variation
 from explainer.experiments.variations.box import surroundings
+from explainer.files import digest
 from explainer.networks.generative.dcgan import DCGAN
 from explainer.networks.modes import evaluation_mode
 from explainer.networks.restore import load_generator
@@ -31,7 +32,7 @@ Context = Literal["l1", "squared"]
 
 
 def reconstruction_mask(keep: Tensor, window: int = 15) -> Tensor:
-    r"""How much each known pixel counts: the more, the more of the box is near.
+    r"""Weigh each known pixel by how much of the box is near it.
 
     .. math:: w_u = m_u \sum_v \kappa(u - v) (1 - m_v), \quad \kappa(d) \propto 1 / \max(1, |d|)
 
@@ -40,7 +41,7 @@ def reconstruction_mask(keep: Tensor, window: int = 15) -> Tensor:
         window: Side of the kernel κ, odd; its weights add up to 1.
 
     Returns:
-        (B, 1, H, W) in [0, 1]; 0 in the box, and farther from it than half the window.
+        (B, 1, H, W) in [0, 1], higher counts more; 0 in the box, and farther from it than half the window.
 
     Raises:
         InputError: The window has no middle.
@@ -53,22 +54,25 @@ def reconstruction_mask(keep: Tensor, window: int = 15) -> Tensor:
     """
     if window < 1 or window % 2 == 0:
         raise InputError(f"the window of a reconstruction mask must be odd and positive, got {window}")
-    reach = torch.arange(window, device=keep.device) - window // 2
-    kernel = 1 / torch.hypot(reach[:, None].float(), reach[None, :].float()).clamp_min(1)
-    kernel = (kernel / kernel.sum()).to(keep)[None, None]
-    return keep * F.conv2d(1 - keep, kernel, padding=window // 2)
+    reach = (torch.arange(window, device=keep.device) - window // 2).float()
+    distances = torch.hypot(reach[:, None], reach[None, :])
+    # the kernel's middle has distance 0: it counts like a neighbour
+    kernel = 1 / distances.clamp_min(1)
+    kernel = kernel / kernel.sum()
+    near = F.conv2d(1 - keep, kernel.to(keep)[None, None], padding=window // 2)
+    return keep * near
 
 
 def context_loss(generated: Tensor, image: Tensor, weight: Tensor, kind: Context = "l1") -> Tensor:
-    r"""How far generated images are from the known pixels.
+    r"""Measure how far generated images are from the known pixels.
 
     .. math:: L_{cxt}(z) = \frac{\sum_u w_u \, |I_u - G(z)_u|^p}{\sum_u w_u} \quad (1)
 
     Args:
-        generated: (N, 3, S, S) in [0, 1].
-        image: The same shape.
-        weight: (N, 1, S, S), at least 0.
-        kind: "l1" (p = 1, Yeh et al., whose λ goes with it) or "squared" (p = 2, the paper's text).
+        generated: Images of the generator, (N, 3, S, S) in [0, 1].
+        image: Image whose known pixels they should match, (N, 3, S, S) in [0, 1].
+        weight: Weight of each pixel, (N, 1, S, S), at least 0.
+        kind: "l1" (p = 1, as in Yeh et al., whose λ belongs to it) or "squared" (p = 2, as in the paper's text).
 
     Returns:
         (N,) in [0, 1], lower is better; 0 where no pixel has a weight.
@@ -77,18 +81,21 @@ def context_loss(generated: Tensor, image: Tensor, weight: Tensor, kind: Context
         >>> context_loss(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2), torch.rand(1, 1, 2, 2)).round().item()
         1.0
     """
-    error = generated - image
-    error = error.abs() if kind == "l1" else error.square()
-    return (weight * error.mean(1, keepdim=True)).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-12)
+    difference = generated - image
+    error = difference.abs() if kind == "l1" else difference.square()
+    weighted = (weight * error.mean(1, keepdim=True)).sum((1, 2, 3))
+    # without any weight the sum above is 0 too: the loss is then 0, not NaN
+    total = weight.sum((1, 2, 3)).clamp_min(1e-12)
+    return weighted / total
 
 
 def discriminative_loss(realism: Tensor) -> Tensor:
-    r"""How surely the critic takes generated images for made up.
+    r"""Measure how sure the critic is that images were generated.
 
     .. math:: L_{dis}(z) = -\log \sigma(D(G(z))) \quad (2)
 
     Args:
-        realism: (N,) logits, higher is more real.
+        realism: Critic's logits, (N,), higher is more real.
 
     Returns:
         (N,), at least 0, lower is better.
@@ -100,8 +107,33 @@ def discriminative_loss(realism: Tensor) -> Tensor:
     return F.softplus(-realism)
 
 
+@dataclass(frozen=True)
+class SearchSettings:
+    """How codes are searched.
+
+    Attributes:
+        steps: Number of steps of Adam; 0 takes the codes as they are.
+        learning_rate: Learning rate of Adam.
+        realism: λ, the weight of the discriminative loss.
+        context: Error of the known pixels, "l1" or "squared", as in `context_loss`.
+        clip: Largest absolute value of a code; None leaves codes free.
+    """
+
+    steps: int = 1000
+    learning_rate: float = 0.01
+    realism: float = 0.003
+    context: Context = "l1"
+    clip: float | None = 1.0
+
+
 class Found(NamedTuple):
-    """Where a search ended: codes (N, latent), images (N, 3, S, S), and the loss (N,) of each."""
+    """Where a search ended.
+
+    Attributes:
+        codes: Codes, (N, latent).
+        images: Images of the codes, (N, 3, S, S) in [0, 1].
+        loss: Loss of each code, (N,), lower is better.
+    """
 
     codes: Tensor
     images: Tensor
@@ -114,79 +146,77 @@ def search(
     image: Tensor,
     weight: Tensor,
     labels: Tensor | None = None,
-    *,
-    steps: int = 1000,
-    learning_rate: float = 0.01,
-    realism: float = 0.003,
-    context: Context = "l1",
-    clip: float | None = 1.0,
+    settings: SearchSettings | None = None,
     tick: Callable[[], object] = lambda: None,
 ) -> Found:
-    r"""Adam on all codes at once; each goes its own way, whatever the others do.
+    r"""Improve all codes at once by Adam; no code depends on the others.
 
     .. math:: z' = \arg\min_z L_{cxt}(z | I, R) + \lambda L_{dis}(z) \quad (3)
 
     Args:
-        network: The generator with its critic.
-        codes: (N, latent), the start.
-        image: (N, 3, S, S) in [0, 1], what is known of each.
-        weight: (N, 1, S, S), at least 0; 0 where nothing is known.
-        labels: (N,) long, for a generator of classes.
-        steps: Of Adam; 0 takes the codes as they are.
-        learning_rate: Of Adam.
-        realism: λ.
-        context: As in `context_loss`.
-        clip: Codes stay within ± this; None leaves them free.
-        tick: Called after each step.
+        network: Generator with its critic.
+        codes: Codes to start from, (N, latent).
+        image: Image that each code should match, (N, 3, S, S) in [0, 1].
+        weight: Weight of each pixel, (N, 1, S, S), at least 0; 0 where nothing is known.
+        labels: Class of each image, (N,) long, for a generator of classes.
+        settings: Settings of the search; None takes the defaults.
+        tick: Function that is called after each step.
 
     Returns:
         Codes, images, and the loss of Eq. 3, in the order given.
 
     Example:
         >>> network, image = DCGAN(8, latent=4, width=2), torch.rand(2, 3, 8, 8)
-        >>> search(network, torch.zeros(2, 4), image, image[:, :1], steps=1).images.shape
+        >>> search(network, torch.zeros(2, 4), image, image[:, :1], None, SearchSettings(steps=1)).images.shape
         torch.Size([2, 3, 8, 8])
     """
+    settings = settings or SearchSettings()
 
     def objective(codes: Tensor) -> tuple[Tensor, Tensor]:
         images = network.generate(codes, labels)
         judged = discriminative_loss(network.realism(images, labels))
-        return images, context_loss(images, image, weight, context) + realism * judged
+        loss = context_loss(images, image, weight, settings.context) + settings.realism * judged
+        return images, loss
 
+    # explanations are made under no_grad; evaluation mode, so that batch statistics do not tie the codes together
     with torch.enable_grad(), evaluation_mode(network):
         codes = codes.detach().clone().requires_grad_()
-        optimizer = torch.optim.Adam([codes], lr=learning_rate)
-        for _ in range(steps):
-            (codes.grad,) = torch.autograd.grad(objective(codes)[1].sum(), codes)
+        optimizer = torch.optim.Adam([codes], lr=settings.learning_rate)
+        for _ in range(settings.steps):
+            _, loss = objective(codes)
+            # the gradient of the codes alone: the network's own gradients stay as they are
+            (codes.grad,) = torch.autograd.grad(loss.sum(), codes)
             optimizer.step()
-            if clip is not None:
-                codes.data.clamp_(-clip, clip)
+            if settings.clip is not None:
+                codes.data.clamp_(-settings.clip, settings.clip)
             tick()
         with torch.no_grad():
-            return Found(codes.detach(), *objective(codes))
+            images, loss = objective(codes)
+    return Found(codes.detach(), images, loss)
 
 
 class LatentSearch(Variation):
-    """Images of a DCGAN that agree with what is around the box, from k random codes, all in one batch.
+    """Images of a DCGAN that agree with what is around the box: one for each of k random codes, all in one batch.
 
     The generator makes images of one size S. It is shown the whole image, resized to S×S as in the paper, or with
-    `zoom` a square around the box: what it makes is resized back. Known are those of the S×S pixels into which no
-    pixel of the box went. The reconstruction mask is made at S×S. A generator of classes is asked for the target.
+    `zoom` a square around the box. What it makes is resized back. A pixel of the S×S is known when no pixel of the box
+    went into it. The reconstruction mask is made at S×S. A generator of classes is asked for the target.
 
     Args:
-        checkpoint: Of a DCGAN, as train.py wrote it.
-        count: k, as are the others of `Variation`.
-        steps: Of Adam; 0 gives samples of the generator as they are, which only one of classes confines to the class.
-        learning_rate: Of Adam.
+        checkpoint: Checkpoint of a DCGAN, as train.py wrote it.
+        count: Number k of variations of an image.
+        steps: Number of steps of Adam. 0 gives samples of the generator as they are; only a generator of classes then
+            keeps to the class.
+        learning_rate: Learning rate of Adam.
         realism: λ, the weight of the discriminative loss.
-        context: As in `context_loss`.
+        context: Error of the known pixels, "l1" or "squared", as in `context_loss`.
         window: Side of the kernel of the reconstruction mask, in pixels of the generator.
-        clip: Codes stay within ± this; None leaves them free.
-        zoom: None shows the whole image; a number a square around the box, with this part of the box's longer side on
-            each side of it. For generators of crops.
-        blend: As in `Variation`.
-        seed: Of the codes, which every image starts from.
-        batch_size: At most so many codes at once.
+        clip: Largest absolute value of a code; None leaves codes free.
+        zoom: Margin around the box that the generator sees on each side, as a part of the box's longer side: for
+            generators of crops. None shows the whole image.
+        blend: Whether the patch's colours are moved so that it joins the image without a seam.
+        seed: Seed of the codes, from which every image starts.
+        batch_size: Largest number of codes that are searched at once.
 
     Raises:
         InputError: The checkpoint is missing or of another kind, or a number is out of range.
@@ -214,22 +244,39 @@ class LatentSearch(Variation):
             raise InputError(f"variation LatentSearch: zoom must be positive, got {zoom}; null shows the whole image")
         reconstruction_mask(torch.ones(1, 1, 1, 1), window)
         self.network = load_generator(checkpoint)
-        self.checkpoint, self.digest = checkpoint, hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
-        self.iterations, self.learning_rate, self.realism, self.context = steps, learning_rate, realism, context
-        self.window, self.clip, self.zoom = window, clip, zoom
+        self.checkpoint = checkpoint
+        # all public attributes are part of the fingerprint of results: the digest tells another checkpoint of this name
+        self.digest = digest(checkpoint)
+        self.iterations = steps
+        self.learning_rate = learning_rate
+        self.realism = realism
+        self.context: Context = context
+        self.window = window
+        self.clip = clip
+        self.zoom = zoom
 
     @property
     def steps(self) -> int:
-        """Steps of all parts that the codes are searched in."""
-        return max(1, self.iterations * -(-self.count // self.batch_size))
+        """Number of steps of all parts in which the codes are searched."""
+        parts = math.ceil(self.count / self.batch_size)
+        return max(1, self.iterations * parts)
 
     def check(self, classes: Sequence[str]) -> None:
-        """A generator of classes must know the classifier's."""
-        own = tuple(self.network.classes)
-        if self.network.num_classes and own != tuple(classes):
+        """Refuse a generator of classes that are not the classifier's.
+
+        Args:
+            classes: Classes of the classifier.
+
+        Raises:
+            InputError: The classes differ.
+        """
+        generated = tuple(self.network.classes)
+        if self.network.num_classes and generated != tuple(classes):
+            first = ", ".join(generated[:3])
+            asked = ", ".join(list(classes)[:3])
             raise InputError(
-                f"{self.checkpoint} generates {len(own)} classes ({', '.join(own[:3])} …), the classifier knows "
-                f"{len(classes)} ({', '.join(list(classes)[:3])} …): they must be the same"
+                f"{self.checkpoint} generates {len(generated)} classes ({first} …), the classifier knows "
+                f"{len(classes)} ({asked} …): they must be the same"
             )
 
     def patches(
@@ -241,61 +288,86 @@ class LatentSearch(Variation):
         around: Tensor,
         tick: Callable[[], object],
     ) -> Patches:
-        """Search for all images and codes, in parts of `batch_size`."""
+        """Search for all images and codes, in parts of `batch_size`.
+
+        Args:
+            image: Images, (B, 3, H, W) in [0, 1].
+            keep: Mask of what is known, (B, 1, H, W), 0 in the boxes.
+            boxes: Boxes to fill, (B, 4) long.
+            target: Classes, (B,) long, for a generator of classes.
+            around: Boxes around which `zoom` looks, (B, 4) long.
+            tick: Function that is called after each step.
+
+        Returns:
+            The images generated, with the loss of Eq. 3 and the reconstruction mask.
+
+        Raises:
+            InputError: A generator of classes got no target.
+        """
         network = self.network.to(image.device)
         if network.num_classes and target is None:
             raise InputError(f"{self.checkpoint} generates classes: give a target (B,)")
         size = (image.shape[-2], image.shape[-1])
-        views = surroundings(around, size, self.zoom).tolist() if self.zoom else [[0, 0, size[1], size[0]]] * len(image)
-        seen, known = self._looked_at(image, views), self._looked_at(keep, views)
-        weight = reconstruction_mask((known > 1 - 1e-4).to(image), self.window)
-        start = network.codes(self.count, torch.Generator().manual_seed(self.seed)).to(image)
-        start = start if self.clip is None else start.clamp(-self.clip, self.clip)
-        images, losses = [], []
-        for index in torch.arange(len(image) * self.count, device=image.device).split(self.batch_size):
-            owner = index // self.count
-            labels = target[owner] if network.num_classes and target is not None else None
-            found = search(
-                network,
-                start[index % self.count],
-                seen[owner],
-                weight[owner],
-                labels,
-                steps=self.iterations,
-                learning_rate=self.learning_rate,
-                realism=self.realism,
-                context=self.context,
-                clip=self.clip,
-                tick=tick,
-            )
-            images.append(found.images)
-            losses.append(found.loss)
-        if not self.iterations:
+        views = self._views(around, size)
+        seen = self._looked_at(image, views)
+        # resized, a pixel that is 1 up to rounding has no part of the box in it
+        known = self._looked_at(keep, views) > 1 - 1e-4
+        weight = reconstruction_mask(known.to(image), self.window)
+        start = self._start().to(image)
+        settings = SearchSettings(self.iterations, self.learning_rate, self.realism, self.context, self.clip)
+        images = []
+        losses = []
+        # code by code within image by image: entry i is code i mod k of image i div k
+        entries = torch.arange(len(image) * self.count, device=image.device)
+        for part in entries.split(self.batch_size):
+            owner = part // self.count
+            codes = start[part % self.count]
+            labels = None
+            if network.num_classes and target is not None:
+                labels = target[owner]
+            result = search(network, codes, seen[owner], weight[owner], labels, settings, tick)
+            images.append(result.images)
+            losses.append(result.loss)
+        if not self.iterations:  # without a step, nothing has moved the progress bar yet
             tick()
-        made = torch.cat(images).unflatten(0, (len(image), self.count))
-        return Patches(
-            self._put_back(made, views, size),
-            torch.cat(losses).view(len(image), self.count),
-            self._put_back(weight[:, None], views, size)[:, 0],
-        )
+        generated = torch.cat(images).unflatten(0, (len(image), self.count))
+        loss = torch.cat(losses).view(len(image), self.count)
+        matched = self._put_back(weight[:, None], views, size)[:, 0]
+        return Patches(self._put_back(generated, views, size), loss, matched)
+
+    def _start(self) -> Tensor:
+        """Draw the codes (k, latent) from which every image's search starts."""
+        codes = self.network.codes(self.count, torch.Generator().manual_seed(self.seed))
+        if self.clip is None:
+            return codes
+        return codes.clamp(-self.clip, self.clip)
+
+    def _views(self, around: Tensor, size: tuple[int, int]) -> list[list[int]]:
+        """Return the part of each image that the generator sees: x0, y0, x1, y1."""
+        if self.zoom:
+            return surroundings(around, size, self.zoom).tolist()
+        height, width = size
+        return [[0, 0, width, height]] * len(around)
 
     def _looked_at(self, image: Tensor, views: list[list[int]]) -> Tensor:
-        """(B, C, H, W) → (B, C, S, S), each image's view."""
-        side = (self.network.image_size,) * 2
-        return torch.cat(
-            [_resized(image[n : n + 1, :, y0:y1, x0:x1], side) for n, (x0, y0, x1, y1) in enumerate(views)]
-        )
-
-    def _put_back(self, made: Tensor, views: list[list[int]], size: tuple[int, int]) -> Tensor:
-        """(B, k, C, S, S) → (B, k, C, H, W), 0 outside of the views."""
-        placed = made.new_zeros(*made.shape[:3], *size)
+        """Cut and resize each image's view: (B, C, H, W) → (B, C, S, S)."""
+        side = self.network.image_size
+        parts = []
         for n, (x0, y0, x1, y1) in enumerate(views):
-            placed[n, ..., y0:y1, x0:x1] = _resized(made[n], (y1 - y0, x1 - x0))
+            view = image[n : n + 1, :, y0:y1, x0:x1]
+            parts.append(_resized(view, (side, side)))
+        return torch.cat(parts)
+
+    def _put_back(self, generated: Tensor, views: list[list[int]], size: tuple[int, int]) -> Tensor:
+        """Resize images into their views: (B, k, C, S, S) → (B, k, C, H, W), 0 outside of the views."""
+        placed = generated.new_zeros(*generated.shape[:3], *size)
+        for n, (x0, y0, x1, y1) in enumerate(views):
+            placed[n, ..., y0:y1, x0:x1] = _resized(generated[n], (y1 - y0, x1 - x0))
         return placed
 
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, averaging where it gets smaller."""
+    """Resize bilinearly; average where the image gets smaller."""
     if image.shape[-2:] == size:
         return image
     return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)

@@ -18,10 +18,19 @@ from explainer.data import ImageDataset
 from explainer.evaluation.report.drawing import save_figure, save_picture
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import bars
-from explainer.experiments.variations import Variation, saliency_boxes, shrink
+from explainer.experiments.variations import saliency_boxes, shrink
 from explainer.experiments.variations.acceptance import accepted, explained_class, look, summarise
 from explainer.experiments.variations.pictures import Varied, pixel_histograms, size_curves, variation_picture
-from explainer.experiments.variations.results import DONE, FULL_BOX, NO_BOX, NO_CLASS, cells, row_name, summarise_rows
+from explainer.experiments.variations.results import (
+    DONE,
+    FULL_BOX,
+    NO_BOX,
+    NO_CLASS,
+    Cell,
+    cells,
+    row_name,
+    summarise_rows,
+)
 from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import file_name
 from explainer.networks import Explanandum
@@ -31,12 +40,12 @@ class Case(NamedTuple):
     """One image, what the classifier decides, and where the evidence is.
 
     Attributes:
-        id: Name.
-        image: (1, 3, H, W).
-        probabilities: (K,).
-        target: The class explained, or None.
-        saliency: (1, 1, H, W), raw; None without a class.
-        box: (1, 4) long; all 0 without one.
+        id: Name of the image.
+        image: Image, (1, 3, H, W) in [0, 1].
+        probabilities: Probabilities of the image, (K,) in [0, 1].
+        target: Index of the class explained; None where no class is present.
+        saliency: Map, (1, 1, H, W), raw; None without a class.
+        box: Box around what is salient, (1, 4) long; all 0 without one.
     """
 
     id: str
@@ -47,33 +56,44 @@ class Case(NamedTuple):
     box: Tensor
 
     def status(self, box: Tensor) -> str:
-        """Whether this box can be varied: `DONE`, or why not."""
+        """Return `DONE` where this box can be varied, else the reason why not.
+
+        Args:
+            box: Box, (1, 4) long.
+        """
         x0, y0, x1, y1 = box[0].tolist()
         if self.target is None:
             return NO_CLASS
         if x1 <= x0:
             return NO_BOX
-        return FULL_BOX if (y1 - y0, x1 - x0) == tuple(self.image.shape[-2:]) else DONE
+        if (y1 - y0, x1 - x0) == tuple(self.image.shape[-2:]):
+            return FULL_BOX
+        return DONE
 
 
 def explain(
     explanandum: Explanandum, method: Attribution, name: str, image: Tensor, settings: VariationSettings
 ) -> Case:
-    """The classifier's decision on an image (3, H, W), its saliency, and the box around it."""
+    """Find the classifier's decision on an image, its saliency, and the box around it.
+
+    Args:
+        explanandum: Frozen classifier, with its classes.
+        method: Method around whose saliency the box is drawn.
+        name: Name of the image.
+        image: Image, (3, H, W) in [0, 1].
+        settings: Threshold of the box.
+
+    Returns:
+        The image with all of these.
+    """
     whole = image[None]
     probabilities = look(explanandum, whole).probabilities[0]
     target = explained_class(probabilities, explanandum.multilabel)
     if target is None:
         return Case(name, whole, probabilities, None, None, torch.zeros(1, 4, dtype=torch.long))
     saliency = method(explanandum, whole, torch.tensor([target], device=image.device)).detach()
-    return Case(
-        name,
-        whole,
-        probabilities,
-        target,
-        saliency,
-        saliency_boxes(saliency, settings.threshold, settings.threshold_of),
-    )
+    box = saliency_boxes(saliency, settings.threshold, settings.threshold_of)
+    return Case(name, whole, probabilities, target, saliency, box)
 
 
 def vary_images(
@@ -89,18 +109,19 @@ def vary_images(
     """Vary every image by every source at every size of the box; pictures and rows are on disk as they come.
 
     Args:
-        explanandum: The frozen classifier, with its classes, on the device.
-        method: Whose saliency is boxed.
-        settings: Sources, sizes, what counts as unchanged.
-        dataset: The images.
-        places: Of those that are varied.
-        store: Rows that it has already are not computed again.
-        folder: Of the pictures, a folder an image.
-        device: Where to compute.
+        explanandum: Frozen classifier, with its classes, on the device.
+        method: Method around whose saliency the box is drawn.
+        settings: Sources, sizes, and what must stay of a decision.
+        dataset: Data set of the images.
+        places: Indices of the images that are varied.
+        store: Store of the rows; those that it has already are not computed again.
+        folder: Folder of the pictures, with a folder for each image.
+        device: Device on which to compute.
 
     Raises:
         InputError: A source does not fit the classifier.
     """
+    # before the first image, so that nothing is lost to what could have been known
     for source in settings.sources.values():
         source.check(explanandum.classes)
     folders = image_folders(dataset.ids)
@@ -109,22 +130,21 @@ def vary_images(
         task = progress.add_task("varying", total=share * len(places))
         for number, place in enumerate(places):
             name = dataset.ids[place]
-            todo = [c for c in cells(settings) if not store.has(row_name(c[0], c[2]), [name])]
-            own = folder / folders[name]
+            todo = [cell for cell in cells(settings) if not store.has(row_name(cell.name, cell.alpha), [name])]
+            image_folder = folder / folders[name]
+            curves = image_folder / "sizes.png"
             if todo:
-                (own / "sizes.png").unlink(missing_ok=True)  # where it is, it is of all rows
-            elif not (own / "sizes.png").is_file():  # killed between the last row and the curves
-                draw_sizes(store.rows, name, settings, own)
+                curves.unlink(missing_ok=True)  # where this file is, it shows all rows
+            elif not curves.is_file():  # killed between the last row and the curves
+                draw_sizes(store.rows, name, settings, image_folder)
             sample = dataset[place] if todo else None
-            if sample is not None:
+            if sample is not None:  # else there is nothing to do, or the image cannot be read
                 case = explain(explanandum, method, name, sample.image.to(device), settings)
-                for source_name, source, alpha in todo:
-                    progress.update(task, description=f"{number + 1}/{len(places)} {source_name} α {alpha:g}")
-                    row = vary_one(
-                        explanandum, case, source_name, source, alpha, settings, own, lambda: progress.advance(task)
-                    )
+                for cell in todo:
+                    progress.update(task, description=f"{number + 1}/{len(places)} {cell.name} α {cell.alpha:g}")
+                    row = vary_one(explanandum, case, cell, settings, image_folder, lambda: progress.advance(task))
                     store.append([row])
-                draw_sizes(store.rows, name, settings, own)
+                draw_sizes(store.rows, name, settings, image_folder)
             progress.update(task, completed=share * (number + 1))
 
 
@@ -132,7 +152,7 @@ def image_folders(ids: Sequence[str]) -> dict[str, str]:
     """Give every image a folder of its own, which further images of a later call do not change.
 
     Args:
-        ids: Of all images of the split.
+        ids: Names of all images of the split.
 
     Returns:
         Id → name of the folder.
@@ -142,49 +162,66 @@ def image_folders(ids: Sequence[str]) -> dict[str, str]:
         {'a/1.png': 'a_1.png', 'b.png': 'b.png', 'a_1.png': 'a_1.png-ff6c6853'}
     """
     folders: dict[str, str] = {}
+    # the files beside the images' folders
     used = {"results.json", "rows.jsonl", "fingerprint.json", "per_image.csv", "table.md", "sizes.png"}
     for name in ids:
-        usual = file_name(name)
-        folders[name] = file_name(name, [usual]) if usual.casefold() in used else usual
+        folders[name] = file_name(name)
+        if folders[name].casefold() in used:
+            # the name with its own digest, not a number: which images came before may change
+            folders[name] = file_name(name, [folders[name]])
         used.add(folders[name].casefold())
     return folders
 
 
 def draw_sizes(rows: Sequence[dict[str, Any]], name: str, settings: VariationSettings, folder: Path) -> None:
     """Save the curves over sizes of the box of one image in its folder, if any of its boxes was varied."""
-    own = [row for row in rows if row["id"] == name]
-    if any(row["status"] == DONE for row in own):
-        save_figure(size_curves(summarise_rows(own, settings), name), folder / "sizes.png", dpi=110)
+    image_rows = [row for row in rows if row["id"] == name]
+    if any(row["status"] == DONE for row in image_rows):
+        figure = size_curves(summarise_rows(image_rows, settings), name)
+        save_figure(figure, folder / "sizes.png", dpi=110)
 
 
 def vary_one(
     explanandum: Explanandum,
     case: Case,
-    name: str,
-    source: Variation,
-    alpha: float,
+    cell: Cell,
     settings: VariationSettings,
     folder: Path,
     tick: Callable[[], object],
 ) -> dict[str, Any]:
-    """One image, source and size: its pictures are saved in its folder, its row is returned."""
-    box = shrink(case.box, alpha)
+    """Vary one image by one source at one size, and save the pictures.
+
+    Args:
+        explanandum: Frozen classifier.
+        case: Image with its box.
+        cell: Source, and size of the box.
+        settings: Settings that tell what must stay of a decision, and how many variations a picture shows.
+        folder: Folder of the image's pictures.
+        tick: Function that is called `steps` times.
+
+    Returns:
+        The row of results.
+    """
+    box = shrink(case.box, cell.alpha)
     row: dict[str, Any] = {
         "id": case.id,
-        "method": row_name(name, alpha),
-        "source": name,
-        "alpha": alpha,
+        "method": row_name(cell.name, cell.alpha),
+        "source": cell.name,
+        "alpha": cell.alpha,
         "status": case.status(box),
         "box": box[0].tolist(),
     }
     if row["status"] != DONE:
         return row
+    # the status says so, but not to the type checker
     assert case.target is not None
     assert case.saliency is not None
     target = torch.tensor([case.target], device=case.image.device)
     start = time.perf_counter()
-    made = source(case.image, box, target, around=case.box, tick=tick)
-    seen = look(explanandum, made.images[0], settings.batch_size)
+    # a source that zooms looks around the whole box at every α, so that all sizes are seen at one scale
+    patches = cell.source(case.image, box, target, around=case.box, tick=tick)
+    images = patches.images[0]
+    seen = look(explanandum, images, settings.batch_size)
     accept = accepted(case.probabilities, seen.probabilities, case.target, explanandum.multilabel, settings.same)
     x0, y0, x1, y1 = row["box"]
     row |= {
@@ -194,17 +231,10 @@ def vary_one(
         "seconds": time.perf_counter() - start,
     }
     corners = (x0, y0, x1, y1)
-    row |= summarise(case.image[0], made.images[0], corners, seen, case.target, accept, made.loss[0])
-    varied = Varied(
-        case.image[0],
-        case.saliency[0],
-        made.weight[0],
-        made.images[0],
-        corners,
-        seen.probabilities[:, case.target],
-        accept,
-    )
-    stem = f"{file_name(name)}_{alpha:g}"
+    row |= summarise(case.image[0], images, corners, seen, case.target, accept, patches.loss[0])
+    scores = seen.probabilities[:, case.target]
+    varied = Varied(case.image[0], case.saliency[0], patches.weight[0], images, corners, scores, accept)
+    stem = f"{file_name(cell.name)}_{cell.alpha:g}"
     save_picture(variation_picture(varied, row, settings.shown), folder / f"{stem}.png")
     save_figure(pixel_histograms(varied, row), folder / f"{stem}_pixels.png", dpi=110)
     return row

@@ -1,4 +1,4 @@
-"""Oracles: contents of a box that are made from what was in it, which no source that fills a hole may see.
+"""Oracles: contents of a box that are made from what stood in it, which no source that fills a hole may see.
 
 They bound what a generator can reach. S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of
 Model Outcome, ICPR 2020, has a generator of 64×64 pixels, whose pictures are enlarged to 224×224 (section IV-F, Figure
@@ -25,7 +25,14 @@ class Oracle(Variation):
 
     @abstractmethod
     def content(self, inside: Tensor) -> Tensor:
-        """What stands in a box, (1, 3, h, w), instead of what stood there."""
+        """Return what replaces the content of a box.
+
+        Args:
+            inside: Content of the box, (1, 3, h, w) in [0, 1].
+
+        Returns:
+            (1, 3, h, w) in [0, 1].
+        """
 
     @torch.no_grad()
     def patches(
@@ -37,22 +44,25 @@ class Oracle(Variation):
         around: Tensor,
         tick: Callable[[], object],
     ) -> Patches:
-        """The contents of the boxes, changed; nothing is matched, so that the loss is NaN."""
-        made = image.clone()
+        """Change the contents of the boxes; nothing is matched, so that the loss is NaN."""
+        changed = image.clone()
+        # one image after the other: their boxes differ in size
         for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-            made[number : number + 1, :, y0:y1, x0:x1] = self.content(image[number : number + 1, :, y0:y1, x0:x1])
+            inside = image[number : number + 1, :, y0:y1, x0:x1]
+            changed[number : number + 1, :, y0:y1, x0:x1] = self.content(inside)
             tick()
-        return Patches(made[:, None], image.new_full((len(image), 1), torch.nan), keep)
+        no_loss = image.new_full((len(image), 1), torch.nan)
+        return Patches(changed[:, None], no_loss, keep)
 
 
 class TrueContent(Oracle):
     """The box's own content, with no more pixels than a generator would give it.
 
     Args:
-        side: Pixels of a side to which the content is shrunk before it is enlarged again. A side that has fewer stays.
+        side: Side in pixels to which the content is shrunk before it is enlarged again. A shorter side stays.
 
     Raises:
-        InputError: It is not positive.
+        InputError: `side` is not positive.
     """
 
     def __init__(self, side: int = 64) -> None:
@@ -62,7 +72,7 @@ class TrueContent(Oracle):
         self.side = side
 
     def content(self, inside: Tensor) -> Tensor:
-        """Shrunk and enlarged again."""
+        """Shrink the content and enlarge it again."""
         height, width = inside.shape[-2:]
         size = (min(self.side, height), min(self.side, width))
         small = F.interpolate(inside, size, mode="bilinear", align_corners=False, antialias=True)
@@ -73,5 +83,5 @@ class MirroredContent(Oracle):
     """The box's own content, left and right exchanged."""
 
     def content(self, inside: Tensor) -> Tensor:
-        """Flipped."""
+        """Flip the content."""
         return inside.flip(-1)

@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def paste(image: Tensor, patch: Tensor, keep: Tensor) -> Tensor:
-    r"""The image outside of the box, and the patch in it.
+    r"""Put the patch into the box; outside of it the image stays.
 
     .. math:: I_{rec} = I \odot (1 - B) + B \odot G(z') \quad (4)
 
     Args:
-        image: (B, 3, H, W) in [0, 1].
-        patch: (B, k, 3, H, W) in [0, 1].
-        keep: (B, 1, H, W) of 0 and 1: 1 − B.
+        image: Images, (B, 3, H, W) in [0, 1].
+        patch: Contents of the boxes, (B, k, 3, H, W) in [0, 1].
+        keep: Mask 1 − B, (B, 1, H, W) of 0 and 1, 1 = keep.
 
     Returns:
         (B, k, 3, H, W); where `keep` is 1 the image's own pixels, to the bit.
@@ -31,18 +31,18 @@ def paste(image: Tensor, patch: Tensor, keep: Tensor) -> Tensor:
 
 
 def seamless(image: Tensor, patch: Tensor, box: tuple[int, int, int, int]) -> Tensor:
-    r"""The patch with its differences of neighbours kept and its colours at the box's border those of the image.
+    r"""Move the patch's colours to those of the image at the box's border; differences of neighbours stay.
 
     .. math:: \Delta f = \Delta g \text{ in the box}, \quad f = I \text{ around it}
 
-    The correction f − g is harmonic in the box and I − g around it. On a rectangle the discrete Laplacian is a sum of
-    one matrix a side, so that their eigenvectors solve it exactly. A side of the box that lies on the image's border
-    has no pixels to agree with: there the correction has no slope.
+    The correction f − g is harmonic in the box and equals I − g around it. On a rectangle the discrete Laplacian is the
+    sum of one matrix a side, so that the eigenvectors of these two solve the equation exactly. A side of the box that
+    lies on the image's border has no pixels to agree with: there the correction has no slope.
 
     Args:
-        image: (3, H, W) in [0, 1].
-        patch: (k, 3, H, W), in the box and, one pixel wide, around it.
-        box: x0, y0, x1, y1, not the whole image.
+        image: Image, (3, H, W) in [0, 1].
+        patch: Patches, (k, 3, H, W), defined in the box and, one pixel wide, around it.
+        box: Corners x0, y0, x1, y1 of the box; not the whole image.
 
     Returns:
         (k, 3, H, W): the patch, corrected in the box and clipped to [0, 1] there.
@@ -54,7 +54,9 @@ def seamless(image: Tensor, patch: Tensor, box: tuple[int, int, int, int]) -> Te
     """
     x0, y0, x1, y1 = box
     height, width = image.shape[-2:]
+    # double precision: the eigenvalues of a large box span several orders of magnitude
     gap = (image - patch).double()
+    # right-hand side of the equation: what the pixels just outside of the box prescribe
     known = gap.new_zeros(*patch.shape[:2], y1 - y0, x1 - x0)
     if y0 > 0:
         known[..., 0, :] += gap[..., y0 - 1, x0:x1]
@@ -64,20 +66,25 @@ def seamless(image: Tensor, patch: Tensor, box: tuple[int, int, int, int]) -> Te
         known[..., :, 0] += gap[..., y0:y1, x0 - 1]
     if x1 < width:
         known[..., :, -1] += gap[..., y0:y1, x1]
-    rows, across = torch.linalg.eigh(_laplacian(known.shape[-2], y0 == 0, y1 == height).to(known))
-    columns, along = torch.linalg.eigh(_laplacian(known.shape[-1], x0 == 0, x1 == width).to(known))
+    vertical = _laplacian(known.shape[-2], y0 == 0, y1 == height).to(known)
+    horizontal = _laplacian(known.shape[-1], x0 == 0, x1 == width).to(known)
+    rows, across = torch.linalg.eigh(vertical)
+    columns, along = torch.linalg.eigh(horizontal)
+    # in the eigenvectors' coordinates the Laplacian is a product with the sums of eigenvalues
     inner = across.T @ known @ along / (rows[:, None] + columns[None, :])
+    correction = across @ inner @ along.T
+    corrected = patch[..., y0:y1, x0:x1] + correction
     result = patch.clone()
-    corrected = patch[..., y0:y1, x0:x1] + across @ inner @ along.T
     result[..., y0:y1, x0:x1] = corrected.clamp(0, 1).to(patch.dtype)
     return result
 
 
 def _laplacian(count: int, free_start: bool, free_end: bool) -> Tensor:
-    """Minus second differences along one side, (count, count); a free end has no neighbour beyond it."""
+    """Return minus the second differences along one side, (count, count); a free end has no neighbour beyond it."""
+    neighbours = torch.ones(count - 1, dtype=torch.float64)
     matrix = 2 * torch.eye(count, dtype=torch.float64)
-    matrix -= torch.diag(torch.ones(count - 1, dtype=torch.float64), 1)
-    matrix -= torch.diag(torch.ones(count - 1, dtype=torch.float64), -1)
+    matrix -= torch.diag(neighbours, 1)
+    matrix -= torch.diag(neighbours, -1)
     matrix[0, 0] -= float(free_start)
     matrix[-1, -1] -= float(free_end)
     return matrix

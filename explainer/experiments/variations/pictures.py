@@ -3,6 +3,7 @@
 S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,21 +15,31 @@ from explainer.experiments.variations.acceptance import t_score
 from explainer.functional.masking import min_max
 from explainer.rendering import FONT, Tile, gallery, mask_image, overlay, to_pil
 
-ACCEPTED, REJECTED = "#1a9850", "#d73027"
-ACROSS, TILE, HISTOGRAMS, BINS = 8, 128, 8, 32
+ACCEPTED = "#1a9850"
+"""Green of accepted variations."""
+REJECTED = "#d73027"
+"""Red of the others."""
+ACROSS = 8
+"""Variations in a row of a picture."""
+TILE = 128
+"""Side of a tile in pixels."""
+HISTOGRAMS = 8
+"""Variations whose pixel values are drawn."""
+BINS = 32
+"""Bins of a histogram over [0, 1]."""
 
 
 class Varied(NamedTuple):
     """What the pictures of one image, source and size show.
 
     Attributes:
-        image: (3, H, W).
-        saliency: (1, H, W), raw.
-        weight: (1, H, W) in [0, 1], the reconstruction mask.
-        variations: (k, 3, H, W).
-        box: x0, y0, x1, y1.
-        scores: (k,), the class's probability.
-        accept: (k,) bool.
+        image: Image, (3, H, W) in [0, 1].
+        saliency: Map, (1, H, W), raw; higher is more salient.
+        weight: Reconstruction mask, (1, H, W) in [0, 1].
+        variations: Variations of the image, (k, 3, H, W) in [0, 1].
+        box: Corners x0, y0, x1, y1 of the box.
+        scores: Probability of the class for each variation, (k,) in [0, 1].
+        accept: Whether each variation is accepted, (k,) bool.
     """
 
     image: Tensor
@@ -40,23 +51,32 @@ class Varied(NamedTuple):
     accept: Tensor
 
     def order(self, count: int) -> list[int]:
-        """The accepted ones, then the others, the surest first."""
-        return (self.scores + 2 * self.accept.float()).argsort(descending=True, stable=True)[:count].tolist()
+        """Return indices of variations: the accepted ones, then the others, the surest first.
+
+        Args:
+            count: Largest number of indices.
+        """
+        # probabilities are at most 1: by adding 2 every accepted variation comes before all others
+        keys = self.scores + 2 * self.accept.float()
+        return keys.argsort(descending=True, stable=True)[:count].tolist()
 
 
 def variation_picture(varied: Varied, row: dict[str, Any], shown: int) -> Image.Image:
-    """Image, saliency, box, reconstruction mask, and variations, the accepted ones in green frames (Figures 3 and 5).
+    """Draw image, saliency, box, reconstruction mask, and variations, accepted ones in green frames (Figures 3 and 5).
 
     Args:
-        varied: What to show.
-        row: Of the same: class, before, source, alpha, accepted, variations, score, deviation, best, loss.
-        shown: At most so many variations.
+        varied: Tensors to show.
+        row: Row of results of the same variations.
+        shown: Largest number of variations.
 
     Returns:
         The picture.
     """
+    # scaled: most weights are small, and only their proportions are to be seen
     weight = varied.weight / varied.weight.amax().clamp_min(1e-12)
-    known = "known pixels" if row["loss"] is None else "reconstruction mask"
+    known = "reconstruction mask"
+    if row["loss"] is None:  # nothing was searched for: every known pixel counts the same
+        known = "known pixels"
     first = [
         Tile(to_pil(varied.image), f"{row['class']} {row['before']:.2f}"),
         Tile(overlay(varied.image, min_max(varied.saliency)), "saliency"),
@@ -65,15 +85,21 @@ def variation_picture(varied: Varied, row: dict[str, Any], shown: int) -> Image.
     ]
     tiles = []
     for n in varied.order(shown):
-        good = bool(varied.accept[n])
-        framed = _framed(to_pil(varied.variations[n]), ACCEPTED if good else REJECTED)
-        tiles.append(Tile(framed, f"{row['class']} {varied.scores[n]:.2f}{' ✓' if good else ''}"))
-    rows = [first, *(tiles[start : start + ACROSS] for start in range(0, len(tiles), ACROSS))]
-    return titled(gallery(rows, tile_size=TILE), headline(row))
+        colour = REJECTED
+        caption = f"{row['class']} {varied.scores[n]:.2f}"
+        if varied.accept[n]:
+            colour = ACCEPTED
+            caption += " ✓"
+        tiles.append(Tile(_framed(to_pil(varied.variations[n]), colour), caption))
+    lines = [tiles[start : start + ACROSS] for start in range(0, len(tiles), ACROSS)]
+    return titled(gallery([first, *lines], tile_size=TILE), headline(row))
 
 
 def headline(row: dict[str, Any]) -> str:
-    """What a picture says of one image, source and size.
+    """Return the line above the picture of one image, source and size.
+
+    Args:
+        row: Row of results.
 
     Example:
         >>> row = {"class": "lynx", "source": "A", "alpha": 1.0, "accepted": 0, "variations": 4, "best": 0.25}
@@ -84,20 +110,31 @@ def headline(row: dict[str, Any]) -> str:
     if not row["accepted"]:
         best = f"the best of {row['variations']} has {row['best']:.2f}"
         return f"{start} no variation is accepted as {row['class']}; {best}"
-    spread = "" if row["deviation"] is None else f" ± {row['deviation']:.2f}"
-    said = f"{row['accepted']} of {row['variations']} accepted as {row['class']} ({100 * row['accuracy']:.0f} %)"
-    return f"{start} {said}, probability {row['score']:.2f}{spread}"
+    count = f"{row['accepted']} of {row['variations']} accepted as {row['class']} ({100 * row['accuracy']:.0f} %)"
+    probability = f"probability {row['score']:.2f}"
+    if row["deviation"] is not None:
+        probability += f" ± {row['deviation']:.2f}"
+    return f"{start} {count}, {probability}"
 
 
 def titled(picture: Image.Image, words: str) -> Image.Image:
-    """A picture under one line of words, as wide as both need.
+    """Put one line of words above a picture.
+
+    Args:
+        picture: Picture to show.
+        words: Line above it; may be empty.
+
+    Returns:
+        A picture as wide as the wider of the two, 24 pixels higher.
 
     Example:
         >>> titled(Image.new("RGB", (8, 4)), "").size
         (8, 28)
     """
     font = ImageFont.truetype(FONT, 14)
-    width = max(picture.width, int(font.getlength(words)) + 10 if words else 0)
+    width = picture.width
+    if words:
+        width = max(width, int(font.getlength(words)) + 10)
     canvas = Image.new("RGB", (width, picture.height + 24), "white")
     canvas.paste(picture, (0, 24))
     ImageDraw.Draw(canvas).text((5, 4), words, fill="black", font=font)
@@ -105,10 +142,12 @@ def titled(picture: Image.Image, words: str) -> Image.Image:
 
 
 def with_box(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """The picture, enlarged to a tile, with the box's border just around its pixels."""
-    scale = max(1, -(-TILE // max(picture.size)))
-    large = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
-    x0, y0, x1, y1 = (scale * v for v in box)
+    """Enlarge a picture to a tile, and draw the box's border just around its pixels."""
+    # a whole factor, so that the border lies between pixels
+    scale = max(1, math.ceil(TILE / max(picture.size)))
+    size = (picture.width * scale, picture.height * scale)
+    large = picture.resize(size, Image.Resampling.NEAREST)
+    x0, y0, x1, y1 = (scale * edge for edge in box)
     thick = max(1, max(large.size) // 64)
     border = (x0 - thick, y0 - thick, x1 + thick - 1, y1 + thick - 1)
     ImageDraw.Draw(large).rectangle(border, outline="red", width=thick)
@@ -116,37 +155,40 @@ def with_box(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Imag
 
 
 def _framed(picture: Image.Image, colour: str) -> Image.Image:
-    """A frame of a part of the picture's size."""
-    return ImageOps.expand(picture, max(1, max(picture.size) // 24), colour)
+    """Put a frame around a picture; its width grows with the picture's size."""
+    width = max(1, max(picture.size) // 24)
+    return ImageOps.expand(picture, width, colour)
 
 
 def pixel_histograms(varied: Varied, row: dict[str, Any]) -> Figure:
-    """Pixel values in the box, of the original and of variations, the surest first (Figure 6).
+    """Draw the pixel values in the box, of the original and of variations, the surest first (Figure 6).
 
     Args:
-        varied: What to show.
-        row: Of the same: class, before, source, alpha.
+        varied: Tensors to show.
+        row: Row of results of the same variations.
 
     Returns:
-        The figure; a panel's title has the probability before and after, and the t-score.
+        The figure; the title of a panel has the probability before and after, and the t-score.
     """
     x0, y0, x1, y1 = varied.box
     before = varied.image[:, y0:y1, x0:x1].flatten()
     after = varied.variations[..., y0:y1, x0:x1].flatten(1)
     scores = t_score(before, after)
     chosen = varied.order(HISTOGRAMS)
-    lines = -(-len(chosen) // 4)
+    lines = math.ceil(len(chosen) / 4)
     figure = Figure(figsize=(11, 0.7 + 2.2 * lines))
-    height = figure.get_figheight()  # margins by hand: to search for them costs as much as to draw
+    height = figure.get_figheight()
+    # margins by hand: the search of a layout for them costs as much as to draw
     figure.subplots_adjust(0.02, 0.35 / height, 0.98, 1 - 0.6 / height, 0.06, 0.35)
     edges = np.linspace(0, 1, BINS + 1)
     for place, n in enumerate(chosen):
         panel = figure.add_subplot(lines, 4, place + 1)
         for values, colour, label in ((before, "grey", "original"), (after[n], "C0", "variation")):
-            heights = np.histogram(values.cpu().numpy(), edges, density=True)[0]
+            heights, _ = np.histogram(values.cpu().numpy(), edges, density=True)
             panel.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=label)
         words = f"{row['before']:.2f} / {varied.scores[n]:.2f}, t = {scores[n]:.1f}"
-        panel.set_title(words, fontsize=9, color=ACCEPTED if varied.accept[n] else REJECTED)
+        title_colour = ACCEPTED if varied.accept[n] else REJECTED
+        panel.set_title(words, fontsize=9, color=title_colour)
         panel.set_yticks([])
         panel.set_xticks([0, 0.5, 1])
     figure.axes[0].legend(fontsize=8)
@@ -156,14 +198,14 @@ def pixel_histograms(varied: Varied, row: dict[str, Any]) -> Figure:
 
 
 def size_curves(results: dict[str, Any], title: str) -> Figure:
-    """Accepted variations, the class's probability, the loss and the t-score against the box's size (Figures 7, 8).
+    """Draw accepted variations, the class's probability, loss and t-score against the box's size (Figures 7, 8).
 
     Args:
-        results: Source → size → means.
-        title: Of the figure.
+        results: Source → size → means, as `summarise_rows` returns them.
+        title: Title of the figure.
 
     Returns:
-        The figure: a line a source.
+        The figure; each source is a line.
     """
     panels_of = {
         "accuracy": "accepted, part of all variations",
@@ -171,20 +213,28 @@ def size_curves(results: dict[str, Any], title: str) -> Figure:
         "loss": "loss of the search",
         "t_score": "t-score of pixel values, accepted",
     }
-    sizes_of = [float(alpha) for sizes in results.values() for alpha in sizes]
+    alphas: list[float] = []
+    for sizes in results.values():
+        alphas += [float(alpha) for alpha in sizes]
     figure = Figure(figsize=(15, 3.8))
     figure.subplots_adjust(0.04, 0.24, 0.985, 0.84, 0.2)
     panels = figure.subplots(1, len(panels_of))
     for panel, (key, words) in zip(panels, panels_of.items(), strict=True):
         for number, (name, sizes) in enumerate(results.items()):
-            points = [(float(a), e[key], e["deviation"]) for a, e in sizes.items() if e[key] is not None]
-            if points:
-                x, y, spread = zip(*points, strict=True)
-                error = [s or 0.0 for s in spread] if key == "score" else None
-                panel.errorbar(x, y, error, label=name, marker="os^Dv"[number % 5], capsize=2, color=f"C{number % 10}")
+            points = [(float(alpha), means) for alpha, means in sizes.items() if means[key] is not None]
+            if not points:
+                continue
+            x = [alpha for alpha, _ in points]
+            y = [means[key] for _, means in points]
+            error = None
+            if key == "score":  # the only one whose deviation over variations is known
+                error = [means["deviation"] or 0.0 for _, means in points]
+            marker = "os^Dv"[number % 5]
+            panel.errorbar(x, y, error, label=name, marker=marker, capsize=2, color=f"C{number % 10}")
         panel.set_title(words, fontsize=10)
         panel.set_xlabel("side of the box, α")
-        panel.set_xlim(max(sizes_of) + 0.05, min(sizes_of) - 0.05)
+        # from large to small boxes, as in the paper
+        panel.set_xlim(max(alphas) + 0.05, min(alphas) - 0.05)
         panel.grid(alpha=0.3)
     panels[0].set_ylim(-0.03, 1.03)
     handles, labels = panels[0].get_legend_handles_labels()

@@ -1,4 +1,4 @@
-"""From rows to the results of alternate explanations: means over images, tables, files, and who has none.
+"""From rows to the results of alternate explanations: means over images, tables, files, and images without any.
 
 S. Thakur, S. Fischmeister: A Generalizable Saliency Map-Based Interpretation of Model Outcome, ICPR 2020 (section
 IV-F).
@@ -7,19 +7,23 @@ IV-F).
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from explainer.errors import InputError
 from explainer.evaluation.report.drawing import save_figure
-from explainer.evaluation.report.table import two_forms
+from explainer.evaluation.report.table import number, two_forms
 from explainer.experiments.variations import Variation
 from explainer.experiments.variations.pictures import size_curves
 from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import write_csv, write_json
 
-DONE, NO_BOX, FULL_BOX, NO_CLASS = "done", "no box", "full box", "no class"
+DONE = "done"
+NO_BOX = "no box"
+FULL_BOX = "full box"
+NO_CLASS = "no class"
+# the texts end a line that names image and source
 REASONS = {
     NO_BOX: "the saliency map is constant, there is no box",
     FULL_BOX: "the box covers the whole image, nothing around is known",
@@ -42,15 +46,33 @@ COLUMNS = (
 )
 
 
-def cells(settings: VariationSettings) -> Iterator[tuple[str, Variation, float]]:
-    """Sources × sizes."""
+class Cell(NamedTuple):
+    """A source of variations, and a size of the box.
+
+    Attributes:
+        name: Name of the source.
+        source: Source of variations.
+        alpha: Scale of the box's sides, in (0, 1].
+    """
+
+    name: str
+    source: Variation
+    alpha: float
+
+
+def cells(settings: VariationSettings) -> Iterator[Cell]:
+    """Yield every source with every size of the box."""
     for name, source in settings.sources.items():
         for alpha in settings.alphas:
-            yield name, source, alpha
+            yield Cell(name, source, alpha)
 
 
 def row_name(source: str, alpha: float) -> str:
-    """What a row is stored under.
+    """Return the name under which a row is stored.
+
+    Args:
+        source: Name of the source of variations.
+        alpha: Scale of the box's sides.
 
     Example:
         >>> row_name("Latent search", 0.5)
@@ -60,28 +82,32 @@ def row_name(source: str, alpha: float) -> str:
 
 
 def summarise_rows(rows: Sequence[dict[str, Any]], settings: VariationSettings) -> dict[str, Any]:
-    """Means over images.
+    """Return means over images.
 
     Args:
-        rows: Of a `Store`.
+        rows: Rows of a `Store`.
         settings: Sources and sizes that were asked for.
 
     Returns:
-        Source → size → how many images came to which end (`images`), how many of the varied ones have no accepted
-        variation (`without`), and for each score its mean over the images where it is defined, and their number (`n`).
+        Source → size → the number of images with each status (`images`), the number of varied images without an
+        accepted variation (`without`), and for each score its mean over the images where it is defined, with their
+        number (`n`).
     """
     results: dict[str, Any] = {}
     for name, _, alpha in cells(settings):
-        mine = [row for row in rows if row["method"] == row_name(name, alpha)]
-        done = [row for row in mine if row["status"] == DONE]
+        cell_rows = [row for row in rows if row["method"] == row_name(name, alpha)]
+        statuses = [row["status"] for row in cell_rows]
+        done = [row for row in cell_rows if row["status"] == DONE]
         entry: dict[str, Any] = {
-            "images": {status: sum(row["status"] == status for row in mine) for status in (DONE, *REASONS)},
+            "images": {status: statuses.count(status) for status in (DONE, *REASONS)},
             "without": sum(not row["accepted"] for row in done),
             "n": {},
         }
         for key in COLUMNS:
+            # a score is not defined for every image: `n` tells over how many the mean goes
             values = [row[key] for row in done if row[key] is not None]
-            entry[key], entry["n"][key] = (statistics.fmean(values) if values else None), len(values)
+            entry[key] = statistics.fmean(values) if values else None
+            entry["n"][key] = len(values)
         results.setdefault(name, {})[f"{alpha:g}"] = entry
     return results
 
@@ -92,10 +118,10 @@ def write_variations(
     """Write results.json, per_image.csv and the curves over sizes of the box.
 
     Args:
-        rows: Of a `Store`.
+        rows: Rows of a `Store`.
         settings: Sources and sizes that were asked for.
-        facts: What the results depend on.
-        folder: Exists.
+        facts: Facts on which the results depend.
+        folder: Folder of the results, which exists.
 
     Returns:
         The content of results.json.
@@ -104,23 +130,27 @@ def write_variations(
         InputError: There are no rows.
     """
     asked = {row_name(name, alpha) for name, _, alpha in cells(settings)}
-    mine = [row for row in rows if row["method"] in asked]
-    if not mine:
+    # the store may hold rows of sources and sizes that an earlier call asked for
+    asked_rows = [row for row in rows if row["method"] in asked]
+    if not asked_rows:
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
-    content = {"facts": facts, "results": summarise_rows(mine, settings)}
+    content = {"facts": facts, "results": summarise_rows(asked_rows, settings)}
     write_json(folder / "results.json", content)
     fields = ["id", "source", "alpha", "status", "class", "before", *COLUMNS]
-    write_csv(folder / "per_image.csv", [fields, *([row.get(field, "") for field in fields] for row in mine)])
+    lines = [fields]
+    for row in asked_rows:
+        lines.append([row.get(field, "") for field in fields])
+    write_csv(folder / "per_image.csv", lines)
     save_figure(size_curves(content["results"], "mean over images"), folder / "sizes.png", dpi=130)
     return content
 
 
 def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
-    """A row a source and size, for the terminal and in Markdown.
+    """Return a table with a row for each source and size, for the terminal and in Markdown.
 
     Args:
-        results: Of `summarise_rows`.
-        title: Of the terminal's table.
+        results: Means over images, as `summarise_rows` returns them.
+        title: Title of the terminal's table.
 
     Returns:
         The table, and the Markdown.
@@ -142,11 +172,14 @@ def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
     lines = []
     for name, sizes in results.items():
         for alpha, entry in sizes.items():
-            share = None if entry["accuracy"] is None else 100 * entry["accuracy"]
-            numbers = [(share, 1), *((entry[k], 3) for k in ("score", "deviation", "best"))]
-            numbers += [(entry["t_score"], 1), *((entry[k], 3) for k in ("diversity", "pixel_diversity", "loss"))]
-            shown = ["–" if value is None else f"{value:.{digits}f}" for value, digits in numbers]
-            lines.append([name, alpha, str(entry["images"][DONE]), shown[0], str(entry["without"]), *shown[1:]])
+            line = [name, alpha, str(entry["images"][DONE])]
+            percent = None
+            if entry["accuracy"] is not None:
+                percent = 100 * entry["accuracy"]
+            line += [number(percent, 1), str(entry["without"])]
+            for key in ("score", "deviation", "best", "t_score", "diversity", "pixel_diversity", "loss"):
+                line.append(number(entry[key], 1 if key == "t_score" else 3))
+            lines.append(line)
     table, text = two_forms(title, header, lines)
     caption = (
         "Means over images. Score, its deviation, t-score and diversity are those of the accepted variations; images "
@@ -157,23 +190,23 @@ def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
 
 
 def not_varied(rows: Sequence[dict[str, Any]], settings: VariationSettings) -> list[str]:
-    """A line for each image and source that has no accepted variation, with the best, or no variation at all, and why.
+    """Name the images and sources without an accepted variation.
 
     Args:
-        rows: Of a `Store`.
+        rows: Rows of a `Store`.
         settings: Sources and sizes that were asked for.
 
     Returns:
-        The lines.
+        A line for each: the best variation, or why there is no variation at all.
     """
     lines = []
     for name in settings.sources:
-        mine = [row for row in rows if row["source"] == name and row["alpha"] in settings.alphas]
-        for image in dict.fromkeys(row["id"] for row in mine):
-            own = [row for row in mine if row["id"] == image]
-            done = [row for row in own if row["status"] == DONE]
+        source_rows = [row for row in rows if row["source"] == name and row["alpha"] in settings.alphas]
+        for image in dict.fromkeys(row["id"] for row in source_rows):
+            image_rows = [row for row in source_rows if row["id"] == image]
+            done = [row for row in image_rows if row["status"] == DONE]
             if not done:
-                lines.append(f"{image}, {name}: {REASONS[own[0]['status']]}")
+                lines.append(f"{image}, {name}: {REASONS[image_rows[0]['status']]}")
             elif not any(row["accepted"] for row in done):
                 best = max(done, key=lambda row: row["best"])
                 lines.append(

@@ -23,7 +23,14 @@ class Variations(VariationSettings, Experiment):
     """Make alternate explanations; settings as in `VariationSettings`."""
 
     def run(self, context: Context) -> dict[str, Any]:
-        """Make them."""
+        """Make alternate explanations.
+
+        Args:
+            context: Checkpoint, data and settings from the command line.
+
+        Returns:
+            The content of results.json.
+        """
         return vary(self, context)
 
 
@@ -32,7 +39,7 @@ def vary(settings: VariationSettings, context: Context) -> dict[str, Any]:
 
     Args:
         settings: Sources of variations, and the box.
-        context: From the command line.
+        context: Checkpoint, data and settings from the command line.
 
     Returns:
         The content of results.json.
@@ -41,24 +48,38 @@ def vary(settings: VariationSettings, context: Context) -> dict[str, Any]:
         InputError: Something given cannot be used.
     """
     out = context.out
-    here = prepared(context)
-    method = settings.method or here.methods.get("Explainer") or GradCAM()
-    facts = here.facts | {
+    prepared_run = prepared(context)
+    method = settings.method or prepared_run.methods.get("Explainer") or GradCAM()
+    facts = prepared_run.facts | {
         "saliency": settings_of({"": method})[""],
         "threshold": [settings.threshold, settings.threshold_of],
         "same": settings.same,
         "methods": settings_of(settings.sources),
     }
-    infills = {name: getattr(source, "infill", None) for name, source in settings.sources.items()}
-    known = {name: infill for name, infill in infills.items() if isinstance(infill, Infill)}
-    check_infills(known, here.sample, here.explanandum)
+    infills: dict[str, Infill] = {}
+    for name, source in settings.sources.items():
+        infill = getattr(source, "infill", None)
+        if isinstance(infill, Infill):
+            infills[name] = infill
+    check_infills(infills, prepared_run.sample, prepared_run.explanandum)
     store = Store(out, facts, Varied)
-    vary_images(here.explanandum, method, settings, here.dataset, here.places, store, out, here.device)
-    content = write_variations(store.rows, settings, facts | {"device": here.device, "torch": torch.__version__}, out)
+    vary_images(
+        prepared_run.explanandum,
+        method,
+        settings,
+        prepared_run.dataset,
+        prepared_run.places,
+        store,
+        out,
+        prepared_run.device,
+    )
+    # device and version change no decision: results.json tells them, but the store's fingerprint does not hold them
+    circumstances = {"device": prepared_run.device, "torch": torch.__version__}
+    content = write_variations(store.rows, settings, facts | circumstances, out)
     tables, lines = variation_tables(content["results"], f"{context.name} on {context.settings.images.split}")
     write_text(out / "table.md", lines)
     show_tables([tables], 160)
     tell(not_varied(store.rows, settings))
-    tell(f"skipped the unreadable image {name}" for name in here.dataset.unreadable)
+    tell(f"skipped the unreadable image {name}" for name in prepared_run.dataset.unreadable)
     tell([f"written to {out}: results.json, per_image.csv, table.md, sizes.png, and a folder of pictures an image"])
     return content

@@ -1,4 +1,4 @@
-"""What evaluate.py is told in YAML of alternate explanations."""
+"""The settings of alternate explanations, as evaluate.py reads them from YAML."""
 
 from explainer.attribution import Attribution
 from explainer.errors import InputError, check_range
@@ -12,14 +12,14 @@ class VariationSettings:
     """Settings of alternate explanations: images × sources of variations × sizes of the salient box.
 
     Args:
-        sources: Name → what makes variations; None: this is no such run.
-        method: Whose saliency the box is drawn around; None takes the checkpoint's Explainer, else Grad-CAM.
-        alphas: Sides of the box as parts of those around what is salient, in (0, 1].
-        threshold: Of the saliency, in (0, 1].
-        threshold_of: Whether that is a "fraction" of the map's range or a "quantile" of its pixels.
-        same: What must stay of a multi-label decision: the "class" explained, or all "labels".
-        shown: Variations in an image's picture.
-        batch_size: Variations that the classifier looks at together.
+        sources: Name → source of variations; None means that this is no such run.
+        method: Method around whose saliency the box is drawn; None takes the checkpoint's Explainer, else Grad-CAM.
+        alphas: Scales of the sides of the box around what is salient, in (0, 1].
+        threshold: Threshold of the saliency, in (0, 1].
+        threshold_of: Meaning of the threshold: a "fraction" of the map's range or a "quantile" of its pixels.
+        same: Part of a multi-label decision that must stay: the "class" explained, or all "labels".
+        shown: Number of variations in an image's picture.
+        batch_size: Number of variations that the classifier sees at once.
 
     Raises:
         InputError: A number is out of range, a size is there twice, or two sources would have the same files.
@@ -37,9 +37,14 @@ class VariationSettings:
         batch_size: int = 64,
     ) -> None:
         self.sources: dict[str, Variation] = sources or {}
-        self.method, self.alphas = method, alphas or [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
-        self.threshold, self.threshold_of, self.same = threshold, threshold_of, same
-        self.shown, self.batch_size = shown, batch_size
+        self.method = method
+        # the paper's sizes
+        self.alphas = alphas or [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
+        self.threshold = threshold
+        self.threshold_of: Threshold = threshold_of
+        self.same: Unchanged = same
+        self.shown = shown
+        self.batch_size = batch_size
         for value in (threshold, *self.alphas):
             check_range("experiment.init_args.threshold and alphas", value, 0, 1, above=True)
         check_different("experiment.init_args.alphas", alphas)

@@ -20,14 +20,14 @@ LEAST_BORROWED = 8
 
 
 def lendable(known: Tensor, patch: int) -> Tensor:
-    """Which patches may be borrowed from: the whole ones; of few whole ones, the best-known eighth of all.
+    """Choose the patches that may be borrowed from: the whole ones or, where those are few, the best-known eighth.
 
     Args:
-        known: (N, 1, h, w) in [0, 1]: the known share of each cell.
-        patch: Side of a patch, in cells.
+        known: Known share (N, 1, h, w) of each cell, in [0, 1].
+        patch: Side of a patch in cells.
 
     Returns:
-        (N, h · w) bool; all True where nothing is known.
+        (N, h · w) bool, True = may be borrowed from; all True where nothing is known.
 
     Example:
         >>> lendable(torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]]), 1).tolist()
@@ -39,32 +39,35 @@ def lendable(known: Tensor, patch: int) -> Tensor:
 
 
 def propagated(scores: Tensor, reach: int) -> Tensor:
-    r"""Neighbouring patches of the hole should borrow from neighbours: sum scores over equal shifts of both.
+    r"""Sum scores over equal shifts of lender and borrower, so that neighbours borrow from neighbours.
 
     .. math:: \hat s_{x, y, x', y'} = \sum_{i = -k}^{k} s_{x+i, y, x'+i, y'}
 
     and then the same over y.
 
     Args:
-        scores: (N, h, w, h, w): lender, borrower.
-        reach: k; 0 changes nothing.
+        scores: Scores (N, h, w, h, w): lender, borrower.
+        reach: Greatest shift k in cells; 0 changes nothing.
 
     Returns:
-        The same shape.
+        Scores of the same shape.
 
     Example:
         >>> propagated(torch.ones(1, 1, 3, 1, 3), 1)[0, 0, 1, 0].tolist()
         [2.0, 3.0, 2.0]
     """
-    for own, other in ((2, 4), (1, 3)):
-        total, length = scores.clone(), scores.shape[own]
+    for lender, borrower in ((2, 4), (1, 3)):  # axes: columns, then rows
+        total = scores.clone()
+        length = scores.shape[lender]
         for shift in range(1, min(reach, length - 1) + 1):
             rest = length - shift
-            total.narrow(own, 0, rest).narrow(other, 0, rest).add_(
-                scores.narrow(own, shift, rest).narrow(other, shift, rest)
+            first = (0, rest)
+            last = (shift, rest)
+            total.narrow(lender, *first).narrow(borrower, *first).add_(
+                scores.narrow(lender, *last).narrow(borrower, *last)
             )
-            total.narrow(own, shift, rest).narrow(other, shift, rest).add_(
-                scores.narrow(own, 0, rest).narrow(other, 0, rest)
+            total.narrow(lender, *last).narrow(borrower, *last).add_(
+                scores.narrow(lender, *first).narrow(borrower, *first)
             )
         scores = total
     return scores
@@ -79,22 +82,23 @@ def attend(
         \frac{b}{\lVert b \rVert} \right\rangle\right)
 
     Args:
-        features: (N, C, h, w).
-        known: (N, 1, h, w) in [0, 1]: the known share of each cell.
-        rate: Patches are compared at 1/rate of the size, and borrowed at the full one.
-        patch: Side of the compared patches.
-        scale: λ, above 0; higher borrows from fewer.
-        reach: k of `propagated`.
+        features: Features (N, C, h, w).
+        known: Known share (N, 1, h, w) of each cell, in [0, 1].
+        rate: Factor by which features are made smaller before patches are compared; they are borrowed at full size.
+        patch: Side of the compared patches in cells.
+        scale: Factor λ of the softmax, above 0; a higher one borrows from fewer patches.
+        reach: Greatest shift k of `propagated` in cells.
 
     Returns:
-        (N, C, h, w), where patches overlap their mean.
+        Features (N, C, h, w); where patches overlap, their mean.
 
     Example:
         >>> features = torch.ones(1, 2, 8, 8)
         >>> torch.allclose(attend(features, torch.ones(1, 1, 8, 8)), features)
         True
     """
-    height, width = features.shape[2] // rate, features.shape[3] // rate
+    height = features.shape[2] // rate
+    width = features.shape[3] // rate
     small = features[:, :, ::rate, ::rate]
     compared = F.normalize(F.unfold(small, patch, padding=patch // 2), dim=1)
     scores = (compared.transpose(1, 2) @ compared).float()
@@ -102,6 +106,7 @@ def attend(
     scores = scores.flatten(3).flatten(1, 2)
     allowed = lendable(F.avg_pool2d(known, rate), patch)
     weights = (scale * scores).masked_fill(~allowed[:, :, None], -torch.inf).softmax(1).to(features.dtype)
+    # borrowed patches are larger than the step between them: their overlap hides the seams
     side = 2 * rate if rate > 1 else patch
     layout = {"kernel_size": side, "padding": (side - rate) // 2, "stride": rate}
     lent = F.unfold(features, **layout)
@@ -111,7 +116,7 @@ def attend(
 
 
 def encoder(width: int) -> nn.Sequential:
-    """(N, 5, H, W) → (N, 4 · width, H / 4, W / 4)."""
+    """Build the layers (N, 5, H, W) → (N, 4 · width, H / 4, W / 4)."""
     return nn.Sequential(
         convolution(5, width, 5),
         convolution(width, 2 * width, stride=2),
@@ -122,12 +127,12 @@ def encoder(width: int) -> nn.Sequential:
 
 
 def context(width: int, dilations: Sequence[int]) -> nn.Sequential:
-    """Dilated convolutions, that look far: (N, width, h, w) → the same."""
+    """Build dilated convolutions, which look far: (N, width, h, w) → the same shape."""
     return nn.Sequential(convolution(width, width), *(convolution(width, width, dilation=d) for d in dilations))
 
 
 def decoder(inside: int, width: int) -> nn.Sequential:
-    """(N, inside, h, w) → (N, 3, 4 h, 4 w) in [0, 1]."""
+    """Build the layers (N, inside, h, w) → (N, 3, 4 h, 4 w) in [0, 1]."""
     half = max(width // 2, 4)
     return nn.Sequential(
         convolution(inside, 4 * width),
@@ -145,10 +150,11 @@ class ContextualAttention(Inpainter):
 
     Args:
         width: Channels of the first convolutions (32 in the paper); four times as many at a quarter of the size.
-        dilations: Of the dilated convolutions at a quarter of the size.
-        rate: As in `attend`: 2 in the paper, for 256×256; 1 compares finely enough for small images.
-        scale: Of the attention's softmax.
-        reach: Of the attention's propagation.
+        dilations: Dilations of the convolutions at a quarter of the size.
+        rate: Factor by which features are made smaller before patches are compared: 2 in the paper, for 256×256; 1
+            compares finely enough for small images.
+        scale: Factor of the attention's softmax, above 0.
+        reach: Greatest shift of the attention's propagation in cells.
 
     Raises:
         InputError: A hyperparameter is not positive.
@@ -171,7 +177,10 @@ class ContextualAttention(Inpainter):
         if width < 1 or rate < 1 or scale <= 0 or reach < 0:
             raise InputError(f"ContextualAttention: width {width}, rate {rate} and scale {scale} must be positive")
         self.spec = {"width": width, "dilations": list(dilations), "rate": rate, "scale": scale, "reach": reach}
-        self.rate, self.scale, self.reach, self.multiple = rate, scale, reach, max(8, 4 * rate)
+        self.rate = rate
+        self.scale = scale
+        self.reach = reach
+        self.multiple = max(8, 4 * rate)
         wide = 4 * width
         self.coarse = nn.Sequential(encoder(width), context(wide, dilations), decoder(wide, width))
         self.dilated = nn.Sequential(encoder(width), context(wide, dilations))
@@ -180,17 +189,17 @@ class ContextualAttention(Inpainter):
         self.refined = decoder(2 * wide, width)
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Both passes.
+        """Fill holes in two passes.
 
         Args:
-            image: (N, 3, H, W) in [0, 1], H and W multiples of 8.
-            mask: (N, 1, H, W), 1 = keep; rounded.
+            image: Images (N, 3, H, W) in [0, 1], H and W multiples of 8.
+            mask: Masks (N, 1, H, W), 1 = keep; rounded.
 
         Returns:
-            The coarse and the refined picture, each (N, 3, H, W) in [0, 1], known pixels too as the network has them.
+            The coarse and the refined picture, each (N, 3, H, W) in [0, 1]; the network draws known pixels too.
 
         Raises:
-            InputError: As `complete`.
+            InputError: Shapes do not fit together, or a side is no multiple of `multiple`.
         """
         self.check(image, mask)
         known = (mask > 0.5).to(image.dtype)
@@ -202,5 +211,5 @@ class ContextualAttention(Inpainter):
         return coarse, self.refined(torch.cat([self.dilated(first), self.borrowed(matched)], 1))
 
     def filled(self, image: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The refined picture; nothing is drawn."""
+        """Return the refined picture; nothing is drawn."""
         return self(image, known)[1]

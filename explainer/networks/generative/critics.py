@@ -14,9 +14,9 @@ def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
     """Refuse labels that a network of so many classes cannot take.
 
     Args:
-        labels: (N,) long, or None.
-        num_classes: K; 0 for an unconditional network, which takes no labels.
-        count: N.
+        labels: Class indices (N,) long, or None.
+        num_classes: Number K of classes; 0 for an unconditional network, which takes no labels.
+        count: Number N of images.
 
     Raises:
         InputError: Labels for an unconditional network, of another length, or out of range.
@@ -36,14 +36,15 @@ def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
 
 
 class Critic(nn.Module):
-    """Scores how real images look; nothing in it mixes the images of a batch.
+    """A network that scores how real images look; no layer of it mixes the images of a batch.
 
     Args:
-        channels: Of the input.
+        channels: Channels of the input.
         width: Channels after the first convolution; doubled in each later one, up to eight times.
-        stages: Convolutions, each of which halves the side.
-        num_classes: K; above 0, the score also says how well an image fits its label (projection).
-        spectral: Divide every weight by its largest singular value (for the hinge loss); off for a gradient penalty.
+        stages: Number of convolutions, each of which halves the side.
+        num_classes: Number K of classes; above 0, the score also says how well an image fits its label (projection).
+        spectral: Whether every weight is divided by its largest singular value (for the hinge loss); off for a gradient
+            penalty.
 
     Example:
         >>> import torch
@@ -70,8 +71,8 @@ class Critic(nn.Module):
         """Score images.
 
         Args:
-            image: (N, C, H, W).
-            labels: (N,) long; None leaves the classes out of the score.
+            image: Images (N, C, H, W).
+            labels: Class indices (N,) long; None leaves the classes out of the score.
 
         Returns:
             (N,) logits, higher = more real.

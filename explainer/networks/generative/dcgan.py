@@ -19,8 +19,8 @@ class ClassNorm(nn.Module):
     """BatchNorm whose gain and offset are those of each image's class, or plain BatchNorm without classes.
 
     Args:
-        channels: C.
-        num_classes: K; 0 for none.
+        channels: Number C of channels.
+        num_classes: Number K of classes; 0 for none.
     """
 
     def __init__(self, channels: int, num_classes: int = 0) -> None:
@@ -28,12 +28,13 @@ class ClassNorm(nn.Module):
         self.norm = nn.BatchNorm2d(channels, affine=not num_classes)
         self.gain: nn.Embedding | None = None
         if num_classes:
-            self.gain, self.offset = nn.Embedding(num_classes, channels), nn.Embedding(num_classes, channels)
+            self.gain = nn.Embedding(num_classes, channels)
+            self.offset = nn.Embedding(num_classes, channels)
             nn.init.ones_(self.gain.weight)
             nn.init.zeros_(self.offset.weight)
 
     def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """(N, C, h, w) and (N,) → (N, C, h, w)."""
+        """Normalise features (N, C, h, w) by the classes (N,) of their images."""
         normed = self.norm(features)
         if self.gain is None:
             return normed
@@ -41,13 +42,13 @@ class ClassNorm(nn.Module):
 
 
 class Generator(nn.Module):
-    """Codes to images: a linear layer to 4×4, then transposed convolutions that double the side.
+    """A network from codes to images: a linear layer to 4×4, then transposed convolutions that double the side.
 
     Args:
         latent: Length of a code.
         width: Channels before the last convolution; doubled in each earlier one, up to eight times.
-        stages: Doublings.
-        num_classes: K; 0 for an unconditional generator.
+        stages: Number of doublings.
+        num_classes: Number K of classes; 0 for an unconditional generator.
     """
 
     def __init__(self, latent: int, width: int, stages: int, num_classes: int = 0) -> None:
@@ -60,7 +61,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, latent), (N,) → (N, 3, S, S) in [0, 1]."""
+        """Make images (N, 3, S, S) in [0, 1] from codes (N, latent) and classes (N,)."""
         features = self.first(codes).unflatten(1, (-1, 4, 4))
         for norm, grow in zip(self.norms, self.grow, strict=True):
             features = grow(norm(features, labels).relu())
@@ -71,14 +72,14 @@ class DCGAN(nn.Module):
     """Generator and critic, unconditional or of K classes. For inference put it in evaluation mode.
 
     Args:
-        image_size: Side S of the images: 8, 16, 32, 64, 128, …
+        image_size: Side S of the images in pixels: 8, 16, 32, 64, 128, …
         latent: Length of a code.
         width: Channels of the generator's last and of the critic's first convolution.
-        num_classes: K of a class-conditional network, 0 for an unconditional one.
-        spectral: Spectral normalisation of the critic (for the hinge loss); off for a gradient penalty.
+        num_classes: Number K of classes of a conditional network; 0 for an unconditional one.
+        spectral: Whether the critic has spectral normalisation (for the hinge loss); off for a gradient penalty.
 
     Raises:
-        InputError: The image size is none of the above.
+        InputError: The image size is none of these, or another argument is not positive.
 
     Example:
         >>> network = DCGAN(image_size=32, latent=8, width=4).eval()
@@ -96,7 +97,9 @@ class DCGAN(nn.Module):
             raise InputError(f"DCGAN makes images of 8, 16, 32, 64, 128, … pixels a side, not {image_size}")
         if latent < 1 or width < 1 or num_classes < 0:
             raise InputError(f"DCGAN: latent {latent}, width {width} and num_classes {num_classes} must be positive")
-        self.image_size, self.latent, self.num_classes = image_size, latent, num_classes
+        self.image_size = image_size
+        self.latent = latent
+        self.num_classes = num_classes
         self.classes: tuple[str, ...] = ()
         self.spec: dict[str, Any] = {
             "image_size": image_size,
@@ -112,8 +115,8 @@ class DCGAN(nn.Module):
         """Draw codes.
 
         Args:
-            count: N.
-            generator: Its seed decides the codes; None takes PyTorch's own.
+            count: Number N of codes.
+            generator: Generator whose seed decides the codes; None takes PyTorch's own.
 
         Returns:
             (N, latent) from a normal distribution, on the network's device.
@@ -122,17 +125,17 @@ class DCGAN(nn.Module):
         return torch.randn(count, self.latent, generator=generator, device=device).to(self.generator.first.weight)
 
     def generate(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images of codes.
+        """Make images from codes.
 
         Args:
-            codes: (N, latent), of about zero mean and unit variance.
-            labels: (N,) long: the class of each; None for an unconditional network.
+            codes: Codes (N, latent), of about zero mean and unit variance.
+            labels: Class index (N,) long of each image; None for an unconditional network.
 
         Returns:
             (N, 3, S, S) in [0, 1].
 
         Raises:
-            InputError: The codes' length is another, or labels are missing, too many or out of range.
+            InputError: The codes have another length, or labels are missing, too many or out of range.
         """
         if codes.ndim != 2 or codes.shape[1] != self.latent:
             raise InputError(f"codes have shape {tuple(codes.shape)}; wants (N, {self.latent})")
@@ -142,17 +145,17 @@ class DCGAN(nn.Module):
         return self.generator(codes, labels)
 
     def realism(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """How real images look to the critic.
+        """Score how real images look to the critic.
 
         Args:
-            images: (N, 3, S, S) in [0, 1].
-            labels: (N,) long, of a conditional network; None leaves the class out of the score.
+            images: Images (N, 3, S, S) in [0, 1].
+            labels: Class indices (N,) long, for a conditional network; None leaves the class out of the score.
 
         Returns:
             (N,) logits, higher = more real.
 
         Raises:
-            InputError: Images of another size, or wrong labels.
+            InputError: The images have another size, or the labels do not fit.
         """
         if images.shape[1:] != (3, self.image_size, self.image_size):
             side = self.image_size

@@ -10,14 +10,14 @@ from explainer.errors import InputError
 
 
 def convolution(inside: int, outside: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size (but for its stride), and an ELU.
+    """Build a convolution that keeps the size (but for its stride), and an ELU.
 
     Args:
         inside: Channels of the input.
         outside: Channels of the output.
-        kernel: Side, odd.
-        stride: As for `nn.Conv2d`.
-        dilation: Likewise.
+        kernel: Side of the kernel, odd.
+        stride: Step between the places of the kernel.
+        dilation: Distance between the kernel's values.
 
     Example:
         >>> convolution(3, 8, stride=2)(torch.rand(1, 3, 8, 8)).shape
@@ -29,7 +29,7 @@ def convolution(inside: int, outside: int, kernel: int = 3, stride: int = 1, dil
 
 
 def growing(inside: int, outside: int) -> nn.Sequential:
-    """Twice the side by repeating pixels, then a convolution.
+    """Build an upsampling to twice the side, by repeating pixels, and a convolution.
 
     Args:
         inside: Channels of the input.
@@ -43,12 +43,12 @@ def growing(inside: int, outside: int) -> nn.Sequential:
 
 
 def visible(image: Tensor, known: Tensor, guess: Tensor | None = None) -> Tensor:
-    """What a network sees of an image with a hole.
+    """Return what a network sees of an image with a hole.
 
     Args:
-        image: (N, 3, H, W) in [0, 1].
-        known: (N, 1, H, W) of 0 and 1.
-        guess: (N, 3, H, W) in [0, 1], what stands in the hole; None puts mid-grey there.
+        image: Images (N, 3, H, W) in [0, 1].
+        known: Masks (N, 1, H, W) of 0 and 1, 1 = known.
+        guess: Pictures (N, 3, H, W) in [0, 1] that stand in the hole; None puts mid-grey there.
 
     Returns:
         (N, 5, H, W): colours in [-1, 1]; ones, which tell the border from padding; the hole.
@@ -64,7 +64,7 @@ def visible(image: Tensor, known: Tensor, guess: Tensor | None = None) -> Tensor
 
 
 class Inpainter(nn.Module, ABC):
-    """Fills holes. Constructors take hyperparameters; `spec` holds them for the checkpoint."""
+    """Base of the networks that fill holes. Constructors take hyperparameters; `spec` keeps them for the checkpoint."""
 
     spec: dict[str, Any]
     multiple: int = 8
@@ -72,16 +72,16 @@ class Inpainter(nn.Module, ABC):
 
     @abstractmethod
     def filled(self, image: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The network's picture, everywhere: checked (N, 3, H, W) and (N, 1, H, W) of 0 and 1 → (N, 3, H, W)."""
+        """Draw the whole picture: checked (N, 3, H, W) and (N, 1, H, W) of 0 and 1 → (N, 3, H, W)."""
 
     def complete(self, image: Tensor, mask: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images with their holes filled.
+        """Fill the holes of images.
 
         Args:
-            image: (N, 3, H, W) in [0, 1]; what stands in the hole has no influence.
-            mask: (N, 1, H, W), 1 = keep; it is rounded (0.5 to 0). It may be all ones, or all zeros: then nothing is
-                known and the picture is what the network expects at all.
-            generator: Of networks that draw samples; None takes the most likely picture.
+            image: Images (N, 3, H, W) in [0, 1]; what stands in the hole has no influence.
+            mask: Masks (N, 1, H, W), 1 = keep; rounded, 0.5 to 0. All ones and all zeros are allowed; with all zeros
+                nothing is known, and the network draws what it expects of any image.
+            generator: Generator of the samples, for networks that draw some; None takes the most likely picture.
 
         Returns:
             (N, 3, H, W) in [0, 1]; where the mask is 1, the image to the bit.
@@ -91,21 +91,23 @@ class Inpainter(nn.Module, ABC):
         """
         self.check(image, mask)
         known = (mask > 0.5).to(image.dtype)
-        return torch.where(known > 0, image, self.filled(image, known, generator).to(image.dtype))
+        filled = self.filled(image, known, generator).to(image.dtype)
+        return torch.where(known > 0, image, filled)
 
     def check(self, image: Tensor, mask: Tensor) -> None:
         """Refuse images and masks that the network cannot take.
 
         Args:
-            image: Should be (N, 3, H, W).
-            mask: Should be (N, 1, H, W).
+            image: Tensor to check; images (N, 3, H, W) are wanted.
+            mask: Tensor to check; masks (N, 1, H, W) are wanted.
 
         Raises:
-            InputError: Names the shape, and what is wanted.
+            InputError: A shape does not fit; names it and the one that is wanted.
         """
         height, width = image.shape[-2:]
         if image.ndim != 4 or image.shape[1] != 3 or height % self.multiple or width % self.multiple:
-            name, side = type(self).__name__, self.multiple
+            name = type(self).__name__
+            side = self.multiple
             raise InputError(
                 f"{name} takes images (N, 3, H, W) whose sides are multiples of {side}, got {tuple(image.shape)}"
             )

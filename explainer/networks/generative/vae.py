@@ -17,16 +17,16 @@ from explainer.networks.generative.contextual_attention import context, decoder,
 from explainer.networks.generative.inpainter import Inpainter, convolution, growing, visible
 
 LOG_VARIANCE = 8.0
-"""Logarithms of variances stay within ± this."""
+"""Bound of the logarithms of variances, on both sides: their exponential stays finite in half precision."""
 
 
 class Completion(NamedTuple):
-    """What the VAE makes of images with holes.
+    """A completed picture, and the distribution of its code.
 
     Attributes:
-        image: (N, 3, H, W) in [0, 1], the whole picture.
-        mean: (N, latent, H / 8, W / 8) of the code.
-        log_variance: Of the code, the same shape.
+        image: Whole pictures (N, 3, H, W) in [0, 1].
+        mean: Mean (N, latent, H / 8, W / 8) of the code.
+        log_variance: Logarithm of the code's variance, the same shape.
     """
 
     image: Tensor
@@ -35,19 +35,19 @@ class Completion(NamedTuple):
 
 
 class CompletionVAE(Inpainter):
-    """Encoder of (masked image, mask) → code, and decoder → image.
+    """An encoder from masked image and mask to a code, and a decoder from the code to the whole picture.
 
     Args:
         width: Channels of the first convolutions; four times as many at a quarter of the size.
         latent: Channels of the code.
-        dilations: Of the encoder's dilated convolutions.
+        dilations: Dilations of the encoder's dilated convolutions.
 
     Raises:
         InputError: A hyperparameter is not positive.
 
     Example:
-        >>> made = CompletionVAE(width=4, latent=8)(torch.rand(2, 3, 32, 48), torch.ones(2, 1, 32, 48))
-        >>> made.image.shape, made.mean.shape
+        >>> completion = CompletionVAE(width=4, latent=8)(torch.rand(2, 3, 32, 48), torch.ones(2, 1, 32, 48))
+        >>> completion.image.shape, completion.mean.shape
         (torch.Size([2, 3, 32, 48]), torch.Size([2, 8, 4, 6]))
     """
 
@@ -69,15 +69,15 @@ class CompletionVAE(Inpainter):
         """Encode, draw, decode.
 
         Args:
-            image: (N, 3, H, W) in [0, 1], H and W multiples of 8.
-            mask: (N, 1, H, W), 1 = keep; rounded.
-            generator: Of the code's noise, one draw an image; None decodes the mean.
+            image: Images (N, 3, H, W) in [0, 1], H and W multiples of 8.
+            mask: Masks (N, 1, H, W), 1 = keep; rounded.
+            generator: Generator of the code's noise, one draw an image; None decodes the mean.
 
         Returns:
-            The picture and the code's distribution.
+            The pictures and the distributions of their codes.
 
         Raises:
-            InputError: As `complete`.
+            InputError: Shapes do not fit together, or a side is no multiple of `multiple`.
         """
         self.check(image, mask)
         known = (mask > 0.5).to(image.dtype)
@@ -86,23 +86,24 @@ class CompletionVAE(Inpainter):
         return Completion(self.decode(mean, log_variance, noise), mean, log_variance)
 
     def encode(self, image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the variance of the code, (N, latent, H / 8, W / 8)."""
+        """Return mean and logarithm of the variance of the code, each (N, latent, H / 8, W / 8)."""
         mean, log_variance = self.encoder(visible(image, known)).float().chunk(2, 1)
         return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
 
     def decode(self, mean: Tensor, log_variance: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The picture of the mean code, or of the code that the noise leads to: (N, 3, H, W) in [0, 1]."""
-        return self.decoder(mean if noise is None else mean + (0.5 * log_variance).exp() * noise)
+        """Return the picture (N, 3, H, W) in [0, 1] of the mean code, or of the code that the noise leads to."""
+        code = mean if noise is None else mean + (0.5 * log_variance).exp() * noise
+        return self.decoder(code)
 
     def filled(self, image: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
-        """The picture; a draw is shared by the images of a batch, as in every stochastic in-fill."""
+        """Return the picture; a draw is shared by the images of a batch, as in every stochastic in-fill."""
         mean, log_variance = self.encode(image, known)
         noise = None if generator is None else draw((1, *mean.shape[1:]), generator).to(mean)
         return self.decode(mean, log_variance, noise)
 
 
 def draw(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Normal noise on the generator's device.
+    """Draw normal noise on the generator's device.
 
     Example:
         >>> draw((1, 2), torch.Generator().manual_seed(0)).shape

@@ -1,4 +1,4 @@
-"""An average of the weights over the training: what is validated, kept and published."""
+"""Average the weights over the training; the average is validated, kept and published."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import WeightAveraging

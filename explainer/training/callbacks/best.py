@@ -16,7 +16,7 @@ BEST = "best.ckpt"
 
 
 class _Plain(pickle.Pickler):
-    """Writes equal values as equal bytes, whether or not two of them are one object: after a resume other ones are."""
+    """Pickle equal values as equal bytes, whether or not they are one object: after a resume, other ones are."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -27,7 +27,7 @@ _PLAIN: Any = SimpleNamespace(__name__="pickle", Pickler=_Plain)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its target, forces it to the disk, and renames it.
+    """Write a checkpoint beside its target, force it to the disk, and rename it.
 
     Lightning's own writer goes through the temporary folder. Where that is another file system, as it often is, the
     last step is a copy over the earlier checkpoint, and a kill or a full disk in it loses both.
@@ -38,8 +38,8 @@ class WholeCheckpoints(TorchCheckpointIO):
 
         Args:
             checkpoint: State of the run.
-            path: Target.
-            storage_options: None; nothing else has a meaning here.
+            path: Path of the checkpoint.
+            storage_options: Argument of the base class, always None: it has no meaning here.
         """
         if storage_options is not None:
             raise TypeError("storage_options have no meaning for a local checkpoint")
@@ -49,14 +49,14 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class Best(ModelCheckpoint):
-    """Keeps the checkpoint of the best epoch as `best.ckpt`.
+    """Keep the checkpoint of the best epoch as `best.ckpt`.
 
     Its state in a checkpoint names files without their folder: the checkpoint is the same wherever it was trained, and
     a folder that was moved remembers its best score.
 
     Args:
-        folder: The run's folder.
-        monitor: Logged value that decides.
+        folder: Folder of the run.
+        monitor: Name of the logged value that decides.
         mode: Whether a lower ("min") or a higher ("max") value is better.
     """
 
@@ -83,7 +83,7 @@ def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
 
     Args:
         state: State, as `ModelCheckpoint.state_dict` gives it.
-        folder: The other folder; "" for names alone.
+        folder: Folder in which the files lie now; "" for names alone.
 
     Example:
         >>> moved({"best_model_path": "/a/best.ckpt", "best_k_models": {"/a/best.ckpt": 1}, "last_model_path": ""}, "b")

@@ -1,4 +1,4 @@
-"""Where a picture of a running training goes: the run's folder, and wandb. None of it can stop the training."""
+"""Save and log pictures of a running training: in the run's folder, and to wandb. None can stop the training."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -17,18 +17,19 @@ from explainer.rendering import save_picture
 
 MOST_IMAGES = 1000
 """A picture of more images than these could not be looked at."""
-_SAID: set[tuple[int, str]] = set()
+_REPORTED: set[tuple[int, str]] = set()
+"""Trainings and series of pictures of which a failure has been told."""
 
 
 def check_images(key: str, images: int) -> None:
     """Refuse a number of images that no picture can show.
 
     Args:
-        key: What the user set, such as "gallery.images".
-        images: At most `MOST_IMAGES`; 0 turns the pictures off.
+        key: Setting of the user, such as "gallery.images".
+        images: Number of images, `MOST_IMAGES` at most; 0 turns the pictures off.
 
     Raises:
-        InputError: Names the key.
+        InputError: The number is out of range; names the key.
 
     Example:
         >>> check_images("gallery.images", 6)
@@ -38,14 +39,14 @@ def check_images(key: str, images: int) -> None:
 
 
 def check_cadence(key: str, every_n_steps: int | None) -> None:
-    """Refuse a cadence that is none.
+    """Refuse a cadence below one step.
 
     Args:
-        key: What the user set, such as "gallery.every_n_steps".
-        every_n_steps: At least 1, or None.
+        key: Setting of the user, such as "gallery.every_n_steps".
+        every_n_steps: Number of steps, at least 1, or None.
 
     Raises:
-        InputError: Names the key.
+        InputError: The number is below 1; names the key.
 
     Example:
         >>> check_cadence("gallery.every_n_steps", None)
@@ -59,16 +60,16 @@ def forgiving(trainer: pl.Trainer, name: str) -> Iterator[None]:
     """Let the training go on without a picture that the disk, the memory or the images refuse; say so once.
 
     Args:
-        trainer: Whose training it is.
-        name: Of the series of pictures.
+        trainer: Trainer of the run.
+        name: Name of the series of pictures.
     """
     try:
         yield
     except Exception as error:
         if not isinstance(error, InputError) and not is_refusal(error):
             raise
-        if (id(trainer), name) not in _SAID:
-            _SAID.add((id(trainer), name))
+        if (id(trainer), name) not in _REPORTED:
+            _REPORTED.add((id(trainer), name))
             words = str(error) if isinstance(error, InputError) else plain_words(error)
             rank_zero_info(f"{name} is not shown, the training goes on: {printable(words)}")
 
@@ -77,13 +78,14 @@ def show(trainer: pl.Trainer, name: str, picture: Image.Image) -> None:
     """Save a picture as <run's folder>/<name>/step_<step>.png, and log it to wandb.
 
     Args:
-        trainer: Knows the step, the folder and the loggers.
-        name: Of the series.
-        picture: To be seen.
+        trainer: Trainer of the run, which knows the step, the folder and the loggers.
+        name: Name of the series of pictures.
+        picture: Picture to show.
     """
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]
         with forgiving(trainer, name):
-            save_picture(picture, Path(trainer.default_root_dir) / name / f"step_{trainer.global_step:07d}.png")
+            folder = Path(trainer.default_root_dir) / name
+            save_picture(picture, folder / f"step_{trainer.global_step:07d}.png")
     log(trainer, lambda: {name: wandb.Image(picture)})
 
 
@@ -99,8 +101,8 @@ def log(trainer: pl.Trainer, make: Callable[[], dict[str, Any]]) -> None:
     """Log to wandb, where there is one.
 
     Args:
-        trainer: Knows the step and the loggers.
-        make: Gives key → number, picture or list of pictures; not called without wandb.
+        trainer: Trainer of the run, which knows the step and the loggers.
+        make: Function that returns key → number, picture or list of pictures; not called without wandb.
     """
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):

@@ -1,4 +1,4 @@
-"""Pictures of what the Explainer has learned so far: the same validation images again and again."""
+"""Show what the Explainer has learned so far, on the same validation images again and again."""
 
 import time
 from typing import Any
@@ -19,26 +19,26 @@ from explainer.training.separation import separation
 
 HEADER = ["image", "target mask", "non-target mask", "image × mask", "image × complement"]
 LAST_LABEL = 255
-"""The greatest that wandb takes in a mask."""
+"""Greatest label that wandb takes in a mask."""
 
 
 class Gallery(pl.Callback):
-    """Logs a gallery of an Explainer's masks, to wandb and as PNG in the run's folder.
+    """Log a gallery of an Explainer's masks, to wandb and as PNG in the run's folder.
 
-    A row an image: the image, the target mask, the non-target mask, the image through the mask and through its
+    Each image has a row: the image, the target mask, the non-target mask, the image through the mask and through its
     complement with the explanandum's probabilities under them, one mask for each class present, and the largest mask of
-    a class that is absent. To wandb goes also a table: the probability of each class present, of the whole image,
+    a class that is absent. wandb also gets a table with the probability of each class present: for the whole image,
     through its own mask, and through the masks of the other classes.
 
     Args:
-        images: How many validation images, evenly spread over the split; 0 turns the gallery off.
-        every_n_steps: Also within an epoch, every so many training steps; None leaves it at the start of the training
-            and the end of each validation.
-        classes: At most so many class masks a row.
-        every_n_minutes: Also so long after the last picture, in minutes; None leaves it at the steps.
+        images: Number of validation images, evenly spread over the split; 0 turns the gallery off.
+        every_n_steps: Number of training steps between pictures within an epoch; None leaves it at the start of the
+            training and the end of each validation.
+        classes: Greatest number of class masks a row.
+        every_n_minutes: Minutes after which there is another picture in any case; None leaves it at the steps.
 
     Raises:
-        InputError: A number that cannot be; names the key.
+        InputError: A number is out of range; names the key.
     """
 
     def __init__(
@@ -48,24 +48,26 @@ class Gallery(pl.Callback):
         check_cadence("gallery.every_n_steps", every_n_steps)
         check_range("gallery.classes", classes, 0)
         check_range("gallery.every_n_minutes", 1 if every_n_minutes is None else every_n_minutes, 0, above=True)
-        self.images, self.every_n_steps, self.classes = images, every_n_steps, classes
+        self.images = images
+        self.every_n_steps = every_n_steps
+        self.classes = classes
         self.every_n_minutes = every_n_minutes
         self._last_shown = time.monotonic()
         self._fixed: tuple[Tensor, Tensor] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """What the masks begin from, so that there is a picture within the first minute."""
+        """Show what the masks begin from, so that there is a picture within the first minute."""
         if trainer.global_step == 0:
             self._show(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """At the end of each validation."""
+        """Show the gallery at the end of each validation."""
         self._show(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """At the cadence, in steps or in time."""
+        """Show the gallery at the cadence, in steps or in time."""
         waited = (time.monotonic() - self._last_shown) / 60
         in_time = self.every_n_minutes is not None and waited >= self.every_n_minutes
         if in_time or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
@@ -88,126 +90,135 @@ class Gallery(pl.Callback):
 
 
 def validation_images(dataset: Any, count: int) -> tuple[Tensor, Tensor]:
-    """Images and labels, evenly spread over a data set; unreadable ones are passed over.
+    """Choose images and labels, evenly spread over a data set; unreadable ones are passed over.
 
     Args:
-        dataset: An `ImageDataset`.
-        count: At most so many.
+        dataset: Data set, an `ImageDataset`.
+        count: Greatest number of images.
 
     Returns:
-        (N, 3, H, W) in [0, 1] and (N, K).
+        Images (N, 3, H, W) in [0, 1] and labels (N, K).
 
     Raises:
-        InputError: None of them can be read.
+        InputError: None of the images can be read.
     """
     chosen = range(0, len(dataset), max(1, len(dataset) // count))
-    samples = [s for s in (dataset[i] for i in chosen) if s is not None][:count]
+    samples = [sample for index in chosen if (sample := dataset[index]) is not None][:count]
     if not samples:
         raise InputError(f"none of {count} validation images can be read: {', '.join(dataset.unreadable[:3])}")
-    return torch.stack([s.image for s in samples]), torch.stack([s.labels for s in samples])
+    images = torch.stack([sample.image for sample in samples])
+    labels = torch.stack([sample.labels for sample in samples])
+    return images, labels
 
 
 def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) -> Image.Image:
-    """The gallery's picture.
+    """Draw the gallery's picture.
 
     Args:
-        module: An `AmortizedExplainer`.
-        images: (N, 3, H, W) in [0, 1].
-        labels: (N, K) multi-hot.
-        masks: (N, K, H, W) in [0, 1].
-        most: Class masks a row.
+        module: Module in training, an `AmortizedExplainer`.
+        images: Images (N, 3, H, W) in [0, 1].
+        labels: Labels (N, K), multi-hot.
+        masks: Class masks (N, K, H, W) in [0, 1].
+        most: Greatest number of class masks a row.
 
     Returns:
-        The picture.
+        A picture with one row for each image.
     """
     explanandum = module.explanandum
-    target, other = target_mask(masks, labels), non_target_mask(masks, labels)
+    target = target_mask(masks, labels)
+    non_target = non_target_mask(masks, labels)
     infill = explanandum.mean_colour
-    kept, removed = composite(images, target, infill), composite(images, 1 - target, infill)
-    scores = [explanandum.probabilities(explanandum(i).float()) for i in (images, kept, removed)]
+    through_mask = composite(images, target, infill)
+    through_complement = composite(images, 1 - target, infill)
+    scores = [
+        explanandum.probabilities(explanandum(shown).float()) for shown in (images, through_mask, through_complement)
+    ]
     rows = []
     for n in range(len(images)):
         present = labels[n].nonzero().flatten().tolist()
 
-        def said(stage: int, n: int = n, present: list[int] = present) -> str:
+        def caption(stage: int, n: int = n, present: list[int] = present) -> str:
             probabilities = scores[stage][n]
-            named = present[:3] or [int(probabilities.argmax())]
+            named = present[:3] or [int(probabilities.argmax())]  # without labels, the classifier's own choice
             return ", ".join(f"{explanandum.classes[c]} {probabilities[c]:.2f}" for c in named)
 
         row = [
-            Tile(to_pil(images[n]), said(0)),
+            Tile(to_pil(images[n]), caption(0)),
             Tile(overlay(images[n], target[n]), f"area {target[n].mean():.2f}"),
-            Tile(heat_map(other[n]), f"area {other[n].mean():.2f}"),
-            Tile(to_pil(kept[n]), said(1)),
-            Tile(to_pil(removed[n]), said(2)),
+            Tile(heat_map(non_target[n]), f"area {non_target[n].mean():.2f}"),
+            Tile(to_pil(through_mask[n]), caption(1)),
+            Tile(to_pil(through_complement[n]), caption(2)),
         ]
-        row += [
-            Tile(overlay(images[n], masks[n, c : c + 1]), f"mask of {explanandum.classes[c]}") for c in present[:most]
-        ]
+        for c in present[:most]:
+            row.append(Tile(overlay(images[n], masks[n, c : c + 1]), f"mask of {explanandum.classes[c]}"))
         largest = masks[n].mean((1, 2)).masked_fill(labels[n] > 0, -1)
         if most and not bool(labels[n].all()):
             c = int(largest.argmax())
             words = f"absent: {explanandum.classes[c]} {float(largest[c]):.2f}"
             row.append(Tile(overlay(images[n], masks[n, c : c + 1]), words))
         rows.append(row)
-    return gallery(rows, header=HEADER + ["class mask"] * (max(map(len, rows)) - len(HEADER)))
+    further = max(map(len, rows)) - len(HEADER)
+    return gallery(rows, header=HEADER + ["class mask"] * further)
 
 
 def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: Tensor) -> wandb.Table:
-    """Words and numbers that can be read, sorted and copied: a row for each image and class that it has.
+    """Make a table that can be read, sorted and copied: a row for each image and class that it has.
 
     Args:
-        explanandum: The classifier.
-        images: (N, 3, H, W) in [0, 1].
-        labels: (N, K) multi-hot.
-        masks: (N, K, H, W) in [0, 1].
+        explanandum: Classifier that is asked.
+        images: Images (N, 3, H, W) in [0, 1].
+        labels: Labels (N, K), multi-hot.
+        masks: Class masks (N, K, H, W) in [0, 1].
 
     Returns:
-        A table of wandb's.
+        A wandb table.
     """
     table = wandb.Table(
         columns=["image", "class", "probability", "through its own mask", "through the others'", "area"]
     )
     with torch.no_grad():
         whole = explanandum.probabilities(explanandum(images).float())
-        seen = separation(explanandum, images, masks, labels, explanandum.mean_colour, classes=labels.shape[1])
+        pairs = separation(explanandum, images, masks, labels, explanandum.mean_colour, classes=labels.shape[1])
     for place, (n, c) in enumerate(labels.nonzero().tolist()):
-        numbers = (whole[n, c], seen.own[place], seen.others[place], seen.area[place])
-        name = printable(explanandum.classes[c])
-        table.add_data(wandb.Image(to_pil(images[n])), name, *(round(float(number), 4) for number in numbers))
+        numbers = (whole[n, c], pairs.own[place], pairs.others[place], pairs.area[place])
+        rounded = [round(float(number), 4) for number in numbers]
+        table.add_data(wandb.Image(to_pil(images[n])), printable(explanandum.classes[c]), *rounded)
     return table
 
 
 def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list[wandb.Image]:
-    """Images with the strongest class's mask as an overlay that wandb can switch on and off.
+    """Give images the strongest class's mask as an overlay that wandb can switch on and off.
 
     Args:
-        images: (N, 3, H, W) in [0, 1].
-        masks: (N, K, H, W) in [0, 1].
-        classes: K names.
+        images: Images (N, 3, H, W) in [0, 1].
+        masks: Class masks (N, K, H, W) in [0, 1].
+        classes: Names of the K classes.
 
     Returns:
-        N pictures; label 0 is where every mask is below 0.5. wandb knows 256 labels: of more classes, an image's labels
-        number those that cover most of it, and the last one stands for all others.
+        N pictures; label 0 is where every mask is below 0.5. wandb knows 256 labels: where there are more classes, an
+        image's labels number those that cover most of it, and the last label stands for all others.
     """
     classes = tuple(printable(name) for name in classes)
-    strength, label = masks.max(1)
+    strength, strongest = masks.max(1)
+    labels = torch.where(strength > 0.5, strongest + 1, 0).cpu()
+    all_names = {0: "none"} | dict(enumerate(classes, 1))
     pictures = []
-    for image, own in zip(images, torch.where(strength > 0.5, label + 1, 0).cpu(), strict=True):
-        data, names = own, {0: "none"} | {i + 1: name for i, name in enumerate(classes)}
+    for image, label in zip(images, labels, strict=True):
+        names = all_names
         if len(classes) > LAST_LABEL:
-            data, names = _renumbered(own, classes)
-        masked = {"mask_data": data.to(torch.uint8).numpy(), "class_labels": names}
+            label, names = _renumbered(label, classes)
+        masked = {"mask_data": label.to(torch.uint8).numpy(), "class_labels": names}
         pictures.append(wandb.Image(to_pil(image), masks={"explainer": masked}))
     return pictures
 
 
 def _renumbered(label: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, dict[int, str]]:
-    """Labels of one image from 0 to 255, and their names."""
+    """Return the labels of one image from 0 to 255, and their names."""
     areas = label.flatten().bincount(minlength=len(classes) + 1)
     areas[0] = 0
-    found = [c for c in areas.argsort(descending=True, stable=True).tolist() if areas[c]][: LAST_LABEL - 1]
+    order = areas.argsort(descending=True, stable=True).tolist()
+    largest = [c for c in order if areas[c]][: LAST_LABEL - 1]
     numbers = torch.full((len(classes) + 1,), LAST_LABEL)
-    numbers[[0, *found]] = torch.arange(len(found) + 1)
-    named = {number: classes[c - 1] for number, c in enumerate(found, 1)}
+    numbers[[0, *largest]] = torch.arange(len(largest) + 1)
+    named = {number: classes[c - 1] for number, c in enumerate(largest, 1)}
     return numbers[label], {0: "none", **named, LAST_LABEL: "another class"}

@@ -1,4 +1,4 @@
-"""How good the masks are, as curves: the segmentation scores of the target mask on validation images."""
+"""Log how good the masks are, as curves: the segmentation scores of the target mask on validation images."""
 
 from typing import Any
 
@@ -10,12 +10,13 @@ from explainer.metrics import MaskMAE, SaliencyMetric, SoftAccuracy, SoftIoU
 
 
 class Scores(pl.Callback):
-    """Logs val/acc, val/iou, val/mae and val/sal of an Explainer where the data set has segmentations.
+    """Log val/acc, val/iou, val/mae and val/sal of an Explainer where the data set has segmentations.
 
     The training never sees these segmentations.
 
     Args:
-        batches: Validation batches scored, the first ones; each costs one more forward pass. 0 turns the scores off.
+        batches: Number of validation batches scored, the first ones; each costs one more forward pass. 0 turns the
+            scores off.
 
     Raises:
         InputError: `batches` is negative.
@@ -27,9 +28,9 @@ class Scores(pl.Callback):
         self._metrics: dict[str, Any] = {}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start anew."""
-        made = {"acc": SoftAccuracy(), "iou": SoftIoU(), "mae": MaskMAE(), "sal": SaliencyMetric()}
-        self._metrics = {name: metric.to(pl_module.device) for name, metric in made.items()}
+        """Start with empty scores."""
+        metrics = {"acc": SoftAccuracy(), "iou": SoftIoU(), "mae": MaskMAE(), "sal": SaliencyMetric()}
+        self._metrics = {name: metric.to(pl_module.device) for name, metric in metrics.items()}
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0

@@ -18,7 +18,7 @@ LAST = "last.ckpt"
 
 
 class Resume(Checkpoint):
-    """Saves the state every so many steps, at the end of each epoch, and at Ctrl-C or SIGTERM.
+    """Save the state every so many steps, at the end of each epoch, and at Ctrl-C or SIGTERM.
 
     The state includes PyTorch's random number generators; the order of the images and their augmentation are functions
     of seed and epoch. So a resumed run on a CPU ends in the same weights, to the bit, as an uninterrupted one.
@@ -29,7 +29,7 @@ class Resume(Checkpoint):
     the same `best.ckpt` again.
 
     Args:
-        every_n_steps: Optimizer steps between saves within an epoch; at most so many are computed twice.
+        every_n_steps: Number of optimizer steps between saves within an epoch; at most so many are computed twice.
     """
 
     def __init__(self, every_n_steps: int = 200) -> None:
@@ -49,7 +49,7 @@ class Resume(Checkpoint):
                 self._previous[number] = signal.signal(number, self._stop)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back; of a run that had nothing left to do, restore the random number generators."""
+        """Give the signals back; after a run that had nothing left to do, restore the random number generators."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
@@ -138,20 +138,20 @@ class Resume(Checkpoint):
 
 
 def over(trainer: pl.Trainer) -> bool:
-    """Whether all batches of the epoch are done, and counted as an epoch."""
+    """Tell whether all batches of the epoch are done, and counted as an epoch."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     return epochs.processed == epochs.ready
 
 
 def finished(trainer: pl.Trainer) -> bool:
-    """Whether the training ends with this epoch: what remains is to publish it."""
+    """Tell whether the training ends with this epoch, so that nothing remains but to publish it."""
     limit = trainer.max_epochs
     epochs: Any = trainer.fit_loop.epoch_progress.current
     return over(trainer) and limit is not None and 0 <= limit <= epochs.processed
 
 
 def metric_of(trainer: pl.Trainer, config: Any) -> float | None:
-    """The score that a scheduler is still to be told at the end of this epoch; None of one that waits for none."""
+    """Return the score that a scheduler still waits for at the end of this epoch; None where it waits for none."""
     waits = isinstance(config.scheduler, ReduceLROnPlateau) and config.interval == "epoch"
     epochs: Any = trainer.fit_loop.epoch_progress.current
     if not waits or epochs.processed % config.frequency:
@@ -164,8 +164,8 @@ def shift_batches(trainer: pl.Trainer, done: int | None) -> None:
     """Set how many batches of the epoch Lightning takes as done.
 
     Args:
-        trainer: About to train.
-        done: Their number; None leaves it.
+        trainer: Trainer that is about to train.
+        done: Number of batches; None changes nothing.
     """
     if done is None:
         return

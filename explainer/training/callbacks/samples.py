@@ -1,4 +1,4 @@
-"""Pictures that a generative network makes so far: the same holes in the same images, or the same codes, every time."""
+"""Show what a generative network makes so far: the same holes in the same images, or the same codes, every time."""
 
 from typing import Any
 
@@ -19,35 +19,39 @@ GREY = 0.5
 
 
 class Pictures(pl.Callback):
-    """Logs in-filled images, or made ones, to wandb and as PNG in the run's folder; of generative modules only.
+    """Log in-filled images, or made ones, to wandb and as PNG in the run's folder; for generative modules only.
 
-    Of a network that fills holes, an image is shown with its hole and filled, the explanandum's probability of its
-    labels under it if the module has one. Of a generator, images of fixed codes; of a conditional one, a row a class.
+    A network that fills holes is shown by images, with their hole and filled; under them stands the explanandum's
+    probability of their labels, if the module has one. A generator is shown by images of fixed codes, a conditional one
+    with a row for each class.
 
     Args:
-        images: How many; 0 turns the pictures off.
-        every_n_steps: Also within an epoch, every so many training batches; None only at the end of validation.
-        seed: Of holes and codes.
+        images: Number of images; 0 turns the pictures off.
+        every_n_steps: Number of training batches between pictures within an epoch; None leaves it at the end of each
+            validation.
+        seed: Seed of holes and codes.
 
     Raises:
-        InputError: A number that cannot be; names the key.
+        InputError: A number is out of range; names the key.
     """
 
     def __init__(self, images: int = 12, every_n_steps: int | None = None, seed: int = 0) -> None:
         check_images("pictures.images", images)
         check_cadence("pictures.every_n_steps", every_n_steps)
         check_seed("pictures.seed", seed)
-        self.images, self.every_n_steps, self.seed = images, every_n_steps, seed
+        self.images = images
+        self.every_n_steps = every_n_steps
+        self.seed = seed
         self._fixed: tuple[Tensor, Tensor] | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """At the end of each validation."""
+        """Show the pictures at the end of each validation."""
         self._show(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """At the cadence."""
+        """Show the pictures at the cadence."""
         if self.every_n_steps and trainer.fit_loop.total_batch_idx % self.every_n_steps == 0:
             self._show(trainer, pl_module)
 
@@ -67,50 +71,53 @@ class Pictures(pl.Callback):
 
 
 def draw_filled(module: Any, images: Tensor, labels: Tensor, masks: Tensor) -> Image.Image:
-    """Images, with their holes, and filled; two of them a row.
+    """Draw images, whole, with their holes, and filled; two of them a row.
 
     Args:
-        module: Fills holes: `module(images, masks)`.
-        images: (N, 3, H, W) in [0, 1].
-        labels: (N, K) multi-hot.
-        masks: (N, 1, H, W), 1 = keep.
+        module: Module that fills holes: `module(images, masks)`.
+        images: Images (N, 3, H, W) in [0, 1].
+        labels: Labels (N, K), multi-hot.
+        masks: Masks (N, 1, H, W), 1 = keep.
 
     Returns:
-        The picture.
+        A picture with two images a row.
     """
     filled = module(images, masks)
     shown = [images, composite(images, masks, torch.full_like(images, GREY)), filled]
     captions = [["" for _ in images] for _ in shown]
-    error = ((filled - images).abs().sum((1, 2, 3)) / (3 * (1 - masks).sum((1, 2, 3))).clamp_min(1)).tolist()
+    values_in_holes = 3 * (1 - masks).sum((1, 2, 3))  # known pixels are unchanged: their error is 0
+    errors = ((filled - images).abs().sum((1, 2, 3)) / values_in_holes.clamp_min(1)).tolist()
     captions[1] = [f"hole {1 - float(mask.mean()):.2f}" for mask in masks]
-    captions[2] = [f"L1 {e:.3f}" for e in error]
+    captions[2] = [f"L1 {error:.3f}" for error in errors]
     if module.explanandum is not None:
         for stage in (0, 2):
-            found = module.explanandum.probabilities(module.explanandum(shown[stage]).float())
-            captions[stage] = [
-                f"{captions[stage][n]} {_said(module.explanandum.classes, found[n], labels[n])}".strip()
-                for n in range(len(images))
-            ]
-    rows = [[Tile(to_pil(part[n]), words[n]) for part, words in zip(shown, captions)] for n in range(len(images))]
-    paired = [[tile for row in rows[n : n + 2] for tile in row] for n in range(0, len(rows), 2)]
-    return gallery(paired, header=HEADER * min(2, len(rows)))
+            probabilities = module.explanandum.probabilities(module.explanandum(shown[stage]).float())
+            for n in range(len(images)):
+                words = _label_words(module.explanandum.classes, probabilities[n], labels[n])
+                captions[stage][n] = f"{captions[stage][n]} {words}".strip()
+    rows: list[list[Tile]] = []
+    for n in range(len(images)):
+        if n % 2 == 0:  # every second image begins a row
+            rows.append([])
+        rows[-1] += [Tile(to_pil(part[n]), words[n]) for part, words in zip(shown, captions, strict=True)]
+    return gallery(rows, header=HEADER * min(2, len(images)))
 
 
-def _said(classes: tuple[str, ...], probabilities: Tensor, labels: Tensor) -> str:
+def _label_words(classes: tuple[str, ...], probabilities: Tensor, labels: Tensor) -> str:
     present = labels.nonzero().flatten().tolist()[:2]
     return ", ".join(f"{classes[c]} {probabilities[c]:.2f}" for c in present)
 
 
 def draw_made(module: Any, count: int, generator: torch.Generator) -> Image.Image:
-    """Images of fixed codes.
+    """Draw images of fixed codes.
 
     Args:
-        module: A `Generation`.
-        count: How many; of a conditional network, of each of its first eight classes.
-        generator: Of the codes.
+        module: Module in training, a `Generation`.
+        count: Number of images; for a conditional network, of each of its first eight classes.
+        generator: Generator of the codes.
 
     Returns:
-        The picture: eight a row, or a row a class, all of whose rows have the same codes.
+        A picture with eight images a row, or with a row for each class; all rows then have the same codes.
     """
     network = module.network
     codes = network.codes(count, generator)

@@ -1,4 +1,4 @@
-"""The pictures of a network's saliency while it trains, and what its classifier said.
+"""Draw pictures of a network's saliency while it trains, and what its classifier said.
 
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (Figures 8 to 11).
 """
@@ -27,11 +27,11 @@ class Answer(NamedTuple):
 
 
 class Maps(NamedTuple):
-    """What the picture of a step shows.
+    """Images and maps that the picture of a step shows.
 
     Attributes:
-        image: (N, 3, H, W) in [0, 1].
-        labels: (B, K), the first N of which count.
+        image: Images (N, 3, H, W) in [0, 1].
+        labels: Labels (B, K), the first N of which count.
         scales: (N, 1, h, w) each, a statistic at the end of each scale.
         combined: (N, 1, H, W) in [0, 1].
     """
@@ -43,37 +43,39 @@ class Maps(NamedTuple):
 
 
 def draw(explanandum: Any, maps: Maps, photograph: Answer | None = None, masked: Answer | None = None) -> Image.Image:
-    """The picture of a step.
+    """Draw the picture of a step.
 
     Args:
-        explanandum: The classifier; it knows the classes.
-        maps: What is shown.
-        photograph: Its answer to the images, where it was asked.
-        masked: Its answer to masked images, where it was shown those: a column of its own.
+        explanandum: Classifier that knows the classes.
+        maps: Images and maps that are shown.
+        photograph: Answer of the classifier to the images; None where it was not asked.
+        masked: Answer of the classifier to masked images, for a column of its own; None where it was not shown any.
 
     Returns:
-        A row an image.
+        A picture with one row for each image.
     """
     size = (maps.image.shape[-2], maps.image.shape[-1])
     stack = torch.cat([statistics.upsample(statistics.normal_cdf(m), size) for m in maps.scales], 1)
     rows = []
     for n, image in enumerate(maps.image):
-        names = [explanandum.classes[c] for c in maps.labels[n].nonzero().flatten().tolist()[:3]]
+        present = maps.labels[n].nonzero().flatten().tolist()
+        names = [explanandum.classes[label] for label in present[:3]]
         row = [Tile(to_pil(image), ", ".join(names) or "no label")]
         row.append(Tile(beside_grey(image, heat_map(maps.combined[n])), guess(explanandum, photograph, n)))
-        row += [
-            Tile(heat_map(one), f"{scale.shape[-2]}×{scale.shape[-1]}") for one, scale in zip(stack[n], maps.scales)
-        ]
+        for upsampled, scale in zip(stack[n], maps.scales, strict=True):
+            row.append(Tile(heat_map(upsampled), f"{scale.shape[-2]}×{scale.shape[-1]}"))
         row.append(Tile(beside_grey(image, lovi(stack[n]))))
         if masked is not None:
             row.append(Tile(to_pil(masked.image[n].float().clamp(0, 1)), guess(explanandum, masked, n)))
         rows.append(row)
     header = ["image", "combined", *(f"scale {k + 1}" for k in range(len(maps.scales))), "LOVI"]
-    return gallery(rows, header if masked is None else [*header, "masked image"], tile_size=128)
+    if masked is not None:
+        header.append("masked image")
+    return gallery(rows, header, tile_size=128)
 
 
 def guess(explanandum: Any, answer: Answer | None, index: int) -> str:
-    """The most probable class of an image and its probability, for a caption; empty where nobody was asked."""
+    """Return the most probable class of an image and its probability, for a caption; empty without an answer."""
     if answer is None:
         return ""
     probability = explanandum.probabilities(answer.logits[index : index + 1].float())[0]
@@ -81,19 +83,22 @@ def guess(explanandum: Any, answer: Answer | None, index: int) -> str:
 
 
 def strip_over_time(folder: Path, photograph: Image.Image) -> Image.Image:
-    """The pictures of a folder in the order of their steps, at most `STRIP` of them, evenly chosen.
+    """Join the pictures of a folder in the order of their steps, at most `STRIP` of them, evenly chosen.
 
     Args:
-        folder: With files step_<number>.png.
-        photograph: Comes first.
+        folder: Folder with files step_<number>.png.
+        photograph: Picture that comes first.
 
     Returns:
-        One row.
+        A picture of one row.
     """
     files = sorted(folder.glob("step_[0-9]*.png"))
-    chosen = sorted({round(i * (len(files) - 1) / max(1, STRIP - 1)) for i in range(STRIP)}) if files else []
+    chosen = set()
+    if files:
+        chosen = {round(i * (len(files) - 1) / max(1, STRIP - 1)) for i in range(STRIP)}
     tiles = [Tile(photograph, "image")]
-    for index in chosen:
+    for index in sorted(chosen):
+        step = files[index].stem.split("_")[1].lstrip("0") or "0"
         with contextlib.suppress(UnreadableError):  # a kill tore it: the training must not end for a picture
-            tiles.append(Tile(read_picture(files[index]), f"step {files[index].stem.split('_')[1].lstrip('0') or 0}"))
+            tiles.append(Tile(read_picture(files[index]), f"step {step}"))
     return gallery([tiles], tile_size=128)

@@ -1,4 +1,4 @@
-"""Saliency while a network trains, read from the forward pass that happens anyway.
+"""Show saliency while a network trains, read from the forward pass that happens anyway.
 
 T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020.
 """
@@ -25,26 +25,26 @@ from explainer.training.callbacks.smoe_pictures import Answer, Maps, draw, strip
 
 
 class SMOESaliency(pl.Callback):
-    """Shows which parts of its input a network in training finds informative; observes and changes nothing.
+    """Show which parts of its input a network in training finds informative; observe, and change nothing.
 
-    At a cadence it keeps the activations of the training step's own forward pass, and logs, for a few of the batch's
-    images: the combined map over the image in grey, the map of each scale, LOVI, and true and predicted labels; and, as
-    a curve, how spread out saliency is. Where the training step showed the explanandum masked images alone, as an
-    Explainer's does, it is asked for the images themselves too, in evaluation mode, and what it said of the masked ones
-    stands under those, in a column of its own. At the end of each validation one fixed image is looked at in evaluation
-    mode: a strip shows how its map developed. A compiled network, into which no hook can look, is run once more in
-    evaluation mode, without gradient, instead.
+    At a cadence the callback keeps the activations of the training step's own forward pass. For a few of the batch's
+    images it logs the combined map over the image in grey, the map of each scale, LOVI, and true and predicted labels;
+    and, as a curve, how spread out saliency is. An Explainer's training step shows the explanandum masked images alone:
+    then the explanandum is asked for the images themselves too, in evaluation mode, and its answer to the masked ones
+    stands in a column of its own. At the end of each validation one fixed image is looked at in evaluation mode: a
+    strip shows how its map developed. No hook can look into a compiled network: it is run once more instead, in
+    evaluation mode and without gradient.
 
     Args:
-        every_n_steps: Cadence in training steps, and the first step of every epoch; 0 turns the callback off.
-        every_n_minutes: Also so long after the last picture, in minutes; None leaves it at the steps.
-        images: How many images of the batch.
-        statistic: A function of `explainer.functional.activation_statistics`.
-        weights: Of the scales, as in `explainer.attribution.SMOE`.
+        every_n_steps: Cadence in training steps, beside the first step of every epoch; 0 turns the callback off.
+        every_n_minutes: Minutes after which there is another picture in any case; None leaves it at the steps.
+        images: Number of images of the batch.
+        statistic: Name of a function of `explainer.functional.activation_statistics`.
+        weights: Weights of the scales, described at `explainer.attribution.SMOE`.
         epsilon: Number that is added to activations before a logarithm.
 
     Raises:
-        InputError: A number that cannot be; names the key.
+        InputError: A number is out of range; names the key.
     """
 
     def __init__(
@@ -63,8 +63,12 @@ class SMOESaliency(pl.Callback):
         if isinstance(weights, list):
             for weight in weights:
                 check_range("saliency.weights", weight, 0)
-        self.every_n_steps, self.images, self.statistic, self.weights = every_n_steps, images, statistic, weights
-        self.epsilon, self.every_n_minutes = epsilon, every_n_minutes
+        self.every_n_steps = every_n_steps
+        self.images = images
+        self.statistic = statistic
+        self.weights = weights
+        self.epsilon = epsilon
+        self.every_n_minutes = every_n_minutes
         self._last_shown = time.monotonic()
         self._taps: tuple[str, ...] = ()
         self._open: ExitStack | None = None
@@ -79,11 +83,11 @@ class SMOESaliency(pl.Callback):
         """Refuse weights for another number of scales than the network has.
 
         Args:
-            module: The module that is trained, built.
-            size: Side of its images.
+            module: Module that is trained, after it was built.
+            size: Side of its images in pixels.
 
         Raises:
-            InputError: Says how many scales there are.
+            InputError: The numbers differ; says how many scales there are.
         """
         if not self.every_n_steps or self.weights is None or module.watched is None:
             return
@@ -99,12 +103,12 @@ class SMOESaliency(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Start to listen, when it is time."""
+        """Start listening, when it is time."""
         module: Any = pl_module
         if not self._due(trainer) or not batch.id or module.watched is None:
             return
         network = plain(module.watched)
-        if not self._found(network, batch.image.shape[-1]):
+        if not self._has_scales(network, batch.image.shape[-1]):
             return
         self._open = ExitStack()
         if not is_compiled(pl_module):
@@ -119,7 +123,7 @@ class SMOESaliency(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop to listen, and show what was heard."""
+        """Stop listening, and show the maps."""
         if self._open is None:
             return
         self._open.close()
@@ -127,14 +131,17 @@ class SMOESaliency(pl.Callback):
         module: Any = pl_module
         image = batch.image[: self.images].detach().float()
         seen = self._seen
+        # a network that did not run on the batch as a whole, such as a compiled one, is run again
         if not all(tap in seen and len(seen[tap]) == len(batch.image) for tap in self._taps):
             seen = self._look(module, image)
         scales = self._maps(seen, image)
         combined = self._combined(scales, image)
         maps = Maps(image, batch.labels, scales, combined)
-        show(trainer, "saliency", draw(module.explanandum, maps, *self._heard(module.explanandum, image)))
+        photograph, masked = self._heard(module.explanandum, image)
+        show(trainer, "saliency", draw(module.explanandum, maps, photograph, masked))
         log(trainer, lambda: {"saliency/entropy": float(spread(combined).mean())})
-        self._seen, self._answers = {}, []
+        self._seen = {}
+        self._answers = []
         self._last_shown = time.monotonic()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -145,16 +152,19 @@ class SMOESaliency(pl.Callback):
         if module.watched is None:
             return
         dataset = trainer.datamodule.split("val")  # type: ignore[attr-defined]
-        sample = next((s for s in (dataset[i] for i in range(min(20, len(dataset)))) if s is not None), None)
+        first = map(dataset.__getitem__, range(min(20, len(dataset))))
+        sample = next((sample for sample in first if sample is not None), None)
         if sample is None:
             return
         image = sample.image[None].to(module.device)
-        if not self._found(plain(module.watched), image.shape[-1]):
+        if not self._has_scales(plain(module.watched), image.shape[-1]):
             return
-        combined = self._combined(self._maps(self._look(module, image), image), image)
+        scales = self._maps(self._look(module, image), image)
+        combined = self._combined(scales, image)
         folder = Path(trainer.default_root_dir) / "saliency_of_one_image"
         with forgiving(trainer, "saliency_over_time"):
-            save_picture(beside_grey(image[0], heat_map(combined[0])), folder / f"step_{trainer.global_step:07d}.png")
+            picture = beside_grey(image[0], heat_map(combined[0]))
+            save_picture(picture, folder / f"step_{trainer.global_step:07d}.png")
             show(trainer, "saliency_over_time", strip_over_time(folder, to_pil(image[0])))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -163,8 +173,8 @@ class SMOESaliency(pl.Callback):
             self._open.close()
             self._open = None
 
-    def _found(self, network: nn.Module, size: int) -> bool:
-        """Whether there are scales to look at; a network without them is trained without being watched."""
+    def _has_scales(self, network: nn.Module, size: int) -> bool:
+        """Find the scales to look at; a network without any is trained without being watched."""
         if not self._taps:
             try:
                 self._taps = find_taps(network, size)
@@ -189,9 +199,10 @@ class SMOESaliency(pl.Callback):
         return self.statistic.startswith("truncated")
 
     def _due(self, trainer: pl.Trainer) -> bool:
-        """Every so many optimizer steps, on the first of the batches that one accumulates; each epoch; in time."""
+        """Tell whether it is time: every so many optimizer steps, at the start of each epoch, and by the clock."""
         if not self.every_n_steps or not self.images or not trainer.is_global_zero:
             return False
+        # of the batches that one optimizer step accumulates, the first
         if trainer.fit_loop.total_batch_idx % (self.every_n_steps * trainer.accumulate_grad_batches) == 0:
             return True
         if trainer.fit_loop.epoch_loop.batch_idx == 0:
@@ -201,7 +212,7 @@ class SMOESaliency(pl.Callback):
 
     @torch.no_grad()
     def _heard(self, explanandum: Any, image: Tensor) -> tuple[Answer | None, Answer | None]:
-        """What the explanandum says of the images, and of the masked images where it was shown those in training."""
+        """Return the explanandum's answer to the images, and to masked images where training showed it those."""
         if not self._answers:
             return None, None
         first = Answer(*(part[: len(image)] for part in self._answers[0]))
@@ -212,7 +223,7 @@ class SMOESaliency(pl.Callback):
 
     @torch.no_grad()
     def _look(self, module: Any, image: Tensor) -> dict[str, Tensor]:
-        """Activations of an extra pass, in evaluation mode."""
+        """Return the activations of an extra pass, in evaluation mode."""
         network = plain(module.watched)
         with evaluation_mode(network), read_taps(network, self._taps, self._before_relu) as seen:
             torch.compiler.disable(network.forward)(module.watched_input(image))
@@ -227,22 +238,22 @@ class SMOESaliency(pl.Callback):
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """The network inside what `torch.compile` returns."""
+    """Return the network inside what `torch.compile` returns."""
     return getattr(network, "_orig_mod", network)
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether any part of a module is compiled: hooks would not be called, or would stay in the compiled code."""
+    """Tell whether any part of a module is compiled: hooks would not be called, or would stay in the compiled code."""
     return getattr(module, "_compiler_ctx", None) is not None or any(
         hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in module.modules()
     )
 
 
 def spread(combined: Tensor) -> Tensor:
-    r"""Entropy of the normalised map, :math:`-\sum p \ln p / \ln(HW)`.
+    r"""Compute the entropy of the normalised map, :math:`-\sum p \ln p / \ln(HW)`.
 
     Args:
-        combined: (B, 1, H, W), at least 0.
+        combined: Combined map (B, 1, H, W), at least 0.
 
     Returns:
         (B,) in [0, 1]: 0 when all saliency is in one pixel, 1 when it is the same everywhere.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from explainer.errors import check_range
 from explainer.functional.masking import composite, enlarged, non_target_mask, target_mask
 from explainer.infill import Infill
-from explainer.networks import Explanandum, Masker
+from explainer.networks import Explanandum, Masker, MaskNetwork
 from explainer.networks.folding import faster
 from explainer.training.modules.base import SaliencyModule, require_finite
 from explainer.training.objectives import Objective, View
@@ -28,33 +28,35 @@ class AmortizedExplainer(SaliencyModule):
     """An Explainer of a frozen explanandum; best by validation loss.
 
     Args:
-        explanandum: The classifier to explain; usually a checkpoint of this project.
-        masker: The network that outputs the class masks.
-        objective: The loss: `ExplainerObjective` or `RTISObjective`.
-        optimizer: From parameters to an optimizer.
-        scheduler: From an optimizer to a learning-rate scheduler, or None.
+        explanandum: Classifier to explain; usually a checkpoint of this project.
+        masker: Network that outputs the class masks.
+        objective: Loss: `ExplainerObjective` or `RTISObjective`.
+        optimizer: Function from parameters to an optimizer.
+        scheduler: Function from an optimizer to a learning-rate scheduler, or None.
         scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
-        infill: What stands where the mask is 0; None is the explanandum's mean colour, a zero at its input.
-        explanandum_mode: "eval", or "train" as in the published code (dropout active, BatchNorm statistics drifting).
-        targets: Which classes the target mask is of: the "labels", as in the paper, or those "predicted" by the
-            explanandum, which the paper names for classifiers that are often wrong on their training images.
+        infill: Infill where the mask is 0; None is the explanandum's mean colour, a zero at its input.
+        explanandum_mode: Mode "eval", or "train" as in the published code (dropout active, BatchNorm statistics
+            drifting).
+        targets: Classes of the target mask: the "labels", as in the paper, or those "predicted" by the explanandum,
+            which the paper names for classifiers that are often wrong on their training images.
         target_threshold: Probability from which a class of a multi-label explanandum counts as predicted.
-        best_by: Which checkpoint is the best: that of the lowest validation "loss", as in the paper, or of the highest
-            "score", which can be compared between weights of the loss: the probability of a class through its own
-            mask, less that through the other classes' masks, less the area of its own mask.
-        check_after: Training steps after which a validation says so when the masks explain nothing.
+        best_by: Measure of the best checkpoint: the lowest validation "loss", as in the paper, or the highest "score",
+            which can be compared between weights of the loss: the probability of a class through its own mask, less
+            that through the other classes' masks, less the area of its own mask.
+        check_after: Number of training steps after which a validation says so when the masks explain nothing.
 
     Raises:
         InputError: The threshold is not in [0, 1].
     """
 
-    kind, monitor = "explainer", "val/loss"
+    kind = "explainer"
+    monitor = "val/loss"
     monitor_mode: Literal["min", "max"] = "min"
 
     def __init__(
         self,
         explanandum: Explanandum,
-        masker: Masker,
+        masker: Masker | MaskNetwork,
         objective: Objective,
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: LRSchedulerCallable | None = None,
@@ -70,17 +72,21 @@ class AmortizedExplainer(SaliencyModule):
         check_range("AmortizedExplainer: target_threshold", target_threshold, 0, 1)
         check_range("AmortizedExplainer: check_after", check_after, 0)
         if best_by == "score":
-            self.monitor, self.monitor_mode = "val/score", "max"
+            self.monitor = "val/score"
+            self.monitor_mode = "max"
         self.check_after = check_after
-        self.targets, self.target_threshold = targets, target_threshold
-        self.explanandum, self.masker = explanandum, masker
-        self.objective, self.infill = objective, infill
+        self.targets = targets
+        self.target_threshold = target_threshold
+        self.explanandum = explanandum
+        self.masker = masker
+        self.objective = objective
+        self.infill = infill
         explanandum.freeze(explanandum_mode)
         masker.attach(explanandum)
         self._folded: list[Explanandum] = []  # in a list: it is no part of the module
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
-        """One mask a class of the classifier, which must be the data set's."""
+        """Build one mask for each class of the classifier; its classes must be the data set's."""
         self.explanandum.describe_classes(classes, multilabel, new_head=False)
         self.masker.build(len(classes))
         if self.infill is not None:
@@ -92,11 +98,11 @@ class AmortizedExplainer(SaliencyModule):
         return self.masker.encoder_network
 
     def watched_input(self, image: Tensor) -> Tensor:
-        """Normalised images, of a size that the masker takes."""
+        """Return normalised images, of a size that the masker takes."""
         return self.masker.normalised(image)
 
     def description(self) -> dict[str, Any]:
-        """Classes and both networks."""
+        """Return the classes, and the specs of both networks."""
         network = self.explanandum
         return {
             "classes": list(network.classes),
@@ -106,22 +112,24 @@ class AmortizedExplainer(SaliencyModule):
         }
 
     def forward(self, image: Tensor) -> Tensor:
-        """Class masks: (B, 3, H, W) in [0, 1] → (B, K, H, W) in [0, 1]."""
+        """Return the class masks: (B, 3, H, W) in [0, 1] → (B, K, H, W) in [0, 1]."""
         return self.masker(image).float().sigmoid()
 
     def chosen(self, image: Tensor, labels: Tensor) -> Tensor:
-        """The classes that the target mask is of: the labels, or what the explanandum says of the image; (B, K)."""
+        """Return the classes (B, K) of the target mask: the labels, or what the explanandum says of the image."""
         if self.targets == "labels":
             return labels
         with torch.no_grad():
-            return self.explanandum.decided(self.explanandum(image).float(), self.target_threshold).to(labels)
+            logits = self.explanandum(image).float()
+            return self.explanandum.decided(logits, self.target_threshold).to(labels)
 
     def view(self, image: Tensor, labels: Tensor) -> View:
-        """Masks of a batch, and what the explanandum says of the two masked images, in one pass.
+        """Return the masks of a batch, and what the explanandum says of the two masked images, in one pass.
 
         In training, a masker that can leaves its K masks small: only their maxima are enlarged to the image.
         """
         labels = self.chosen(image, labels)
+        # one label an image, and an objective of it alone: the other masks need not be enlarged
         single = self.objective.target_only and bool((labels.sum(1) == 1).all())
         masker = self.masker.coarse if self.training else self.masker
         logits = masker(image, only=labels.argmax(1) if single else None).float()
@@ -141,7 +149,7 @@ class AmortizedExplainer(SaliencyModule):
         self._folded = []
 
     def _explanandum_for(self, image: Tensor) -> Explanandum:
-        """The explanandum; in training a copy with the same values, but for rounding, whose gradients cost less."""
+        """Return the explanandum; in training a copy, the same but for rounding, whose gradients cost less."""
         if not self.training or self.explanandum.mode == "train":
             return self.explanandum
         if not self._folded:
@@ -149,7 +157,7 @@ class AmortizedExplainer(SaliencyModule):
         return self._folded[0]
 
     def shared_step(self, batch: Any, stage: str) -> Tensor | None:
-        """The loss of a batch, every term logged; None for a batch in which no image could be read."""
+        """Return the loss of a batch, and log every term; None for a batch in which no image could be read."""
         if not batch.id:
             return None
         view = self.view(batch.image, batch.labels)
@@ -163,37 +171,45 @@ class AmortizedExplainer(SaliencyModule):
 
     def _record_separation(self, stage: str, image: Tensor, view: View) -> None:
         """Log whether the masks tell the classes apart."""
-        masks = view.mask_logits if view.mask_logits.shape[1] == view.labels.shape[1] else self.masker(image).float()
-        found = separation(self.explanandum, image, masks.sigmoid(), view.labels, self.explanandum.mean_colour)
-        if not len(found.own):
+        mask_logits = view.mask_logits
+        if mask_logits.shape[1] != view.labels.shape[1]:  # the view has the mask of one label alone
+            mask_logits = self.masker(image).float()
+        pairs = separation(self.explanandum, image, mask_logits.sigmoid(), view.labels, self.explanandum.mean_colour)
+        if not len(pairs.own):
             return
-        own, others, area = (values.mean() for values in found)
-        values = {"own": own, "others": others, "separation": own - others, "score": own - others - area}
+        own, others, area = (values.mean() for values in pairs)
+        values = {
+            "own": own,
+            "others": others,
+            "separation": own - others,
+            "score": own - others - area,
+            "area": area,
+        }
         self.log_dict(
-            {f"{stage}/{name}": value for name, value in (values | {"area": area}).items()},
-            batch_size=len(found.own),
+            {f"{stage}/{name}": value for name, value in values.items()},
+            batch_size=len(pairs.own),
             on_step=False,
             on_epoch=True,
             sync_dist=True,
         )
 
     def on_validation_end(self) -> None:
-        """Say so, in one line, when masks explain nothing after a good number of steps."""
-        seen = self.trainer.callback_metrics
-        if self.trainer.sanity_checking or self.global_step < self.check_after or "val/own" not in seen:
+        """Warn in one line when masks explain nothing after a good number of steps."""
+        metrics = self.trainer.callback_metrics
+        if self.trainer.sanity_checking or self.global_step < self.check_after or "val/own" not in metrics:
             return
-        wrong = fault(*(float(seen[f"val/{name}"]) for name in ("own", "others", "area")))
+        wrong = fault(*(float(metrics[f"val/{name}"]) for name in ("own", "others", "area")))
         if wrong:
             rank_zero_warn(f"after {self.global_step} steps {wrong}")
 
     def training_step(self, batch: Any, index: int) -> Tensor | None:
-        """One step."""
+        """Return the loss of a training batch."""
         return self.shared_step(batch, "train")
 
     def validation_step(self, batch: Any, index: int) -> Tensor | None:
-        """The same terms on validation images."""
+        """Return the same loss on validation images."""
         return self.shared_step(batch, "val")
 
     def test_step(self, batch: Any, index: int) -> Tensor | None:
-        """The same terms on test images."""
+        """Return the same loss on test images."""
         return self.shared_step(batch, "test")

@@ -1,4 +1,4 @@
-"""What the LightningModules share: the data set's classes, checkpoints that describe themselves, and finite losses."""
+"""The base of the LightningModules: the data set's classes, checkpoints that describe themselves, finite losses."""
 
 import math
 from abc import ABC, abstractmethod
@@ -23,18 +23,20 @@ def require_finite(terms: dict[str, Tensor], step: int) -> None:
     """Stop when a loss term is NaN or infinite.
 
     Args:
-        terms: Name → scalar.
-        step: Named in the error.
+        terms: Loss terms, name → scalar.
+        step: Number of the step, for the error.
 
     Raises:
-        NonFiniteLossError: Names the first such term.
+        NonFiniteLossError: A term is not finite; names the first one.
 
     Example:
         >>> require_finite({"tv": torch.tensor(1.0)}, 0)
     """
-    if bool(torch.isfinite(torch.stack([t.detach().float() for t in terms.values()])).all()):
+    values = torch.stack([term.detach().float() for term in terms.values()])
+    # one question for all terms: each makes a GPU wait
+    if bool(torch.isfinite(values).all()):
         return
-    name = next(n for n, t in terms.items() if not torch.isfinite(t))
+    name = next(name for name, term in terms.items() if not torch.isfinite(term))
     raise NonFiniteLossError(
         f"loss term {name!r} is {float(terms[name])} at step {step}: training stopped, the last good checkpoint is "
         "kept; lower the learning rate, or look at this batch's images"
@@ -45,15 +47,15 @@ class SaliencyModule(pl.LightningModule, ABC):
     """Base of every LightningModule.
 
     Args:
-        optimizer: From parameters to an optimizer.
-        scheduler: From an optimizer to a learning-rate scheduler, or None.
+        optimizer: Function from parameters to an optimizer.
+        scheduler: Function from an optimizer to a learning-rate scheduler, or None.
         scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
     """
 
     kind: str
-    """Written into the checkpoint, so that one of another module is recognised."""
+    """Name of the module's kind in a checkpoint, by which one of another module is recognised."""
     monitor: str
-    """The logged value that decides which checkpoint is best."""
+    """Name of the logged value that decides which checkpoint is best."""
     monitor_mode: Literal["min", "max"]
     image_size: int | None = None
 
@@ -64,7 +66,9 @@ class SaliencyModule(pl.LightningModule, ABC):
         scheduler_interval: Literal["epoch", "step"],
     ) -> None:
         super().__init__()
-        self.optimizer, self.scheduler, self.scheduler_interval = optimizer, scheduler, scheduler_interval
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.scheduler_interval = scheduler_interval
 
     @abstractmethod
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
@@ -77,11 +81,11 @@ class SaliencyModule(pl.LightningModule, ABC):
 
     @abstractmethod
     def watched_input(self, image: Tensor) -> Tensor:
-        """What `watched` is fed for images (B, 3, H, W) in [0, 1]."""
+        """Return what `watched` is fed for images (B, 3, H, W) in [0, 1]."""
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """What a checkpoint needs to build the networks again, in plain values."""
+        """Return plain values from which a checkpoint builds the networks again."""
 
     def setup(self, stage: str) -> None:
         """Take classes and image size from the DataModule."""
@@ -101,7 +105,7 @@ class SaliencyModule(pl.LightningModule, ABC):
             raise InputError(f"the checkpoint is of a {kind or 'another project'}, this run trains a {self.kind}")
 
     def configure_optimizers(self) -> Any:
-        """One optimizer over what is trained, and its scheduler."""
+        """Make one optimizer of all that is trained, and its scheduler."""
         optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
         if self.scheduler is None:
             return optimizer
@@ -113,8 +117,8 @@ class SaliencyModule(pl.LightningModule, ABC):
     def on_train_start(self) -> None:
         """Tell schedules how many steps the training has, where their config does not.
 
-        Not when they are made: to count the steps Lightning makes the loader, and a loader that is made before a
-        checkpoint is read begins a resumed epoch from its start.
+        It cannot be told when they are made: to count the steps, Lightning makes the loader, and a loader that is made
+        before a checkpoint is read begins a resumed epoch from its start.
         """
         for config in self.trainer.lr_scheduler_configs:
             expected = self.trainer.estimated_stepping_batches
@@ -128,4 +132,5 @@ class SaliencyModule(pl.LightningModule, ABC):
         if train and self._trainer is not None and self.trainer.optimizers:
             values["train/learning_rate"] = torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.log_dict(values, batch_size=batch_size, on_step=train, on_epoch=not train, sync_dist=not train)
+        # once more under a short name, for the progress bar alone
         self.log("loss", values[f"{stage}/loss"], batch_size=batch_size, prog_bar=True, logger=False)

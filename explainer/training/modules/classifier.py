@@ -24,11 +24,11 @@ def check_learnable(classes: Sequence[str], multilabel: bool) -> None:
     """Refuse a data set from which no classifier can learn, before it trains without a word.
 
     Args:
-        classes: K names.
+        classes: Names of the K classes.
         multilabel: Whether an image may have another number of labels than one.
 
     Raises:
-        InputError: There is no class, or every image has the one that there is.
+        InputError: There is no class, or there is one and every image has it.
 
     Example:
         >>> check_learnable(["cat"], True)
@@ -46,20 +46,21 @@ class Classifier(SaliencyModule):
     """An image classifier; best by val/score: validation mAP, or accuracy for one label an image.
 
     Args:
-        explanandum: The network; its head is made to fit the data set's classes.
-        optimizer: From parameters to an optimizer.
-        scheduler: From an optimizer to a learning-rate scheduler, or None.
+        explanandum: Network to train; its head is made to fit the data set's classes.
+        optimizer: Function from parameters to an optimizer.
+        scheduler: Function from an optimizer to a learning-rate scheduler, or None.
         scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
-        head_only: Train only the last layer, on the features of frozen weights in evaluation mode.
-        trained: Dotted names, below the network, of the only layers to train, in train mode; None: all.
+        head_only: Whether only the last layer is trained, on the features of frozen weights in evaluation mode.
+        trained: Dotted names, below the network, of the only layers to train, in train mode; None trains all.
         fresh: Dotted names of layers that begin with random weights, whatever the network was loaded with.
-        best_by: Which checkpoint is the best: that of the highest validation "score" or of the lowest "loss".
+        best_by: Measure of the best checkpoint: the highest validation "score" or the lowest "loss".
 
     Raises:
         InputError: Both `head_only` and `trained` are given.
     """
 
-    kind, monitor = "classifier", "val/score"
+    kind = "classifier"
+    monitor = "val/score"
     monitor_mode: Literal["min", "max"] = "max"
 
     def __init__(
@@ -76,16 +77,19 @@ class Classifier(SaliencyModule):
         super().__init__(optimizer, scheduler, scheduler_interval)
         if head_only and trained:
             raise InputError("Classifier: give head_only or the names of the layers to train, not both")
-        self.explanandum, self.head_only, self.trained = explanandum, head_only, trained or []
+        self.explanandum = explanandum
+        self.head_only = head_only
+        self.trained = trained or []
         self._fresh = fresh or []
         if best_by == "loss":
-            self.monitor, self.monitor_mode = "val/loss", "min"
+            self.monitor = "val/loss"
+            self.monitor_mode = "min"
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
         """Fit the head, unfreeze, and make the metrics of validation and test.
 
         Raises:
-            InputError: As `check_learnable`.
+            InputError: No classifier can learn from the data set.
         """
         check_learnable(classes, multilabel)
         self.explanandum.describe_classes(classes, multilabel, new_head=True)
@@ -95,6 +99,7 @@ class Classifier(SaliencyModule):
         count = len(classes)
         scores: dict[str, Any]
         if self.explanandum.multilabel:
+            # under two names: the best checkpoint is chosen by "score", whatever the classifier's measure is
             scores = {name: MeanAveragePrecision(count) for name in ("score", "mAP")} | {"f1": MeanF1(count)}
         else:
             scores = {name: MulticlassAccuracy(count, average="micro") for name in ("score", "accuracy")}
@@ -104,41 +109,41 @@ class Classifier(SaliencyModule):
 
     @property
     def watched(self) -> nn.Module:
-        """The classifier's own network."""
+        """Network of the classifier itself."""
         return self.explanandum.network
 
     def watched_input(self, image: Tensor) -> Tensor:
-        """Normalised images."""
+        """Return normalised images."""
         return self.explanandum.normalised(image)
 
     def description(self) -> dict[str, Any]:
-        """Classes and network."""
+        """Return the classes, and the network's spec."""
         network = self.explanandum
         return {"classes": list(network.classes), "multilabel": network.multilabel, "explanandum": network.spec}
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] → logits (B, K)."""
+        """Turn images (B, 3, H, W) in [0, 1] into logits (B, K)."""
         return self.explanandum(image)
 
     def shared_step(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
-        """Loss and logits of a batch."""
+        """Return loss and logits of a batch."""
         logits = self(batch.image).float()
-        loss = multilabel_cross_entropy if self.explanandum.multilabel else single_label_cross_entropy
-        terms = {"loss": loss(logits, batch.labels).mean()}
+        cross_entropy = multilabel_cross_entropy if self.explanandum.multilabel else single_label_cross_entropy
+        terms = {"loss": cross_entropy(logits, batch.labels).mean()}
         require_finite(terms, self.global_step)
         self.record(stage, terms, len(batch.id))
         return terms["loss"], logits
 
     def training_step(self, batch: Any, index: int) -> Tensor | None:
-        """None for a batch in which no image could be read."""
+        """Return the loss of a batch; None for a batch in which no image could be read."""
         return self.shared_step(batch, "train")[0] if batch.id else None
 
     def validation_step(self, batch: Any, index: int) -> None:
-        """Loss and scores."""
+        """Log loss and scores."""
         self._score(batch, "val", self.val_scores)
 
     def test_step(self, batch: Any, index: int) -> None:
-        """Loss and scores."""
+        """Log loss and scores."""
         self._score(batch, "test", self.test_scores)
 
     def _score(self, batch: Any, stage: str, scores: MetricCollection) -> None:

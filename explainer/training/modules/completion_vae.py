@@ -21,13 +21,14 @@ class Completion(FillingModule):
     """A completion VAE; the loss is the negative ELBO in nats for each colour value.
 
     Args:
-        network: Encoder and decoder.
-        optimizer: From parameters to an optimizer.
-        deviation: σ of the picture around the decoder's; smaller weighs the reconstruction more.
-        holes: What is drawn in training; None takes boxes, strokes and blotches alike.
-        decay: Of the average of the network's weights, which is what is validated and used.
-        seed: Of holes and codes.
-        explanandum: A classifier whose probabilities before and after are logged; None leaves that out.
+        network: Network with encoder and decoder.
+        optimizer: Function from parameters to an optimizer.
+        deviation: Standard deviation σ of the picture around the decoder's; a smaller one weighs the reconstruction
+            more.
+        holes: Holes drawn in training; None takes boxes, strokes and blotches alike.
+        decay: Decay of the average of the network's weights, which is what is validated and used.
+        seed: Seed of holes and codes.
+        explanandum: Classifier whose probabilities before and after are logged; None leaves that out.
         conditional: Whether the code of a training image is drawn from what the encoder says of the whole image, and
             drawn towards what it says of the visible part. Codes that are sampled for the visible part then differ in
             what stands in the hole. False draws from the visible part alone: no code knows the hole, and the decoder
@@ -51,24 +52,26 @@ class Completion(FillingModule):
         super().__init__(network, optimizer, holes, decay, seed, explanandum)
         if deviation <= 0:
             raise InputError(f"Completion: deviation must be above 0, got {deviation}")
-        self.deviation, self.conditional = deviation, conditional
+        self.deviation = deviation
+        self.conditional = conditional
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """One."""
+        """Make one optimizer for the whole network."""
         return self.optimizer(trainable([self.network]))
 
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
-        """One step on the ELBO."""
+        """Take one step on the ELBO."""
         prior: tuple[Tensor, ...] = ()
         if self.conditional:
+            # the whole image and its visible part in one pass of the encoder
             both = self.network.encode(torch.cat([image, image]), torch.cat([torch.ones_like(mask), mask]))
             (mean, visible_mean), (log_variance, visible_log_variance) = (part.chunk(2) for part in both)
             prior = (visible_mean, visible_log_variance)
-            made = self.network.decode(mean, log_variance, draw(mean.shape, draws).to(mean))
+            completed = self.network.decode(mean, log_variance, draw(mean.shape, draws).to(mean))
         else:
-            made, mean, log_variance = self.network(image, mask, draws)
+            completed, mean, log_variance = self.network(image, mask, draws)
         size = image[0].numel()
-        surprise = gaussian_surprise(made.float(), image, self.deviation).mean() / size
+        surprise = gaussian_surprise(completed.float(), image, self.deviation).mean() / size
         divergence = kl_divergence(mean, log_variance, *prior).mean() / size
         loss = surprise + divergence
         self.descend(0, loss)

@@ -29,17 +29,19 @@ class Generation(GenerativeModule):
     """A generator of images against a critic; best by the distance between patches of made and of real images.
 
     Args:
-        network: The generator and its critic; conditional when it has as many classes as the data set.
-        generator_optimizer: From parameters to an optimizer.
-        critic_optimizer: Likewise.
-        loss: "hinge", or "wgan_gp" (then build the network with `spectral: false`).
+        network: Generator and its critic; conditional when it has as many classes as the data set.
+        generator_optimizer: Function from the generator's parameters to an optimizer.
+        critic_optimizer: Function from the critic's parameters to an optimizer.
+        loss: Adversarial loss "hinge", or "wgan_gp" (then build the network with `spectral: false`).
         penalty: Weight of the gradient penalty.
-        critic_steps: Batches for each step of the generator; the critic takes a step on every one.
-        decay: Of the average of the generator's weights, which is what is validated and used.
-        seed: Of codes and classes.
+        critic_steps: Number of batches for each step of the generator; the critic takes a step on every one.
+        decay: Decay of the average of the generator's weights, which is what is validated and used.
+        seed: Seed of codes and classes.
     """
 
-    kind, monitor, monitor_mode = "generator", "val/distance", "min"
+    kind = "generator"
+    monitor = "val/distance"
+    monitor_mode = "min"
     network: DCGAN
 
     def __init__(
@@ -56,17 +58,16 @@ class Generation(GenerativeModule):
         super().__init__(network, network.generator, generator_optimizer, decay, seed)
         if critic_steps < 1:
             raise InputError(f"Generation: critic_steps must be at least 1, got {critic_steps}")
-        self.critic_optimizer, self.loss, self.penalty, self.critic_steps = (
-            critic_optimizer,
-            loss,
-            penalty,
-            critic_steps,
-        )
+        self.critic_optimizer = critic_optimizer
+        self.loss = loss
+        self.penalty = penalty
+        self.critic_steps = critic_steps
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
-        """The network must fit the data set's classes and image size."""
+        """Take the data set's classes and image size, which the network must fit."""
         super().build(classes, multilabel)
-        network, size = self.network, self.image_size
+        network = self.network
+        size = self.image_size
         if network.num_classes not in (0, len(classes)):
             raise InputError(f"the DCGAN has {network.num_classes} classes, the data set {len(classes)}")
         if size is not None and size != network.image_size:
@@ -74,36 +75,39 @@ class Generation(GenerativeModule):
         network.classes = classes if network.num_classes else ()
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """The generator's and the critic's."""
-        parts = (self.network.generator, self.network.critic)
-        return [make(trainable([p])) for make, p in zip((self.optimizer, self.critic_optimizer), parts, strict=True)]
+        """Make the generator's optimizer and the critic's."""
+        generator = self.optimizer(trainable([self.network.generator]))
+        critic = self.critic_optimizer(trainable([self.network.critic]))
+        return [generator, critic]
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images by the averaged generator: (N, latent), (N,) → (N, 3, S, S) in [0, 1]."""
+        """Make images by the averaged generator: (N, latent), (N,) → (N, 3, S, S) in [0, 1]."""
         return self.average.network(codes, labels)
 
     def conditioned(self, batch: Any, draws: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """The images, and for a conditional network one label of each that has any."""
+        """Return the images, and for a conditional network one label of each image that has any."""
         if not self.network.num_classes:
             return batch.image, None
-        some = batch.labels.sum(1) > 0
-        chances = batch.labels[some].cpu()
-        drawn = torch.multinomial(chances, 1, generator=draws)[:, 0] if len(chances) else chances.new_zeros(0).long()
-        return batch.image[some], drawn.to(batch.image.device)
+        labelled = batch.labels.sum(1) > 0
+        weights = batch.labels[labelled].cpu()  # drawn on the CPU: the same labels on every device
+        drawn = weights.new_zeros(0).long()
+        if len(weights):  # multinomial refuses an empty batch
+            drawn = torch.multinomial(weights, 1, generator=draws)[:, 0]
+        return batch.image[labelled], drawn.to(batch.image.device)
 
     def training_step(self, batch: Any, index: int) -> None:
-        """The critic's step, and the generator's on every `critic_steps`-th batch."""
+        """Take the critic's step, and the generator's on every `critic_steps`-th batch."""
         draws = self.draws("train", index)
         image, labels = self.conditioned(batch, draws) if batch.id else (batch.image, None)
         if len(image) < 2:  # BatchNorm needs two
             return
-        turn = (index + 1) % self.critic_steps == 0
-        with torch.set_grad_enabled(turn):
+        generator_turn = (index + 1) % self.critic_steps == 0
+        with torch.set_grad_enabled(generator_turn):
             made = self.network.generate(self.network.codes(len(image), draws), labels)
         terms = self.critic_terms(image, made.detach(), labels, draws)
         self.descend(1, terms["critic"])
-        if turn:
-            self.network.critic.requires_grad_(False)
+        if generator_turn:
+            self.network.critic.requires_grad_(False)  # its gradients would be computed and thrown away
             loss = generator_loss(self.network.realism(made, labels).float())
             self.descend(0, loss)
             self.network.critic.requires_grad_(True)
@@ -114,19 +118,21 @@ class Generation(GenerativeModule):
     def critic_terms(
         self, image: Tensor, made: Tensor, labels: Tensor | None, draws: torch.Generator
     ) -> dict[str, Tensor]:
-        """The critic's loss and what it consists of."""
+        """Return the critic's loss and what it consists of."""
         both = None if labels is None else torch.cat([labels, labels])
-        real, fake = self.network.realism(torch.cat([image, made.to(image.dtype)]), both).float().chunk(2)
+        scores = self.network.realism(torch.cat([image, made.to(image.dtype)]), both).float()
+        real, fake = scores.chunk(2)
         terms = {"critic": critic_loss(real, fake, self.loss), "real": real.mean(), "made": fake.mean()}
         if self.loss == "wgan_gp":
             share = torch.rand(len(image), generator=draws).to(image)
-            judge = self.network.critic
-            slope = gradient_penalty(lambda x: judge(x, labels), 2 * image - 1, 2 * made.to(image.dtype) - 1, share)
+            critic = self.network.critic
+            made_input = 2 * made.to(image.dtype) - 1
+            slope = gradient_penalty(lambda x: critic(x, labels), 2 * image - 1, made_input, share)
             terms |= {"critic": terms["critic"] + self.penalty * slope, "penalty": slope}
         return terms
 
     def validation_step(self, batch: Any, index: int) -> None:
-        """How far apart made and real images are, how diverse each are, and the critic's scores."""
+        """Log how far apart made and real images are, how diverse they are, and the critic's scores."""
         if not batch.id:
             return
         draws = self.draws("val", index)
@@ -134,7 +140,8 @@ class Generation(GenerativeModule):
         if len(image) < 2:
             return
         made = self(self.network.codes(len(image), draws), labels).to(image.dtype)
-        real, fake = (self.network.realism(i, labels).float().mean() for i in (image, made))
+        real = self.network.realism(image, labels).float().mean()
+        fake = self.network.realism(made, labels).float().mean()
         variety = diversity(made) / diversity(image).clamp_min(1e-6)
         terms = {"distance": sliced_wasserstein(image, made), "diversity": variety, "real": real, "made": fake}
         self.note("val", terms, len(image))

@@ -1,8 +1,9 @@
-"""What the modules with a generator share: its average, draws that depend on nothing but the seed, and validation.
+"""The base of the modules with a generator: its average, draws that depend on the seed alone, and validation.
 
 T. Karras et al.: Progressive Growing of GANs, ICLR 2018 (the average of the generator's weights is what is used).
 """
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from explainer.errors import InputError
 from explainer.functional.gan_losses import hole_error
 from explainer.functional.random_masks import Holes
+from explainer.functional.seeds import derived_seed
 from explainer.networks import Explanandum
 from explainer.networks.ema import Average
 from explainer.networks.generative.inpainter import Inpainter
@@ -24,11 +26,11 @@ class GenerativeModule(SaliencyModule):
     """Base of the modules with a generator, which is optimized by hand.
 
     Args:
-        network: Holds the generator; its `spec` goes into the checkpoint.
-        generator: The part of the network of which an average is kept.
-        optimizer: Of the generator, from parameters to an optimizer.
-        decay: Of the average, in [0, 1).
-        seed: Of all that is drawn in training and validation.
+        network: Network that holds the generator; its `spec` goes into the checkpoint.
+        generator: Part of the network of which an average is kept.
+        optimizer: Function from the generator's parameters to an optimizer.
+        decay: Decay of the average, in [0, 1).
+        seed: Seed of all that is drawn in training and validation.
     """
 
     def __init__(
@@ -37,45 +39,53 @@ class GenerativeModule(SaliencyModule):
         super().__init__(optimizer, None, "epoch")
         if not 0 <= decay < 1:
             raise InputError(f"{type(self).__name__}: decay must lie in [0, 1), got {decay}")
-        self.automatic_optimization = False
-        self.network, self.average, self.seed = network, Average(generator, decay), seed
+        self.automatic_optimization = False  # Lightning's own takes one step a batch, with one optimizer
+        self.network = network
+        self.average = Average(generator, decay)
+        self.seed = seed
         self.classes: tuple[str, ...] = ()
         self.multilabel = True
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
         """Take the data set's classes, by which an in-fill is later recognised."""
-        self.classes, self.multilabel = classes, multilabel
+        self.classes = classes
+        self.multilabel = multilabel
 
     def description(self) -> dict[str, Any]:
-        """Classes of the data set, and the network's hyperparameters."""
+        """Return the data set's classes, and the network's hyperparameters."""
         return {"classes": list(self.classes), "multilabel": self.multilabel, "network": self.network.spec}
 
     @property
     def watched(self) -> None:
-        """Nothing: activation statistics are of classifiers and of what looks at the same images."""
+        """None: activation statistics are of classifiers and of what looks at the same images."""
 
     def watched_input(self, image: Tensor) -> Tensor:
-        """Not asked for."""
+        """Return the images; nobody asks for them, since nothing is watched."""
         return image
 
     def draws(self, stage: str, index: int) -> torch.Generator:
-        """The random numbers of one batch: the same after a resume, and the same for every validation."""
+        """Return the generator of one batch: the same after a resume, and the same for every validation."""
         epoch = self.current_epoch if stage == "train" else 0
-        place = (self.seed, ("train", "val", "test").index(stage), epoch, index, self.global_rank)
-        return torch.Generator().manual_seed(hash(place) % 2**63)
+        part = ("train", "val", "test").index(stage)
+        seed = derived_seed(self.seed, part, epoch, index, self.global_rank)
+        return torch.Generator().manual_seed(seed)
 
     def descend(self, number: int, loss: Tensor) -> None:
-        """A step of one optimizer; only those of the first, the generator's, count as steps of the training.
+        """Take a step of one optimizer; only steps of the first, the generator's, count as steps of the training.
+
+        Args:
+            number: Number of the optimizer: 0 for the generator's, 1 for the critic's.
+            loss: Loss, a scalar.
 
         Raises:
             NonFiniteLossError: The loss is NaN or infinite; no weight is changed.
         """
         require_finite({"critic" if number else "generator": loss}, self.global_step)
-        found: Any = self.optimizers()
-        optimizer = found[number] if isinstance(found, list) else found
+        optimizers: Any = self.optimizers()  # one alone comes without a list
+        optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
         optimizer.zero_grad()
         self.manual_backward(loss)
-        if number:
+        if number:  # past Lightning's wrapper, which counts every step that it takes
             self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None, self)
         else:
             optimizer.step()
@@ -93,16 +103,17 @@ class FillingModule(GenerativeModule):
     """Base of the modules that fill holes; best by the error in the holes of validation images.
 
     Args:
-        network: Fills holes.
-        optimizer: From parameters to an optimizer.
-        holes: What is drawn; None takes boxes, strokes and blotches alike.
-        decay: Of the average of the network's weights.
-        seed: Of holes and of all else that is drawn.
-        explanandum: A classifier, whose probability of an image's labels is logged before and after its hole was
-            filled; None leaves that out.
+        network: Network that fills holes.
+        optimizer: Function from parameters to an optimizer.
+        holes: Holes that are drawn; None takes boxes, strokes and blotches alike.
+        decay: Decay of the average of the network's weights, in [0, 1).
+        seed: Seed of holes and of all else that is drawn.
+        explanandum: Classifier whose probability of an image's labels is logged before and after its hole was filled;
+            None leaves that out.
     """
 
-    monitor, monitor_mode = "val/l1", "min"
+    monitor = "val/l1"
+    monitor_mode = "min"
     network: Inpainter
 
     def __init__(
@@ -115,26 +126,28 @@ class FillingModule(GenerativeModule):
         explanandum: Explanandum | None,
     ) -> None:
         super().__init__(network, network, optimizer, decay, seed)
-        self.holes, self.explanandum = holes or Holes(), explanandum
+        self.holes = holes or Holes()
+        self.explanandum = explanandum
         if explanandum is not None:
             explanandum.freeze()
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
-        """The classifier must be of the data set."""
+        """Take the data set's classes, which must be the classifier's too."""
         super().build(classes, multilabel)
         if self.explanandum is not None:
             self.explanandum.describe_classes(classes, multilabel, new_head=False)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Images with their holes filled by the averaged network: (B, 3, H, W), (B, 1, H, W) → (B, 3, H, W)."""
+        """Fill the holes of images by the averaged network: (B, 3, H, W), (B, 1, H, W) → (B, 3, H, W)."""
         return self.average.network.complete(image, mask)
 
     def masks(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """Random holes for a batch: (B, 1, H, W) of 0 and 1, 1 = keep."""
-        return self.holes.draw(len(image), (image.shape[-2], image.shape[-1]), generator).to(image)
+        """Draw random holes for a batch: (B, 1, H, W) of 0 and 1, 1 = keep."""
+        size = (image.shape[-2], image.shape[-1])
+        return self.holes.draw(len(image), size, generator).to(image)
 
     def training_step(self, batch: Any, index: int) -> None:
-        """One step on holes of this batch; nothing for a batch in which no image could be read."""
+        """Take one step on holes of this batch, if any of its images could be read."""
         if batch.id:
             draws = self.draws("train", index)
             terms = self.train_on(batch.image, self.masks(batch.image, draws), draws, index)
@@ -142,36 +155,36 @@ class FillingModule(GenerativeModule):
 
     @abstractmethod
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
-        """One step; the terms to be logged."""
+        """Take one step, and return the terms to be logged."""
 
     def judged(self, image: Tensor, made: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Further terms of validation."""
+        """Return further terms of validation."""
         return {}
 
     def validation_step(self, batch: Any, index: int, stage: str = "val") -> None:
-        """The error in the hole, critic scores, and what the explanandum says before and after."""
+        """Log the error in the hole, critic scores, and what the explanandum says before and after."""
         if not batch.id:
             return
         mask = self.masks(batch.image, self.draws(stage, index))
-        made = self(batch.image, mask)
-        terms = {"l1": hole_error(made, batch.image, mask).mean()} | self.judged(batch.image, made, mask)
+        filled = self(batch.image, mask)
+        terms = {"l1": hole_error(filled, batch.image, mask).mean()} | self.judged(batch.image, filled, mask)
         if self.explanandum is not None:
-            before, after = (label_probability(self.explanandum, i, batch.labels) for i in (batch.image, made))
-            terms |= {"probability_before": before, "probability_after": after}
+            terms["probability_before"] = label_probability(self.explanandum, batch.image, batch.labels)
+            terms["probability_after"] = label_probability(self.explanandum, filled, batch.labels)
         self.note(stage, terms, len(batch.id))
 
     def test_step(self, batch: Any, index: int) -> None:
-        """The same on test images."""
+        """Log the same on test images."""
         self.validation_step(batch, index, "test")
 
 
 def label_probability(explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:
-    """Mean probability of the labels that images have.
+    """Average the probability of the labels that images have.
 
     Args:
-        explanandum: The classifier.
-        image: (B, 3, H, W) in [0, 1].
-        labels: (B, K) multi-hot.
+        explanandum: Classifier that is asked.
+        image: Images (B, 3, H, W) in [0, 1].
+        labels: Labels (B, K), multi-hot.
 
     Returns:
         A scalar in [0, 1]; 0 when no image has a label.
@@ -181,10 +194,11 @@ def label_probability(explanandum: Explanandum, image: Tensor, labels: Tensor) -
 
 
 def trainable(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
-    """Parameters with gradients.
+    """List the parameters with gradients.
 
     Example:
         >>> len(trainable([nn.Linear(1, 1), nn.Linear(1, 1).requires_grad_(False)]))
         2
     """
-    return [p for network in networks for p in network.parameters() if p.requires_grad]
+    parameters = itertools.chain.from_iterable(network.parameters() for network in networks)
+    return [parameter for parameter in parameters if parameter.requires_grad]

@@ -27,21 +27,21 @@ class Inpainting(FillingModule):
     """Contextual attention, trained by reconstruction and by two critics.
 
     Args:
-        network: The coarse and the refinement generator.
-        generator_optimizer: From parameters to an optimizer.
-        critic_optimizer: Likewise, for both critics.
-        loss: "wgan_gp" as in the paper, or "hinge" with spectral normalisation.
+        network: Network of the coarse and the refinement generator.
+        generator_optimizer: Function from the network's parameters to an optimizer.
+        critic_optimizer: Function from both critics' parameters to an optimizer.
+        loss: Adversarial loss "wgan_gp" as in the paper, or "hinge" with spectral normalisation.
         critic_width: Channels of the critics' first convolution.
         reconstruction: Weight of the discounted error of both passes.
         adversarial: Weight of each critic in the generator's loss.
         penalty: Weight of the gradient penalty.
-        discount: γ of the reconstruction for each pixel of depth in the hole.
-        known: What known pixels count in the reconstruction.
-        critic_steps: Batches for each step of the generator; the critics take a step on every one.
-        holes: What is drawn in training; None takes boxes, strokes and blotches alike.
-        decay: Of the average of the network's weights, which is what is validated and used.
-        seed: Of holes and of all else that is drawn.
-        explanandum: A classifier whose probabilities before and after are logged; None leaves that out.
+        discount: Factor γ of the reconstruction for each pixel of depth in the hole, in (0, 1].
+        known: Weight of known pixels in the reconstruction.
+        critic_steps: Number of batches for each step of the generator; the critics take a step on every one.
+        holes: Holes drawn in training; None takes boxes, strokes and blotches alike.
+        decay: Decay of the average of the network's weights, which is what is validated and used.
+        seed: Seed of holes and of all else that is drawn.
+        explanandum: Classifier whose probabilities before and after are logged; None leaves that out.
     """
 
     kind = "inpainter"
@@ -67,15 +67,13 @@ class Inpainting(FillingModule):
         super().__init__(network, generator_optimizer, holes, decay, seed, explanandum)
         if critic_steps < 1 or not 0 < discount <= 1:
             raise InputError(f"Inpainting: critic_steps {critic_steps} below 1, or discount {discount} not in (0, 1]")
-        self.critic_optimizer, self.loss, self.critic_steps, self.discount = (
-            critic_optimizer,
-            loss,
-            critic_steps,
-            discount,
-        )
+        self.critic_optimizer = critic_optimizer
+        self.loss = loss
+        self.critic_steps = critic_steps
+        self.discount = discount
         self.weights = {"reconstruction": reconstruction, "adversarial": adversarial, "penalty": penalty}
         self.known = known
-        spectral = loss == "hinge"
+        spectral = loss == "hinge"  # the penalty's gradient is bounded by itself
         self.critics = nn.ModuleDict(
             {
                 "global": Critic(width=critic_width, spectral=spectral),
@@ -84,28 +82,31 @@ class Inpainting(FillingModule):
         )
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """The generator's and the critics'."""
+        """Make the generator's optimizer and the critics'."""
         return [self.optimizer(trainable([self.network])), self.critic_optimizer(trainable([self.critics]))]
 
     def views(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """What each critic sees, in [-1, 1]: the whole image, and a window of half its side around the hole."""
+        """Return what each critic sees, in [-1, 1]: the whole image, and a window of half its side around the hole."""
         half = (image.shape[-2] // 2, image.shape[-1] // 2)
-        return {"global": 2 * image - 1, "local": 2 * crop(image, window(mask, half), half) - 1}
+        part = crop(image, window(mask, half), half)
+        return {"global": 2 * image - 1, "local": 2 * part - 1}
 
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
-        """The critics' step, and the generator's on every `critic_steps`-th batch."""
-        turn = (index + 1) % self.critic_steps == 0
-        with torch.set_grad_enabled(turn):
+        """Take the critics' step, and the generator's on every `critic_steps`-th batch."""
+        generator_turn = (index + 1) % self.critic_steps == 0
+        with torch.set_grad_enabled(generator_turn):
             coarse, refined = self.network(image, mask)
-            made = torch.where(mask > 0, image, refined.to(image.dtype))
-        terms = self.critic_terms(image, made.detach(), mask, draws)
+            filled = torch.where(mask > 0, image, refined.to(image.dtype))
+        terms = self.critic_terms(image, filled.detach(), mask, draws)
         self.descend(1, terms["critic"])
-        if not turn:
+        if not generator_turn:
             return terms
-        self.critics.requires_grad_(False)
-        views = self.views(made, mask)
+        self.critics.requires_grad_(False)  # their gradients would be computed and thrown away
+        views = self.views(filled, mask)
         fooled = torch.stack([generator_loss(self.critics[name](view)) for name, view in views.items()]).sum()
-        errors = [discounted_reconstruction(i, image, mask, self.discount, self.known) for i in (coarse, refined)]
+        errors = [
+            discounted_reconstruction(picture, image, mask, self.discount, self.known) for picture in (coarse, refined)
+        ]
         error = torch.stack(errors).sum()
         loss = self.weights["reconstruction"] * error + self.weights["adversarial"] * fooled
         self.descend(0, loss)
@@ -114,12 +115,14 @@ class Inpainting(FillingModule):
         return {"loss": loss, "reconstruction": error, "fooled": fooled} | terms
 
     def critic_terms(self, image: Tensor, made: Tensor, mask: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        """The critics' loss and what it consists of."""
-        real, fake = self.views(image, mask), self.views(made, mask)
+        """Return the critics' loss and what it consists of."""
+        real = self.views(image, mask)
+        fake = self.views(made, mask)
         hole = {"global": mask, "local": (self.views(mask, mask)["local"] + 1) / 2}
         terms: dict[str, Tensor] = {}
         total = image.new_zeros(())
         for name, critic in self.critics.items():
+            # real and filled images in one pass: nothing in a critic mixes the images of a batch
             genuine, forged = critic(torch.cat([real[name], fake[name]])).float().chunk(2)
             terms |= {f"{name}_real": genuine.mean(), f"{name}_made": forged.mean()}
             total = total + critic_loss(genuine, forged, self.loss)
@@ -131,9 +134,9 @@ class Inpainting(FillingModule):
         return {"critic": total} | terms
 
     def judged(self, image: Tensor, made: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Critic scores of validation images and of what was made of them."""
-        return {
-            f"{name}_{what}": critic(self.views(pictures, mask)[name]).float().mean()
-            for name, critic in self.critics.items()
-            for what, pictures in (("real", image), ("made", made))
-        }
+        """Return the critics' scores of validation images and of what was made of them."""
+        scores = {}
+        for name, critic in self.critics.items():
+            for what, pictures in (("real", image), ("made", made)):
+                scores[f"{name}_{what}"] = critic(self.views(pictures, mask)[name]).float().mean()
+        return scores
