@@ -382,7 +382,7 @@ def test_every_metric_is_in_the_config_of_shapes():
     config = content_of("shapes_methods.yaml")["evaluation"]
     every = {c.__name__ for c in vars(metrics).values() if inspect.isclass(c) and issubclass(c, metrics.ImageMetric)}
     assert {metric["class_path"] for metric in config["metrics"].values()} == every - {"ImageMetric"}
-    asked = {probe["class_path"] for probe in config["probes"].values()}
+    asked = {check["class_path"] for check in config["sanity_checks"]["checks"].values()}
     every = {c.__name__ for c in vars(probes).values() if inspect.isclass(c) and issubclass(c, probes.Probe)}
     assert asked == every - {"Probe", "Retrained"}  # that one takes a checkpoint of its own
     assert len(config["methods"]) >= 10

@@ -1,6 +1,5 @@
 """What the rows of an evaluation depend on, as plain values: the fingerprint of its store."""
 
-from dataclasses import asdict
 from typing import Any
 
 from explainer.attribution import Attribution
