@@ -48,7 +48,7 @@ class _Object(NamedTuple):
 
 def _plan(rng: np.random.Generator) -> list[_Object]:
     """Choose objects, their places and sizes, from back to front; lengths as fractions of the side."""
-    # the more objects, the smaller each: labelled ones cover a third of an image whatever their number
+    # the more objects, the smaller each: together they cover about a third of an image
     labelled = int(rng.choice(4, p=(0.03, 0.37, 0.37, 0.23)))
     smallest, largest = ((0.0, 0.0), (0.29, 0.48), (0.23, 0.37), (0.2, 0.28))[labelled]
     objects = []

@@ -137,7 +137,7 @@ class SmallImages(ImageDataModule):
         indices = list(range(len(part.targets)))
         if split != "test":
             indices = divide(indices, 0.9, self.seed)[split == "val"]
-        indices = indices[: self.limits[split]]
+        indices = indices[: self.limits[split]]  # cut after the division, which a limit must not change
         images = torch.as_tensor(np.asarray(part.data))[indices]
         images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
         targets = torch.as_tensor(part.targets)[indices].tolist()

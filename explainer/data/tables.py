@@ -33,7 +33,7 @@ def read_csv(root: Path, name: str) -> list[Item]:
             an unknown name or is given for some lines only; names the line.
     """
     path = root / name
-    base = root.absolute()
+    base = root.absolute()  # two spellings of one path are one image
     if not path.is_file():
         raise InputError(f"no CSV {path}")
     labels: dict[tuple[str, str | None], set[str]] = {}

@@ -220,7 +220,7 @@ def check_colours(mean: Any, std: Any, source: str = "") -> None:
         source: Text in front of the error.
 
     Raises:
-        InputError: Names which of them, and what it is.
+        InputError: One of them is not as it must be; names it and its value.
 
     Example:
         >>> check_colours((0.5, 0.5, 0.5), (1, 1, 0))

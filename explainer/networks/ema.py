@@ -59,7 +59,7 @@ class Average(nn.Module):
         share = 1 - decay_at(int(self.updates), self.decay)
         pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
         floating = [(average, new.detach()) for average, new in pairs if average.is_floating_point()]
-        # one call for all tensors: a call for each costs more than the arithmetic
+        # one call for all tensors: on a GPU a call for each costs more than the arithmetic
         torch._foreach_lerp_([average for average, _ in floating], [new for _, new in floating], share)
         for average, new in pairs:
             if not average.is_floating_point():

@@ -20,16 +20,17 @@ from explainer.networks.randomise import randomise
 from explainer.networks.taps import find_taps
 from explainer.networks.trust import OWN, bounded
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Explanandum(nn.Module):
     """A classifier from images in [0, 1] to logits, frozen unless it is being trained.
 
     Args:
-        network: A torchvision model ("vgg16"), a timm model ("timm/resnet18"), the dotted path of a Python callable
-            that returns a network, or a checkpoint of this project ("checkpoints/voc_vgg16_classifier.ckpt").
-        weights: An enum name ("IMAGENET1K_V1", "DEFAULT"), a local file, or None for a fresh network.
+        network: Name of a torchvision model ("vgg16") or a timm model ("timm/resnet18"), dotted path of a Python
+            callable that returns a network, or a checkpoint of this project ("checkpoints/voc_vgg16_classifier.ckpt").
+        weights: Name in the library's enum ("IMAGENET1K_V1", "DEFAULT"), a local file, or None for a fresh network.
         num_classes: Number K of classes; None keeps the network's own, or takes the data set's when it is trained here.
         multilabel: True for sigmoids, False for a softmax; None takes the data set's.
         mean: Mean colour of the normalisation in front of the network, three numbers in [0, 1]; None takes what the

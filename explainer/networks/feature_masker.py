@@ -196,7 +196,7 @@ def averaged_layer(explanandum: Explanandum, example: Tensor) -> str | None:
         return None
     wanted = inputs[0].flatten(1)
     tolerance = _MEAN_IS_CLOSE * wanted.abs().amax().clamp_min(1e-6)
-    # from the last layer back: behind the one that is looked for, an identity or a dropout gives the same values
+    # from the last layer back: a block gives the same values as its last layer, and ends after it
     for name, output in reversed(outputs.items()):
         if output.ndim != 4 or output.shape[-1] == 1 or output.shape[1] != wanted.shape[1]:
             continue

@@ -236,8 +236,9 @@ def _forward(network: nn.Module, side: int) -> Trace:
     for name, module in network.named_modules():
         if _is_layer(module):
             handles.append(module.register_forward_hook(lambda _, __, output, n=name: keep(n, output)))
-    parameter = next(p for p in network.parameters() if p.is_floating_point())
+    parameter = next(weight for weight in network.parameters() if weight.is_floating_point())
     image = torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype, requires_grad=True)
+    # with a gradient for the image, so that frozen layers stand in the graph too
     try:
         with torch.enable_grad(), evaluation_mode(network), torch.random.fork_rng(devices=[]):
             return Trace(logits_of(network(image), type(network).__name__), nodes)

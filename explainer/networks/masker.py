@@ -33,7 +33,7 @@ def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequen
 
     Args:
         encoder: Encoder of segmentation-models-pytorch; changed in place.
-        path: A checkpoint of this project, a file with a state dict, or "lite0" for the packaged EfficientNet-Lite0.
+        path: Checkpoint of this project, a file with a state dict, or "lite0" for the packaged EfficientNet-Lite0.
 
     Returns:
         Mean and standard deviation of the images that the weights know.
@@ -45,7 +45,8 @@ def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequen
     std: Sequence[float] = IMAGENET_STD
     if path == lite.PACKAGED:
         state = lite.efficientnet_lite0().state_dict()
-        mean, std = lite.MEAN, lite.STD
+        mean = lite.MEAN
+        std = lite.STD
     else:
         state = read_state(path)
         classifier = part(state, "explanandum")
@@ -54,7 +55,8 @@ def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequen
         state = part(classifier, "network") or state
         if is_packaged(state):
             state = timm_names(state)
-            mean, std = lite.MEAN, lite.STD
+            mean = lite.MEAN
+            std = lite.STD
     names = list(encoder.state_dict())
     # encoders of timm lie one level deeper than the classifier whose weights they take
     prefix = "model." if all(name.startswith("model.") for name in names) else ""

@@ -101,6 +101,7 @@ def attend(
     width = features.shape[3] // rate
     small = features[:, :, ::rate, ::rate]
     compared = F.normalize(F.unfold(small, patch, padding=patch // 2), dim=1)
+    # in float32: half precision would round similar scores to equal ones
     scores = (compared.transpose(1, 2) @ compared).float()
     scores = propagated(scores.unflatten(2, (height, width)).unflatten(1, (height, width)), reach)
     scores = scores.flatten(3).flatten(1, 2)

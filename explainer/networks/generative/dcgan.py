@@ -121,7 +121,7 @@ class DCGAN(nn.Module):
         Returns:
             (N, latent) from a normal distribution, on the network's device.
         """
-        device = "cpu" if generator is None else generator.device
+        device = "cpu" if generator is None else generator.device  # a generator draws on its own device alone
         return torch.randn(count, self.latent, generator=generator, device=device).to(self.generator.first.weight)
 
     def generate(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -160,4 +160,4 @@ class DCGAN(nn.Module):
         if images.shape[1:] != (3, self.image_size, self.image_size):
             side = self.image_size
             raise InputError(f"images have shape {tuple(images.shape)}; the critic wants (N, 3, {side}, {side})")
-        return self.critic(2 * images - 1, labels)
+        return self.critic(2 * images - 1, labels)  # the critic is trained on colours in [-1, 1]

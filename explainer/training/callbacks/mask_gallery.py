@@ -77,6 +77,7 @@ class Gallery(pl.Callback):
         if not self.images or module.kind != "explainer" or not trainer.is_global_zero or trainer.sanity_checking:
             return
         self._last_shown = time.monotonic()
+        # the images are read once: the same ones in every picture, and no time lost for reading
         with forgiving(trainer, "gallery"):
             if self._fixed is None:
                 self._fixed = validation_images(trainer.datamodule.split("val"), self.images)  # type: ignore[attr-defined]

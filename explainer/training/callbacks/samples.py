@@ -125,6 +125,7 @@ def draw_made(module: Any, count: int, generator: torch.Generator) -> Image.Imag
         return strip(module(codes))
     rows = []
     for label, name in enumerate(network.classes[:8]):
-        made = module(codes, torch.full((count,), label, device=codes.device))
-        rows.append([Tile(to_pil(image), name if n == 0 else "") for n, image in enumerate(made)])
+        images = module(codes, torch.full((count,), label, device=codes.device))
+        captions = [name] + [""] * (count - 1)
+        rows.append([Tile(to_pil(image), caption) for image, caption in zip(images, captions, strict=True)])
     return gallery(rows, tile_size=128)

@@ -134,6 +134,7 @@ class AmortizedExplainer(SaliencyModule):
         masker = self.masker.coarse if self.training else self.masker
         logits = masker(image, only=labels.argmax(1) if single else None).float()
         size = image.shape[-2:]
+        # maxima of logits, not of masks: the sigmoid is computed for one map in place of K
         highest = logits if single else target_mask(logits, labels, absent=_NEVER)
         target = enlarged(highest, size).sigmoid()
         non_target = None
@@ -141,8 +142,9 @@ class AmortizedExplainer(SaliencyModule):
             non_target = enlarged(non_target_mask(logits, labels, absent=_NEVER), size).sigmoid()
         infill = self.explanandum.mean_colour if self.infill is None else self.infill(image, target.detach())
         both = torch.cat([composite(image, target, infill), composite(image, 1 - target, infill)])
-        kept, removed = self._explanandum_for(both)(both).float().chunk(2)
-        return View(logits, target, non_target, kept, removed, labels, bool(self.explanandum.multilabel))
+        through_mask, through_complement = self._explanandum_for(both)(both).float().chunk(2)
+        multilabel = bool(self.explanandum.multilabel)
+        return View(logits, target, non_target, through_mask, through_complement, labels, multilabel)
 
     def on_fit_start(self) -> None:
         """Fold the explanandum anew: since the last training it may have been changed, or moved."""

@@ -103,12 +103,13 @@ class Generation(GenerativeModule):
             return
         generator_turn = (index + 1) % self.critic_steps == 0
         with torch.set_grad_enabled(generator_turn):
-            made = self.network.generate(self.network.codes(len(image), draws), labels)
-        terms = self.critic_terms(image, made.detach(), labels, draws)
+            generated = self.network.generate(self.network.codes(len(image), draws), labels)
+        # detached: the critic's step must not reach the generator
+        terms = self.critic_terms(image, generated.detach(), labels, draws)
         self.descend(1, terms["critic"])
         if generator_turn:
             self.network.critic.requires_grad_(False)  # its gradients would be computed and thrown away
-            loss = generator_loss(self.network.realism(made, labels).float())
+            loss = generator_loss(self.network.realism(generated, labels).float())
             self.descend(0, loss)
             self.network.critic.requires_grad_(True)
             self.average.update(self.network.generator)
@@ -139,9 +140,10 @@ class Generation(GenerativeModule):
         image, labels = self.conditioned(batch, draws)
         if len(image) < 2:
             return
-        made = self(self.network.codes(len(image), draws), labels).to(image.dtype)
+        generated = self(self.network.codes(len(image), draws), labels).to(image.dtype)
         real = self.network.realism(image, labels).float().mean()
-        fake = self.network.realism(made, labels).float().mean()
-        variety = diversity(made) / diversity(image).clamp_min(1e-6)
-        terms = {"distance": sliced_wasserstein(image, made), "diversity": variety, "real": real, "made": fake}
+        fake = self.network.realism(generated, labels).float().mean()
+        variety = diversity(generated) / diversity(image).clamp_min(1e-6)
+        distance = sliced_wasserstein(image, generated)
+        terms = {"distance": distance, "diversity": variety, "real": real, "made": fake}
         self.note("val", terms, len(image))

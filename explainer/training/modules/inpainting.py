@@ -73,7 +73,7 @@ class Inpainting(FillingModule):
         self.discount = discount
         self.weights = {"reconstruction": reconstruction, "adversarial": adversarial, "penalty": penalty}
         self.known = known
-        spectral = loss == "hinge"  # the penalty's gradient is bounded by itself
+        spectral = loss == "hinge"  # the gradient penalty bounds the critics by itself
         self.critics = nn.ModuleDict(
             {
                 "global": Critic(width=critic_width, spectral=spectral),
