@@ -5,7 +5,7 @@ from typing import Any
 from explainer.errors import InputError
 from explainer.evaluation.context import Context, prepared
 from explainer.evaluation.images import check_infills
-from explainer.evaluation.report.drawing import save_figure, save_picture
+from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.storage.fingerprint import infill_settings
 from explainer.evaluation.storage.rows import Filled
 from explainer.evaluation.storage.store import Store
@@ -21,6 +21,7 @@ from explainer.experiments.infills.compare import (
 )
 from explainer.experiments.infills.settings import InfillSettings
 from explainer.files import write_json, write_text
+from explainer.rendering import save_picture
 
 
 class InfillComparison(InfillSettings, Experiment):

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from explainer.evaluation.context import Context
+from explainer.evaluation.report.drawing import save_figure
+from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.experiments.retraining.layer_tables import layer_tables, plot_layers, summarise_layers
@@ -19,12 +21,11 @@ from explainer.experiments.retraining.roar import (
     open_cells,
     published_content,
     run_cell,
-    terminal_console,
     tidy,
     write_config,
 )
 from explainer.experiments.retraining.settings import LayerRetrainingSettings
-from explainer.files import replacing, write_json, write_text
+from explainer.files import write_json, write_text
 from explainer.training.runs import RUNS, alone_in
 
 
@@ -91,7 +92,6 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
     published = published_content(settings.published)
     content: dict[str, Any] = {"facts": facts, "failed": failed, "results": {}, "published": published}
     text = []
-    console = terminal_console()
     for removed in settings.roar_removes:
         results = summarise_layers(rows, scales, removed)
         content["results"][removed] = results
@@ -99,10 +99,9 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
         tables, markdown = layer_tables(results, scales, f"{context.name}, {what}", published)
         text.append(f"{what} locations, KAR keeps the {100 * settings.keep:g} % most salient.\n\n{markdown}")
         picture = "layers.png" if removed == "most" else f"layers_{removed}.png"
-        with replacing(out / picture) as partial:
-            plot_layers(results, scales, published).savefig(partial, dpi=150, bbox_inches="tight")
-        for table in tables:
-            console.print(table)
+        figure = plot_layers(results, scales, published)
+        save_figure(figure, out / picture, dpi=150, bbox_inches="tight")
+        show_tables(tables, 150)
     write_json(out / "results.json", content)
     write_text(out / "table.md", "\n".join(text))
     print(f"written to {out}: results.json, cells.jsonl, table.md, layers.png")

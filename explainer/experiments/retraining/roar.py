@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 import yaml
-from rich.console import Console
 from rich.progress import Progress
 
 from explainer.evaluation.context import Context
+from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.results.published import Published
 from explainer.evaluation.settings import data_facts
 from explainer.evaluation.storage.fingerprint import infill_settings, settings_of, slug
+from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.experiments.retraining.pictures import write_degraded
@@ -27,7 +28,7 @@ from explainer.experiments.retraining.rank_store import Ranks
 from explainer.experiments.retraining.ranking import SPLITS, rank_data_set
 from explainer.experiments.retraining.settings import RetrainingSettings
 from explainer.experiments.retraining.tables import plot, retraining_tables, summarise_cells
-from explainer.files import digest, replacing, write_json, write_text
+from explainer.files import digest, write_json, write_text
 from explainer.networks import Explanandum
 from explainer.stopping import letting_stop
 from explainer.training.runs import CHECKPOINTS, RUNS, alone_in, can_go_on, set_aside
@@ -289,13 +290,11 @@ def report(
     published = published_content(settings.published)
     content = {"facts": facts, "results": results, "failed": failed, "published": published}
     write_json(out / "results.json", content)
-    console = terminal_console()
     tables, text = retraining_tables(results, settings.modes, settings.fractions, context.name, published)
-    for table in tables:
-        console.print(table)
+    show_tables(tables, 150)
     write_text(out / "table.md", text)
-    with replacing(out / "retraining.png") as partial:
-        plot(results, settings.modes, settings.fractions).savefig(partial, dpi=150, bbox_inches="tight")
+    figure = plot(results, settings.modes, settings.fractions)
+    save_figure(figure, out / "retraining.png", dpi=150, bbox_inches="tight")
     if settings.pictures:
         for name in settings.methods:
             picture = out / "degraded" / f"{slug(name)}.png"
@@ -308,11 +307,6 @@ def report(
 def published_content(published: Published | None) -> dict[str, Any] | None:
     """Return a paper's own numbers as results.json holds them; None without any."""
     return None if published is None else published.content()
-
-
-def terminal_console() -> Console:
-    """Return a console for tables; where the output is no terminal it is wide, since nobody can make it wider."""
-    return Console(width=None if sys.stdout.isatty() else 150)
 
 
 def end_with_failures(failed: Mapping[str, str], logs: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from explainer.attribution import Attribution
 from explainer.attribution.masked_score import no_bars
 from explainer.data import ImageDataset
-from explainer.evaluation.report.drawing import save_figure, save_picture
+from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import bars
 from explainer.experiments.variations import saliency_boxes, shrink
@@ -34,6 +34,7 @@ from explainer.experiments.variations.results import (
 from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import file_name
 from explainer.networks import Explanandum
+from explainer.rendering import save_picture
 
 
 class Case(NamedTuple):
