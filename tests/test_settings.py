@@ -73,7 +73,9 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "given", "words"), REFUSED, ids=lambda v: ascii(v)[:40])
+@pytest.mark.parametrize(
+    ("kind", "given", "words"), REFUSED, ids=lambda value: getattr(value, "__name__", ascii(value)[:40])
+)
 def test_refused_where_it_is_said(kind, given, words):
     with pytest.raises(InputError, match=words) as refused:
         kind(**given)
