@@ -153,10 +153,12 @@ def test_explainers_run(name, tmp_path, monkeypatch):
         save_classifier(tmp_path / path, classes=classes_of(name), multilabel=multilabel)
     else:
         quick += [*SMALL, "--model.init_args.explanandum.num_classes=1000"]
-    own = config["model"]["init_args"]["masker"].get("encoder_weights")
+    masker = config["model"]["init_args"]["masker"]
+    own = masker.get("init_args", masker).get("encoder_weights")
     fits = name.startswith("shapes")  # elsewhere the small network's weights do not, and a test downloads none
     if own is not None and not fits:
-        quick.append("--model.init_args.masker.encoder_weights=null")
+        place = "masker.init_args" if "class_path" in masker else "masker"
+        quick.append(f"--model.init_args.{place}.encoder_weights=null")
     before = {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")}
     train(["--config", name, *quick])
     assert {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")} == before  # a quick run leaves nothing

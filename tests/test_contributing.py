@@ -99,7 +99,7 @@ def test_the_experiment(tmp_path, monkeypatch):
     config = {
         "model": {"class_path": "Classifier", "init_args": {"explanandum": network}},
         "data": {"class_path": "Shapes", "init_args": {"image_size": 32, "batch_size": 2, "num_workers": 0}},
-        "evaluation": {"as_it_is": True, "limit": 3},
+        "evaluation": {"as_it_is": True, "images": {"limit": 3}},
         "experiment": {"class_path": f"an_example.{kind.__name__}", "init_args": {"least": 0.0}},
     }
     (tmp_path / "how_sure.yaml").write_text(yaml.safe_dump(config))

@@ -122,7 +122,8 @@ def test_the_config_that_a_run_saves_is_complete():
 
 def test_the_top_levels_classifier_is_explained_as_the_models_was():
     """Without a model; and what there is to train is said by train.py."""
-    methods = "evaluation: {methods: {Random: {class_path: Random}}, limit: 2, gallery: 0, device: cpu, report: false"
+    methods = "evaluation: {methods: {Random: {class_path: Random}}, images: {limit: 2}, device: cpu, "
+    methods += "report: {gallery: 0, page: false}"
     data = f"data:\n  {DATA}"
     write("new.yaml", f"explanandum: {SMALL}\n{methods}}}\n{data}")
     write("old.yaml", f"model: {{class_path: Classifier, init_args: {{explanandum: {SMALL}}}}}\n"

@@ -384,7 +384,7 @@ def test_values_do_not_depend_on_the_batch(name):
         (lambda: with_setting(Gradient(), "seed", 1), "Gradient has no hyperparameter 'seed'"),
         (lambda: with_budget(Gradient(), 0.5), "Gradient has no hyperparameter"),
         (lambda: evaluation(probes={"area": SeedStability()}), "evaluation.sanity_checks.checks: 'area'"),
-        (lambda: evaluation(probes={"A": SeedStability()}, metrics={"A": ProportionOutside()}), "probes: 'A'"),
+        (lambda: evaluation(probes={"A": SeedStability()}, metrics={"A": ProportionOutside()}), "checks: 'A'"),
     ],
 )
 def test_what_cannot_be_used(build, word):

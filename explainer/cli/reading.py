@@ -181,6 +181,9 @@ def condensed(message: str) -> str:
         ...   Given value: x''')
         "trainer.max_epochs: expected int; got 'x'"
     """
+    nested_message = re.fullmatch(r'Parser key "config": ([^\n]+)', message)
+    if nested_message:  # of a config file, and condensed when it was raised
+        return nested_message[1]
     unknown = re.search(r"Option '([^']*)' is not accepted", message)
     if unknown:
         owners = re.findall(r"Problem with given class_path '([^']+)'", message)

@@ -72,7 +72,7 @@ def part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
         Its weights, with the prefix taken off.
 
     Example:
-        >>> list(part({"masker.a": torch.ones(1), "explanandum.b": torch.ones(1)}, "masker"))
+        >>> list(part({"masker.a": Tensor(1), "explanandum.b": Tensor(1)}, "masker"))
         ['a']
     """
     return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
