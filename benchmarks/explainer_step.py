@@ -37,7 +37,7 @@ def step_and_bare(module: AmortizedExplainer, image: Tensor, labels: Tensor, opt
         optimizer.step()
 
     def bare() -> None:
-        out = module.masker(image)
+        out = module.masker.coarse(image)  # what the step needs of the masker: masks not yet enlarged
         scores = explanandum(both)
         optimizer.zero_grad()
         out.backward(torch.ones_like(out))
