@@ -87,9 +87,7 @@ def test_examples_are_images_of_each_kind():
 
 
 def test_classes_to_show_are_checked():
-    with pytest.raises(
-        InputError, match=r"evaluation\.report\.class_gallery: there is no class 'cwo', only cat, cow"
-    ):
+    with pytest.raises(InputError, match=r"evaluation\.report\.class_gallery: there is no class 'cwo', only cat, cow"):
         check_classes("evaluation.report.class_gallery", ["cwo"], ["cat", "cow"])
     with pytest.raises(InputError, match="names a class twice"):
         check_classes("evaluation.report.class_gallery", ["cat", "cat"], ["cat", "cow"])
