@@ -12,7 +12,7 @@ from small_evaluation import METHODS, pictures, run
 
 from explainer.attribution import Constant
 from explainer.evaluation.report import About, write_report
-from explainer.evaluation.report.drawing import save_figure, save_picture
+from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.picture_files import file_names
 from explainer.evaluation.report.table import markdown, rich_table, two_forms
@@ -21,6 +21,7 @@ from explainer.evaluation.telling import tell
 from explainer.experiments.retraining.layer_tables import layer_tables
 from explainer.experiments.retraining.tables import retraining_tables
 from explainer.files import for_csv, for_latex, for_markdown, for_terminal, printable, write_csv, write_text
+from explainer.rendering import save_picture
 
 EVIL = [
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a|b", "=HYPERLINK(\"http://x\",\"y\")", "=1+1",

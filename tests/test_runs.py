@@ -334,3 +334,20 @@ def test_settings_that_matter(here):
         assert not same_run(folder, settings | {key: value}), key
     (folder / "inputs.json").write_text(json.dumps({"a.ckpt": "another digest"}))
     assert not same_run(folder, settings)
+
+
+def test_a_run_of_before_a_move_and_before_a_setting_is_the_same_run(here):
+    earlier = {
+        "model": {"class_path": "explainer.modules.Classifier", "init_args": {"head_only": True}},
+        "data": {"class_path": "explainer.data.VOC", "init_args": {"root": "x"}},
+    }
+    folder = Path("runs/a")
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(json.dumps(earlier))
+    now = {
+        "model": {"class_path": "explainer.training.modules.Classifier", "init_args": {"head_only": True}},
+        "data": {"class_path": "explainer.data.VOC", "init_args": {"root": "x", "crop": False, "blank": 0.0}},
+    }
+    assert same_run(folder, now)
+    now["data"]["init_args"]["blank"] = 0.1
+    assert not same_run(folder, now)

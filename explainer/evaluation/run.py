@@ -1,6 +1,7 @@
 """evaluate.py's table: methods × metrics × images."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from explainer.evaluation.report.table import markdown, rich_table
 from explainer.evaluation.report.write import report
 from explainer.evaluation.results.columns import FIXED, columns_of
 from explainer.evaluation.results.provenance import Clock, run_facts
-from explainer.evaluation.scoring.class_matrix import class_matrix
+from explainer.evaluation.scoring.class_matrix import ClassMatrix, class_matrix
 from explainer.evaluation.scoring.decisions import Decisions
 from explainer.evaluation.scoring.loop import Scoring
 from explainer.evaluation.scoring.metrics import Judge
@@ -52,7 +53,7 @@ def score_methods(context: Context) -> dict[str, Any]:
     """Score every method on every image of a split, write results and pictures, and then print the table.
 
     Args:
-        context: From the command line.
+        context: Checkpoint, data and settings from the command line.
 
     Returns:
         The content of results.json; under "failed", method → image → error.
@@ -60,29 +61,23 @@ def score_methods(context: Context) -> dict[str, Any]:
     Raises:
         InputError: Something given cannot be used.
     """
-    out, settings, data = context.out, context.settings, context.data
+    out = context.out
+    settings = context.settings
+    data = context.data
     clock = Clock()
     here = prepared(context)
-    explanandum, methods, dataset, places, device = (
-        here.explanandum,
-        here.methods,
-        here.dataset,
-        here.places,
-        here.device,
-    )
-    matrix = class_matrix(
-        settings.class_matrix.methods, settings.class_matrix.classes, data.classes, methods, settings.scaled
-    )
-    check_free(methods)
-    check_methods("evaluation.sanity_checks.methods", settings.checked or (), methods)
+    explanandum = here.explanandum
+    methods = here.methods
+    dataset = here.dataset
+    places = here.places
+    device = here.device
+    matrix = checked_matrix(settings, data.classes, methods)
     decisions = None if settings.decisions is None else Decisions(settings.targets.threshold, settings.scaled)
-    check_classes("evaluation.report.class_gallery", settings.report.class_gallery, data.classes)
     facts = here.facts | method_facts(settings, methods, matrix)
     check_infills(all_infills(settings, methods), here.sample, explanandum)
     check_processes(settings.processes, device)
-    chosen, imagined = (
-        to_show(dataset, places, count) for count in (settings.report.gallery, settings.report.counterfactuals)
-    )
+    chosen = to_show(dataset, places, settings.report.gallery)
+    imagined = to_show(dataset, places, settings.report.counterfactuals)
     shown = {dataset.ids[i] for i in (*chosen, *imagined)}
     kept = kept_masks(settings, methods, facts, out, shown)
     check_room(kept, len(places), data.image_size)
@@ -90,19 +85,7 @@ def score_methods(context: Context) -> dict[str, Any]:
     alphas = found_alphas(settings, data, explanandum, methods, facts, places, out, device)
     level = 0.5 if settings.salient.level is None else settings.salient.level
     judge = Judge(settings.metrics, settings.infill, level, {name: a["alpha"] for name, a in alphas.items()})
-    scoring = Scoring(
-        rule=settings.truth.rule,
-        targets=settings.targets,
-        scaled=settings.scaled,
-        kept=kept,
-        curve_steps=settings.curve_steps,
-        judge=judge if settings.metrics else None,
-        probes=settings.checks,
-        probed=settings.checked,
-        matrix=matrix,
-        decisions=decisions,
-        true_boxes=settings.truth.boxes,
-    )
+    scoring = scoring_of(settings, kept, judge, matrix, decisions)
     batches = unfinished(dataset, places, data.batch_size, list(methods), store)
     evaluate_together(
         settings.processes,
@@ -137,13 +120,61 @@ def score_methods(context: Context) -> dict[str, Any]:
     return content
 
 
+def checked_matrix(settings: Evaluation, classes: Sequence[str], methods: dict[str, Attribution]) -> ClassMatrix | None:
+    """Check every name that the settings give, and make the class matrix that they ask for.
+
+    Args:
+        settings: Settings of the evaluation.
+        classes: Names of the data set's classes.
+        methods: Name → method.
+
+    Returns:
+        The matrix; None where none is asked for.
+
+    Raises:
+        InputError: A name is of no method or class, or belongs to a reference.
+    """
+    check_free(methods)
+    check_methods("evaluation.sanity_checks.methods", settings.checked or (), methods)
+    check_classes("evaluation.report.class_gallery", settings.report.class_gallery, classes)
+    asked = settings.class_matrix
+    return class_matrix(asked.methods, asked.classes, classes, methods, settings.scaled)
+
+
+def scoring_of(
+    settings: Evaluation, kept: KeptMasks, judge: Judge, matrix: ClassMatrix | None, decisions: Decisions | None
+) -> Scoring:
+    """Gather what is asked of every mask.
+
+    Args:
+        settings: Settings of the evaluation.
+        kept: Store of masks.
+        judge: Metrics of the config, and the levels of maps.
+        matrix: Class-specific masking matrix.
+        decisions: What masks show of right and wrong decisions.
+    """
+    return Scoring(
+        rule=settings.truth.rule,
+        targets=settings.targets,
+        scaled=settings.scaled,
+        kept=kept,
+        curve_steps=settings.curve_steps,
+        judge=judge if settings.metrics else None,
+        probes=settings.checks,
+        probed=settings.checked,
+        matrix=matrix,
+        decisions=decisions,
+        true_boxes=settings.truth.boxes,
+    )
+
+
 def present(
     context: Context, here: Prepared, content: dict[str, Any], chosen: list[int], kept: KeptMasks, out: Path
 ) -> None:
     """Write tables and report, show the tables, and say what was written and what is missing.
 
     Args:
-        context: From the command line.
+        context: Checkpoint, data and settings from the command line.
         here: What was evaluated.
         content: Content of results.json.
         chosen: Places of the images that the report shows.

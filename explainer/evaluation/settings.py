@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from explainer.attribution import Attribution
+from explainer.data.later import without_unused
 from explainer.errors import check_range
 from explainer.evaluation.ranges import check_levels, check_names, check_new_columns, check_processes_wanted
 from explainer.evaluation.results.columns import columns_of
@@ -280,6 +281,6 @@ def data_facts(config: dict[str, Any]) -> dict[str, Any]:
         {'class_path': 'COCO', 'init_args': {'root': 'data'}}
     """
     loading = {"num_workers", "batch_size", "download"}
-    later = {"crop": False, "blank": 0.0}
-    kept = {k: v for k, v in config["init_args"].items() if k not in loading and (k not in later or v != later[k])}
-    return {"class_path": config["class_path"], "init_args": kept}  # and not the path of a config's own file
+    deciding = {key: value for key, value in config["init_args"].items() if key not in loading}
+    # and not the path of a config's own file
+    return {"class_path": config["class_path"], "init_args": without_unused(deciding)}

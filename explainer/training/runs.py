@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
+from explainer.data.later import without_unused
 from explainer.errors import InputError
 from explainer.files import alone, read_state, sweep, write_json
 from explainer.networks.checkpoint import read_checkpoint
@@ -169,6 +170,7 @@ def what_matters(config: dict[str, Any]) -> dict[str, Any]:
         {'seed_everything': None, 'model': None, 'data': None, 'trainer': {'max_epochs': 2}}
     """
     parts = {key: config.get(key) for key in ("seed_everything", "model", "data", "trainer")}
+    parts["data"] = without_unused(parts["data"])
     return {key: without(part, _WITHOUT_EFFECT.get(key, set())) for key, part in parts.items()}
 
 

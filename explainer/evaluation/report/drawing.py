@@ -1,11 +1,10 @@
-"""Figures and pictures on the disk: whole or absent, and no word of theirs read as a formula."""
+"""Figures on the disk: whole or absent, and no word of theirs read as a formula."""
 
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
 
 from explainer.files import printable, replacing
 
@@ -27,17 +26,3 @@ def save_figure(figure: Figure, path: Path, **settings: Any) -> None:
         text.set_text("\n".join(printable(line) for line in text.get_text().split("\n")))
     with replacing(path) as partial:
         figure.savefig(partial, **settings)
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture.
-
-    Args:
-        picture: Any.
-        path: Target.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    with replacing(path) as partial:
-        picture.save(partial)

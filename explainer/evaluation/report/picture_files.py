@@ -12,7 +12,7 @@ from explainer.evaluation.report.class_gallery import class_gallery
 from explainer.evaluation.report.counterfactuals import counterfactual_gallery
 from explainer.evaluation.report.curves import plot_flipping
 from explainer.evaluation.report.decisions import decision_gallery
-from explainer.evaluation.report.drawing import save_figure, save_picture
+from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.report.gallery import found, method_gallery
 from explainer.evaluation.results.decisions import examples
 from explainer.evaluation.scoring.decisions import Decisions
@@ -22,6 +22,7 @@ from explainer.evaluation.storage.fingerprint import slug
 from explainer.files import file_name
 from explainer.metrics import Flipping
 from explainer.networks import Explanandum
+from explainer.rendering import save_picture
 
 GALLERY, COUNTERFACTUALS = "gallery.png", "counterfactuals"
 CLASSES, DECISIONS = "classes.png", "decisions.png"
