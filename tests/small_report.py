@@ -70,8 +70,8 @@ def rows():
                 continue
             curve = [1.0, 0.5 + 0.1 * m, 0.1 * n, 0.0]
             found.append({
-                "id": image, "method": method, "iou": 0.2 * n, "sal": 0.1 * (n - m), "Flip": 0.1 * m, "area": 0.3,
-                "seconds": 0.1, "constant": m == 4, "broken": (m, n) == (3, 0), "curves": {"Flip": curve},
+                "id": image, "method": method, "scores": {"iou": 0.2 * n, "sal": 0.1 * (n - m), "Flip": 0.1 * m},
+                "area": 0.3, "cost": {"seconds": 0.1}, "constant": m == 4, "broken": (m, n) == (3, 0), "curves": {"Flip": curve},
                 "kept": said, "removed": said,
             })  # fmt: skip
     return found

@@ -70,7 +70,11 @@ def test_rows_of_which_nothing_is_left_begin_anew(tmp_path, content):
     assert Store(tmp_path, FACTS | {"checkpoint": "other"}).rows == []
 
 
-ROW = {"id": "a", "method": "Half", "constant": False, "kept": {"labels": [0]}, "removed": {"labels": [0]}}
+ROW = {"id": "a", "method": "Half", "scores": {"iou": None}, "area": 0.5, "cost": {"seconds": 0.1}, "constant": False,
+       "broken": False, "kept": {"labels": [0]}, "removed": {"labels": [0]}}  # fmt: skip
+FLAT = {"id": "b", "method": "Half", "iou": None, "area": 0.5, "seconds": 0.1, "constant": False, "sdr": 0.5, "n": 3,
+        "kept": {"labels": [0]}, "removed": {"labels": [0]}}  # fmt: skip
+"""A row as it was written when scores and costs stood beside the other fields."""
 BAD = [
     ({"id": ["a"], "method": "Half"}, ""),
     ({"id": "a", "method": 3}, ""),
@@ -81,8 +85,9 @@ BAD = [
     (ROW | {"constant": "no"}, r" \(constant: input should be a valid boolean\)"),
     (ROW | {"kept": None}, r" \(kept: input should be an object\)"),
     (ROW | {"kept": {"labels": "a"}}, r" \(kept.labels: input should be a valid array\)"),
-    (ROW | {"area": "large"}, r" \(area is no number\)"),
-    (ROW | {"a metric": [1]}, r" \(a metric is no number\)"),
+    (ROW | {"area": "large"}, r" \(area: input should be a valid number"),
+    (ROW | {"scores": {"a metric": [1]}}, r" \(scores.a metric: input should be a valid number"),
+    (FLAT | {"a metric": [1]}, r" \(scores.a metric: input should be a valid number"),
     (ROW | {"curves": {"Flip": ["x"]}}, r" \(curves.Flip.0"),
     ({"id": "a", "method": "Half", "error": 3}, r" \(error: input should be a valid string\)"),
 ]
@@ -102,9 +107,12 @@ def test_rows_of_another_type_or_without_columns_are_named(tmp_path, row, why):
 def test_rows_as_they_are_written_are_rows(tmp_path):
     rows = run(tmp_path, pictures()).rows
     assert Store(tmp_path, FACTS, Evaluated).rows == rows
-    failed = [{"id": "a", "method": "Half", "error": "RuntimeError: no"}, ROW | {"ssr": None, "sdr": 0.5, "n": 3}]
+    failed = [{"id": "a", "method": "Half", "error": "RuntimeError: no"}, ROW | {"scores": {"ssr": None, "n": 3}}]
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in failed))
     assert read_rows(tmp_path / "b.jsonl", Evaluated) == failed
+    (tmp_path / "c.jsonl").write_text(json.dumps(FLAT) + "\n")
+    scores = {"iou": None, "sdr": 0.5, "n": 3}
+    assert read_rows(tmp_path / "c.jsonl", Evaluated) == [ROW | {"id": "b", "scores": scores}]
 
 
 def test_rows_of_files_whose_names_are_no_utf8_are_rows(tmp_path):

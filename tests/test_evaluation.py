@@ -14,8 +14,7 @@ from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, check_free
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.gallery import method_gallery
 from explainer.evaluation.report.table import caption, markdown, rich_table, rows_of
-from explainer.evaluation.results import summary
-from explainer.evaluation.results.columns import columns_of
+from explainer.evaluation.results.columns import FIXED, columns_of
 from explainer.evaluation.results.summary import classification, summarise
 from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.targets import Targets
@@ -30,15 +29,15 @@ def test_scores_agree_with_a_slow_evaluation_of_one_image(tmp_path, device):
     known = batch.segmentation[0, 0].numpy() != 255
     truth = batch.segmentation[0, 0].numpy()[known] == 1  # class 0 is the only label
     shown = mask[known]
-    assert row["acc"] == pytest.approx((shown == truth).mean(), abs=1e-6)
-    assert row["mae"] == pytest.approx((shown != truth).mean(), abs=1e-6)
-    assert row["iou"] == pytest.approx((shown * truth).sum() / np.maximum(shown, truth).sum(), abs=1e-6)
+    assert row["scores"]["acc"] == pytest.approx((shown == truth).mean(), abs=1e-6)
+    assert row["scores"]["mae"] == pytest.approx((shown != truth).mean(), abs=1e-6)
+    assert row["scores"]["iou"] == pytest.approx((shown * truth).sum() / np.maximum(shown, truth).sum(), abs=1e-6)
     assert row["area"] == pytest.approx(mask.mean(), abs=1e-6)
     colour = explanandum.mean_colour.cpu()
     kept = batch.image * torch.tensor(mask).float() + colour * (1 - torch.tensor(mask).float())
     logits = explanandum(kept.to(device))[0].double().cpu().numpy()
     softmax = np.exp(logits) / np.exp(logits).sum()
-    assert row["sal"] == pytest.approx(math.log(max(mask.mean(), 0.05)) - math.log(softmax[0]), abs=1e-4)
+    assert row["scores"]["sal"] == pytest.approx(math.log(max(mask.mean(), 0.05)) - math.log(softmax[0]), abs=1e-4)
     assert row["kept"]["probabilities"] == pytest.approx(list(1 / (1 + np.exp(-logits))), abs=1e-4)
     removed = batch.image + colour - kept
     logits = explanandum(removed.to(device))[0].double().cpu().numpy()
@@ -158,14 +157,14 @@ def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
 
     rows = run(tmp_path, pictures((2, 2)), {"Counted": Counted(0.5)}).rows
     assert Counted.calls == 3  # one warms up
-    assert {r["seconds"] for r in rows if r["method"] == "Counted"} == {0.5}  # a tick for two images
+    assert {r["cost"]["seconds"] for r in rows if r["method"] == "Counted"} == {0.5}  # a tick for two images
 
 
 def test_what_masks_cost_is_in_rows_and_results(tmp_path):
     methods = {"Grad-CAM": METHODS["Grad-CAM"], "Box": CentredBox()}
     rows = run(tmp_path, pictures((2, 2), multilabel=False), methods).rows
     results = summarise(rows)
-    assert {r["passes"] for r in rows if r["method"] == "Grad-CAM"} == {1.0}  # once an image and label
+    assert {r["cost"]["passes"] for r in rows if r["method"] == "Grad-CAM"} == {1.0}  # once an image and label
     assert results["Grad-CAM"]["cost"]["passes"] == 1
     assert results["Box"]["cost"]["passes"] == 0
     assert results["Box"]["cost"]["ms"] > 0
@@ -192,7 +191,7 @@ def test_the_best_of_each_column_is_marked_without_the_ground_truth():
     }  # fmt: skip
     results = {ORIGINAL: {"images": 2, "kept": {"mAP": 0.9}}}
     for name, values in numbers.items():
-        results[name] = entry | dict(zip(summary.COLUMNS, values, strict=True)) | {"area": 0.1, "cost": {"ms": None}}
+        results[name] = entry | dict(zip(FIXED, values, strict=True)) | {"area": 0.1, "cost": {"ms": None}}
     header, cells = rows_of(results)
     starred = {(row[0], name[:3]) for row in cells for name, cell in zip(header, row, strict=True) if "*" in cell}
     assert starred == {
@@ -233,13 +232,15 @@ def test_what_the_classifier_says_can_be_explained_in_place_of_the_labels(tmp_pa
     labels = {r["id"]: r for r in of_labels if r["method"] == "Box"}
     for row in rows:
         if row["method"] == "Grad-CAM":
-            assert (row["area"], row["sal"]) == (want[row["id"]]["area"], want[row["id"]]["sal"])
+            assert (row["area"], row["scores"]["sal"]) == (want[row["id"]]["area"], want[row["id"]]["scores"]["sal"])
         if row["method"] == "Box":  # looks at no class: compared with the labelled objects as ever
-            assert (row["acc"], row["iou"]) == (labels[row["id"]]["acc"], labels[row["id"]]["iou"])
+            assert [row["scores"][name] for name in ("acc", "iou")] == [
+                labels[row["id"]]["scores"][name] for name in ("acc", "iou")
+            ]
     if threshold == 1.0:
         assert (torch.cat(said) < 1).all()
         assert {r["area"] for r in rows if r["method"] == "Grad-CAM"} == {0.0}
-        assert {r["sal"] for r in rows if r["method"] == "Grad-CAM"} == {None}
+        assert {r["scores"]["sal"] for r in rows if r["method"] == "Grad-CAM"} == {None}
 
 
 def test_a_caption_says_what_the_truth_is_and_what_is_explained(tmp_path):
@@ -260,17 +261,17 @@ def test_a_caption_says_what_the_truth_is_and_what_is_explained(tmp_path):
 def test_images_without_segmentation_are_no_ground_truth(tmp_path, void):
     rows = [r for r in run(tmp_path, pictures(), rule=TruthRule(void)).rows if r["method"] == TRUTH]
     assert [r["id"][6] for r in rows] == ["0", "1", "2", "4", "5"]
-    assert {(r["acc"], r["mae"]) for r in rows} == {(1.0, 0.0)}
+    assert {(r["scores"]["acc"], r["scores"]["mae"]) for r in rows} == {(1.0, 0.0)}
     without_object = {"4"} if void == "ignore" else set()  # its void border counts as object otherwise
-    assert {r["id"][6] for r in rows if r["iou"] is None} == without_object
-    assert {r["iou"] for r in rows} - {None} == {1.0}
+    assert {r["id"][6] for r in rows if r["scores"]["iou"] is None} == without_object
+    assert {r["scores"]["iou"] for r in rows} - {None} == {1.0}
 
 
 def test_a_batch_without_any_label(tmp_path):
     batch = pictures((2,))[0]
     rows = run(tmp_path, [batch._replace(labels=torch.zeros(2, 3))]).rows
     assert [r["area"] for r in rows if r["method"] == "Grad-CAM"] == [0.0, 0.0]
-    assert [r["sal"] for r in rows if r["method"] == "Grad-CAM"] == [None, None]
+    assert [r["scores"]["sal"] for r in rows if r["method"] == "Grad-CAM"] == [None, None]
 
 
 def test_masks_that_are_not_finite_count_as_empty_and_constant(tmp_path):

@@ -169,7 +169,7 @@ def test_results_hold_intervals_and_pairs(tmp_path):
                 assert low - 1e-9 <= value <= high + 1e-9 or column.endswith(("mAP", "F1"))
             assert set(entry["interval"]) >= {c for c in FIXED if entry[c] is not None}
     assert set(content["columns"]) == {"acc", "iou", "mae", "sal"}
-    assert set(content["columns"]["acc"]) == {"higher_is_better", "percent", "label", "paper"}
+    assert content["columns"]["acc"] == FIXED["acc"]
     for column, compared in content["pairs"].items():
         known = {m: e[column] for m, e in content["results"].items() if m not in (ORIGINAL, TRUTH)}
         best = (max if FIXED[column]["higher_is_better"] else min)(known, key=known.get)

@@ -72,11 +72,13 @@ def test_columns_are_the_metrics_of_each_image(tmp_path, device):
     mask = METHODS["Box"].mask(batch.image)
     box = torch.zeros(16, 16)
     box[2:7, 9:15] = 1
-    assert row["Outside"] == pytest.approx(float((mask[0, 0] * (1 - box)).sum() / mask.sum()))
-    assert 0 < row["Outside"] < 1
-    assert row["WSL"] == 1.0
-    assert row["SM"] > math.log(0.05)
-    assert row["Flip"] == pytest.approx(area_under(torch.tensor(row["curves"]["Flip"])[None]).item(), abs=1e-4)
+    assert row["scores"]["Outside"] == pytest.approx(float((mask[0, 0] * (1 - box)).sum() / mask.sum()))
+    assert 0 < row["scores"]["Outside"] < 1
+    assert row["scores"]["WSL"] == 1.0
+    assert row["scores"]["SM"] > math.log(0.05)
+    assert row["scores"]["Flip"] == pytest.approx(
+        area_under(torch.tensor(row["curves"]["Flip"])[None]).item(), abs=1e-4
+    )
     assert len(row["curves"]["Flip"]) == 5
     assert "curves" not in next(r for r in rows if r["method"] == "Original image")
 
@@ -112,7 +114,7 @@ def test_values_do_not_depend_on_the_batch(tmp_path):
         for a in one:
             if a["method"] in METHODS:
                 (b,) = [r for r in other if (r["method"], r["id"]) == (a["method"], a["id"])]
-                assert a[name] == pytest.approx(b[name], abs=1e-4)
+                assert a["scores"][name] == pytest.approx(b["scores"][name], abs=1e-4)
 
 
 def test_boxes_come_from_the_annotation_else_from_the_segmentation():

@@ -104,7 +104,7 @@ def test_results_are_the_same_to_the_bit_with_masks_made_or_read(tmp_path):
     assert Once.calls == 2 * calls
     rows = [json.loads(line) for line in (tmp_path / "read" / "rows.jsonl").read_text().splitlines()]
     first = [json.loads(line) for line in (tmp_path / "made" / "rows.jsonl").read_text().splitlines()]
-    costs = [[r["seconds"] for r in some if r["method"] == "Once"] for some in (rows, first)]
+    costs = [[r["cost"]["seconds"] for r in some if r["method"] == "Once"] for some in (rows, first)]
     assert costs[0] == costs[1]  # what making them cost, not reading
 
 
@@ -115,7 +115,7 @@ def test_a_further_metric_and_other_batches_do_not_run_the_method(tmp_path):
     judge = Judge({"WSL": Localisation()})
     rows = run(tmp_path / "b", pictures((1, 5)), {"Once": Once()}, kept=kept, judge=judge).rows
     assert Once.calls == calls
-    assert any(row.get("WSL") is not None for row in rows)
+    assert any(row.get("scores", {}).get("WSL") is not None for row in rows)
 
 
 def test_with_another_checkpoint_the_method_runs_again(tmp_path):

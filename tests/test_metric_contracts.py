@@ -21,9 +21,13 @@ from explainer.metrics import (
     ImageMetric,
     Insertion,
     Localisation,
+    MaskMAE,
     PointingGame,
     ProportionOutside,
     SaliencyCrop,
+    SaliencyMetric,
+    SoftAccuracy,
+    SoftIoU,
     Sparseness,
     truth_boxes,
 )
@@ -34,8 +38,10 @@ MADE = [
     EnergyPointing("segmentation"), Flipping(5, least=1e-3), Insertion(5), Insertion(4, Blur(1.0), batch_size=3),
     Localisation(), PointingGame(0), PointingGame(20, 100), PointingGame(truth="segmentation"),
     ProportionOutside(), ProportionOutside("segmentation", binary=False), SaliencyCrop(), Sparseness(),
+    MaskMAE(), MaskMAE("object"), SaliencyMetric(), SoftAccuracy(), SoftAccuracy("ignore", "all"), SoftIoU(),
 ]  # fmt: skip
-OF_TRUTH = (BoxIoU, EnergyPointing, Localisation, PointingGame, ProportionOutside)
+OF_TRUTH = (BoxIoU, EnergyPointing, Localisation, MaskMAE, PointingGame, ProportionOutside, SoftAccuracy, SoftIoU)
+OF_VALUES = (MaskMAE, SaliencyMetric, SoftAccuracy, SoftIoU)
 OF_ONE_LABEL = (Deletion, Flipping, Insertion, SaliencyCrop)
 SIDES, BOX = (10, 12), (2, 1, 8, 9)
 SHARE = (8 - 2) * (9 - 1) / 120
@@ -118,6 +124,12 @@ def test_constant_empty_and_full_masks(metric):
     mask = given_ones.mask.clone()
     mask[1], mask[2] = 0, 1
     constant, empty, full = metric.measure(given_ones._replace(mask=mask)).value.tolist()
+    if isinstance(metric, OF_VALUES):  # a mask of a half is no mask without order to them
+        wanted = {SoftAccuracy: (0.5, 1 - SHARE, SHARE), MaskMAE: (0.5, SHARE, 1 - SHARE)}
+        wanted[SoftIoU] = (0.5 * SHARE / (SHARE + 0.5 * (1 - SHARE)), 0.0, SHARE)
+        if type(metric) in wanted:
+            assert (constant, empty, full) == pytest.approx(wanted[type(metric)])
+        return
     assert constant == pytest.approx(empty)
     if isinstance(metric, BoxIoU):
         assert (empty, full) == (0, pytest.approx(SHARE))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_judged import judged
 
 from explainer.metrics import (
     MaskMAE,
@@ -175,12 +176,12 @@ def test_metrics_average_over_images_and_count_those_without_truth(metric, name,
     segmentation[3] = VOID
     whole = metric("object").to(device)
     for part in (slice(0, 1), slice(1, 4), slice(4, 5), slice(5, 5)):  # unequal batches must not weigh unequally
-        whole.update(mask[part], segmentation[part], labels[part])
+        whole.update(judged(mask[part], labels=labels[part], segmentation=segmentation[part]))
     values = scores(mask, segmentation, labels, "object")[name]
     torch.testing.assert_close(whole.compute(), values[~values.isnan()].mean())
     assert (int(whole.count), int(whole.skipped)) == (4, 1)
     whole.reset()
-    whole.update(mask[:0], segmentation[:0], labels[:0])
+    whole.update(judged(mask[:0], labels=labels[:0], segmentation=segmentation[:0]))
     assert int(whole.count) == 0
     assert math.isnan(whole.compute())
 
@@ -188,9 +189,30 @@ def test_metrics_average_over_images_and_count_those_without_truth(metric, name,
 def test_saliency_metric_leaves_out_images_without_label():
     metric = SaliencyMetric()
     labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
-    metric.update(torch.ones(2, 1, 3, 3), torch.zeros(2, 2), labels)
+    seen = judged(torch.ones(2, 1, 3, 3), labels=labels)._replace(masked_logits=torch.zeros(2, 2))
+    metric.update(seen)
     assert metric.compute().item() == pytest.approx(math.log(2))
     assert (int(metric.count), int(metric.skipped)) == (1, 1)
+
+
+def test_a_mask_that_explains_other_classes_is_compared_with_the_images_own():
+    mask, segmentation, labels = scene(2)
+    other = 1 - labels
+    for metric in (SoftAccuracy(), SoftIoU(), MaskMAE()):
+        own = metric.measure(judged(mask, labels=labels, segmentation=segmentation)).value
+        explained = judged(mask, labels=other, segmentation=segmentation)._replace(annotated=labels)
+        torch.testing.assert_close(metric.measure(explained).value, own, equal_nan=True)
+
+
+def test_without_segmentations_there_is_no_value():
+    seen = judged(torch.rand(3, 1, 4, 4))
+    assert all(metric.measure(seen).value.isnan().all() for metric in (SoftAccuracy(), SoftIoU(), MaskMAE()))
+
+
+def test_saliency_metric_asks_the_classifier_where_the_logits_are_not_known():
+    seen = judged(torch.rand(3, 1, 4, 4))
+    known = seen._replace(masked_logits=seen.logits(seen.mask * seen.image))
+    torch.testing.assert_close(SaliencyMetric().measure(seen).value, SaliencyMetric().measure(known).value)
 
 
 def test_directions():

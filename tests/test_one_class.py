@@ -12,8 +12,8 @@ from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.results.summary import classification
 from explainer.evaluation.scoring.class_matrix import ClassMatrix
-from explainer.evaluation.scoring.metrics import Judge
-from explainer.evaluation.scoring.scores import curves, predictions
+from explainer.evaluation.scoring.metrics import Judge, standard_metrics
+from explainer.evaluation.scoring.predictions import predictions
 from explainer.functional.losses import negative_entropy, single_label_cross_entropy, two_outcomes
 from explainer.metrics import MeanAveragePrecision, MeanF1, saliency_metric
 from explainer.networks import Explanandum
@@ -131,11 +131,12 @@ def test_mean_average_precision_and_f1():
 def test_curves_follow_the_sigmoid(classifier):
     mask = torch.zeros(2, 1, 4, 4)
     mask[:, :, :2] = 1.0
-    found = curves(classifier, mask, batch(), 2)
+    seen = Judge({}).judged(classifier, "a", mask, batch())
+    areas = standard_metrics(classifier, curve_steps=2)["deletion"].measure(seen).value
     # the classifier sees a red half, then none of it, and then no less
     start, end = sigmoid(4 * 0.5 - 1), sigmoid(-1)
-    assert found["deletion"][0].item() == pytest.approx((start + end) / 4 + end / 2, rel=1e-5)
-    assert found["deletion"][1].isnan()
+    assert areas[0].item() == pytest.approx((start + end) / 4 + end / 2, rel=1e-5)
+    assert areas[1].isnan()
 
 
 def test_judged_probability_and_log_odds(classifier):
@@ -148,8 +149,8 @@ def test_judged_probability_and_log_odds(classifier):
 def test_masking_matrix_is_not_constant(classifier):
     nothing = Constant(0.0)  # keeps nothing of the image
     rows = ClassMatrix(["red"], ["red"], ["Constant"])(classifier, "Constant", nothing, batch())
-    assert rows[0]["matrix"]["red"] == pytest.approx([sigmoid(1.0), sigmoid(-1.0)], abs=1e-5)
-    assert rows[1]["matrix"] == {}
+    assert rows[0]["red"] == pytest.approx([sigmoid(1.0), sigmoid(-1.0)], abs=1e-5)
+    assert rows[1] == {}
 
 
 def test_methods_see_the_class_come_and_go(classifier):

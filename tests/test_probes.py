@@ -41,17 +41,17 @@ from explainer.evaluation.results.columns import columns_of
 from explainer.evaluation.results.summary import summarise
 from explainer.evaluation.sanity_checks import (
     Convergence,
-    Probe,
+    MethodRun,
     Randomisation,
     Retrained,
+    SanityCheck,
     SeedStability,
     Sensitivity,
     with_budget,
     with_setting,
 )
-from explainer.evaluation.sanity_checks.ask import probe
 from explainer.evaluation.sanity_checks.randomisation import even_parts
-from explainer.evaluation.scoring.metrics import Judge
+from explainer.evaluation.scoring.metrics import Answers, Judge
 from explainer.metrics import ProportionOutside
 from explainer.networks import Explanandum
 from explainer.networks.randomise import layers_of, randomised
@@ -93,9 +93,14 @@ def one_label(count=3, side=16):
     return Batch(torch.rand(count, 3, side, side), labels, [str(n) for n in range(count)])
 
 
+def measured(check, explanandum, method, batch, mask, scaled=True):
+    run = MethodRun(explanandum, method, batch, mask, scaled)
+    return check.measure(Judge({}).judged(explanandum, "Method", mask, batch, origin=run))
+
+
 def asked(one, explanandum, method, batch, scaled=True):
     mask = method.target_mask(explanandum, batch.image, batch.labels, scaled)
-    return one.ask(explanandum, method, batch, mask, scaled)
+    return measured(one, explanandum, method, batch, mask, scaled)
 
 
 EVERY = {
@@ -106,7 +111,11 @@ EVERY = {
 
 
 def test_every_probe_says_what_it_is():
-    every = [c for c in vars(probe_folder).values() if inspect.isclass(c) and issubclass(c, Probe) and c is not Probe]
+    every = [
+        c
+        for c in vars(probe_folder).values()
+        if inspect.isclass(c) and issubclass(c, SanityCheck) and c is not SanityCheck
+    ]
     assert len(every) == 5
     for kind in every:
         assert isinstance(kind.higher_is_better, bool)
@@ -124,7 +133,7 @@ def test_stability_is_the_mean_over_pairs_of_seeds():
     method, batch = Drawn(seed=4), one_label()
     mask = method.target_mask(classifier(), batch.image, batch.labels, False)
     method.asked.clear()
-    got = SeedStability(3)(classifier(), method, batch, mask, scaled=False)
+    got = measured(SeedStability(3), classifier(), method, batch, mask, scaled=False).value
     assert method.asked == [(5, 8), (6, 8)]  # the mask given is that of the own seed
     assert method.seed == 4
     maps = [torch.rand(16, 16, generator=torch.Generator().manual_seed(100 * s + 8)).numpy() for s in (4, 5, 6)]
@@ -411,16 +420,16 @@ def test_columns_join_the_rows(tmp_path):
     judge = Judge({"Outside": ProportionOutside()})
     batches = pictures()
     methods = {"Gradient": Gradient(), "Half": Constant(0.5)}
-    rows = run(tmp_path / "a", batches, methods, probes=probes, judge=judge).rows
+    rows = run(tmp_path / "a", batches, methods, checks=probes, judge=judge).rows
     plain = run(tmp_path / "b", batches, methods, judge=judge).rows
     mine = [row for row in rows if row["method"] == "Gradient"]
-    assert [row["Stable"] for row in mine] == [1.0] * 4 + [None, 1.0]
-    assert all(len(row["curves"]["Random"]) == 2 for row in mine if row["Random"] is not None)
-    assert all(row["Random"] == pytest.approx(np.mean(row["curves"]["Random"]), abs=1e-4) for row in mine[:4])
+    assert [row["scores"]["Stable"] for row in mine] == [1.0] * 4 + [None, 1.0]
+    assert all(len(row["curves"]["Random"]) == 2 for row in mine if row["scores"]["Random"] is not None)
+    assert all(row["scores"]["Random"] == pytest.approx(np.mean(row["curves"]["Random"]), abs=1e-4) for row in mine[:4])
     for row, other in zip(rows, plain, strict=True):
-        curves = {k: v for k, v in row.get("curves", {}).items() if k not in probes}
-        kept = {k: v for k, v in row.items() if k not in probes} | ({"curves": curves} if "curves" in row else {})
-        assert timeless(kept) == timeless(other)
+        without = {key: value for key, value in row.items() if key != "curves"}
+        without["scores"] = {name: value for name, value in row.get("scores", {}).items() if name not in probes}
+        assert timeless(without) == timeless({"scores": {}} | other)
     results = summarise(rows, ["Outside", *probes])
     assert (results["Gradient"]["Stable"], results["Gradient"]["n"]["Stable"]) == (1.0, 5)
     assert (results["Half"]["Stable"], results["Half"]["n"]["Stable"]) == (None, 0)
@@ -429,7 +438,7 @@ def test_columns_join_the_rows(tmp_path):
 
 def test_only_the_named_methods_are_probed(tmp_path):
     methods, probes = {"Gradient": Gradient(), "Noise": Random()}, {"Stable": SeedStability(2)}
-    rows = run(tmp_path, pictures(), methods, probes=probes, probed=["Noise"]).rows
+    rows = run(tmp_path, pictures(), methods, checks=probes, checked=["Noise"]).rows
     facts = FACTS | {"probes": {"Stable": {}}}
     results = write_results(rows, facts, tmp_path, columns=columns_of(probes))["results"]
     assert (results["Gradient"]["n"]["Stable"], results["Noise"]["n"]["Stable"]) == (0, 6)
@@ -442,7 +451,7 @@ def test_only_the_named_methods_are_probed(tmp_path):
 
 
 def test_probes_without_metrics_are_written(tmp_path):
-    rows = run(tmp_path, pictures(), {"Gradient": Gradient()}, probes={"Stable": SeedStability(2)}).rows
+    rows = run(tmp_path, pictures(), {"Gradient": Gradient()}, checks={"Stable": SeedStability(2)}).rows
     facts = FACTS | {"probes": {"Stable": {"class": "SeedStability"}}}
     content = write_results(rows, facts, tmp_path)
     assert content["results"]["Gradient"]["Stable"] == 1.0
@@ -451,8 +460,8 @@ def test_probes_without_metrics_are_written(tmp_path):
 
 def test_the_ground_truth_has_nothing_to_run_again():
     batch = one_label()
-    rows = probe({"A": SeedStability()}, classifier(), None, batch, torch.rand(3, 1, 16, 16))
-    assert rows == [{"curves": {}, "A": None}] * 3
+    seen = Judge({}).judged(classifier(), "Ground truth", torch.rand(3, 1, 16, 16), batch)
+    assert Judge({"A": SeedStability()})(seen) == [Answers({"A": None}, {})] * 3
 
 
 def test_settings_are_in_the_fingerprint_only_when_used():

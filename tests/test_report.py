@@ -136,7 +136,9 @@ def test_nothing_is_fetched_and_headings_are_in_order():
     for name, attributes in tree.elements:
         assert name not in ("iframe", "object", "embed")
         assert attributes.get("src", "data:image/").startswith("data:image/")
-        assert not any(value and "http" in value for value in attributes.values())
+        # what mathematics is in is named by an address that nobody fetches
+        fetched = [value for key, value in attributes.items() if key != "xmlns"]
+        assert not any(value and "http" in value for value in fetched)
     levels = [int(name[1]) for name, _ in tree.elements if re.fullmatch("h[1-6]", name)]
     assert levels[0] == 1
     assert levels.count(1) == 1

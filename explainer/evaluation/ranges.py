@@ -107,12 +107,12 @@ def check_names(key: str, names: Iterable[str]) -> None:
             raise InputError(f"{key}: the name {name!r} has a line end or another character that cannot be shown")
 
 
-def check_new_columns(metrics: Iterable[str], probes: Iterable[str]) -> None:
-    """Refuse metrics and probes with the name of another column.
+def check_new_columns(metrics: Iterable[str], checks: Iterable[str]) -> None:
+    """Refuse metrics and sanity checks with the name of another column.
 
     Args:
-        metrics: Names.
-        probes: Names.
+        metrics: Names of metrics.
+        checks: Names of sanity checks.
 
     Raises:
         InputError: Names the first.
@@ -121,7 +121,7 @@ def check_new_columns(metrics: Iterable[str], probes: Iterable[str]) -> None:
         >>> check_new_columns(["ssr"], ["seed stability"])
     """
     taken = set(TAKEN)
-    for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.sanity_checks.checks", list(probes))):
+    for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.sanity_checks.checks", list(checks))):
         check_names(key, names)
         for name in names:
             if name in taken:

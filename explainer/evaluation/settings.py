@@ -9,7 +9,7 @@ from explainer.errors import check_range
 from explainer.evaluation.ranges import check_levels, check_names, check_new_columns, check_processes_wanted
 from explainer.evaluation.results.columns import columns_of
 from explainer.evaluation.results.published import Published, check_columns
-from explainer.evaluation.sanity_checks import Probe
+from explainer.evaluation.sanity_checks import SanityCheck
 from explainer.evaluation.targets import Targets
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
@@ -124,7 +124,7 @@ class CheckSettings:
         methods: Names of the methods that are asked, since some questions take as long as many maps; None: all.
     """
 
-    checks: dict[str, Probe] | None = None
+    checks: dict[str, SanityCheck] | None = None
     methods: list[str] | None = None
 
 
@@ -237,7 +237,7 @@ class Evaluation:
         check_range("evaluation.curve_steps", curve_steps, 0, 100_000)
         check_names("evaluation.methods", methods or ())
         self.metrics: dict[str, ImageMetric] = metrics or {}
-        self.checks: dict[str, Probe] = sanity_checks.checks or {}
+        self.checks: dict[str, SanityCheck] = sanity_checks.checks or {}
         check_new_columns(self.metrics, self.checks)
         columns = [*columns_of(self.metrics | self.checks), "area"]
         check_columns(report.published, columns, "evaluation.report.published")

@@ -39,6 +39,19 @@ def metric_view(
     def log_odds(seen: Tensor, owner: Tensor) -> Tensor:
         return score_of(explanandum(seen).float(), target[owner], explanandum.multilabel, "log_odds")
 
+    def logits(seen: Tensor) -> Tensor:
+        return explanandum(seen).float()
+
     return Judged(
-        mask, levels, batch.image, batch.labels, true_boxes(batch), batch.segmentation, probability, log_odds, filled
+        mask=mask,
+        level=levels,
+        image=batch.image,
+        labels=batch.labels,
+        boxes=true_boxes(batch),
+        segmentation=batch.segmentation,
+        probability=probability,
+        log_odds=log_odds,
+        fill=filled,
+        logits=logits,
+        mean_colour=explanandum.mean_colour,
     )

@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from explainer.metrics.base import MeanOverImages
-from explainer.metrics.segmentation import Objects, TruthRule, Void, truth_and_weight
+from explainer.metrics.agreement import TruthMetric
 
 
 def soft_accuracy(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -28,25 +27,19 @@ def soft_accuracy(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return (right * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
 
 
-class SoftAccuracy(MeanOverImages):
-    """Mean of `soft_accuracy` over images.
+class SoftAccuracy(TruthMetric):
+    """Mean of `soft_accuracy` over images with a segmentation.
 
     Args:
         void: Weight of void pixels: "ignore" gives them none, "object" counts them as object.
         objects: Objects of the truth: the "labelled" ones, or "all" that are segmented.
     """
 
+    label = "Acc"
     higher_is_better = True
-    percent = True
-    paper = "S. Stalder et al., NeurIPS 2022"
+    meaning = "Share of the pixels that the mask gets right, without a threshold."
     formula = r"\frac{1}{Z} \sum m g + (1 - m)(1 - g)"
-    range = "[0, 1]"
 
-    def __init__(self, void: Void = "ignore", objects: Objects = "labelled") -> None:
-        super().__init__()
-        self.rule = TruthRule(void, objects)
-
-    def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
-        """Add masks (B, 1, H, W) with their segmentations (B, K, H, W) and labels (B, K)."""
-        truth, weight = truth_and_weight(segmentation, labels, self.rule)
-        self.add(soft_accuracy(mask, truth, weight))
+    def compare(self, mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+        """Compute `soft_accuracy`: (B,)."""
+        return soft_accuracy(mask, truth, weight)

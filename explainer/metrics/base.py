@@ -1,9 +1,13 @@
-"""What metrics share: a mean over the images that have a value, and what a mask can be judged by."""
+"""What metrics share: a mean over the images that have a value, and what a mask can be judged by.
+
+Every column of an evaluation is an `ImageMetric`: the scores that each evaluation has, those that a config names, and
+the sanity checks, which ask the method again.
+"""
 
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -15,22 +19,33 @@ Score = Callable[[Tensor, Tensor], Tensor]
 """Images (N, 3, H, W) and which of the batch each is (N,) → the score of that image's one label (N,)."""
 Fill = Callable[[Tensor, Tensor], Tensor]
 """Images (N, 3, H, W) and masks (N, 1, H, W), 1 = keep → what stands where the mask is 0; broadcasts to the images."""
+Logits = Callable[[Tensor], Tensor]
+"""Images (N, 3, H, W) → logits of all classes (N, K)."""
+
+
+class Origin(Protocol):
+    """Where masks come from; a sanity check knows it better, and asks it for further masks."""
+
+    def of(self, index: Tensor) -> "Origin":
+        """Select some of the images by their indices, (N,) long."""
 
 
 def described(value: Any) -> Any:
-    """Describe a hyperparameter by plain values: an in-fill by its class and what it was built with.
+    """Describe a hyperparameter by plain values: an in-fill or a metric by its class and what it was built with.
 
     Args:
         value: Any hyperparameter of a metric.
 
     Returns:
-        The value, or a dict that describes the in-fill.
+        The value, or a dict that describes the in-fill or the metric.
 
     Example:
         >>> from explainer.infill import Blur
         >>> described(Blur(5.0)), described(0.5)
         ({'class': 'Blur', 'sigma': 5.0}, 0.5)
     """
+    if isinstance(value, ImageMetric):
+        return {"class": type(value).__name__} | value.settings
     if not isinstance(value, Infill):
         return value
     plain = (str, int, float, bool, tuple, list, dict, type(None))
@@ -49,6 +64,7 @@ class MeanOverImages(Metric):
     `compute` is NaN when no image had a value. The states are sums, so several processes add theirs.
 
     Attributes:
+        label: Heading of the column, where no config gives the metric a name.
         percent: Whether tables show the value times 100.
         paper: Authors, venue and year of the definition.
         meaning: Meaning of the value, in a sentence for a reader of the report.
@@ -58,6 +74,7 @@ class MeanOverImages(Metric):
 
     is_differentiable = False
     full_state_update = False
+    label: str = ""
     percent: bool = False
     paper: str = ""
     meaning: str = ""
@@ -97,12 +114,17 @@ class Judged(NamedTuple):
         mask: Masks (B, 1, H, W) in [0, 1].
         level: Value (B,) above which a pixel is salient.
         image: Images (B, 3, H, W) in [0, 1].
-        labels: Labels (B, K), multi-hot.
+        labels: Labels of the classes that the masks explain, (B, K), multi-hot.
         boxes: Boxes of the labelled objects, B tensors (N, 4): x0, y0, x1, y1 in pixels; N = 0 where none is known.
         segmentation: Segmentations (B, K, H, W) uint8 of 0, 1 and 255 (void), or None.
         probability: Score of images with one label: its probability in [0, 1].
         log_odds: Score of images with one label: its log-odds.
         fill: In-fill of the evaluation.
+        logits: Classifier.
+        mean_colour: Mean colour of the classifier's training images, (1, 3, 1, 1) in [0, 1].
+        annotated: Labels of the images themselves, (B, K), whose objects are the truth; None: they are `labels`.
+        masked_logits: Logits (B, K) of m · x + (1 − m) · mean colour where they are known; None: `logits` tells them.
+        origin: Origin of the masks, which sanity checks ask again; None where there is none, as of the ground truth.
     """
 
     mask: Tensor
@@ -114,12 +136,21 @@ class Judged(NamedTuple):
     probability: Score
     log_odds: Score
     fill: Fill
+    logits: Logits
+    mean_colour: Tensor
+    annotated: Tensor | None = None
+    masked_logits: Tensor | None = None
+    origin: Origin | None = None
 
     @property
     def clean(self) -> "Judged":
         """Replace each mask that holds NaN by the constant 0, which finds nothing."""
         broken = self.mask.isnan().flatten(1).any(1)
-        return self._replace(mask=self.mask.masked_fill(broken[:, None, None, None], 0.0))
+        if not broken.any():
+            return self
+        mask = self.mask.masked_fill(broken[:, None, None, None], 0.0)
+        # the logits that are known are of the masks as they were
+        return self._replace(mask=mask, masked_logits=None)
 
     @property
     def region(self) -> Tensor:
@@ -138,6 +169,11 @@ class Judged(NamedTuple):
             probability=lambda pictures, owner: self.probability(pictures, index[owner]),
             log_odds=lambda pictures, owner: self.log_odds(pictures, index[owner]),
             fill=self.fill,
+            logits=self.logits,
+            mean_colour=self.mean_colour,
+            annotated=None if self.annotated is None else self.annotated[index],
+            masked_logits=None if self.masked_logits is None else self.masked_logits[index],
+            origin=None if self.origin is None else self.origin.of(index),
         )
 
 
@@ -188,7 +224,7 @@ def of_one_label(judged: Judged, measure: Callable[[Judged], Measured]) -> Measu
 
     Example:
         >>> number, labels = torch.ones(1), torch.ones(1, 2)
-        >>> two_labels = Judged(number, number, number, labels, [], None, max, max, max)
+        >>> two_labels = Judged(number, number, number, labels, [], None, max, max, max, max, number)
         >>> of_one_label(two_labels, lambda judged: Measured(judged.level)).value.isnan().tolist()
         [True]
     """

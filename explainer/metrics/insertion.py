@@ -216,6 +216,7 @@ class Insertion(ExchangeCurve):
         {'steps': 28, 'infill': {'class': 'Blur', 'sigma': 5.0}, 'score': 'probability'}
     """
 
+    label = "Ins"
     higher_is_better = True
     meaning = "How fast the class appears as pixels are put into an in-fill, the most salient first."
 
@@ -253,6 +254,7 @@ class Deletion(ExchangeCurve):
         {'steps': 224, 'infill': None, 'score': 'log_odds'}
     """
 
+    label = "Del"
     higher_is_better = False
     meaning = "How fast the class vanishes as pixels are replaced, the most salient first."
 

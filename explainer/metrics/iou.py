@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from explainer.metrics.base import MeanOverImages
-from explainer.metrics.segmentation import Objects, TruthRule, Void, truth_and_weight
+from explainer.metrics.agreement import TruthMetric
 
 
 def soft_iou(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -32,25 +31,19 @@ def soft_iou(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return (both / either.clamp_min(1e-12)).masked_fill(without_object, torch.nan)
 
 
-class SoftIoU(MeanOverImages):
-    """Mean of `soft_iou` over images.
+class SoftIoU(TruthMetric):
+    """Mean of `soft_iou` over images with a segmentation.
 
     Args:
         void: Weight of void pixels: "ignore" gives them none, "object" counts them as object.
         objects: Objects of the truth: the "labelled" ones, or "all" that are segmented.
     """
 
+    label = "IoU"
     higher_is_better = True
-    percent = True
-    paper = "S. Stalder et al., NeurIPS 2022"
+    meaning = "Overlap of the mask with the annotated object, without a threshold."
     formula = r"\frac{\sum \min(m, g)}{\sum \max(m, g)}"
-    range = "[0, 1]"
 
-    def __init__(self, void: Void = "ignore", objects: Objects = "labelled") -> None:
-        super().__init__()
-        self.rule = TruthRule(void, objects)
-
-    def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
-        """Add masks (B, 1, H, W) with their segmentations (B, K, H, W) and labels (B, K)."""
-        truth, weight = truth_and_weight(segmentation, labels, self.rule)
-        self.add(soft_iou(mask, truth, weight))
+    def compare(self, mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+        """Compute `soft_iou`: (B,)."""
+        return soft_iou(mask, truth, weight)

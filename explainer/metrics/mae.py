@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from explainer.metrics.base import MeanOverImages
-from explainer.metrics.segmentation import Objects, TruthRule, Void, truth_and_weight
+from explainer.metrics.agreement import TruthMetric
 
 
 def mean_absolute_error(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -27,25 +26,19 @@ def mean_absolute_error(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return ((mask - truth).abs() * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
 
 
-class MaskMAE(MeanOverImages):
-    """Mean of `mean_absolute_error` over images.
+class MaskMAE(TruthMetric):
+    """Mean of `mean_absolute_error` over images with a segmentation.
 
     Args:
         void: Weight of void pixels: "ignore" gives them none, "object" counts them as object.
         objects: Objects of the truth: the "labelled" ones, or "all" that are segmented.
     """
 
+    label = "MAE"
     higher_is_better = False
-    percent = True
-    paper = "S. Stalder et al., NeurIPS 2022"
+    meaning = "Mean difference of the mask from the annotated object, over the pixels."
     formula = r"\frac{1}{Z} \sum |m - g|"
-    range = "[0, 1]"
 
-    def __init__(self, void: Void = "ignore", objects: Objects = "labelled") -> None:
-        super().__init__()
-        self.rule = TruthRule(void, objects)
-
-    def update(self, mask: Tensor, segmentation: Tensor, labels: Tensor) -> None:
-        """Add masks (B, 1, H, W) with their segmentations (B, K, H, W) and labels (B, K)."""
-        truth, weight = truth_and_weight(segmentation, labels, self.rule)
-        self.add(mean_absolute_error(mask, truth, weight))
+    def compare(self, mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+        """Compute `mean_absolute_error`: (B,)."""
+        return mean_absolute_error(mask, truth, weight)

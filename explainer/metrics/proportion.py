@@ -84,7 +84,7 @@ def truth_of(judged: Judged, source: Truth) -> tuple[Tensor, Tensor]:
 
     Example:
         >>> number, box = torch.ones(1), torch.tensor([[0.0, 0, 1, 2]])
-        >>> judged = Judged(torch.rand(1, 1, 2, 2), number, number, number, [box], None, max, max, max)
+        >>> judged = Judged(torch.rand(1, 1, 2, 2), number, number, number, [box], None, max, max, max, max, number)
         >>> truth_of(judged, "boxes")[0].flatten().tolist(), truth_of(judged, "segmentation")[0].sum().item()
         ([1.0, 0.0, 1.0, 0.0], 0.0)
     """

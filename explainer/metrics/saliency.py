@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from explainer.functional.losses import two_outcomes
-from explainer.metrics.base import MeanOverImages
+from explainer.functional.masking import composite
+from explainer.metrics.base import ImageMetric, Judged, Measured
 
 
 def saliency_metric(mask: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
@@ -32,14 +33,21 @@ def saliency_metric(mask: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     return (log_area - log_confidence).masked_fill(labels.sum(1) == 0, torch.nan)
 
 
-class SaliencyMetric(MeanOverImages):
-    """Mean of `saliency_metric` over images."""
+class SaliencyMetric(ImageMetric):
+    """Mean of `saliency_metric` over images, whose complement is filled with the mean colour."""
 
+    label = "Sal"
     higher_is_better = False
     paper = "P. Dabkowski, Y. Gal, NeurIPS 2017; S. Stalder et al., NeurIPS 2022"
+    meaning = "Small masks under which the classifier still sees the class."
     formula = r"\log \max(\frac{1}{Z} \sum m, 0.05) - \log \sum_{c \in Y} p_c(m x + (1 - m) \bar x)"
     range = "[log 0.05, ∞)"
 
-    def update(self, mask: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add masks (B, 1, H, W) with logits of the masked images (B, K) and labels (B, K)."""
-        self.add(saliency_metric(mask, logits, labels))
+    @torch.no_grad()
+    def measure(self, judged: Judged) -> Measured:
+        """Compute the score of what the masks show."""
+        judged = judged.clean
+        logits = judged.masked_logits
+        if logits is None:
+            logits = judged.logits(composite(judged.image, judged.mask, judged.mean_colour))
+        return Measured(saliency_metric(judged.mask, logits, judged.labels))

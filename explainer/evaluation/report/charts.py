@@ -152,9 +152,11 @@ def measures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Me
 def _lines(
     column: Column, entries: dict[str, dict[str, Any]], rows: Sequence[dict[str, Any]]
 ) -> tuple[list[Line], tuple[str, str]]:
-    values = {
-        m: [row[column.key] for row in rows if row["method"] == m and row.get(column.key) is not None] for m in entries
-    }
+    values: dict[str, list[float]] = {method: [] for method in entries}
+    for row in rows:
+        value = row.get("scores", {}).get(column.key)
+        if value is not None and row["method"] in values:
+            values[row["method"]].append(value)
     values = {m: some[:: max(1, len(some) // DOTS)][:DOTS] for m, some in values.items()}
     every = [v for some in values.values() for v in some] + [column.of(e) or 0.0 for e in entries.values()]
     every += [v for e in entries.values() for v in column.interval(e) or []]

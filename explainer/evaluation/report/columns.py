@@ -2,59 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from explainer.evaluation.results.summary import COLUMNS
+from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.scoring.loop import ORIGINAL
-
-_STALDER = "S. Stalder et al., NeurIPS 2022"
-_RISE = "V. Petsiuk et al., BMVC 2018"
-KNOWN: dict[str, dict[str, Any]] = {
-    "acc": {
-        "label": "Acc",
-        "percent": True,
-        "range": "0 to 100 %",
-        "paper": _STALDER,
-        "formula": "(Σ m g + Σ (1 − m)(1 − g)) / Z",
-        "meaning": "Agreement of the mask m with the annotated object g over the Z pixels.",
-    },
-    "iou": {
-        "label": "IoU",
-        "percent": True,
-        "range": "0 to 100 %",
-        "paper": _STALDER,
-        "formula": "Σ min(m, g) / Σ max(m, g)",
-        "meaning": "Overlap of the mask m with the annotated object g.",
-    },
-    "mae": {
-        "label": "MAE",
-        "percent": True,
-        "range": "0 to 100 %",
-        "paper": _STALDER,
-        "formula": "Σ |m − g| / Z",
-        "meaning": "Mean difference of the mask m from the annotated object g over the Z pixels.",
-    },
-    "sal": {
-        "label": "Sal",
-        "paper": f"P. Dabkowski, Y. Gal, NeurIPS 2017; {_STALDER}",
-        "range": "unbounded",
-        "formula": "log max(area of m, 0.05) − log p(class | masked image)",
-        "meaning": "Small masks under which the classifier still sees the class.",
-    },
-    "insertion": {
-        "label": "Ins",
-        "paper": _RISE,
-        "range": "0 to 1",
-        "formula": "∫ p(class | most salient share s of the pixels put in) ds",
-        "meaning": "How fast the class appears in a blurred image as pixels are put back, the most salient first.",
-    },
-    "deletion": {
-        "label": "Del",
-        "paper": _RISE,
-        "range": "0 to 1",
-        "formula": "∫ p(class | most salient share s of the pixels gone) ds",
-        "meaning": "How fast the class vanishes as pixels are replaced, the most salient first.",
-    },
-}
-"""What is said of the columns that are always there; what results.json says of a column comes first."""
 
 
 class Column(NamedTuple):
@@ -121,10 +70,11 @@ def quality(content: dict[str, Any]) -> list[Column]:
     said: dict[str, dict[str, Any]] = content.get("columns") or {}
     asked = {k: s.get("higher_is_better") for k, s in (content.get("facts", {}).get("metrics") or {}).items()}
     asked |= {key: s.get("higher_is_better") for key, s in said.items()}
-    there = {key: up for key, up in COLUMNS.items() if any(e.get(key) is not None for e in entries)}
+    defined = [key for key in FIXED if any(entry.get(key) is not None for entry in entries)]
+    there = {key: FIXED[key]["higher_is_better"] for key in defined}
     found = []
-    for key, up in (there | {k: up for k, up in asked.items() if k not in COLUMNS}).items():
-        about = KNOWN.get(key, {}) | {k: v for k, v in said.get(key, {}).items() if v not in (None, "")}
+    for key, up in (there | {k: up for k, up in asked.items() if k not in FIXED}).items():
+        about = dict(FIXED.get(key, {})) | {k: v for k, v in said.get(key, {}).items() if v not in (None, "")}
         kind = "percent" if about.get("percent") else "score"
         words: dict[str, str] = {k: str(about[k]) for k in ("meaning", "formula", "range", "paper") if k in about}
         found.append(Column((key,), str(about.get("label", key)), up, kind, words))

@@ -1,6 +1,6 @@
 """Files of an evaluation: results.json, per_image.csv, matrix.csv."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,10 @@ from explainer.errors import InputError
 from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.report.class_matrix import write_matrix
 from explainer.evaluation.results.class_matrix import matrices
-from explainer.evaluation.results.columns import FIXED
+from explainer.evaluation.results.columns import FIXED, ColumnDescription
 from explainer.evaluation.results.decisions import decision_results
 from explainer.evaluation.results.published import Published
-from explainer.evaluation.results.summary import COLUMNS, Row, pairs, summarise
+from explainer.evaluation.results.summary import Row, pairs, summarise
 from explainer.evaluation.targets import Targets
 from explainer.files import write_csv, write_json
 from explainer.metrics.segmentation import TruthRule
@@ -23,7 +23,7 @@ def write_results(
     folder: Path,
     alphas: dict[str, dict[str, Any]] | None = None,
     *,
-    columns: Mapping[str, Mapping[str, Any]] | None = None,
+    columns: Mapping[str, ColumnDescription] | None = None,
     failed: Mapping[str, Mapping[str, str]] | None = None,
     run: dict[str, Any] | None = None,
     published: Published | None = None,
@@ -72,7 +72,26 @@ def write_results(
     }
     write_json(folder / "results.json", content)
     write_matrix(found, folder / "matrix.csv")
-    fields = ["id", "method", *COLUMNS, *metrics, "area", "seconds", "constant"]
-    scored = (row for row in rows if row["method"] != ORIGINAL)
-    write_csv(folder / "per_image.csv", [fields, *([row.get(field, "") for field in fields] for row in scored)])
+    write_csv(folder / "per_image.csv", per_image(rows, [*FIXED, *metrics]))
     return content
+
+
+def per_image(rows: list[Row], columns: Sequence[str]) -> list[list[Any]]:
+    """Lay the rows of masks out as a table, its header first.
+
+    Args:
+        rows: Rows of a `Store`.
+        columns: Columns of the scores.
+
+    Example:
+        >>> row = {"id": "a", "method": "b", "scores": {"iou": 0.5}, "area": 0.1, "constant": False}
+        >>> per_image([row], ["iou"])[1]
+        ['a', 'b', 0.5, 0.1, '', False]
+    """
+    lines: list[list[Any]] = [["id", "method", *columns, "area", "seconds", "constant"]]
+    for row in rows:
+        if row["method"] != ORIGINAL:
+            scores = [row["scores"].get(column, "") for column in columns]
+            seconds = row.get("cost", {}).get("seconds", "")
+            lines.append([row["id"], row["method"], *scores, row["area"], seconds, row["constant"]])
+    return lines

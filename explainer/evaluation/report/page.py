@@ -17,7 +17,7 @@ from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.latex import latex
 from explainer.evaluation.report.maps import Shown, data_uri
 from explainer.evaluation.report.tables import MARKS, grids, with_costs
-from explainer.evaluation.storage.rows import parsed
+from explainer.evaluation.storage.rows import nested, parsed
 from explainer.evaluation.storage.store import ROWS
 from explainer.files import read_state, write_text
 
@@ -111,7 +111,7 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         raise InputError(f"{path} is torn: evaluate again, which writes it from the rows")
     stored = folder / ROWS
     lines = stored.read_bytes().splitlines() if stored.is_file() else []
-    rows = [row for row in map(parsed, lines) if row is not None]
+    rows = [nested(row) for row in map(parsed, lines) if row is not None]
     asked = {*content["results"], *(content.get("failed") or {})}
     last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
     return content, list(last.values())

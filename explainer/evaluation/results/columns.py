@@ -1,40 +1,86 @@
 """The columns of a table: their direction, how they are shown, and whose they are."""
 
 from collections.abc import Mapping
-from typing import Any
 
-_EXPLAINER = "S. Stalder et al., What You See is What You Classify, NeurIPS 2022"
-_SALIENCY = "P. Dabkowski, Y. Gal, Real Time Image Saliency for Black Box Classifiers, NeurIPS 2017"
-_RISE = "V. Petsiuk, A. Das, K. Saenko, RISE, BMVC 2018"
-FIXED: dict[str, dict[str, Any]] = {
-    "acc": {"higher_is_better": True, "percent": True, "label": "Acc", "paper": _EXPLAINER},
-    "iou": {"higher_is_better": True, "percent": True, "label": "IoU", "paper": _EXPLAINER},
-    "mae": {"higher_is_better": False, "percent": True, "label": "MAE", "paper": _EXPLAINER},
-    "sal": {"higher_is_better": False, "percent": False, "label": "Sal", "paper": _SALIENCY},
-    "insertion": {"higher_is_better": True, "percent": False, "label": "Ins", "paper": _RISE},
-    "deletion": {"higher_is_better": False, "percent": False, "label": "Del", "paper": _RISE},
+from typing_extensions import TypedDict
+
+from explainer.metrics import (
+    Deletion,
+    ImageMetric,
+    Insertion,
+    MaskMAE,
+    SaliencyMetric,
+    SoftAccuracy,
+    SoftIoU,
+)
+
+
+class ColumnDescription(TypedDict):
+    """What results.json says of a column; texts are empty where nothing is known.
+
+    Attributes:
+        higher_is_better: Direction of the values.
+        percent: Whether tables show the values times 100.
+        label: Heading.
+        paper: Authors, venue and year of the definition.
+        meaning: Meaning in a sentence.
+        formula: Value of one image, in LaTeX.
+        range: Range of that value.
+    """
+
+    higher_is_better: bool
+    percent: bool
+    label: str
+    paper: str
+    meaning: str
+    formula: str
+    range: str
+
+
+STANDARD: dict[str, type[ImageMetric]] = {
+    "acc": SoftAccuracy,
+    "iou": SoftIoU,
+    "mae": MaskMAE,
+    "sal": SaliencyMetric,
+    "insertion": Insertion,
+    "deletion": Deletion,
 }
-"""Those that every evaluation has, where they are defined."""
+"""Column → metric, of those that every evaluation has where they are defined."""
 
 
-def columns_of(chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What results.json says of the columns.
+def describe(metric: ImageMetric | type[ImageMetric], label: str) -> ColumnDescription:
+    """Describe a column by its metric.
 
     Args:
-        chosen: Column → metric or probe of a config.
+        metric: Metric, or its class.
+        label: Heading.
+    """
+    return {
+        "higher_is_better": bool(metric.higher_is_better),
+        "percent": metric.percent,
+        "label": label,
+        "paper": metric.paper,
+        "meaning": metric.meaning,
+        "formula": metric.formula,
+        "range": metric.range,
+    }
+
+
+FIXED = {name: describe(metric, metric.label) for name, metric in STANDARD.items()}
+"""Column → its description, of the standard ones."""
+
+
+def columns_of(metrics: Mapping[str, ImageMetric]) -> dict[str, ColumnDescription]:
+    """Describe the columns of an evaluation.
+
+    Args:
+        metrics: Column → metric or sanity check of a config.
 
     Returns:
-        Column → "higher_is_better", "percent" (shown times 100), "label" and "paper"; of chosen ones also "meaning",
-        "formula" and "range".
+        Column → its description, the standard ones first.
 
     Example:
         >>> columns_of({})["iou"]["percent"]
         True
     """
-    found = dict(FIXED)
-    for name, metric in chosen.items():
-        paper, percent = getattr(metric, "paper", ""), getattr(metric, "percent", False)
-        more = {key: getattr(metric, key, "") for key in ("meaning", "formula", "range")}
-        up = metric.higher_is_better
-        found[name] = {"higher_is_better": up, "percent": percent, "label": name, "paper": paper} | more
-    return found
+    return FIXED | {name: describe(metric, name) for name, metric in metrics.items()}

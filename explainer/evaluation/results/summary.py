@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
-from explainer.evaluation.results.columns import FIXED
+from explainer.evaluation.results.columns import FIXED, ColumnDescription
 from explainer.evaluation.results.intervals import against_best, classification_intervals, mean_intervals
+from explainer.evaluation.storage.rows import COSTS
 from explainer.metrics import MeanAveragePrecision, MeanF1
 
-COLUMNS = {name: about["higher_is_better"] for name, about in FIXED.items()}
-"""Score → whether higher is better."""
 Row = dict[str, Any]
 
 
@@ -44,7 +43,7 @@ def summarise(
         mine = [row for row in rows if row["method"] == method]
         entry: dict[str, Any] = {"images": len(mine), "interval": {}, "failed": len(failed.get(method, {}))}
         if method != ORIGINAL:
-            entry |= means(mine, [*COLUMNS, *metrics, "area"])
+            entry |= means(mine, [*FIXED, *metrics, "area"])
             entry["constant"] = sum(row["constant"] for row in mine)
             entry["broken"] = sum(row.get("broken", False) for row in mine)
             entry["removed"] = classification([row["removed"] for row in mine])
@@ -72,38 +71,61 @@ def means(rows: list[Row], columns: Collection[str]) -> dict[str, Any]:
         Column → mean or None; "n": column → images; "interval": column → low and high, where there is a mean.
 
     Example:
-        >>> means([{"a": 1.0}, {"a": None}, {"a": 1.0}], ["a"])
+        >>> means([{"scores": {"a": 1.0}}, {"scores": {"a": None}}, {"scores": {"a": 1.0}}], ["a"])
         {'a': 1.0, 'n': {'a': 2}, 'interval': {'a': [1.0, 1.0]}}
     """
-    values = {c: [row[c] for row in rows if row.get(c) is not None] for c in columns}
-    found: dict[str, Any] = {c: statistics.fmean(some) if some else None for c, some in values.items()}
-    table = torch.stack([column_of(rows, c) for c in columns], 1)
-    ends = dict(zip(columns, mean_intervals(table).tolist(), strict=True))
-    return found | {"n": {c: len(v) for c, v in values.items()}, "interval": {c: ends[c] for c in columns if values[c]}}
+    table = torch.stack([column_of(rows, column) for column in columns], 1)
+    ends = mean_intervals(table).tolist()
+    entry: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    intervals: dict[str, list[float]] = {}
+    for index, column in enumerate(columns):
+        # summed exactly, whatever the order of the rows
+        values = [value for value in table[:, index].tolist() if value == value]
+        entry[column] = statistics.fmean(values) if values else None
+        counts[column] = len(values)
+        if values:
+            intervals[column] = ends[index]
+    return entry | {"n": counts, "interval": intervals}
 
 
 def column_of(rows: list[Row], column: str) -> Tensor:
-    """(n,) float64: the rows' values, NaN for None.
+    """Collect the values of a column: (n,) float64, NaN where a row has none.
+
+    Args:
+        rows: Rows of a `Store`; an empty one has no value.
+        column: Column of the scores, or "area".
 
     Example:
-        >>> column_of([{"a": 1.0}, {}], "a").isnan().tolist()
+        >>> column_of([{"scores": {"a": 1.0}}, {}], "a").isnan().tolist()
         [False, True]
     """
-    values = [row.get(column) for row in rows]
+    values = [row.get("area") if column == "area" else row.get("scores", {}).get(column) for row in rows]
     return torch.tensor([torch.nan if v is None else v for v in values], dtype=torch.float64)
 
 
 def cost(rows: list[Row]) -> dict[str, float | None]:
-    """What a mask cost: mean forward passes and milliseconds an image, and the most memory, in bytes.
+    """Summarise what masks cost: mean forward passes and milliseconds an image, and the most memory, in bytes.
+
+    Args:
+        rows: Rows of one method.
 
     Example:
-        >>> cost([{"seconds": 0.5, "passes": 2.0}, {"seconds": 1.5, "passes": 4.0}])
+        >>> cost([{"cost": {"seconds": 0.5, "passes": 2.0}}, {"cost": {"seconds": 1.5, "passes": 4.0}}])
         {'passes': 3.0, 'ms': 1000.0, 'memory': None}
     """
-    values = {key: [row[key] for row in rows if row.get(key) is not None] for key in ("passes", "seconds", "memory")}
-    passes, seconds = (statistics.fmean(values[k]) if values[k] else None for k in ("passes", "seconds"))
-    ms = None if seconds is None else 1000 * seconds
-    return {"passes": passes, "ms": ms, "memory": max(values["memory"], default=None)}
+    values: dict[str, list[float]] = {key: [] for key in COSTS}
+    for row in rows:
+        for key in COSTS:
+            value = row.get("cost", {}).get(key)
+            if value is not None:
+                values[key].append(value)
+    seconds = statistics.fmean(values["seconds"]) if values["seconds"] else None
+    return {
+        "passes": statistics.fmean(values["passes"]) if values["passes"] else None,
+        "ms": None if seconds is None else 1000 * seconds,
+        "memory": max(values["memory"], default=None),
+    }
 
 
 def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
@@ -135,7 +157,7 @@ def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
     return {"mAP": float(precision), "F1": float(f1), "probability": float(scores[labels > 0].mean())}
 
 
-def pairs(rows: list[Row], columns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def pairs(rows: list[Row], columns: Mapping[str, ColumnDescription]) -> dict[str, dict[str, Any]]:
     """Every method against the best of each column, references of the annotation left out.
 
     Args:

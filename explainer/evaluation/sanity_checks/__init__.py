@@ -1,6 +1,6 @@
-"""Questions to a method that take further maps to answer, a probe a file. The imports here are the registry."""
+"""Questions to a method that take further maps to answer, a sanity check a file. The imports here are the registry."""
 
-from explainer.evaluation.sanity_checks.base import Probe, Probed, agreement, with_setting
+from explainer.evaluation.sanity_checks.base import MethodRun, SanityCheck, agreement, with_setting
 from explainer.evaluation.sanity_checks.convergence import Convergence, with_budget
 from explainer.evaluation.sanity_checks.randomisation import Randomisation
 from explainer.evaluation.sanity_checks.retrained import Retrained
@@ -9,10 +9,10 @@ from explainer.evaluation.sanity_checks.sensitivity import Sensitivity
 
 __all__ = [
     "Convergence",
-    "Probe",
-    "Probed",
+    "MethodRun",
     "Randomisation",
     "Retrained",
+    "SanityCheck",
     "SeedStability",
     "Sensitivity",
     "agreement",

@@ -1,8 +1,10 @@
-"""What probes share: they run a method again, under other circumstances, and compare its masks with the one it gave."""
+"""What sanity checks share: they run a method again, under other circumstances, and compare the masks.
+
+A sanity check is a metric like any other, but for what it looks at: the origin of the masks, which is a `MethodRun`.
+"""
 
 import copy
-import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -11,19 +13,19 @@ from torch import Tensor
 from explainer.attribution import Attribution
 from explainer.data import Batch
 from explainer.errors import InputError
-from explainer.metrics import ImageMetric, Measured, rank_correlation
+from explainer.metrics import ImageMetric, Judged, Measured, rank_correlation
 from explainer.metrics.base import of_some
 from explainer.networks import Explanandum
 
 
-class Probed(NamedTuple):
-    """A method, the images, and the masks that it gave.
+class MethodRun(NamedTuple):
+    """A method, the images, and the masks that it gave: the origin of masks that a metric is asked about.
 
     Attributes:
-        explanandum: The frozen classifier, on the images' device.
+        explanandum: Frozen classifier, on the images' device; a check leaves it as it was.
         method: Method of the masks.
-        batch: The images.
-        mask: (B, 1, H, W) in [0, 1], none of them constant.
+        batch: Images, with the classes that are explained as labels.
+        mask: Masks (B, 1, H, W) in [0, 1].
         scaled: Whether maps that are masks already are scaled too.
     """
 
@@ -33,86 +35,62 @@ class Probed(NamedTuple):
     mask: Tensor
     scaled: bool = True
 
+    def of(self, index: Tensor) -> "MethodRun":
+        """Select some of the images by their indices, (N,) long."""
+        return self._replace(batch=select(self.batch, index), mask=self.mask[index])
+
     def again(self, method: Attribution | None = None, image: Tensor | None = None) -> Tensor:
-        """Masks (B, 1, H, W) in [0, 1] of another method, or of other images with the same labels."""
+        """Make masks by another method, or of other images with the same labels.
+
+        Args:
+            method: Method to run; None runs the same one.
+            image: Images (B, 3, H, W) in [0, 1]; None takes the same ones.
+
+        Returns:
+            Masks (B, 1, H, W) in [0, 1].
+        """
         method = self.method if method is None else method
         image = self.batch.image if image is None else image
         plain = {"scaled": False} if method.is_mask and not self.scaled else {}
         return method.target_mask(self.explanandum, image, self.batch.labels, **plain).detach().clamp(0, 1)
 
     def undefined(self) -> Tensor:
-        """(B,) NaN: what a probe says that does not apply to the method."""
+        """Return NaN for every image, (B,): the answer of a check that does not apply to the method."""
         return self.mask.new_full((len(self.mask),), torch.nan)
 
 
-class Probe(ABC):
-    """A question to a method that takes further maps to answer; hyperparameters in the constructor.
+class SanityCheck(ImageMetric):
+    """A metric that takes further maps of the method to answer.
 
-    An image whose mask is constant (or was not finite, and so counts as the constant 0) has no value.
+    An image whose mask is constant (or was not finite, and so counts as the constant 0) has no value, and no image has
+    one where no method made the masks, as for the ground truth.
     """
 
-    higher_is_better: bool = True
-    percent: bool = False
-    """Shown times 100."""
-    paper: str = ""
-    """Authors, venue, year."""
-    meaning: str = ""
-    """In a sentence for a reader of the report."""
-    formula: str = ""
-    range: str = "[-1, 1]"
+    higher_is_better = True
+    range = "[-1, 1]"
 
-    def __call__(
-        self, explanandum: Explanandum, method: Attribution, batch: Batch, mask: Tensor, scaled: bool = True
-    ) -> Tensor:
-        """A value for each image.
-
-        Args:
-            explanandum: The frozen classifier, left as it was found.
-            method: Method of the same masks.
-            batch: On the explanandum's device.
-            mask: (B, 1, H, W) in [0, 1], what the method gave for these images.
-            scaled: Whether it was scaled, where it is a mask already.
-
-        Returns:
-            (B,), NaN where it is not defined.
-        """
-        return self.ask(explanandum, method, batch, mask, scaled).value
-
-    def ask(
-        self, explanandum: Explanandum, method: Attribution, batch: Batch, mask: Tensor, scaled: bool = True
-    ) -> Measured:
-        """As a call, with the curve of which the value is the mean, where there is one."""
-        index = (mask.amax((1, 2, 3)) > mask.amin((1, 2, 3))).nonzero()[:, 0]
-
-        def ask(some: Tensor) -> Measured:
-            return self.measure(Probed(explanandum, method, some_of(batch, some), mask[some], scaled))
-
-        return of_some(index, mask, ask)
+    def measure(self, judged: Judged) -> Measured:
+        """Ask the method again about the images whose masks are not constant."""
+        run = judged.origin
+        if not isinstance(run, MethodRun):
+            return Measured(judged.mask.new_full((len(judged.mask),), torch.nan))
+        varied = (run.mask.amax((1, 2, 3)) > run.mask.amin((1, 2, 3))).nonzero()[:, 0]
+        return of_some(varied, run.mask, lambda index: self.ask(run.of(index)))
 
     @abstractmethod
-    def measure(self, probed: Probed) -> Measured:
-        """What a probe has to do, for images whose masks are not constant."""
+    def ask(self, run: MethodRun) -> Measured:
+        """Compare masks of a second run with the first ones, none of which is constant."""
 
     def points(self, explanandum: Explanandum, method: Attribution, image: Tensor) -> list[str]:
-        """What each point of the curve is, for a figure; none without a curve."""
+        """Name the points of the curve for a figure; none without a curve."""
         return []
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Hyperparameters that decide the values, as plain values."""
-        names = inspect.signature(type(self).__init__).parameters
-        found = {name: getattr(self, name) for name in names if name not in ("self", "args", "kwargs")}
-        return {
-            name: {"class": type(v).__name__} | v.settings if isinstance(v, ImageMetric) else v
-            for name, v in found.items()
-        }
 
-
-def some_of(batch: Batch, index: Tensor) -> Batch:
-    """Some images of a batch: (N,) indices.
+def select(batch: Batch, index: Tensor) -> Batch:
+    """Select some images of a batch by their indices, (N,) long.
 
     Example:
-        >>> some_of(Batch(torch.rand(2, 3, 4, 4), torch.eye(2), ["a", "b"]), torch.tensor([1])).id
+        >>> select(Batch(torch.rand(2, 3, 4, 4), torch.eye(2), ["a", "b"]), torch.tensor([1])).id
         ['b']
     """
     places = index.tolist()
@@ -126,10 +104,10 @@ def some_of(batch: Batch, index: Tensor) -> Batch:
 
 
 def with_setting(method: Attribution, name: str, value: Any) -> Attribution:
-    """The same method with another hyperparameter; the method itself stays as it is.
+    """Copy a method and change one hyperparameter of the copy.
 
     Args:
-        method: Method of which a shallow copy is taken.
+        method: Method that stays as it is.
         name: Name of the hyperparameter.
         value: Its new value.
 
@@ -149,7 +127,7 @@ def with_setting(method: Attribution, name: str, value: Any) -> Attribution:
 
 
 def agreement(mask: Tensor, other: Tensor) -> Tensor:
-    """Rank correlation with another mask, which counts as 0 where that one is constant: it has no order to share.
+    """Compute the rank correlation with another mask; it is 0 where that one is constant and has no order to share.
 
     Leaving such an image out would flatter a method that gives no map at all under the other circumstance.
 
@@ -167,19 +145,19 @@ def agreement(mask: Tensor, other: Tensor) -> Tensor:
     return rank_correlation(mask, other).nan_to_num(0.0)
 
 
-def check_probe(probe: Probe, condition: bool, what: str) -> None:
-    """Refuse a hyperparameter.
+def check_setting(check: SanityCheck | None, condition: bool, requirement: str) -> None:
+    """Refuse a hyperparameter of a sanity check.
 
     Args:
-        probe: Named in the error.
-        condition: That must hold.
-        what: Must hold, in words, with the value.
+        check: Sanity check, for the error.
+        condition: Whether the requirement is met.
+        requirement: Requirement in words, with the value.
 
     Raises:
-        InputError: It does not.
+        InputError: The condition does not hold.
 
     Example:
-        >>> check_probe(None, 2 > 1, "two is above one")
+        >>> check_setting(None, 2 > 1, "two is above one")
     """
     if not condition:
-        raise InputError(f"probe {type(probe).__name__}: {what}")
+        raise InputError(f"sanity check {type(check).__name__}: {requirement}")

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from explainer.attribution import Attribution
-from explainer.evaluation.sanity_checks.base import Probe, Probed, agreement, check_probe, with_setting
+from explainer.evaluation.sanity_checks.base import MethodRun, SanityCheck, agreement, check_setting, with_setting
 from explainer.evaluation.view import metric_view
 from explainer.metrics import ImageMetric, Measured
 from explainer.networks import Explanandum
 
 
 def with_budget(method: Attribution, fraction: float) -> Attribution:
-    """The method with a part of its masks, samples, iterations or steps, at least one.
+    """Copy a method and give the copy a part of its masks, samples, iterations or steps, at least one.
 
     Args:
-        method: Names its budget.
+        method: Method whose `budget` names the hyperparameter.
         fraction: Share of the budget.
 
     Raises:
@@ -36,7 +36,7 @@ def with_budget(method: Attribution, fraction: float) -> Attribution:
     return with_setting(method, name, max(1, round(fraction * vars(method).get(name, 0))))
 
 
-class Convergence(Probe):
+class Convergence(SanityCheck):
     """How near to the whole budget's mask the method comes with less: the mean over parts of the budget.
 
     Each part is a run of its own with so small a budget, warm-up and decay included as the method defines them, not a
@@ -56,30 +56,36 @@ class Convergence(Probe):
     formula = r"\frac{1}{|Q|} \sum_{q \in Q} \rho(m_{qN}, m_N)"
 
     def __init__(self, fractions: Sequence[float] = (0.125, 0.25, 0.5), metric: ImageMetric | None = None) -> None:
+        super().__init__()
         wrong = [fraction for fraction in fractions if not 0 < fraction < 1]
-        check_probe(self, len(fractions) > 0 and not wrong, f"fractions must lie in (0, 1), got {wrong or fractions}")
-        self.fractions, self.metric = tuple(sorted(fractions)), metric
-        self.higher_is_better = metric is None or bool(metric.higher_is_better)
-        self.percent = bool(getattr(metric, "percent", False))
-        self.range = "[-1, 1]" if metric is None else str(getattr(metric, "range", ""))
+        check_setting(self, len(fractions) > 0 and not wrong, f"fractions must lie in (0, 1), got {wrong or fractions}")
+        self.fractions = tuple(sorted(fractions))
+        self.metric = metric
+        self.percent = metric is not None and metric.percent
+        self.range = "[-1, 1]" if metric is None else metric.range
+        # a metric's direction is its class's, and torchmetrics lets nobody set it; this one has the other metric's
+        vars(self)["higher_is_better"] = metric is None or bool(metric.higher_is_better)
 
-    def measure(self, probed: Probed) -> Measured:
-        """The curve has a point a fraction, and with a metric one for the whole."""
-        if probed.method.budget is None:
-            return Measured(probed.undefined())
-        masks = [probed.again(with_budget(probed.method, fraction)) for fraction in self.fractions]
+    def ask(self, run: MethodRun) -> Measured:
+        """Run the method with each fraction: a point of the curve each, and with a metric one for the whole budget."""
+        if run.method.budget is None:
+            return Measured(run.undefined())
+        masks = [run.again(with_budget(run.method, fraction)) for fraction in self.fractions]
         if self.metric is None:
-            curve = torch.stack([agreement(probed.mask, mask) for mask in masks], 1)
+            points = [agreement(run.mask, mask) for mask in masks]
         else:
-            curve = torch.stack([self._score(probed, mask) for mask in (*masks, probed.mask)], 1)
+            points = [self._score(run, mask) for mask in (*masks, run.mask)]
+        curve = torch.stack(points, 1)
         return Measured(curve.mean(1), curve)
 
-    def _score(self, probed: Probed, mask: Tensor) -> Tensor:
+    def _score(self, run: MethodRun, mask: Tensor) -> Tensor:
         assert self.metric is not None
         levels = mask.new_full((len(mask),), 0.5)
-        return self.metric.measure(metric_view(probed.explanandum, mask, levels, probed.batch)).value
+        return self.metric.measure(metric_view(run.explanandum, mask, levels, run.batch)).value
 
     def points(self, explanandum: Explanandum, method: Attribution, image: Tensor) -> list[str]:
-        """The parts of the budget."""
-        shown = [str(Fraction(fraction).limit_denominator(100)) for fraction in self.fractions]
-        return [] if method.budget is None else [*shown, *([] if self.metric is None else ["1"])]
+        """Name the parts of the budget."""
+        if method.budget is None:
+            return []
+        parts = [str(Fraction(fraction).limit_denominator(100)) for fraction in self.fractions]
+        return parts if self.metric is None else [*parts, "1"]

@@ -15,7 +15,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from explainer.attribution import Attribution
 from explainer.errors import check_seed
-from explainer.evaluation.sanity_checks.base import Probe, Probed, agreement, check_probe
+from explainer.evaluation.sanity_checks.base import MethodRun, SanityCheck, agreement, check_setting
 from explainer.metrics import Measured
 from explainer.networks import Explanandum
 from explainer.networks.randomise import How, Layer, layers_of, randomised
@@ -25,15 +25,15 @@ T = TypeVar("T")
 
 
 def similarity_of(mask: Tensor, other: Tensor, kind: Similarity) -> Tensor:
-    """How alike two masks are.
+    """Measure how alike two masks are.
 
     Args:
-        mask: (B, 1, H, W) in [0, 1].
+        mask: Masks (B, 1, H, W) in [0, 1].
         other: Second mask or map, of the same shape.
-        kind: "rank" for `agreement`, "ssim" for the structural similarity (Gaussian window of deviation 1.5).
+        kind: Measure: "rank" for `agreement`, "ssim" for the structural similarity (Gaussian window of deviation 1.5).
 
     Returns:
-        (B,) in [-1, 1]; higher is more alike.
+        Similarity (B,) in [-1, 1]; higher is more alike.
 
     Example:
         >>> mask = torch.rand(2, 1, 16, 16)
@@ -42,12 +42,12 @@ def similarity_of(mask: Tensor, other: Tensor, kind: Similarity) -> Tensor:
     """
     if kind == "rank":
         return agreement(mask, other)
-    found = structural_similarity_index_measure(other.float(), mask.float(), reduction="none", data_range=1.0)
-    return torch.as_tensor(found).view(len(mask))
+    similarity = structural_similarity_index_measure(other.float(), mask.float(), reduction="none", data_range=1.0)
+    return torch.as_tensor(similarity).view(len(mask))
 
 
 def even_parts(items: Sequence[T], count: int) -> list[Sequence[T]]:
-    """At most so many runs of neighbours, as even as can be, the longer ones last.
+    """Cut a sequence into at most so many runs of neighbours, as even as can be, the longer ones last.
 
     Example:
         >>> even_parts("abcde", 2)
@@ -61,16 +61,16 @@ def even_parts(items: Sequence[T], count: int) -> list[Sequence[T]]:
 def randomised_network(
     explanandum: Explanandum, method: Attribution, which: Literal["classifier", "masker"], image: Tensor
 ) -> tuple[nn.Module, list[Layer]] | None:
-    """The network whose weights are randomised, and its layers from the output to the input.
+    """Find the network whose weights are randomised, and its layers from the output to the input.
 
     Args:
-        explanandum: The classifier.
-        method: Any.
-        which: The "classifier", or the method's own "masker".
-        image: (B, 3, H, W), to see in which order the layers run.
+        explanandum: Frozen classifier.
+        method: Method of the masks.
+        which: Network: the "classifier", or the method's own "masker".
+        image: Images (B, 3, H, W) that show in which order the layers run.
 
     Returns:
-        None for a method without a masker, when that is asked for.
+        Network and layers; None for a method without a masker, when that is asked for.
 
     Example:
         >>> from explainer.attribution import Random
@@ -88,8 +88,8 @@ def randomised_network(
     return masker.network, layers_of(masker.network, lambda: masker(image[:1]))[::-1]
 
 
-class Randomisation(Probe):
-    """Similarity of the mask with those of the same network with random weights, the mean over its blocks of layers.
+class Randomisation(SanityCheck):
+    """Measure how alike the mask is to those of a network with random weights: the mean over its blocks of layers.
 
     Args:
         order: "cascading": everything from the output down to a block is random, block after block, until the whole
@@ -119,37 +119,42 @@ class Randomisation(Probe):
         how: How = "initialise",
         seed: int = 0,
     ) -> None:
+        super().__init__()
         for name, value, known in (
             ("order", order, ("cascading", "independent")),
             ("network", network, ("classifier", "masker")),
             ("similarity", similarity, ("rank", "ssim")),
             ("how", how, ("initialise", "shuffle")),
         ):
-            check_probe(self, value in known, f"{name} is {known[0]!r} or {known[1]!r}, got {value!r}")
-        check_probe(self, blocks >= 0, f"blocks must be at least 0, got {blocks}")
-        self.order, self.network, self.blocks = order, network, blocks
-        check_seed(f"probe {type(self).__name__}: seed", seed)
-        self.similarity, self.how, self.seed = similarity, how, seed
+            check_setting(self, value in known, f"{name} is {known[0]!r} or {known[1]!r}, got {value!r}")
+        check_setting(self, blocks >= 0, f"blocks must be at least 0, got {blocks}")
+        check_seed(f"sanity check {type(self).__name__}: seed", seed)
+        self.order = order
+        self.network = network
+        self.blocks = blocks
+        self.similarity = similarity
+        self.how = how
+        self.seed = seed
 
-    def measure(self, probed: Probed) -> Measured:
-        """The curve has a point a block, from the output to the input."""
-        subject = randomised_network(probed.explanandum, probed.method, self.network, probed.batch.image)
+    def ask(self, run: MethodRun) -> Measured:
+        """Randomise block after block, from the output to the input: a point of the curve each."""
+        subject = randomised_network(run.explanandum, run.method, self.network, run.batch.image)
         if subject is None:
-            return Measured(probed.undefined())
+            return Measured(run.undefined())
         points = []
         for random in self._random(subject[1]):
             with randomised(subject[0], random, self.seed, self.how):
-                other = probed.again()
-            points.append(similarity_of(probed.mask, other, self.similarity))
+                other = run.again()
+            points.append(similarity_of(run.mask, other, self.similarity))
         curve = torch.stack(points, 1)
         return Measured(curve.mean(1), curve)
 
     def _random(self, layers: list[Layer]) -> list[list[Layer]]:
-        """The layers that are random at each point."""
+        """List the layers that are random at each point."""
         parts = [list(part) for part in even_parts(layers, self.blocks or len(layers))]
         return parts if self.order == "independent" else list(accumulate(parts))
 
     def points(self, explanandum: Explanandum, method: Attribution, image: Tensor) -> list[str]:
-        """The layer nearest to the input of each block."""
+        """Name the layer nearest to the input of each block."""
         subject = randomised_network(explanandum, method, self.network, image)
         return [] if subject is None else [random[-1].name for random in self._random(subject[1])]

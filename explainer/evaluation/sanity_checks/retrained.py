@@ -5,13 +5,13 @@ does not look at the classifier when it explains). configs/train/shapes_small_ra
 """
 
 from explainer.attribution import Explainer
-from explainer.evaluation.sanity_checks.base import Probe, Probed, check_probe
+from explainer.evaluation.sanity_checks.base import MethodRun, SanityCheck, check_setting
 from explainer.evaluation.sanity_checks.randomisation import Similarity, similarity_of
 from explainer.metrics import Measured
 
 
-class Retrained(Probe):
-    """Similarity of an Explainer's mask with that of one that was trained against a classifier with random weights.
+class Retrained(SanityCheck):
+    """Measure how alike the masks are to those of an Explainer of a classifier with random weights.
 
     Methods that are no Explainer have no value.
 
@@ -29,12 +29,14 @@ class Retrained(Probe):
     formula = r"\rho(m_f, m_{f\text{ random}})"
 
     def __init__(self, checkpoint: str, similarity: Similarity = "rank") -> None:
-        check_probe(self, similarity in ("rank", "ssim"), f"similarity is 'rank' or 'ssim', got {similarity!r}")
-        self.checkpoint, self.similarity = checkpoint, similarity
+        super().__init__()
+        check_setting(self, similarity in ("rank", "ssim"), f"similarity is 'rank' or 'ssim', got {similarity!r}")
+        self.checkpoint = checkpoint
+        self.similarity = similarity
         self._other = Explainer(checkpoint)
 
-    def measure(self, probed: Probed) -> Measured:
-        """One more pass of the other Explainer."""
-        if not isinstance(probed.method, Explainer):
-            return Measured(probed.undefined())
-        return Measured(similarity_of(probed.mask, probed.again(self._other), self.similarity))
+    def ask(self, run: MethodRun) -> Measured:
+        """Compare with the masks of the other Explainer: one more pass."""
+        if not isinstance(run.method, Explainer):
+            return Measured(run.undefined())
+        return Measured(similarity_of(run.mask, run.again(self._other), self.similarity))

@@ -9,15 +9,15 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from explainer.evaluation.sanity_checks.base import Probe, Probed, agreement, check_probe, with_setting
+from explainer.evaluation.sanity_checks.base import MethodRun, SanityCheck, agreement, check_setting, with_setting
 from explainer.metrics import Measured
 
 
 def pairwise(masks: list[Tensor]) -> Tensor:
-    """`agreement` of each two of some runs.
+    """Compute the `agreement` of each two runs.
 
     Args:
-        masks: R of (B, 1, H, W).
+        masks: Masks (B, 1, H, W) of each of R runs.
 
     Returns:
         (R (R - 1) / 2, B) in [-1, 1].
@@ -29,7 +29,7 @@ def pairwise(masks: list[Tensor]) -> Tensor:
     return torch.stack([agreement(a, b) for a, b in combinations(masks, 2)])
 
 
-class SeedStability(Probe):
+class SeedStability(SanityCheck):
     """Mean pairwise rank correlation of the masks of several seeds: the method's own, and those that follow it.
 
     A method without a `seed` is run once more, which a deterministic one answers with 1 exactly. What another training
@@ -48,13 +48,14 @@ class SeedStability(Probe):
     formula = r"\frac{2}{R(R-1)} \sum_{i<j} \rho(m^{(i)}, m^{(j)})"
 
     def __init__(self, runs: int = 3) -> None:
-        check_probe(self, runs >= 2, f"runs must be at least 2, got {runs}")
+        super().__init__()
+        check_setting(self, runs >= 2, f"runs must be at least 2, got {runs}")
         self.runs = runs
 
-    def measure(self, probed: Probed) -> Measured:
-        """The mask given is the first run."""
-        method = probed.method
+    def ask(self, run: MethodRun) -> Measured:
+        """Run the method with further seeds; its own masks are the first run."""
+        method = run.method
         if not hasattr(method, "seed"):
-            return Measured(agreement(probed.mask, probed.again()))
+            return Measured(agreement(run.mask, run.again()))
         others = [with_setting(method, "seed", method.seed + n) for n in range(1, self.runs)]
-        return Measured(pairwise([probed.mask, *map(probed.again, others)]).mean(0))
+        return Measured(pairwise([run.mask, *map(run.again, others)]).mean(0))

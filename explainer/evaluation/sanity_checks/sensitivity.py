@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from explainer.errors import check_seed
-from explainer.evaluation.sanity_checks.base import Probe, Probed, check_probe
+from explainer.evaluation.sanity_checks.base import MethodRun, SanityCheck, check_setting
 from explainer.metrics import Measured
 
 
 def relative_change(mask: Tensor, other: Tensor) -> Tensor:
-    """Euclidean norm of the difference, relative to that of the mask.
+    """Compute the Euclidean norm of the difference, relative to that of the mask.
 
     Args:
-        mask: (B, 1, H, W), not 0 everywhere.
+        mask: Masks (B, 1, H, W), not 0 everywhere.
         other: Second mask or map, of the same shape.
 
     Returns:
-        (B,), at least 0.
+        Change (B,), at least 0; lower is better.
 
     Example:
         >>> relative_change(torch.full((1, 1, 2, 2), 0.5), torch.ones(1, 1, 2, 2)).item()
@@ -30,12 +30,12 @@ def relative_change(mask: Tensor, other: Tensor) -> Tensor:
     return (mask - other).flatten(1).norm(dim=1) / mask.flatten(1).norm(dim=1)
 
 
-class Sensitivity(Probe):
+class Sensitivity(SanityCheck):
     """The largest relative change of the mask over some images near by; the method keeps its seed.
 
     Args:
         radius: Radius of the uniform noise on each value of the image, in units of its range [0, 1].
-        samples: Images near by.
+        samples: Number of images near by.
         seed: Seed of the noise, which is the same for every image.
 
     Raises:
@@ -49,17 +49,21 @@ class Sensitivity(Probe):
     range = "[0, ∞)"
 
     def __init__(self, radius: float = 0.02, samples: int = 10, seed: int = 0) -> None:
-        check_probe(self, radius > 0, f"radius must be positive, got {radius}")
-        check_probe(self, samples >= 1, f"samples must be positive, got {samples}")
-        check_seed(f"probe {type(self).__name__}: seed", seed)
-        self.radius, self.samples, self.seed = radius, samples, seed
+        super().__init__()
+        check_setting(self, radius > 0, f"radius must be positive, got {radius}")
+        check_setting(self, samples >= 1, f"samples must be positive, got {samples}")
+        check_seed(f"sanity check {type(self).__name__}: seed", seed)
+        self.radius = radius
+        self.samples = samples
+        self.seed = seed
 
-    def measure(self, probed: Probed) -> Measured:
-        """One sample of all images at a time."""
-        image, generator = probed.batch.image, torch.Generator().manual_seed(self.seed)
-        worst = probed.mask.new_zeros(len(image))
+    def ask(self, run: MethodRun) -> Measured:
+        """Take the largest change over the samples, one sample of all images at a time."""
+        image = run.batch.image
+        generator = torch.Generator().manual_seed(self.seed)
+        worst = run.mask.new_zeros(len(image))
         for _ in range(self.samples):
             noise = self.radius * (2 * torch.rand(image.shape[1:], generator=generator) - 1)
             near = (image + noise.to(image)).clamp(0, 1)
-            worst = worst.maximum(relative_change(probed.mask, probed.again(image=near)))
+            worst = worst.maximum(relative_change(run.mask, run.again(image=near)))
         return Measured(worst)

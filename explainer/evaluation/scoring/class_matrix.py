@@ -5,7 +5,6 @@ Attributions, NeurIPS 2022 (section 4.2, Table 1). See `explainer.metrics.maskin
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,37 +50,41 @@ class ClassMatrix:
                 f"a matrix of {len(classes)} classes is too large: name at most {MOST} in "
                 "evaluation.class_matrix.classes"
             )
-        self.classes, self.methods, self.scaled = list(classes), set(methods), scaled
+        self.classes = list(classes)
+        self.methods = set(methods)
+        self.scaled = scaled
         self.places = [list(known).index(name) for name in classes]
 
     def __call__(
         self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch
-    ) -> list[dict[str, Any]]:
-        """What to add to the rows of the images.
+    ) -> list[dict[str, list[float]]] | None:
+        """Measure the confidence in the classes that are present.
 
         Args:
-            explanandum: The frozen classifier.
+            explanandum: Frozen classifier.
             name: Name of the method.
-            method: Makes a mask of each class; None, for the ground truth, has no matrix.
-            batch: The images, on the explanandum's device.
+            method: Method that makes a mask of each class; None, for the ground truth, has no matrix.
+            batch: Images, on the explanandum's device.
 
         Returns:
-            Nothing for methods that have no matrix; else an entry an image: each class present → confidence in it
-            without a mask, then with the mask of each class.
+            An entry an image: each class present → confidence in it without a mask, then with the mask of each class;
+            None for methods that have no matrix.
         """
         if method is None or name not in self.methods:
-            return [{} for _ in batch.id]
+            return None
         labels = batch.labels[:, self.places]
-        chosen = (labels > 0).any(1).nonzero()[:, 0].tolist()
-        rows: list[dict[str, Any]] = [{"matrix": {}} for _ in batch.id]
-        if chosen:
-            some = part(batch, chosen)
-            masks = class_masks(explanandum, method, some.image, self.places, self.scaled)
-            found = self._scores(explanandum, some, masks, labels[chosen])
-            for n, values in zip(chosen, found.tolist(), strict=True):
-                present = [c for c in range(len(self.classes)) if labels[n, c] > 0]
-                rows[n]["matrix"] = {self.classes[c]: [round(v, 6) for v in values[c]] for c in present}
-        return rows
+        labelled = (labels > 0).any(1).nonzero()[:, 0].tolist()
+        entries: list[dict[str, list[float]]] = [{} for _ in batch.id]
+        if not labelled:
+            return entries
+        images = part(batch, labelled)
+        masks = class_masks(explanandum, method, images.image, self.places, self.scaled)
+        scores = self._scores(explanandum, images, masks, labels[labelled])
+        for index, values in zip(labelled, scores.tolist(), strict=True):
+            for column, name_of_class in enumerate(self.classes):
+                if labels[index, column] > 0:
+                    entries[index][name_of_class] = [round(value, 6) for value in values[column]]
+        return entries
 
     def _scores(self, explanandum: Explanandum, batch: Batch, masks: Tensor, labels: Tensor) -> Tensor:
         def probabilities(seen: Tensor) -> Tensor:

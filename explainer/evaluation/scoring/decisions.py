@@ -6,8 +6,6 @@ that is faithful to the classifier shows what misled it: seen through the mask, 
 predicted, and of the complement it does not.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -15,6 +13,7 @@ from explainer.attribution import Attribution, Reference
 from explainer.data import Batch
 from explainer.evaluation.batches import part
 from explainer.evaluation.scoring.class_matrix import class_masks
+from explainer.evaluation.storage.rows import Decision
 from explainer.functional.masking import composite
 from explainer.networks import Explanandum
 
@@ -31,7 +30,8 @@ class Decisions:
     """
 
     def __init__(self, threshold: float = 0.5, scaled: bool = True) -> None:
-        self.threshold, self.scaled = threshold, scaled
+        self.threshold = threshold
+        self.scaled = scaled
 
     def kinds(self, explanandum: Explanandum, batch: Batch) -> list[list[tuple[int, str]]]:
         """Sort the classes of each image by what became of them.
@@ -44,48 +44,56 @@ class Decisions:
             An entry an image: classes that are labelled or predicted, and which of `KINDS` each is.
         """
         with torch.no_grad():
-            said = explanandum.decided(explanandum(batch.image).float(), self.threshold) > 0
-        there = batch.labels > 0
-        of_image = []
-        for labelled, predicted in zip(there.tolist(), said.tolist(), strict=True):
-            named = [kind_of(*pair) for pair in zip(labelled, predicted, strict=True)]
-            of_image.append([(index, kind) for index, kind in enumerate(named) if kind is not None])
-        return of_image
+            decided = explanandum.decided(explanandum(batch.image).float(), self.threshold) > 0
+        present = batch.labels > 0
+        of_images = []
+        for labelled, predicted in zip(present.tolist(), decided.tolist(), strict=True):
+            kinds = [kind_of(*pair) for pair in zip(labelled, predicted, strict=True)]
+            of_images.append([(index, kind) for index, kind in enumerate(kinds) if kind is not None])
+        return of_images
 
     def __call__(
-        self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch
-    ) -> list[dict[str, Any]]:
-        """Return what to add to the rows of the images.
+        self, explanandum: Explanandum, method: Attribution | None, batch: Batch
+    ) -> list[list[Decision]] | None:
+        """Measure what the masks of decided classes show.
 
         Args:
             explanandum: Frozen classifier.
-            name: Name of the method; all methods are asked alike.
-            method: Makes a mask of a class; references, which look at no class, have nothing here.
-            batch: The images, on the explanandum's device.
+            method: Method that makes a mask of a class.
+            batch: Images, on the explanandum's device.
 
         Returns:
-            An entry an image: a list of its classes, each with its kind, the area of its mask, and the classifier's
-            probability of it for the image, for what the mask keeps, and for the complement.
+            An entry an image: its classes, each with its kind, the area of its mask, and the classifier's probability
+            of it for the image, for what the mask keeps, and for the complement. None for references, which look at no
+            class.
         """
         if method is None or isinstance(method, Reference):
-            return [{} for _ in batch.id]
-        rows = []
-        for n, chosen in enumerate(self.kinds(explanandum, batch)):
-            entries = []
-            for index, kind in chosen:
-                seen = self.seen(explanandum, method, part(batch, [n]), index)
-                values = {key: round(float(value), 5) for key, value in seen.items() if key != "mask"}
-                entries.append({"class": explanandum.classes[index], "kind": kind} | values)
-            rows.append({"decisions": entries})
-        return rows
+            return None
+        entries = []
+        for place, classes in enumerate(self.kinds(explanandum, batch)):
+            decisions: list[Decision] = []
+            for index, kind in classes:
+                seen = self.seen(explanandum, method, part(batch, [place]), index)
+                decisions.append(
+                    {
+                        "class": explanandum.classes[index],
+                        "kind": kind,
+                        "area": round(float(seen["area"]), 5),
+                        "image": round(float(seen["image"]), 5),
+                        "kept": round(float(seen["kept"]), 5),
+                        "removed": round(float(seen["removed"]), 5),
+                    }
+                )
+            entries.append(decisions)
+        return entries
 
     def seen(self, explanandum: Explanandum, method: Attribution, one: Batch, index: int) -> dict[str, Tensor]:
-        """The mask of a class over one image, and what the classifier says of the class with it.
+        """Make the mask of a class over one image, and ask the classifier about the class with it.
 
         Args:
-            explanandum: The frozen classifier.
-            method: Makes the mask.
-            one: A batch of one image.
+            explanandum: Frozen classifier.
+            method: Method of the mask.
+            one: Batch of one image.
             index: Index of the class.
 
         Returns:
@@ -94,10 +102,11 @@ class Decisions:
         """
         mask = class_masks(explanandum, method, one.image, [index], self.scaled)
         colour = explanandum.mean_colour
-        three = [one.image, composite(one.image, mask, colour), composite(one.image, 1 - mask, colour)]
+        pictures = [one.image, composite(one.image, mask, colour), composite(one.image, 1 - mask, colour)]
         with torch.no_grad():
-            said = explanandum.probabilities(explanandum(torch.cat(three)).float())[:, index]
-        return {"mask": mask, "area": mask.mean(), "image": said[0], "kept": said[1], "removed": said[2]}
+            logits = explanandum(torch.cat(pictures)).float()
+            image, kept, removed = explanandum.probabilities(logits)[:, index]
+        return {"mask": mask, "area": mask.mean(), "image": image, "kept": kept, "removed": removed}
 
 
 def kind_of(labelled: bool, predicted: bool) -> str | None:

@@ -1,14 +1,13 @@
 """Methods × images: mask, score, append; resumable.
 
-Scores are those of S. Stalder et al., NeurIPS 2022, section 4.3, the explanandum's probabilities for the original, the
-masked and the complement image, and what the mask cost.
+A row holds the metrics' values, the explanandum's probabilities for the masked and the complement image, and what the
+mask cost.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from explainer.attribution import Attribution
 from explainer.attribution.masked_score import no_bars
@@ -18,18 +17,22 @@ from explainer.evaluation.batches import part, to_device
 from explainer.evaluation.maps.cache import KeptMasks
 from explainer.evaluation.maps.make import Maker
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, having
-from explainer.evaluation.sanity_checks import Probe
-from explainer.evaluation.sanity_checks.ask import merged, probe
+from explainer.evaluation.sanity_checks import MethodRun, SanityCheck
 from explainer.evaluation.scoring.class_matrix import ClassMatrix
 from explainer.evaluation.scoring.decisions import Decisions
-from explainer.evaluation.scoring.metrics import Judge
-from explainer.evaluation.scoring.scores import curves, fixed_scores, plain, predictions
+from explainer.evaluation.scoring.metrics import Judge, standard_metrics
+from explainer.evaluation.scoring.predictions import predictions
+from explainer.evaluation.storage.rows import Scored, Unmasked
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.targets import LABELS, Targets
 from explainer.evaluation.telling import bars
 from explainer.functional.masking import composite
+from explainer.metrics import ImageMetric
 from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 from explainer.networks import Explanandum
+
+MakeRows = Callable[[Batch], Sequence[Mapping[str, Any]]]
+"""Images → rows of any kind."""
 
 
 class Scoring(NamedTuple):
@@ -43,9 +46,9 @@ class Scoring(NamedTuple):
         scaled: Whether maps that are masks already are scaled to [0, 1] too.
         kept: Store of masks, which are read from it and put into it; None: masks are made each time.
         curve_steps: Steps of the insertion and deletion curves of images with one label; 0: none.
-        judge: Further metrics of a config.
-        probes: Column → sanity check of a config, which takes further maps of a method.
-        probed: Names of the methods that sanity checks ask; None: all.
+        judge: Further metrics of a config, and the levels above which pixels are salient for them.
+        checks: Column → sanity check of a config, which takes further maps of a method.
+        checked: Names of the methods that sanity checks ask; None: all.
         matrix: Class-specific masking matrix.
         decisions: What masks show of right and wrong decisions.
         true_boxes: Whether the boxes of the labelled objects are scored as a mask, too.
@@ -57,8 +60,8 @@ class Scoring(NamedTuple):
     kept: KeptMasks | None = None
     curve_steps: int = 0
     judge: Judge | None = None
-    probes: Mapping[str, Probe] = {}
-    probed: Collection[str] | None = None
+    checks: Mapping[str, SanityCheck] = {}
+    checked: Collection[str] | None = None
     matrix: ClassMatrix | None = None
     decisions: Decisions | None = None
     true_boxes: bool = False
@@ -68,10 +71,19 @@ class Scoring(NamedTuple):
         """Names of the masks that the annotation gives."""
         return [TRUTH, BOXES] if self.true_boxes else [TRUTH]
 
-    def probes_of(self, name: str) -> Mapping[str, Probe]:
-        """Sanity checks that ask a method of this name."""
-        asked = self.probed is None or name in self.probed
-        return self.probes if asked else {}
+    def metrics_of(self, name: str, explanandum: Explanandum) -> dict[str, ImageMetric]:
+        """Return the metrics that masks of a method are measured by, sanity checks included.
+
+        Args:
+            name: Name of the method, or of a reference.
+            explanandum: Frozen classifier.
+        """
+        metrics = standard_metrics(explanandum, self.rule, self.curve_steps)
+        if self.judge is not None:
+            metrics |= self.judge.metrics
+        if self.checked is None or name in self.checked:
+            metrics |= self.checks
+        return metrics
 
 
 def evaluate(
@@ -112,14 +124,14 @@ def evaluate(
                     continue
                 progress.update(task, description=name)
 
-                def rows(part: Batch, name: str = name) -> list[dict[str, Any]]:
+                def rows(part: Batch, name: str = name) -> Sequence[Scored | Unmasked]:
                     return score(explanandum, name, methods.get(name), part, maker, scoring)
 
                 append_or_note(store, name, to_device(images, device), rows)
             progress.advance(task, len(batch.id))
 
 
-def append_or_note(store: Store, name: str, batch: Batch, rows: Callable[[Batch], list[dict[str, Any]]]) -> None:
+def append_or_note(store: Store, name: str, batch: Batch, rows: MakeRows) -> None:
     """Append the rows of a batch; where that fails, those of its images one by one, and note which of them fail.
 
     Args:
@@ -149,9 +161,7 @@ def append_or_note(store: Store, name: str, batch: Batch, rows: Callable[[Batch]
     return None
 
 
-def attempt(
-    store: Store, batch: Batch, rows: Callable[[Batch], list[dict[str, Any]]]
-) -> dict[str, tuple[str | None, str]]:
+def attempt(store: Store, batch: Batch, rows: MakeRows) -> dict[str, tuple[str | None, str]]:
     """Append rows; of an error only words are held, not the tensors that its traceback has.
 
     Args:
@@ -176,80 +186,76 @@ def attempt(
 
 def score(
     explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, maker: Maker, scoring: Scoring
-) -> list[dict[str, Any]]:
+) -> Sequence[Scored | Unmasked]:
     """Compute the rows of one method for one batch.
 
     Args:
         explanandum: Frozen classifier.
         name: Name of the method; `ORIGINAL` and the references have no method.
-        method: What makes the masks.
+        method: Method of the masks; None for a reference.
         batch: Images, on the explanandum's device.
-        maker: Calls the method, or reads what it made.
+        maker: Maker that calls the method, or reads the masks that it gave before.
         scoring: What is asked of the masks.
 
     Returns:
-        A row an image, in plain values; None where a score is not defined.
+        A row an image, in plain values.
     """
     if name == ORIGINAL:
         return rows_of_originals(explanandum, batch)
     explained = maker.targets.of(explanandum, batch)
     mask, broken, cost = maker(explanandum, name, method, batch if method is None else explained)
     with torch.no_grad():
-        both = [composite(batch.image, m, explanandum.mean_colour) for m in (mask, 1 - mask)]
-        kept, removed = (explanandum(images).float() for images in both)
-    values: dict[str, Tensor] = {}
-    if scoring.curve_steps:
-        values |= curves(explanandum, mask, explained, scoring.curve_steps)
-    values |= fixed_scores(mask, kept, batch, scoring.rule, explained.labels)
+        masked_logits = explanandum(composite(batch.image, mask, explanandum.mean_colour)).float()
+        complement_logits = explanandum(composite(batch.image, 1 - mask, explanandum.mean_colour)).float()
+    judge = scoring.judge or Judge({})
+    judged = judge.judged(
+        explanandum,
+        name,
+        mask,
+        explained,
+        annotated=batch.labels,
+        masked_logits=masked_logits,
+        origin=None if method is None else MethodRun(explanandum, method, explained, mask, scoring.scaled),
+    )
+    answers = judge(judged, scoring.metrics_of(name, explanandum))
+    areas = mask.mean((1, 2, 3)).tolist()
     constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
-    asked = further_columns(explanandum, name, method, batch, mask, scoring)
-    after_keeping = predictions(explanandum, kept, batch.labels)
-    after_removing = predictions(explanandum, removed, batch.labels)
+    without_region = (~judged.region.flatten(1).any(1)).tolist()
+    after_keeping = predictions(explanandum, masked_logits, batch.labels)
+    after_removing = predictions(explanandum, complement_logits, batch.labels)
+    matrix = None if scoring.matrix is None else scoring.matrix(explanandum, name, method, batch)
+    decisions = None if scoring.decisions is None else scoring.decisions(explanandum, method, batch)
     rows = []
-    for n, image in enumerate(batch.id):
-        row: dict[str, Any] = {"id": image, "method": name}
-        row |= {key: plain(float(value[n])) for key, value in values.items()}
-        row |= cost[n]
-        row |= {"constant": constant[n], "broken": broken[n]}
-        row |= asked[n]
-        row |= {"kept": after_keeping[n], "removed": after_removing[n]}
+    for index, image in enumerate(batch.id):
+        row: Scored = {
+            "id": image,
+            "method": name,
+            "scores": answers[index].scores,
+            "area": areas[index],
+            "cost": cost[index],
+            "constant": constant[index],
+            "broken": broken[index],
+            "kept": after_keeping[index],
+            "removed": after_removing[index],
+        }
+        if answers[index].curves:
+            row["curves"] = answers[index].curves
+        if scoring.judge is not None:
+            # only the metrics of a config have levels that were chosen
+            row["no_region"] = without_region[index]
+        if matrix is not None:
+            row["matrix"] = matrix[index]
+        if decisions is not None:
+            row["decisions"] = decisions[index]
         rows.append(row)
     return rows
 
 
-def rows_of_originals(explanandum: Explanandum, batch: Batch) -> list[dict[str, Any]]:
-    """What the classifier says of the images as they are: a row an image."""
+def rows_of_originals(explanandum: Explanandum, batch: Batch) -> list[Unmasked]:
+    """Return what the classifier says of the images as they are: a row an image."""
     with torch.no_grad():
         answers = predictions(explanandum, explanandum(batch.image), batch.labels)
-    return [{"id": image, "method": ORIGINAL, "kept": answer} for image, answer in zip(batch.id, answers, strict=True)]
-
-
-def further_columns(
-    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, mask: Tensor, scoring: Scoring
-) -> list[dict[str, Any]]:
-    """What a config asks of masks beside the fixed scores: metrics, sanity checks, class matrix and decisions.
-
-    Args:
-        explanandum: Frozen classifier.
-        name: Name of the method.
-        method: What made the masks; None for a reference.
-        batch: Images, with their own labels.
-        mask: (B, 1, H, W) in [0, 1].
-        scoring: What is asked.
-
-    Returns:
-        An entry an image.
-    """
-    explained = scoring.targets.of(explanandum, batch)
-    entries: list[dict[str, Any]] = [{} for _ in batch.id]
-    if scoring.judge is not None:
-        entries = scoring.judge(explanandum, name, mask, explained)
-    probes = scoring.probes_of(name)
-    if probes:
-        entries = merged(entries, probe(probes, explanandum, method, explained, mask, scoring.scaled))
-    for question in (scoring.matrix, scoring.decisions):
-        if question is None:
-            continue
-        answers = question(explanandum, name, method, batch)
-        entries = [entry | answer for entry, answer in zip(entries, answers, strict=True)]
-    return entries
+    return [
+        {"id": image, "method": "Original image", "kept": answer}
+        for image, answer in zip(batch.id, answers, strict=True)
+    ]

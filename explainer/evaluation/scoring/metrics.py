@@ -1,14 +1,66 @@
-"""The metrics that a config names, on one method's masks of one batch."""
+"""The metrics of an evaluation, on one method's masks of one batch."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from torch import Tensor
 
 from explainer.data import Batch
 from explainer.evaluation.view import metric_view
-from explainer.infill import Infill
-from explainer.metrics import ImageMetric, Judged, mean_level
+from explainer.infill import Blur, Constant, Infill
+from explainer.metrics import (
+    Deletion,
+    ImageMetric,
+    Insertion,
+    Judged,
+    MaskMAE,
+    SaliencyMetric,
+    SoftAccuracy,
+    SoftIoU,
+    mean_level,
+)
+from explainer.metrics.base import Origin
+from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 from explainer.networks import Explanandum
+
+
+class Answers(NamedTuple):
+    """What the metrics say of one image.
+
+    Attributes:
+        scores: Column → value; None where it is not defined.
+        curves: Column → curve of which the value is the area or the mean, where there is one.
+    """
+
+    scores: dict[str, float | None]
+    curves: dict[str, list[float]]
+
+
+def standard_metrics(
+    explanandum: Explanandum, rule: TruthRule = USUAL_TRUTH, curve_steps: int = 0
+) -> dict[str, ImageMetric]:
+    """Build the metrics that every evaluation has.
+
+    Args:
+        explanandum: Frozen classifier, whose mean colour deletion ends in.
+        rule: Rule that says which pixels of the annotation are the truth.
+        curve_steps: Steps of the insertion and deletion curves; 0 leaves the two out.
+
+    Returns:
+        Column → metric.
+    """
+    metrics: dict[str, ImageMetric] = {
+        "acc": SoftAccuracy(rule.void, rule.objects),
+        "iou": SoftIoU(rule.void, rule.objects),
+        "mae": MaskMAE(rule.void, rule.objects),
+        "sal": SaliencyMetric(),
+    }
+    if curve_steps:
+        # whatever the config's own in-fill is: these two columns are RISE's
+        grey = Constant(explanandum.mean_colour.flatten().tolist())
+        metrics["insertion"] = Insertion(curve_steps, Blur(5.0), batch_size=16)
+        metrics["deletion"] = Deletion(curve_steps, grey, batch_size=16)
+    return metrics
 
 
 class Judge:
@@ -17,50 +69,76 @@ class Judge:
     Args:
         metrics: Column → metric.
         infill: In-fill of those that replace pixels; None is the classifier's mean colour.
-        level: Above it a mask's pixel is salient.
+        level: Value above which a mask's pixel is salient.
         alphas: Method → α, for methods whose pixels are salient above α times the map's mean.
     """
 
     def __init__(
         self,
-        metrics: dict[str, ImageMetric],
+        metrics: Mapping[str, ImageMetric],
         infill: Infill | None = None,
         level: float = 0.5,
-        alphas: dict[str, float] | None = None,
+        alphas: Mapping[str, float] | None = None,
     ) -> None:
-        self.metrics, self.infill, self.level, self.alphas = metrics, infill, level, alphas or {}
+        self.metrics = metrics
+        self.infill = infill
+        self.level = level
+        self.alphas = alphas or {}
 
     def levels(self, method: str, mask: Tensor) -> Tensor:
-        """(B,): above it a pixel is salient."""
+        """Return the values above which pixels are salient, (B,).
+
+        Args:
+            method: Name of the method.
+            mask: Masks (B, 1, H, W) in [0, 1].
+        """
         if method in self.alphas:
             return mean_level(mask, self.alphas[method])
         return mask.new_full((len(mask),), self.level)
 
-    def __call__(self, explanandum: Explanandum, method: str, mask: Tensor, batch: Batch) -> list[dict[str, Any]]:
-        """What to add to the rows of the images.
+    def judged(
+        self,
+        explanandum: Explanandum,
+        method: str,
+        mask: Tensor,
+        batch: Batch,
+        *,
+        annotated: Tensor | None = None,
+        masked_logits: Tensor | None = None,
+        origin: Origin | None = None,
+    ) -> Judged:
+        """Gather all that a metric may look at.
 
         Args:
-            explanandum: The frozen classifier.
-            method: Name.
-            mask: (B, 1, H, W) in [0, 1].
-            batch: The images, on the explanandum's device.
+            explanandum: Frozen classifier.
+            method: Name of the method.
+            mask: Masks (B, 1, H, W) in [0, 1].
+            batch: Images on the explanandum's device, with the classes that are explained as labels.
+            annotated: Labels of the images themselves, (B, K).
+            masked_logits: Logits (B, K) of the masked images where they are known.
+            origin: Origin of the masks, for sanity checks.
+        """
+        levels = self.levels(method, mask)
+        judged = metric_view(explanandum, mask, levels, batch, self.infill)
+        return judged._replace(annotated=annotated, masked_logits=masked_logits, origin=origin)
+
+    def __call__(self, judged: Judged, metrics: Mapping[str, ImageMetric] | None = None) -> list[Answers]:
+        """Measure masks.
+
+        Args:
+            judged: Masks, and all that a metric may look at.
+            metrics: Column → metric; None takes all of the judge's.
 
         Returns:
-            An entry an image: a value for each column (None where it is not defined), whether nothing is salient, and
-            the curves that values are areas of.
+            Values and curves of each image.
         """
-        judged = self.judged(explanandum, method, mask, batch)
-        empty = (~judged.region.flatten(1).any(1)).tolist()
-        rows: list[dict[str, Any]] = [{"no_region": e, "curves": {}} for e in empty]
-        for name, metric in self.metrics.items():
-            found = metric.measure(judged)
-            for n, row in enumerate(rows):
-                value = float(found.value[n])
-                row[name] = None if value != value else value
-                if found.curve is not None and not bool(found.curve[n].isnan().any()):
-                    row["curves"][name] = [round(v, 5) for v in found.curve[n].tolist()]
-        return rows
-
-    def judged(self, explanandum: Explanandum, method: str, mask: Tensor, batch: Batch) -> Judged:
-        """All that a metric may look at."""
-        return metric_view(explanandum, mask, self.levels(method, mask), batch, self.infill)
+        answers = [Answers({}, {}) for _ in judged.mask]
+        for column, metric in (self.metrics if metrics is None else metrics).items():
+            measured = metric.measure(judged)
+            for index, answer in enumerate(answers):
+                value = float(measured.value[index])
+                # JSON has no NaN
+                answer.scores[column] = None if value != value else value
+                if measured.curve is not None and not bool(measured.curve[index].isnan().any()):
+                    answer.curves[column] = [round(point, 5) for point in measured.curve[index].tolist()]
+        return answers

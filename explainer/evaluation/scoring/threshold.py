@@ -13,6 +13,7 @@ from explainer.evaluation.batches import to_device
 from explainer.evaluation.images import spread, true_boxes
 from explainer.evaluation.maps.make import make_mask
 from explainer.evaluation.scoring.loop import append_or_note
+from explainer.evaluation.storage.rows import Searched
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import bars
 from explainer.metrics import alpha_errors, best_alpha
@@ -51,7 +52,7 @@ def search_alphas(
         for name, method in methods.items():
             for batch in batches:
 
-                def rows(here: Batch, name: str = name, method: Attribution = method) -> list[dict[str, Any]]:
+                def rows(here: Batch, name: str = name, method: Attribution = method) -> list[Searched]:
                     errors = alpha_errors(make_mask(explanandum, method, here, scaled=scaled), true_boxes(here))
                     wrong = [None if e.isnan().any() else e.int().tolist() for e in errors]
                     return [{"id": i, "method": name, "wrong": w} for i, w in zip(here.id, wrong, strict=True)]

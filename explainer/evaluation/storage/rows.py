@@ -1,7 +1,4 @@
-"""What the lines of rows.jsonl hold, by the kind of results, and the one way to read them.
-
-Further columns, such as those of a config's metrics, hold a number or None.
-"""
+"""What the lines of rows.jsonl hold, by the kind of results, and the one way to read them."""
 
 import json
 from pathlib import Path
@@ -14,20 +11,36 @@ from explainer.files import conform
 
 
 class Row(TypedDict):
-    """Of any kind: image and method."""
+    """A row of any kind.
+
+    Attributes:
+        id: Id of the image.
+        method: Name of the method, of a reference, or of the image as it is.
+    """
 
     id: str
     method: str
 
 
 class Failed(Row):
-    """What could not be done."""
+    """An image on which a method failed.
+
+    Attributes:
+        error: Error in one line.
+    """
 
     error: str
 
 
-class Said(TypedDict):
-    """An entry of `predictions`."""
+class Prediction(TypedDict):
+    """What the classifier says of one picture.
+
+    Attributes:
+        labels: Indices of the classes that the image has.
+        probabilities: Probability of every class, of a multi-label classifier.
+        predicted: Index of the most probable class, of a single-label classifier.
+        probability: Probability of the label, of a single-label classifier; None without a label.
+    """
 
     labels: list[int]
     probabilities: NotRequired[list[float]]
@@ -36,26 +49,50 @@ class Said(TypedDict):
 
 
 class Unmasked(TypedDict):
-    """What the classifier says of the image as it is."""
+    """An image as it is.
+
+    Attributes:
+        id: Id of the image.
+        method: Name that stands for the image as it is.
+        kept: What the classifier says of it.
+    """
 
     id: str
     method: Literal["Original image"]
-    kept: Said
+    kept: Prediction
 
 
 Decision = TypedDict(
     "Decision", {"class": str, "kind": str, "area": float, "image": float, "kept": float, "removed": float}
 )
-"""A class that is labelled or predicted, and what its mask does."""
+"""A class that is labelled or predicted: the kind of the decision, the area of its mask, and its probability for the
+image, for what the mask keeps, and for what is left without it."""
 
 
 class Scored(Row):
-    """The scores of one mask."""
+    """What one mask was measured by.
 
+    Attributes:
+        scores: Column → value of its metric; None where it is not defined.
+        area: Mean of the mask.
+        cost: What making the mask took: "seconds", "passes", "memory" (see `explainer.evaluation.maps.cost.Cost`).
+        constant: Whether the mask has one value everywhere.
+        broken: Whether a map had a NaN or infinite pixel, and so counts as 0 everywhere.
+        kept: What the classifier says of the masked image.
+        removed: What it says of the complement image.
+        no_region: Whether no pixel of the mask is salient.
+        curves: Column → curve of which the value is the area or the mean.
+        matrix: Class present → confidence in it without a mask, then with the mask of each class.
+        decisions: Classes that are labelled or predicted, and what their masks show.
+    """
+
+    scores: dict[str, float | None]
+    area: float
+    cost: dict[str, float | None]
     constant: bool
-    kept: Said
-    removed: Said
-    broken: NotRequired[bool]
+    broken: bool
+    kept: Prediction
+    removed: Prediction
     no_region: NotRequired[bool]
     curves: NotRequired[dict[str, list[float]]]
     matrix: NotRequired[dict[str, list[float]]]
@@ -63,13 +100,26 @@ class Scored(Row):
 
 
 class Searched(Row):
-    """Under which levels the box around what is salient is wrong."""
+    """A map of a held-out image.
+
+    Attributes:
+        wrong: For each α of `explainer.metrics.localisation.ALPHAS`, 1 where the box around what is salient is wrong;
+            None for an image without a box.
+    """
 
     wrong: list[int] | None
 
 
 class Filled(Row):
-    """What the classifier says of an image with a hole filled in."""
+    """An image with a hole that an in-fill filled in.
+
+    Attributes:
+        probability: Probability of the label.
+        log_odds: Log-odds of the label.
+        l1: Mean absolute difference from the image, within the hole.
+        change: Change of the label's probability.
+        seconds: Seconds that the in-fill took.
+    """
 
     probability: float
     log_odds: float
@@ -95,6 +145,26 @@ Varied = TypedDict(
 )
 """The variations of one image, source and size."""
 Evaluated = Scored | Unmasked
+COSTS = ("seconds", "passes", "memory")
+
+
+def nested(row: dict[str, Any]) -> dict[str, Any]:
+    """Bring a scored row of before, whose scores and costs stood beside its other fields, into today's form.
+
+    Args:
+        row: Row of any kind; one of today's form is returned as it is.
+
+    Example:
+        >>> nested({"id": "a", "method": "b", "iou": 0.5, "area": 0.1, "seconds": 1.0, "removed": {}})["scores"]
+        {'iou': 0.5}
+    """
+    if "removed" not in row or "scores" in row:
+        return row
+    known = {name for kind in get_args(Evaluated) for name in get_type_hints(kind)}
+    fields = {key: value for key, value in row.items() if key in known}
+    scores = {key: value for key, value in row.items() if key not in known and key not in COSTS}
+    cost = {key: row[key] for key in COSTS if key in row}
+    return {"broken": False, **fields, "scores": scores, "cost": cost}
 
 
 def read_rows(path: Path, kind: Any = Row) -> list[dict[str, Any]]:
@@ -124,7 +194,7 @@ def read_rows(path: Path, kind: Any = Row) -> list[dict[str, Any]]:
         row = parsed(line)
         if row is None:
             raise _no_row(path, number)
-        rows.append(row)
+        rows.append(nested(row) if kind is Evaluated else row)
     _check(rows, kind, path)
     return rows
 
@@ -154,16 +224,11 @@ def _check(rows: list[dict[str, Any]], kind: Any, path: Path) -> None:
     if kind is Row:
         return
     kinds = get_args(kind) or (kind,)
-    known = {name for one in kinds for name in get_type_hints(one)}
     try:
         conform(rows, list[Failed | kind], path)  # type: ignore[valid-type]
     except InputError:
         for number, row in enumerate(rows, 1):
             _check_one(row, kinds, path, number)
-    for number, row in enumerate(rows, 1):
-        for key, value in row.items():
-            if key not in known and key != "error" and not isinstance(value, int | float | None):
-                raise _no_row(path, number, f"{key} is no number")
 
 
 def _check_one(row: dict[str, Any], kinds: tuple[Any, ...], path: Path, number: int) -> None:

@@ -7,6 +7,7 @@ A fingerprint that is torn, or lost, is a reason to begin anew where there are n
 
 import copy
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,13 @@ class Store:
         other.path = self.path.with_suffix(f".{rank}{self.path.suffix}")
         return other
 
-    def _take(self, row: dict[str, Any]) -> None:
+    def _take(self, row: Mapping[str, Any]) -> None:
         key = row["method"], row["id"]
         if "error" in row:
             if key not in self._done:
                 self._failed[key] = row["error"]
         elif key not in self._done:
-            self.rows.append(row)
+            self.rows.append(dict(row))
             self._done.add(key)
             self._failed.pop(key, None)
 
@@ -124,7 +125,7 @@ class Store:
             found.setdefault(method, {})[name] = error
         return found
 
-    def append(self, rows: list[dict[str, Any]]) -> None:
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows, out of the process's hands before this returns; those of images done before are left out.
 
         Raises:
@@ -143,7 +144,7 @@ class Store:
         if self._failed.get((method, name)) != error:
             self._write([failure(method, name, error)])
 
-    def _write(self, rows: list[dict[str, Any]]) -> None:
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         append_lines(self.path, rows)
         for row in rows:
             self._take(row)

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytorch_lightning as pl
+from torchmetrics import MeanMetric
 
 from explainer.errors import check_range
 from explainer.functional.masking import composite, target_mask
-from explainer.metrics import MaskMAE, SaliencyMetric, SoftAccuracy, SoftIoU
+from explainer.metrics import mean_absolute_error, saliency_metric, soft_accuracy, soft_iou, truth_and_weight
 
 
 class Scores(pl.Callback):
@@ -25,12 +26,14 @@ class Scores(pl.Callback):
     def __init__(self, batches: int = 8) -> None:
         check_range("scores.batches", batches, 0)
         self.batches = batches
-        self._metrics: dict[str, Any] = {}
+        self._means: dict[str, MeanMetric] = {}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start with empty scores."""
-        metrics = {"acc": SoftAccuracy(), "iou": SoftIoU(), "mae": MaskMAE(), "sal": SaliencyMetric()}
-        self._metrics = {name: metric.to(pl_module.device) for name, metric in metrics.items()}
+        # an image without an object has no score, which is NaN
+        self._means = {
+            name: MeanMetric(nan_strategy="ignore").to(pl_module.device) for name in ("acc", "iou", "mae", "sal")
+        }
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -40,12 +43,14 @@ class Scores(pl.Callback):
             return
         mask = target_mask(pl_module(batch.image), batch.labels)
         logits = pl_module.explanandum(composite(batch.image, mask, pl_module.explanandum.mean_colour)).float()
-        for name in ("acc", "iou", "mae"):
-            self._metrics[name].update(mask, batch.segmentation, batch.labels)
-        self._metrics["sal"].update(mask, logits, batch.labels)
+        truth, weight = truth_and_weight(batch.segmentation, batch.labels)
+        self._means["acc"].update(soft_accuracy(mask, truth, weight))
+        self._means["iou"].update(soft_iou(mask, truth, weight))
+        self._means["mae"].update(mean_absolute_error(mask, truth, weight))
+        self._means["sal"].update(saliency_metric(mask, logits, batch.labels))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log what was scored."""
-        for name, metric in self._metrics.items():
-            if metric.count > 0:
-                pl_module.log(f"val/{name}", metric.compute(), prog_bar=name == "iou")
+        for name, mean in self._means.items():
+            if mean.weight > 0:
+                pl_module.log(f"val/{name}", mean.compute(), prog_bar=name == "iou")

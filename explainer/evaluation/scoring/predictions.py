@@ -1,0 +1,30 @@
+"""What the classifier says of images, as rows hold it."""
+
+from torch import Tensor
+
+from explainer.evaluation.storage.rows import Prediction
+from explainer.networks import Explanandum
+
+
+def predictions(explanandum: Explanandum, logits: Tensor, labels: Tensor) -> list[Prediction]:
+    """Return what the classifier says of each image, as little as the scores need.
+
+    Args:
+        explanandum: Frozen classifier, which decides between sigmoid and softmax.
+        logits: Logits (B, K).
+        labels: Labels (B, K), multi-hot.
+
+    Returns:
+        An entry an image: the labels and all K probabilities of a multi-label classifier; of a single-label one the
+        label, the predicted class and the label's probability.
+    """
+    probabilities = explanandum.probabilities(logits.float()).cpu()
+    entries: list[Prediction] = []
+    for of_classes, multi_hot in zip(probabilities, labels.cpu(), strict=True):
+        present = multi_hot.nonzero().flatten().tolist()
+        if explanandum.multilabel:
+            entries.append({"labels": present, "probabilities": [round(value, 5) for value in of_classes.tolist()]})
+            continue
+        of_label = round(float(of_classes[present[0]]), 5) if present else None
+        entries.append({"labels": present, "predicted": int(of_classes.argmax()), "probability": of_label})
+    return entries
