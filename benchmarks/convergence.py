@@ -11,7 +11,7 @@ from photographs import load
 
 from explainer.attribution import RISE, EmpiricalMask
 from explainer.data import Batch
-from explainer.evaluation.scoring.scores import curves
+from explainer.evaluation.scoring.metrics import Judge, standard_metrics
 from explainer.metrics import rank_correlation
 
 BUDGETS = (25, 50, 100, 200)
@@ -34,7 +34,9 @@ def main() -> None:
     scores: dict[str, list[float]] = {}
     for name, build in families.items():
         maps = [build(n)(explanandum, image, target) for n in BUDGETS]
-        scores[name] = [float(curves(explanandum, m, batch, 28)["insertion"].mean()) for m in maps]
+        insertion = standard_metrics(explanandum, curve_steps=28)["insertion"]
+        judged = [Judge({}).judged(explanandum, name, each, batch) for each in maps]
+        scores[name] = [float(insertion.measure(each).value.mean()) for each in judged]
         alike = [float(rank_correlation(m, maps[-1]).mean()) for m in maps]
         print(f"{name}: insertion " + ", ".join(f"{n}: {s:.3f}" for n, s in zip(BUDGETS, scores[name], strict=True)))
         print("  rank correlation with the last: " + ", ".join(f"{a:.2f}" for a in alike), flush=True)

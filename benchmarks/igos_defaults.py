@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from explainer.attribution import IGOS
 from explainer.data import Batch
-from explainer.evaluation.scoring.scores import curves
+from explainer.evaluation.scoring.metrics import Judge, standard_metrics
 from explainer.infill import Blur
 from explainer.networks import Explanandum
 from explainer.networks.lite_names import timm_names
@@ -85,8 +85,10 @@ def main() -> None:
         label = torch.nn.functional.one_hot(target, explanandum.num_classes).float()
         for name, setting in SETTINGS.items():
             found = IGOS(**setting, batch_size=15)(explanandum, image, target)
-            areas = curves(explanandum, found, Batch(image, label, [""], None), 28)
-            scores[name].append((float(areas["insertion"]), float(areas["deletion"]), float(found.mean())))
+            judged = Judge({}).judged(explanandum, name, found, Batch(image, label, [""], None))
+            metrics = standard_metrics(explanandum, curve_steps=28)
+            insertion, deletion = (float(metrics[key].measure(judged).value) for key in ("insertion", "deletion"))
+            scores[name].append((insertion, deletion, float(found.mean())))
             print(f"photograph {number}, {name}: {', '.join(f'{s:.3f}' for s in scores[name][-1])}", flush=True)
         print(f"\n{number} photographs\n{table(scores)}\n", flush=True)
 
