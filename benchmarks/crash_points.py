@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-import trees  # noqa: E402
 import yaml  # noqa: E402
 
 from explainer.cli.evaluate import evaluate, run  # noqa: E402
 from explainer.cli.train import train  # noqa: E402
+from tests.support import trees  # noqa: E402
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -1,4 +1,4 @@
-"""The import table of DESIGN, walked: who may import whom; sizes of files and functions; no stubs."""
+"""The import table of DESIGN, walked: who may import whom; the rooms of the tests; no stubs."""
 
 import ast
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "explainer"
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "explainer"
 LOWEST = {"errors", "files", "stopping", "version"}
 """Files import nothing of the project but errors; everybody may read, write and be stopped."""
 BELOW_TRAINING = {
@@ -55,6 +56,11 @@ LIBRARIES = PURE | {
     "data": {"torch", "torchvision", "timm", "pytorch_lightning", "pycocotools", "numpy", "PIL"},
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
+WHOLE_PROJECT = {
+    "architecture", "configs", "contributing", "crash_points", "docs", "environment", "fidelity", "metrics_page",
+    "one_class", "parity", "readme", "truth_of_tables",
+}  # fmt: skip
+"""Loose tests that are about more than one room: pages, configs, machines, and values of published code."""
 
 
 def module(path):
@@ -148,6 +154,27 @@ def test_the_table_has_no_cycle():
                 seen.add(name)
                 todo += ALLOWED.get(name, ())
         assert start not in seen, start
+
+
+def rooms(folder):
+    """Paths of the folders with Python files below a folder."""
+    return {path.parent.relative_to(folder) for path in folder.rglob("*.py")}
+
+
+def test_the_tests_have_the_rooms_of_the_package():
+    assert rooms(PACKAGE) | {Path("support")} == rooms(TESTS)
+
+
+def test_nothing_but_tests_of_the_whole_project_or_of_a_loose_file_lies_loose():
+    loose = {path.stem.removeprefix("test_") for path in TESTS.glob("*.py")} - {"__init__", "conftest"}
+    of_a_loose_file = {path.stem.strip("_") for path in PACKAGE.glob("*.py")}
+    assert loose - of_a_loose_file == WHOLE_PROJECT
+
+
+def test_every_room_of_the_tests_is_a_package():
+    """Files of one name in two rooms are two modules only if their folders are packages."""
+    for room in rooms(TESTS):
+        assert (TESTS / room / "__init__.py").is_file(), room
 
 
 def test_nothing_is_left_unfinished():

@@ -6,13 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-import trees
 import yaml
-from shipped import NAMES, content_of
-from small_checkpoints import save_classifier, save_explainer
-from small_generators import save_generator
-from small_infills import save_inpainter
-from tiny_runs import ROOT
 from torchvision.datasets import FashionMNIST
 
 from explainer import attribution, metrics
@@ -24,6 +18,12 @@ from explainer.cli.reading import CONFIGS, find_config
 from explainer.cli.train import train
 from explainer.data import imagenet, shapes, voc
 from explainer.evaluation import sanity_checks as probes
+from tests.support import trees
+from tests.support.shipped import NAMES, content_of
+from tests.support.small_checkpoints import save_classifier, save_explainer
+from tests.support.small_generators import save_generator
+from tests.support.small_infills import save_inpainter
+from tests.support.tiny_runs import ROOT
 
 
 def photographs(root):

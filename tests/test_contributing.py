@@ -5,11 +5,7 @@ import re
 
 import pytest
 import torch
-import trees
 import yaml
-from small_checkpoints import SMALL
-from small_judged import judged
-from tiny_runs import ROOT
 
 from explainer.attribution import Attribution
 from explainer.cli.evaluate import evaluate
@@ -19,6 +15,10 @@ from explainer.experiments.base import Experiment
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.networks import Explanandum
+from tests.support import trees
+from tests.support.small_checkpoints import SMALL
+from tests.support.small_judged import judged
+from tests.support.tiny_runs import ROOT
 
 PAGE = (ROOT / "docs" / "contributing.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

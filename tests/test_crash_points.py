@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-import tiny_runs
+
+from tests.support import tiny_runs
 
 SCENARIOS = ("training", "evaluation", "ROAR grid", "layer grid", "variations")
 

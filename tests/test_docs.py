@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from tiny_runs import ROOT
+
+from tests.support.tiny_runs import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]

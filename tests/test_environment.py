@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from bad_inputs import evaluates, explains, refused, status_of, trains
-from tiny_runs import ROOT
+
+from tests.support.bad_inputs import evaluates, explains, refused, status_of, trains
+from tests.support.tiny_runs import ROOT
 
 LIMIT = 20_000
 """Bytes that a file may have on the full disk: text fits, networks do not."""

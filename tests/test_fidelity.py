@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from tiny_runs import ROOT
+
+from tests.support.tiny_runs import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "fidelity.md").read_text()
 HEADER = "| where in the text |"
@@ -34,9 +35,9 @@ ROWS = [(heading, cells) for heading, rows in TABLES.items() for cells in rows]
 
 
 def named_tests(text):
-    """Pairs of a test file and a name in it, as the page writes them."""
+    """Pairs of a test file, by its path below tests/, and a name in it, as the page writes them."""
     file, pairs = None, []
-    for token in re.findall(r"test_\w+\.py|\b(?:test_\w+|Test[A-Z]\w+)\b", text):
+    for token in re.findall(r"[\w/]*\btest_\w+\.py|\b(?:test_\w+|Test[A-Z]\w+)\b", text):
         if token.endswith(".py"):
             file = token
         else:
@@ -53,7 +54,7 @@ def test_a_row_has_evidence_that_exists(heading, cells):
     for file, name in tests:
         assert file is not None, f"{name} of which file?"
         assert re.search(rf"^\s*(def|class) {name}\b", (ROOT / "tests" / file).read_text(), re.MULTILINE), (file, name)
-    files = re.findall(r"test_\w+\.py", evidence)
+    files = re.findall(r"[\w/]*\btest_\w+\.py", evidence)
     assert all((ROOT / "tests" / file).exists() for file in files)
     pictures = re.findall(r"docs/[\w/]+\.\w+", evidence)
     assert all((ROOT / path).exists() for path in pictures)

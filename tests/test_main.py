@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_checkpoints import save_explainer
-from trees import photo
 
 import explainer.inference.saving
 from explainer.__main__ import main
 from explainer.inference.explain import Explainer
 from explainer.inference.saving import class_file_names
+from tests.support.small_checkpoints import save_explainer
+from tests.support.trees import photo
 
 HOSTILE = ("a/b", "a b", "a_b", "x\ny\x1b[31mred", "c" * 300, "[/red]", "../../evil", "\udcff", "CAT", "cat")
 FILES = {"overview.png", "target_mask.png", "probabilities.json"}

@@ -4,12 +4,12 @@ import inspect
 import re
 
 import pytest
-from test_metric_contracts import subclasses
-from tiny_runs import ROOT
 
 from explainer.evaluation.results.columns import FIXED
 from explainer.metrics import ImageMetric, MaskingMatrix
 from explainer.metrics.base import MeanOverImages
+from tests.support.small_judged import subclasses
+from tests.support.tiny_runs import ROOT
 
 FOLDER = ROOT / "docs" / "reference"
 PAGE = (FOLDER / "metrics.md").read_text()

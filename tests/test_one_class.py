@@ -49,7 +49,7 @@ def redness():
 
 @pytest.fixture
 def classifier():
-    built = Explanandum("test_one_class.redness", multilabel=False, mean=(0.0,) * 3, std=(1.0,) * 3)
+    built = Explanandum("tests.test_one_class.redness", multilabel=False, mean=(0.0,) * 3, std=(1.0,) * 3)
     with torch.no_grad():
         built.network.last.weight.fill_(4.0)
         built.network.last.bias.fill_(-1.0)
@@ -110,7 +110,7 @@ def test_objectives(z, multilabel):
 def test_explanandum_knows_two_outcomes(classifier):
     assert classifier.multilabel is True
     assert classifier.probabilities(torch.tensor([[2.0]])).item() == pytest.approx(sigmoid(2.0))
-    fresh = Explanandum("test_one_class.redness", multilabel=False)
+    fresh = Explanandum("tests.test_one_class.redness", multilabel=False)
     assert fresh.probabilities(torch.tensor([[2.0]])).item() == pytest.approx(sigmoid(2.0))
 
 
@@ -169,7 +169,7 @@ def test_nothing_to_learn_is_refused(classes, multilabel):
 
 
 def test_classifier_of_one_class_learns_what_is_there():
-    module = Classifier(Explanandum("test_one_class.redness"), torch.optim.SGD)
+    module = Classifier(Explanandum("tests.test_one_class.redness"), torch.optim.SGD)
     with pytest.raises(InputError, match="every image of the data set has the same class, 'red'"):
         module.build(("red",), False)
     module.build(("red",), True)

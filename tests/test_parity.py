@@ -89,7 +89,9 @@ class CornersAligned:
 def test_class_activation_maps_are_those_of_pytorch_grad_cam(method, monkeypatch):
     monkeypatch.setattr(grad_cam_plus_plus, "plus_plus_weights", with_the_packages_constant)
     monkeypatch.setattr(score_cam, "F", CornersAligned)
-    explanandum = Explanandum("test_parity.seeded", multilabel=False, mean=[0.0] * 3, std=[1.0] * 3, taps=["last"])
+    explanandum = Explanandum(
+        "tests.test_parity.seeded", multilabel=False, mean=[0.0] * 3, std=[1.0] * 3, taps=["last"]
+    )
     image = torch.tensor(np.random.RandomState(1).rand(1, 3, 32, 32), dtype=torch.float32)
     maps = torch.cat([min_max(method()(explanandum, image, target)) for target in range(4)])
     np.testing.assert_allclose(maps[:, 0, ::11, 5].numpy(), CAMS[method], atol=2e-6)

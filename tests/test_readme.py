@@ -8,11 +8,7 @@ import sys
 
 import pytest
 import torch
-import trees
 from PIL import Image
-from shipped import NAMES
-from small_checkpoints import save_explainer
-from tiny_runs import ROOT
 from torchvision import models
 
 from explainer.__main__ import main
@@ -20,6 +16,10 @@ from explainer.cli.evaluate import evaluate
 from explainer.cli.parser import ExplainerCLI
 from explainer.cli.shipping import main as ship
 from explainer.cli.train import train
+from tests.support import trees
+from tests.support.shipped import NAMES
+from tests.support.small_checkpoints import save_explainer
+from tests.support.tiny_runs import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/guide").glob("*.md")), *sorted((ROOT / "docs/results").glob("*.md"))]
 TEXT = {path.relative_to(ROOT).as_posix(): path.read_text() for path in PAGES}

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import trees
 import yaml
 from PIL import Image
-from shipped import NAMES, content_of
 
 from explainer.cli.evaluate import evaluate
+from tests.support import trees
+from tests.support.shipped import NAMES, content_of
 
 SIDE = 32
 SMALL = ["--explanandum.network=explainer.networks.small.small_cnn", "--explanandum.network_args={width: 4}",
