@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from explainer.attribution import Attribution, Reference
 from explainer.data import ImageDataModule, collate
 from explainer.errors import InputError
@@ -30,7 +28,9 @@ from explainer.evaluation.report.picture_files import (
     write_decisions,
     write_pictures,
 )
-from explainer.evaluation.report.table import markdown, rich_table
+from explainer.evaluation.report.printers import markdown_file, to_terminal
+from explainer.evaluation.report.summary_table import summary_table
+from explainer.evaluation.report.table import Table
 from explainer.evaluation.report.write import report
 from explainer.evaluation.results.columns import FIXED, columns_of
 from explainer.evaluation.results.provenance import Clock, run_facts
@@ -185,7 +185,7 @@ def present(
     tables = write_tables(content, settings, out, f"{context.name} on {settings.images.split}")
     batch = to_device(collate([here.dataset[i] for i in chosen]), here.device)
     page = report(context, here.explanandum, here.methods, settings.targets.of(here.explanandum, batch), kept, out)
-    show_tables(tables, table_width(content, settings))
+    show_tables([to_terminal(table) for table in tables], table_width(content, settings))
     tell([f"report: {page}"] if page else [])
     tell([f"written to {out}: {', '.join(written(settings))}"])
     tell(missing(content["failed"], here.dataset.unreadable))
@@ -312,20 +312,14 @@ def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title
         title: Title of the terminal's table.
 
     Returns:
-        The same for the terminal.
+        The tables.
     """
-    columns = {name: about for name, about in content["columns"].items() if name not in FIXED}
-    table = content["results"], columns, content["pairs"], settings.report.intervals, content["published"]
-    tables, text = [rich_table(table[0], title, *table[1:])], markdown(*table)
+    tables = [summary_table(content, title, settings.report.intervals)]
     if any("summary" in one for one in (content["matrix"] or {}).values()):
-        classes, lines = matrix_table(content["matrix"])
-        tables.append(classes)
-        text += f"\n{lines}\n"
+        tables.append(matrix_table(content["matrix"]))
     if content["decisions"]:
-        classes, lines = decision_table(content["decisions"])
-        tables.append(classes)
-        text += f"\n{lines}\n"
-    write_text(out / "table.md", text)
+        tables.append(decision_table(content["decisions"]))
+    write_text(out / "table.md", markdown_file(tables))
     return tables
 
 

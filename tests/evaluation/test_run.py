@@ -12,7 +12,8 @@ from explainer.errors import InputError
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, check_free
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.gallery import method_gallery
-from explainer.evaluation.report.table import caption, markdown, rich_table, rows_of
+from explainer.evaluation.report.printers import to_markdown, to_terminal
+from explainer.evaluation.report.summary_table import caption, summary_table
 from explainer.evaluation.results.columns import FIXED, columns_of
 from explainer.evaluation.results.summary import classification, summarise
 from explainer.evaluation.scoring.metrics import Judge
@@ -69,7 +70,7 @@ def test_true_boxes_are_a_reference_where_there_are_any(tmp_path):
     box = content["results"][BOXES]
     assert (box["images"], box["area"], box["WSL"]) == (1, pytest.approx(8 * 4 / 256), 0)
     assert box["acc"] is None
-    assert "the bounding box left out" in markdown(content["results"], content["columns"])
+    assert "the bounding box left out" in to_markdown(summary_table(content))
     assert BOXES not in content["pairs"].get("WSL", {})
     assert BOXES not in summarise(run(tmp_path / "without", batches).rows)
 
@@ -92,7 +93,7 @@ def test_images_without_segmentation_keep_saliency_and_classification(tmp_path):
     assert (box["acc"], box["iou"], box["mae"]) == (None, None, None)
     assert math.isfinite(box["sal"])
     assert 0 <= box["kept"]["F1"] <= 1
-    header = markdown(content["results"]).splitlines()[0]
+    header = to_markdown(summary_table(content)).splitlines()[0]
     assert "Sal" in header
     assert "Acc" not in header  # a column without any value is left out
 
@@ -113,7 +114,7 @@ def test_single_label_classification(tmp_path):
     said = results[ORIGINAL]["kept"]
     assert said["accuracy"] == pytest.approx((probabilities.argmax(1) == labels.argmax(1)).float().mean().item())
     assert said["probability"] == pytest.approx(probabilities[labels > 0].mean().item(), abs=1e-4)
-    assert "accuracy masked ↑" in rows_of(results)[0]
+    assert "accuracy masked ↑" in [heading.text for heading in summary_table({"results": results}).columns]
 
 
 def average_precision(scores, truth):
@@ -192,8 +193,9 @@ def test_the_best_of_each_column_is_marked_without_the_ground_truth():
     results = {ORIGINAL: {"images": 2, "kept": {"mAP": 0.9}}}
     for name, values in numbers.items():
         results[name] = entry | dict(zip(FIXED, values, strict=True)) | {"area": 0.1, "cost": {"ms": None}}
-    header, cells = rows_of(results)
-    starred = {(row[0], name[:3]) for row in cells for name, cell in zip(header, row, strict=True) if "*" in cell}
+    table = summary_table({"results": results}, "title")
+    starred = {(row.name, head.label[:3]) for row in table.rows for head, cell in zip(table.columns, row.cells, strict=True)
+               if cell.mark == "best"}  # fmt: skip
     assert starred == {
         ("Good", "Acc"),
         ("Bad", "IoU"),
@@ -202,10 +204,10 @@ def test_the_best_of_each_column_is_marked_without_the_ground_truth():
         ("Bad", "Ins"),
         ("Good", "Del"),
     }
-    assert [name[-1] for name in header[1:7]] == ["↑", "↑", "↓", "↓", "↑", "↓"]
-    assert rich_table(results, "title").row_count == 4
-    lines = markdown(results).splitlines()
-    assert {line.count("|") for line in lines if line.startswith("|")} == {len(header) + 1}
+    assert [heading.arrow for heading in table.columns[:6]] == ["↑", "↑", "↓", "↓", "↑", "↓"]
+    assert to_terminal(table).row_count == 4
+    lines = to_markdown(table).splitlines()
+    assert {line.count("|") for line in lines if line.startswith("|")} == {len(table.columns) + 2}
 
 
 def test_the_gallery_has_a_row_an_image_and_a_column_a_method():

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.report.columns import Column, quality
+from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.svg import decades, path, picture, scale, tag, ticks
-from explainer.evaluation.report.tables import shown
 
 DOTS = 60
 """Images at most, evenly chosen, whose values are drawn for one method."""
@@ -121,7 +121,7 @@ def _panels(means: dict[str, list[float]], column: Column, content: dict[str, An
     found = []
     for n, (name, curve) in enumerate(means.items()):
         behind = shared if n == 0 else tag("use", href=f"#{ident}")
-        said = shown(column.of(content["results"][name]), column.kind)
+        said = formatted(column.of(content["results"][name]), column.kind)
         label = f"{name}: mean curve of {column.label}, area {said}; grey: the other methods"
         found.append(Panel(name, said, picture([behind, line(curve, "c-own")], width, height, label)))
     return found
@@ -175,9 +175,9 @@ def _lines(
         if interval:
             parts.append(tag("line", x1=x(interval[0]), x2=x(interval[1]), y1=9.0, y2=9.0, class_="c-interval"))
         parts.append(tag("circle", cx=x(mean), cy=9.0, r=3.6, class_="c-mean"))
-        text = shown(mean, column.kind)
+        text = formatted(mean, column.kind)
         found.append(Line(name, text, picture(parts, width, height, f"{name}: {column.label} {text}")))
-    return found, (shown(low, column.kind), shown(high, column.kind))
+    return found, (formatted(low, column.kind), formatted(high, column.kind))
 
 
 def scatter(column: Column, entries: dict[str, dict[str, Any]], small: bool) -> Markup:
@@ -206,7 +206,9 @@ def scatter(column: Column, entries: dict[str, dict[str, Any]], small: bool) -> 
     }
     names = {m: str(n) if small else m for n, m in enumerate(entries, 1)}
     for m, (x, y) in places.items():
-        said = tag("title", f"{m}: {column.label} {shown(value[m], column.kind)}, {shown(cost[m], 'ms')} ms an image")
+        said = tag(
+            "title", f"{m}: {column.label} {formatted(value[m], column.kind)}, {formatted(cost[m], 'ms')} ms an image"
+        )
         parts.append(tag("circle", said, cx=x, cy=y, r=3.6, class_="c-point"))
     parts += label_points(places, names, (left, right, top, bottom))
     label = f"{column.label} against milliseconds an image of {len(entries)} methods"

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import torch
 from PIL import Image
-from rich.table import Table
 
 from explainer.attribution import Attribution, Reference
 from explainer.data import Batch
 from explainer.evaluation.batches import part
-from explainer.evaluation.report.table import number, two_forms
+from explainer.evaluation.report.numbers import number
+from explainer.evaluation.report.table import Heading, Table, text_row
 from explainer.evaluation.scoring.decisions import KINDS, Decisions
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
@@ -18,27 +18,25 @@ SHORT = dict(zip(KINDS, ("TP", "FP", "FN"), strict=True))
 """As they stand under pictures, where there is little room."""
 
 
-def decision_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> tuple[Table, str]:
-    """The results as a table: for the terminal, and in Markdown.
+def decision_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    """Return the results as a table, a row for each method and kind of decision.
 
     Args:
-        found: What `decision_results` gives.
-
-    Returns:
-        A line for each method and kind.
+        results: Method → kind → results, as `decision_results` returns them.
 
     Example:
         >>> entry = {"pairs": 2, "area": 0.5, "image": 0.75, "kept": 0.5, "removed": 0.25}
-        >>> print(decision_table({"a": {"false positive": entry}})[1].splitlines()[2])
-        | a, false positive | 2 | 0.500 | 0.750 | 0.500 | 0.250 |
+        >>> [cell.text for cell in decision_table({"a": {"false positive": entry}}).rows[0].cells]
+        ['2', '0.500', '0.750', '0.500', '0.250']
     """
-    header = ["masks of classes", "pairs", "area", "probability", "seen through the mask", "through its complement"]
-    cells = []
-    for method, kinds in found.items():
+    labels = ("pairs", "area", "probability", "seen through the mask", "through its complement")
+    rows = []
+    for method, kinds in results.items():
         for kind, entry in kinds.items():
             values = [number(entry[key]) for key in ("area", "image", "kept", "removed")]
-            cells.append([f"{method}, {kind}", str(entry["pairs"]), *values])
-    return two_forms("Masks of right and of wrong decisions", header, cells)
+            rows.append(text_row(f"{method}, {kind}", [str(entry["pairs"]), *values]))
+    columns = [Heading(label) for label in labels]
+    return Table("Masks of right and of wrong decisions", "masks of classes", columns, rows)
 
 
 def decision_gallery(

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from explainer.errors import InputError
@@ -14,14 +12,15 @@ from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
 from explainer.evaluation.report.charts import curves, measures
 from explainer.evaluation.report.columns import costs, decisions, quality
 from explainer.evaluation.report.heat_map import heat_maps
-from explainer.evaluation.report.latex import latex
+from explainer.evaluation.report.html import TEMPLATES, template
 from explainer.evaluation.report.maps import Shown, data_uri
-from explainer.evaluation.report.tables import MARKS, grids, with_costs
+from explainer.evaluation.report.printers import latex_file, to_html
+from explainer.evaluation.report.table import MARKS
+from explainer.evaluation.report.tables import report_tables, with_costs
 from explainer.evaluation.storage.rows import nested, parsed
 from explainer.evaluation.storage.store import ROWS
 from explainer.files import read_state, write_text
 
-HERE = Path(__file__).parent
 PAGE, TABLE = "report.html", "table.tex"
 
 
@@ -51,27 +50,6 @@ class Picture(NamedTuple):
     maps: list[tuple[str, str, str]]
 
 
-def mathematics(formula: str) -> Markup | str:
-    r"""MathML of a formula in LaTeX; any other formula as it is, to be escaped.
-
-    Args:
-        formula: Formula of a metric; LaTeX if it has a command, that is, a backslash.
-
-    Returns:
-        HTML, or the text.
-
-    Example:
-        >>> mathematics("Σ m < 1"), mathematics(r"\rho < 1")[:5]
-        ('Σ m < 1', Markup('<math'))
-    """
-    if "\\" not in formula or '"' in formula or "href" in formula:  # the library escapes neither attributes nor text
-        return formula
-    try:
-        return Markup(convert(formula.replace("<", r"\lt ").replace(">", r"\gt ")))
-    except Exception:  # a user's metric may say anything, and the library's errors have no base of their own
-        return formula
-
-
 def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Path:
     """Write report.html and table.tex from the results in a folder.
 
@@ -87,7 +65,7 @@ def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Pat
         InputError: There are no results in the folder.
     """
     content, rows = read_results(folder)
-    write_text(folder / TABLE, latex(content))
+    write_text(folder / TABLE, latex_file(report_tables(content)))
     return write_text(folder / PAGE, page(content, rows, about, shown))
 
 
@@ -129,15 +107,12 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
     Returns:
         HTML that asks for no other file.
     """
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["mathematics"] = mathematics
     content = with_costs(content)
     original = content["results"].get(ORIGINAL, {})
-    return environment.get_template("page.html").render(
+    return template("page.html").render(
         about=about,
-        grids=grids(content),
+        tables=report_tables(content),
+        to_html=to_html,
         marks=MARKS,
         published=content.get("published"),
         run=run_facts(content),
@@ -154,8 +129,8 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
         intervals=any(e.get("interval") for e in content["results"].values()),
         pairs=bool(content.get("pairs")),
         config=config_text(content),
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "script.js").read_text(encoding="utf-8")),
     )
 
 

@@ -97,7 +97,7 @@ def printed(value: Any) -> str:
 
 
 def published_rows(published: Mapping[str, Any] | None, columns: Sequence[str]) -> list[list[str]]:
-    """Marked rows of a table.
+    """Return the rows of a table that a paper prints; the tables mark them.
 
     Args:
         published: Published numbers of results.json, or None.
@@ -108,11 +108,11 @@ def published_rows(published: Mapping[str, Any] | None, columns: Sequence[str]) 
 
     Example:
         >>> published_rows({"rows": {"RISE": {"a": 5.5}, "LIME": {"c": 1}}}, ["a", "b"])
-        [['RISE (paper)', '5.5', '–']]
+        [['RISE', '5.5', '–']]
     """
     rows = (published or {}).get("rows") or {}
     return [
-        [f"{name} {MARK}", *(printed(numbers[c]) if c in numbers else "–" for c in columns)]
+        [name, *(printed(numbers[c]) if c in numbers else "–" for c in columns)]
         for name, numbers in rows.items()
         if set(columns) & set(numbers)
     ]

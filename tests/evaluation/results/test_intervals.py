@@ -8,7 +8,8 @@ import torch
 
 from explainer.evaluation.references import ORIGINAL, TRUTH
 from explainer.evaluation.report.files import write_results
-from explainer.evaluation.report.table import markdown, rich_table
+from explainer.evaluation.report.printers import to_markdown, to_terminal
+from explainer.evaluation.report.summary_table import summary_table
 from explainer.evaluation.results import intervals
 from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.results.intervals import (
@@ -188,12 +189,13 @@ def test_the_order_of_the_methods_changes_nothing(tmp_path):
 
 def test_tables_show_intervals_and_what_cannot_be_told_apart(tmp_path):
     content = write_results(run(tmp_path, pictures()).rows, {}, tmp_path)
-    results, compared = content["results"], content["pairs"]
+    results = content["results"]
+    plain, full = (to_markdown(summary_table(content, intervals=shown)) for shown in (False, True))
     low, high = results["Box"]["interval"]["acc"]
-    line = next(line for line in markdown(results, None, compared, True).splitlines() if line.startswith("| Box"))
+    line = next(line for line in full.splitlines() if line.startswith("| Box"))
     assert f"{100 * results['Box']['acc']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in line
-    assert "[" not in markdown(results, None, compared)
-    assert "~ not told from the best" in markdown(results, None, compared, True)  # six images tell little
-    assert " ~ |" in markdown(results, None, compared)
-    table = rich_table(results, "t", None, compared, True)
+    assert "[" not in plain
+    assert "~ not told from the best" in full  # six images tell little
+    assert " ~ |" in plain
+    table = to_terminal(summary_table(content, "t", intervals=True))
     assert any("±" in str(cell) for column in table.columns for cell in column.cells)

@@ -14,6 +14,7 @@ from explainer.evaluation.report.class_matrix import matrix_table
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.page import page
+from explainer.evaluation.report.printers import to_markdown
 from explainer.evaluation.results.class_matrix import matrices, told_apart
 from explainer.evaluation.scoring.class_matrix import ClassMatrix, class_masks, class_matrix
 from tests.support.small_checkpoints import save_explainer
@@ -99,7 +100,7 @@ def test_an_image_of_two_classes_counts_once_and_one_class_alone_has_no_other():
     torch.testing.assert_close(told_apart(both), torch.tensor([[0.25, 0.65, 0.55]]))
     (one,) = matrices(rows_with({"cat": [0.5, 0.75]}), ["cat"]).values()
     assert one["summary"]["other"] == [None, None, None]
-    assert matrix_table({"A": one})[1].splitlines()[-1] == "| A | 50.0 [50.0, 50.0] | 75.0 [75.0, 75.0] | – |"
+    assert to_markdown(matrix_table({"A": one})).splitlines()[-1] == "| A | 50.0 [50.0, 50.0] | 75.0 [75.0, 75.0] | – |"
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])
