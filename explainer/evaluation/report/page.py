@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from explainer.errors import InputError
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
-from explainer.evaluation.report.charts import curves, measures
 from explainer.evaluation.report.columns import costs, decisions, quality
+from explainer.evaluation.report.curve_panels import curves
 from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.html import TEMPLATES, template
 from explainer.evaluation.report.maps import Shown, data_uri
+from explainer.evaluation.report.measures import measures
 from explainer.evaluation.report.printers import latex_file, to_html
 from explainer.evaluation.report.table import MARKS
 from explainer.evaluation.report.tables import report_tables, with_costs
