@@ -115,7 +115,7 @@ def _panels(
     background += [_line(curve, vertical, "c-other") for curve in means.values()]
     # what all panels share is written once: it would be most of a page with many methods
     shared = tag("g", together(background), id=shared_id)
-    panels = []
+    panels: list[Panel] = []
     for name, curve in means.items():
         behind = tag("use", href=f"#{shared_id}") if panels else shared
         area = formatted(column.of(results[name]), column.kind)
