@@ -46,25 +46,35 @@ def _percent(mean_and_ends: Sequence[float | None] | None) -> Cell:
     return Cell(f"{100 * mean:.1f}", mean, Interval(low, high, ends, half=ends))
 
 
-def write_matrix(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """The matrices as one CSV, a line for each method and class.
+def write_matrix(matrices: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write the matrices as one CSV, a line for each method and class.
 
     Args:
-        found: What `matrices` gives; none: nothing is written.
+        matrices: Method → matrix, as `matrices` returns them; without any, no file is written.
         path: Path of the file.
     """
-    if not found:
+    if not matrices:
         return
-    columns = list(dict.fromkeys(name for one in found.values() for name in one["classes"]))
-    both = [f"{column} {end}" for column in ("none", *columns) for end in ("low", "high")]
-    lines: list[list[Any]] = [["method", "class", "images", "none", *columns, *both]]
-    for method, one in found.items():
-        counts = one.get("images", [""] * len(one["classes"]))
-        pairs = one.get("interval") or [[]] * len(one["classes"])
-        for name, count, values, ends in zip(one["classes"], counts, one["values"], pairs, strict=True):
-            by_mask = dict(zip(["", *one["classes"]], values, strict=True))
-            between = dict(zip(["", *one["classes"]], ends, strict=False))
-            line = [by_mask.get(c) for c in ("", *columns)]
-            line += [end for c in ("", *columns) for end in between.get(c, ("", ""))]
-            lines.append([method, name, count, *line])
+    # matrices may be of different classes; "" stands for the image without a mask
+    masks = list(dict.fromkeys(["", *(name for matrix in matrices.values() for name in matrix["classes"])]))
+    columns = [mask or "none" for mask in masks]
+    bounds = [f"{column} {end}" for column in columns for end in ("low", "high")]
+    lines: list[list[Any]] = [["method", "class", "images", *columns, *bounds]]
+    for method, matrix in matrices.items():
+        for place, name in enumerate(matrix["classes"]):
+            count = matrix["images"][place] if "images" in matrix else ""
+            values, ends = _by_mask(matrix, place)
+            line = [method, name, count, *(values.get(mask) for mask in masks)]
+            for mask in masks:
+                line += ends.get(mask, ("", ""))
+            lines.append(line)
     write_csv(path, lines)
+
+
+def _by_mask(matrix: Mapping[str, Any], place: int) -> tuple[dict[str, float], dict[str, Sequence[float]]]:
+    """Return the values of a class and their intervals by the mask; a paper's matrix has no intervals."""
+    masks = ["", *matrix["classes"]]
+    values = dict(zip(masks, matrix["values"][place], strict=True))
+    if not matrix.get("interval"):
+        return values, {}
+    return values, dict(zip(masks, matrix["interval"][place], strict=True))

@@ -22,7 +22,10 @@ from explainer.evaluation.storage.rows import nested, parsed
 from explainer.evaluation.storage.store import ROWS
 from explainer.files import read_state, write_text
 
-PAGE, TABLE = "report.html", "table.tex"
+PAGE = "report.html"
+TABLE = "table.tex"
+PACKAGES = {"version": "explainer"}
+"""Name of a version in the facts → the package whose version it is."""
 
 
 class About(NamedTuple):
@@ -30,8 +33,8 @@ class About(NamedTuple):
 
     Attributes:
         name: Name of the run.
-        classifier: Such as "torchvision's resnet50".
-        data: Such as "COCO".
+        classifier: Network of the classifier, such as "torchvision's resnet50".
+        data: Data set, such as "COCO".
         split: Split of the data set.
     """
 
@@ -41,26 +44,64 @@ class About(NamedTuple):
     split: str = ""
 
 
+class PictureMap(NamedTuple):
+    """A method's map of an image.
+
+    Attributes:
+        method: Name of the method.
+        source: Map as a data URI.
+        note: What the classifier makes of the image through the map.
+    """
+
+    method: str
+    source: str
+    note: str
+
+
 class Picture(NamedTuple):
-    """An image of the gallery, as the template wants it: pictures are data URIs."""
+    """An image of the gallery, as the template wants it.
+
+    Attributes:
+        id: Name of the image.
+        photograph: Photograph as a data URI.
+        size: Width and height of the photograph in pixels.
+        labels: Labels of the image with the classifier's probabilities, in words.
+        maps: A map for each method.
+    """
 
     id: str
     photograph: str
     size: tuple[int, int]
-    said: str
-    maps: list[tuple[str, str, str]]
+    labels: str
+    maps: list[PictureMap]
+
+
+class OddMaps(NamedTuple):
+    """Maps of a method that hold no information.
+
+    Attributes:
+        method: Name of the method.
+        word: "NaN" or "constant".
+        images: Names of the images.
+        judged: Number of images that the method was judged on.
+    """
+
+    method: str
+    word: str
+    images: list[str]
+    judged: int
 
 
 def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Path:
     """Write report.html and table.tex from the results in a folder.
 
     Args:
-        folder: Holds results.json and rows.jsonl.
-        about: What was judged.
+        folder: Folder with results.json and rows.jsonl.
+        about: Names of what was judged.
         shown: Images of the gallery.
 
     Returns:
-        The page's path.
+        Path of the page.
 
     Raises:
         InputError: There are no results in the folder.
@@ -71,13 +112,13 @@ def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Pat
 
 
 def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """results.json, and the rows of its methods: of what was tried again the last, and no torn one.
+    """Read results.json and the rows of its methods.
 
     Args:
         folder: Folder of the evaluation.
 
     Returns:
-        Content and rows.
+        Content and rows: of what was tried again the last row, and no torn one.
 
     Raises:
         InputError: There is no results.json, or it is torn.
@@ -97,19 +138,20 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, shown: Iterable[Shown] = ()) -> str:
-    """The page; every word that comes from outside is escaped.
+    """Return the page; every word that comes from outside is escaped.
 
     Args:
         content: Content of results.json.
         rows: Rows of rows.jsonl.
-        about: What was judged.
+        about: Names of what was judged.
         shown: Images of the gallery.
 
     Returns:
         HTML that asks for no other file.
     """
     content = with_costs(content)
-    original = content["results"].get(ORIGINAL, {})
+    results = content["results"]
+    performance = results.get(ORIGINAL, {}).get("kept") or {}
     return template("page.html").render(
         about=about,
         tables=report_tables(content),
@@ -124,10 +166,10 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
         matrices=heat_maps(content.get("matrix")),
         failed=failures(content, rows),
         odd=odd_maps(content, rows),
-        unranked=left_out(content["results"]),
+        unranked=left_out(results),
         counts=counts(content),
-        original={k: v for k, v in (original.get("kept") or {}).items() if v is not None},
-        intervals=any(e.get("interval") for e in content["results"].values()),
+        original={score: value for score, value in performance.items() if value is not None},
+        intervals=any(entry.get("interval") for entry in results.values()),
         pairs=bool(content.get("pairs")),
         config=config_text(content),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
@@ -136,7 +178,10 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
 
 
 def counts(content: dict[str, Any]) -> dict[str, int]:
-    """How many methods, measures and images.
+    """Return the numbers of methods, measures and images.
+
+    Args:
+        content: Content of results.json.
 
     Example:
         >>> counts({"results": {"a": {"images": 3, "iou": 0.5}}})
@@ -149,35 +194,50 @@ def counts(content: dict[str, Any]) -> dict[str, int]:
 
 
 def _picture(one: Shown) -> Picture:
-    maps = [(name, data_uri(picture), one.notes.get(name, "")) for name, picture in one.maps.items()]
-    return Picture(one.id, data_uri(one.photograph), one.photograph.size, one.said, maps)
+    """Return an image of the gallery with its pictures as text."""
+    maps = [PictureMap(name, data_uri(picture), one.notes.get(name, "")) for name, picture in one.maps.items()]
+    return Picture(one.id, data_uri(one.photograph), one.photograph.size, one.labels, maps)
 
 
 def run_facts(content: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a run was: words and values, those that are known.
+    """Return words and values of a run, those that are known.
+
+    Args:
+        content: Content of results.json.
 
     Example:
         >>> run_facts({"facts": {"device": "cpu"}, "run": {"seconds": 90}})
         [('Device', 'cpu'), ('Last call', '1 min 30 s')]
     """
-    facts, run = content.get("facts", {}), content.get("run") or {}
-    entries = content.get("results", {}).values()
-    maps = sum(((e.get("cost") or {}).get("ms") or 0) * (e.get("images") or 0) / 1000 for e in entries)
-    versions = run.get("versions") or {k: facts[k] for k in ("version", "torch") if k in facts}
+    facts = content.get("facts", {})
+    run = content.get("run") or {}
+    seconds = run.get("seconds")
+    map_seconds = _seconds_of_maps(content.get("results", {}))
+    # early versions had the versions among the facts
+    versions = run.get("versions") or {name: facts[name] for name in ("version", "torch") if name in facts}
     known = {
         "Started": run.get("started"),
         "Commit": run.get("commit"),
         "Device": run.get("device") or facts.get("device"),
-        "Last call": None if run.get("seconds") is None else lasted(run["seconds"]),
-        "All maps": lasted(maps) if maps else None,
-        "Versions": ", ".join(f"{'explainer' if k == 'version' else k} {v}" for k, v in versions.items()),
+        "Last call": None if seconds is None else lasted(seconds),
+        "All maps": lasted(map_seconds) if map_seconds else None,
+        "Versions": ", ".join(f"{PACKAGES.get(name, name)} {version}" for name, version in versions.items()),
         "Checkpoint": facts.get("checkpoint"),
     }
-    return [(key, str(value)) for key, value in known.items() if value]
+    return [(words, str(value)) for words, value in known.items() if value]
+
+
+def _seconds_of_maps(results: dict[str, Any]) -> float:
+    """Return how long all maps took together, as far as that is known."""
+    total = 0.0
+    for entry in results.values():
+        ms = (entry.get("cost") or {}).get("ms") or 0
+        total += ms / 1000 * (entry.get("images") or 0)
+    return total
 
 
 def lasted(seconds: float) -> str:
-    """A duration in words.
+    """Return a duration in words.
 
     Example:
         >>> lasted(12.34), lasted(7325)
@@ -186,11 +246,17 @@ def lasted(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def config_text(content: dict[str, Any]) -> str:
-    """The config as it was resolved, or what the results depend on."""
+    """Return the config as it was resolved, or what the results depend on.
+
+    Args:
+        content: Content of results.json.
+    """
     config = (content.get("run") or {}).get("config")
     if isinstance(config, str):
         return config
@@ -198,20 +264,37 @@ def config_text(content: dict[str, Any]) -> str:
 
 
 def failures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Method → image → error."""
-    found = {m: dict(some) for m, some in (content.get("failed") or {}).items() if some}
-    for row in () if content.get("failed") is not None else rows:
+    """Return the errors of each method.
+
+    Args:
+        content: Content of results.json.
+        rows: Rows of rows.jsonl.
+
+    Returns:
+        Method → image → error.
+    """
+    failed = content.get("failed")
+    if failed is not None:
+        return {method: dict(errors) for method, errors in failed.items() if errors}
+    # a folder of an early version tells failures in its rows only
+    errors_by_method: dict[str, dict[str, str]] = {}
+    for row in rows:
         if "error" in row:
-            found.setdefault(row["method"], {})[row["id"]] = str(row["error"])
-    return found
+            errors_by_method.setdefault(row["method"], {})[row["id"]] = str(row["error"])
+    return errors_by_method
 
 
-def odd_maps(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[str], int]]:
-    """Method, what its maps were ("NaN" or "constant"), on which images, and of how many."""
-    found = []
+def odd_maps(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[OddMaps]:
+    """Return the maps that hold no information.
+
+    Args:
+        content: Content of results.json.
+        rows: Rows of rows.jsonl.
+    """
+    odd = []
     for name, entry in content["results"].items():
         for key, word in (("broken", "NaN"), ("constant", "constant")):
-            named = [row["id"] for row in rows if row["method"] == name and row.get(key)]
-            if named:
-                found.append((name, word, named, entry.get("images", len(named))))
-    return found
+            images = [row["id"] for row in rows if row["method"] == name and row.get(key)]
+            if images:
+                odd.append(OddMaps(name, word, images, entry.get("images", len(images))))
+    return odd

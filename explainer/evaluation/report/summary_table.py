@@ -6,7 +6,7 @@ from typing import Any
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
 from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Cell, Heading, Interval, Mark, Note, Row, Table, paper_rows
-from explainer.evaluation.results.columns import FIXED
+from explainer.evaluation.results.columns import FIXED, ColumnDescription
 from explainer.evaluation.results.published import reference
 
 DOUBTFUL = 0.05
@@ -63,7 +63,7 @@ def methods_of(results: Mapping[str, Any]) -> dict[str, Any]:
     return {name: entry for name, entry in results.items() if name != ORIGINAL}
 
 
-def score_columns(results: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def score_columns(results: Mapping[str, Any], columns: Mapping[str, ColumnDescription]) -> dict[str, ColumnDescription]:
     """Return the columns of scores: those of the config, and those fixed ones that have a value.
 
     Args:
@@ -71,14 +71,14 @@ def score_columns(results: Mapping[str, Any], columns: Mapping[str, Mapping[str,
         columns: Columns of results.json.
     """
     entries = methods_of(results).values()
-    shown: dict[str, Mapping[str, Any]] = {}
+    shown: dict[str, ColumnDescription] = {}
     for column, about in {**FIXED, **columns}.items():
         if column not in FIXED or any(entry.get(column) is not None for entry in entries):
             shown[column] = about
     return shown
 
 
-def _arrow(about: Mapping[str, Any]) -> str:
+def _arrow(about: ColumnDescription) -> str:
     """Return the direction in which a score gets better."""
     return "↑" if about["higher_is_better"] else "↓"
 

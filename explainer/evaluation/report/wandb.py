@@ -14,7 +14,7 @@ from explainer.evaluation.report.tables import method_table, with_costs
 from explainer.rendering import Tile, gallery
 
 OPACITY = 0.55
-"""Of maps over photographs, as on the page."""
+"""Opacity of maps over photographs, as on the page."""
 
 
 def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Shown] = ()) -> None:
@@ -36,26 +36,24 @@ def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Sh
     html = wandb.Html(page.read_text(encoding="utf-8"), inject=False)
     logged: dict[str, Any] = {"methods": to_wandb(table), "report": html}
     if shown:
-        logged["gallery"] = [wandb.Image(beside(one), caption=one.said) for one in shown]
+        logged["gallery"] = [wandb.Image(beside(one), caption=one.labels) for one in shown]
     run.log(logged)
 
 
 def beside(one: Shown, wide: int = 6) -> Image.Image:
-    """A photograph and all its maps over it, so many in a row.
+    """Return a picture of a photograph and all its maps over it.
 
     Args:
-        one: Picture of the gallery.
-        wide: Pictures in a row.
-
-    Returns:
-        The picture.
+        one: Image of the gallery.
+        wide: Number of pictures in a row.
 
     Example:
-        >>> some = Image.new("RGB", (8, 8))
-        >>> beside(Shown("a", some, "cat", {"Grad-CAM": some}, {})).mode
+        >>> square = Image.new("RGB", (8, 8))
+        >>> beside(Shown("a", square, "cat", {"Grad-CAM": square}, {})).mode
         'RGB'
     """
     grey = one.photograph.convert("L").convert("RGB")
-    tiles = [Tile(one.photograph, one.said)]
-    tiles += [Tile(Image.blend(grey, picture, OPACITY), name) for name, picture in one.maps.items()]
+    tiles = [Tile(one.photograph, one.labels)]
+    for name, picture in one.maps.items():
+        tiles.append(Tile(Image.blend(grey, picture, OPACITY), name))
     return gallery([tiles[start : start + wide] for start in range(0, len(tiles), wide)])
