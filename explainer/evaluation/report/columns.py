@@ -1,7 +1,9 @@
 """What the columns of the tables are: where their numbers stand, which way is better, what they mean."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from explainer.evaluation.report.content import Content
 from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.scoring.loop import ORIGINAL
 
@@ -65,7 +67,7 @@ TEXTS = ("meaning", "formula", "range", "paper")
 """What is said of a column."""
 
 
-def quality(content: dict[str, Any]) -> list[Column]:
+def quality(content: Content) -> list[Column]:
     """Return the columns of scores: standard ones that have a value, then those of the config in its order.
 
     Args:
@@ -78,11 +80,11 @@ def quality(content: dict[str, Any]) -> list[Column]:
         >>> [column.label for column in quality({"results": {"a": {"iou": 0.5, "acc": None}}})]
         ['IoU']
     """
-    descriptions: dict[str, dict[str, Any]] = content.get("columns") or {}
+    descriptions: Mapping[str, Mapping[str, Any]] = content.get("columns") or {}
     metrics = content.get("facts", {}).get("metrics") or {}
     directions = {key: FIXED[key]["higher_is_better"] for key in FIXED if _has_value(content, (key,))}
     # a folder of an early version describes its metrics among the facts only
-    for key, about in (metrics | descriptions).items():
+    for key, about in {**metrics, **descriptions}.items():
         if key not in FIXED:
             directions[key] = about.get("higher_is_better")
     columns = []
@@ -96,13 +98,13 @@ def quality(content: dict[str, Any]) -> list[Column]:
     return columns
 
 
-def _has_value(content: dict[str, Any], path: tuple[str, ...]) -> bool:
+def _has_value(content: Content, path: tuple[str, ...]) -> bool:
     """Return whether some method has a number there; the untouched images are no method."""
     column = Column(path, "", None)
     return any(column.of(entry) is not None for name, entry in content["results"].items() if name != ORIGINAL)
 
 
-def decisions(content: dict[str, Any]) -> list[Column]:
+def decisions(content: Content) -> list[Column]:
     """Return the area of the masks, and what the classifier makes of the masked and of the complement images.
 
     Args:
@@ -127,7 +129,7 @@ def decisions(content: dict[str, Any]) -> list[Column]:
     return columns
 
 
-def costs(content: dict[str, Any]) -> list[Column]:
+def costs(content: Content) -> list[Column]:
     """Return what a map costs: milliseconds, forward passes and memory, an image.
 
     Args:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.report.columns import Column, quality
+from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.svg import Scale, path, picture, tag, tick_text, ticks, together
 
@@ -81,7 +82,7 @@ def mean_curves(rows: Sequence[dict[str, Any]], methods: Collection[str], column
     return means
 
 
-def curves(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Curves]:
+def curves(content: Content, rows: Sequence[dict[str, Any]]) -> list[Curves]:
     """Draw a panel for each method and column with curves.
 
     Args:

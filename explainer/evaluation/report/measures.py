@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.report.columns import Column, quality
+from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.scatter import scatter
 from explainer.evaluation.report.svg import Scale, picture, tag
@@ -53,7 +54,7 @@ class Measure(NamedTuple):
     numbers: list[str]
 
 
-def measures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[Measure]:
+def measures(content: Content, rows: Sequence[dict[str, Any]]) -> list[Measure]:
     """Draw the figures of every measure that has numbers.
 
     Args:

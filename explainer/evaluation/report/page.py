@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from markupsafe import Markup
 
 from explainer.errors import InputError
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
 from explainer.evaluation.report.columns import costs, decisions, quality
+from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.curve_panels import curves
 from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.html import TEMPLATES, template
@@ -111,7 +112,7 @@ def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Pat
     return write_text(folder / PAGE, page(content, rows, about, shown))
 
 
-def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read_results(folder: Path) -> tuple[Content, list[dict[str, Any]]]:
     """Read results.json and the rows of its methods.
 
     Args:
@@ -134,10 +135,10 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     rows = [nested(row) for row in map(parsed, lines) if row is not None]
     asked = {*content["results"], *(content.get("failed") or {})}
     last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
-    return content, list(last.values())
+    return cast(Content, content), list(last.values())
 
 
-def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, shown: Iterable[Shown] = ()) -> str:
+def page(content: Content, rows: Sequence[dict[str, Any]], about: About, shown: Iterable[Shown] = ()) -> str:
     """Return the page; every word that comes from outside is escaped.
 
     Args:
@@ -177,7 +178,7 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
     )
 
 
-def counts(content: dict[str, Any]) -> dict[str, int]:
+def counts(content: Content) -> dict[str, int]:
     """Return the numbers of methods, measures and images.
 
     Args:
@@ -199,7 +200,7 @@ def _picture(one: Shown) -> Picture:
     return Picture(one.id, data_uri(one.photograph), one.photograph.size, one.labels, maps)
 
 
-def run_facts(content: dict[str, Any]) -> list[tuple[str, str]]:
+def run_facts(content: Content) -> list[tuple[str, str]]:
     """Return words and values of a run, those that are known.
 
     Args:
@@ -251,7 +252,7 @@ def lasted(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def config_text(content: dict[str, Any]) -> str:
+def config_text(content: Content) -> str:
     """Return the config as it was resolved, or what the results depend on.
 
     Args:
@@ -263,7 +264,7 @@ def config_text(content: dict[str, Any]) -> str:
     return json.dumps(config or content.get("facts", {}), indent=2, ensure_ascii=False)
 
 
-def failures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+def failures(content: Content, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Return the errors of each method.
 
     Args:
@@ -284,7 +285,7 @@ def failures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[st
     return errors_by_method
 
 
-def odd_maps(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[OddMaps]:
+def odd_maps(content: Content, rows: Sequence[dict[str, Any]]) -> list[OddMaps]:
     """Return the maps that hold no information.
 
     Args:

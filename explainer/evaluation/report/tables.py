@@ -1,10 +1,10 @@
 """The tables of a report, from results.json: how good maps are, what the classifier makes of them, what they cost."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.report.columns import Column, costs, decisions, quality
+from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.table import Cell, Heading, Interval, Mark, Row, Table, paper_rows
 from explainer.evaluation.results.published import printed
@@ -15,7 +15,7 @@ LEVEL = 0.05
 """Of the paired tests: above it a difference is not called one."""
 
 
-def report_tables(content: dict[str, Any]) -> list[Table]:
+def report_tables(content: Content) -> list[Table]:
     """Return the tables of a report.
 
     Args:
@@ -43,7 +43,7 @@ def report_tables(content: dict[str, Any]) -> list[Table]:
     return tables
 
 
-def method_table(content: dict[str, Any], title: str, columns: Sequence[Column]) -> Table:
+def method_table(content: Content, title: str, columns: Sequence[Column]) -> Table:
     """Return a table with a row for each method.
 
     Args:
@@ -71,7 +71,7 @@ def method_table(content: dict[str, Any], title: str, columns: Sequence[Column])
     return Table(title, "Method", headings, rows, [row for row in theirs if row.name not in results], source)
 
 
-def with_costs(content: dict[str, Any]) -> dict[str, Any]:
+def with_costs(content: Content) -> Content:
     """Return the content, with seconds as a cost where a run knows no other."""
     results = {}
     for name, entry in content["results"].items():
@@ -83,7 +83,7 @@ def with_costs(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "results": results}
 
 
-def _cell(content: dict[str, Any], column: Column, name: str, mark: Mark) -> Cell:
+def _cell(content: Content, column: Column, name: str, mark: Mark) -> Cell:
     """Return a method's number in a column, with the paper's own."""
     entry = content["results"][name]
     value = column.of(entry)
@@ -97,7 +97,7 @@ def _cell(content: dict[str, Any], column: Column, name: str, mark: Mark) -> Cel
     return Cell(formatted(value, column.kind), value, interval, mark, published)
 
 
-def best_of(content: dict[str, Any], column: Column) -> list[str]:
+def best_of(content: Content, column: Column) -> list[str]:
     """Return the methods with the best number of a column, references left out; none where no direction is better."""
     if column.up is None or not column.ranked:
         return []
@@ -112,7 +112,7 @@ def best_of(content: dict[str, Any], column: Column) -> list[str]:
     return [name for name, value in known.items() if value == top]
 
 
-def mark_of(content: dict[str, Any], column: Column, name: str, best: Sequence[str]) -> Mark:
+def mark_of(content: Content, column: Column, name: str, best: Sequence[str]) -> Mark:
     """Return the mark of a method's number in a column.
 
     Args:
@@ -128,7 +128,7 @@ def mark_of(content: dict[str, Any], column: Column, name: str, best: Sequence[s
     return "tied" if tied(content, column, name, best) else ""
 
 
-def tied(content: dict[str, Any], column: Column, name: str, best: Sequence[str]) -> bool:
+def tied(content: Content, column: Column, name: str, best: Sequence[str]) -> bool:
     """Return whether a paired test finds no difference between a method and the best of a column.
 
     Args:

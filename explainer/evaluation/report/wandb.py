@@ -8,6 +8,7 @@ import wandb
 from PIL import Image
 
 from explainer.evaluation.report.columns import costs, decisions, quality
+from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.maps import Shown
 from explainer.evaluation.report.printers import to_wandb
 from explainer.evaluation.report.tables import method_table, with_costs
@@ -17,7 +18,7 @@ OPACITY = 0.55
 """Opacity of maps over photographs, as on the page."""
 
 
-def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Shown] = ()) -> None:
+def log_report(run: Any, content: Content, page: Path, shown: Sequence[Shown] = ()) -> None:
     """Log what the report shows: numbers in the summary, a table of methods, the page, and the maps.
 
     Args:
