@@ -18,6 +18,9 @@ from explainer.evaluation.report.printers import (
     to_wandb,
 )
 from explainer.evaluation.report.table import Cell, Heading, Interval, Row, Table, text_row
+from explainer.evaluation.report.tables import report_tables
+from explainer.files import for_latex
+from tests.support.small_report import EVIL, results
 
 IOU = Column(("iou",), "IoU", True, "percent", {"meaning": "Overlap."})
 TABLE = Table(
@@ -64,6 +67,22 @@ def test_latex_has_the_papers_numbers_below_ours():
     start = lines.index(r"\multicolumn{3}{l}{\emph{Published: A. Author \& B}} \\")
     assert lines[start + 1] == r"\emph{\textless{}i\textgreater{}} & \emph{61.25} & \emph{--} \\"
     assert lines[start + 2] == r"\emph{Theirs} & \emph{30} & \emph{--} \\"
+
+
+def test_latex_is_escaped_and_has_as_many_cells_as_columns():
+    text = latex_file(report_tables(results()))
+    assert for_latex(EVIL) in text
+    assert r"\textbf{65.0}" in text
+    assert r"\textdagger" in text
+    assert r"\emph{61.25}" in text
+    assert r"{\scriptsize [50.0, 60.0]}" in text
+    assert not re.search(r"(?<!\\)[%#_](?=[^\n]*\\\\)", text.replace("% ", ""))
+    for part in text.split(r"\begin{tabular}")[1:]:
+        width = len(re.match(r"\{l(r+)\}", part)[1]) + 1
+        for line in part.splitlines():
+            if line.endswith(r"\\") and "multicolumn" not in line:
+                assert len(re.findall(r"(?<!\\)&", line)) == width - 1
+        assert part.count("{") - part.count(r"\{") == part.count("}") - part.count(r"\}")
 
 
 def test_html_has_numbers_to_sort_by_and_explains_what_it_can():
