@@ -79,7 +79,8 @@ def read_generative(
     if classes is not None and tuple(classes) != tuple(spec["classes"]):
         trained, wanted = (f"{len(c)} classes ({', '.join(list(c)[:3])} …)" for c in (spec["classes"], classes))
         raise InputError(f"{path} was trained on a data set of {trained}; here there are {wanted}")
-    average = {f"{averaged}{name}": tensor for name, tensor in part(state, "average.network").items()}
+    tensors = part(state, "average.module") or part(state, "average.network")  # the second in earlier checkpoints
+    average = {f"{averaged}{name}": tensor for name, tensor in tensors.items()}
     return spec, part(state, "network") | average
 
 

@@ -82,7 +82,7 @@ class Generation(GenerativeModule):
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make images by the averaged generator: (N, latent), (N,) → (N, 3, S, S) in [0, 1]."""
-        return self.average.network(codes, labels)
+        return self.average.module(codes, labels)
 
     def conditioned(self, batch: Any, draws: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Return the images, and for a conditional network one label of each image that has any."""
@@ -112,7 +112,7 @@ class Generation(GenerativeModule):
             loss = generator_loss(self.network.realism(generated, labels).float())
             self.descend(0, loss)
             self.network.critic.requires_grad_(True)
-            self.average.update(self.network.generator)
+            self.average.update_parameters(self.network.generator)
             terms = {"loss": loss} | terms
         self.note("train", terms, len(image))
 

@@ -139,7 +139,7 @@ class FillingModule(GenerativeModule):
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Fill the holes of images by the averaged network: (B, 3, H, W), (B, 1, H, W) → (B, 3, H, W)."""
-        return self.average.network.complete(image, mask)
+        return self.average.module.complete(image, mask)
 
     def masks(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Draw random holes for a batch: (B, 1, H, W) of 0 and 1, 1 = keep."""

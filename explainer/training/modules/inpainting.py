@@ -111,7 +111,7 @@ class Inpainting(FillingModule):
         loss = self.weights["reconstruction"] * error + self.weights["adversarial"] * fooled
         self.descend(0, loss)
         self.critics.requires_grad_(True)
-        self.average.update(self.network)
+        self.average.update_parameters(self.network)
         return {"loss": loss, "reconstruction": error, "fooled": fooled} | terms
 
     def critic_terms(self, image: Tensor, made: Tensor, mask: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
