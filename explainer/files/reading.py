@@ -87,27 +87,6 @@ def read_lines(path: str | Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file that a person gave.
-
-    Args:
-        path: File to read.
-
-    Returns:
-        The content, as plain values.
-
-    Raises:
-        InputError: The file cannot be read or is no JSON; names the line.
-    """
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply to be read") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-
-
 def read_state(path: str | Path, kind: type[T]) -> T | None:
     """Read a JSON file that the project wrote itself.
 
@@ -182,7 +161,7 @@ def _not_plain(error: Exception, source: str | Path) -> InputError:
 
 
 def parse(path: str | Path, kind: type[T], source: str | Path | None = None) -> T:
-    """Read a JSON file and check it in one go, which is faster than `read_json` and `conform` for large files.
+    """Read a JSON file and check it in one go, which is faster than reading and `conform` for large files.
 
     Args:
         path: File to read.
