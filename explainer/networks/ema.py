@@ -36,7 +36,7 @@ class Average(AveragedModel):
     Example:
         >>> network = nn.Linear(2, 2)
         >>> average = Average(network, 0.999)
-        >>> torch.equal(average.module.weight, network.weight)
+        >>> bool((average.module.weight == network.weight).all())
         True
     """
 

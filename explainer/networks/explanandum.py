@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from explainer.errors import InputError
 from explainer.networks.build import build_network
 from explainer.networks.checkpoint import part, read_classifier
-from explainer.networks.description import check_colours
+from explainer.networks.description import Arguments, Network, check_colours
 from explainer.networks.heads import Layer, heads, named, replace_head, width
 from explainer.networks.layout import channels_last
 from explainer.networks.lite_names import is_packaged, timm_names
@@ -65,7 +65,7 @@ class Explanandum(nn.Module):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         taps: Sequence[str] | None = None,
-        network_args: dict[str, Any] | None = None,
+        network_args: Arguments | None = None,
         allow: Sequence[str] = (),
         randomise_seed: int | None = None,
         head: str | Sequence[str] | None = None,
@@ -108,15 +108,16 @@ class Explanandum(nn.Module):
         inner = spec["explanandum"]
         weights = part(state, "network")
         if is_packaged(weights):  # earlier versions built the package's own network
-            inner = inner | {"taps": None, "head": None}
+            inner = {**inner, "taps": None, "head": None}
             state = state | {f"network.{key}": value for key, value in timm_names(weights).items()}
             state = {key: value for key, value in state.items() if not key.startswith("network._")}
         name = inner["network"]
         arguments = inner["network_args"]
         self.classes = tuple(spec["classes"])
         self.multilabel = spec["multilabel"]
-        if not self._head and inner.get("head"):
-            self._head = tuple(inner["head"])
+        saved_head = inner.get("head")
+        if not self._head and saved_head:
+            self._head = tuple(saved_head)
         # the weights of the checkpoint bound what its description may make this process build
         with bounded(state, path):
             self.network = build_network(name, None, {**arguments, **OWN.get(name, {})})
@@ -127,7 +128,7 @@ class Explanandum(nn.Module):
     def _describe(
         self,
         network: str,
-        network_args: dict | None,
+        network_args: Arguments | None,
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
         taps: Sequence[str] | None,
@@ -145,11 +146,11 @@ class Explanandum(nn.Module):
         self._network_args = dict(network_args or {})
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Network:
         """Plain values from which a checkpoint builds this network again, without weights."""
         # found layers are found again: a later version may find better ones
         taps = list(self._taps) if self._taps and self.taps_were_named else None
-        described: dict[str, Any] = {
+        described: Network = {
             "network": self._network_name,
             "network_args": self._network_args,
             "mean": self.mean.flatten().tolist(),

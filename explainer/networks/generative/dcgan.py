@@ -6,12 +6,11 @@ does not depend on its batch; codes are Gaussian, as in Thakur et al. 2020. Cond
 normalised features by the class (V. Dumoulin et al.: A Learned Representation For Artistic Style, ICLR 2017).
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from explainer.errors import InputError
+from explainer.networks.description import GeneratorArguments
 from explainer.networks.generative.critics import Critic, check_labels
 
 
@@ -101,7 +100,7 @@ class DCGAN(nn.Module):
         self.latent = latent
         self.num_classes = num_classes
         self.classes: tuple[str, ...] = ()
-        self.spec: dict[str, Any] = {
+        self.spec: GeneratorArguments = {
             "image_size": image_size,
             "latent": latent,
             "width": width,

@@ -15,6 +15,7 @@ from explainer.errors import check_range
 from explainer.functional.masking import composite, enlarged, non_target_mask, target_mask
 from explainer.infill import Infill
 from explainer.networks import Explanandum, Masker, MaskNetwork
+from explainer.networks.description import ExplainerParts
 from explainer.networks.folding import faster
 from explainer.training.modules.base import SaliencyModule, require_finite
 from explainer.training.objectives import Objective, View
@@ -101,7 +102,7 @@ class AmortizedExplainer(SaliencyModule):
         """Return normalised images, of a size that the masker takes."""
         return self.masker.normalised(image)
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> ExplainerParts:
         """Return the classes, and the specs of both networks."""
         network = self.explanandum
         return {

@@ -16,7 +16,8 @@ from explainer.errors import InputError
 from explainer.functional.gan_losses import hole_error
 from explainer.functional.random_masks import Holes
 from explainer.functional.seeds import derived_seed
-from explainer.networks import Explanandum
+from explainer.networks import DCGAN, Explanandum
+from explainer.networks.description import GeneratorParts
 from explainer.networks.ema import Average
 from explainer.networks.generative.inpainter import Inpainter
 from explainer.training.modules.base import SaliencyModule, require_finite
@@ -34,7 +35,7 @@ class GenerativeModule(SaliencyModule):
     """
 
     def __init__(
-        self, network: nn.Module, generator: nn.Module, optimizer: OptimizerCallable, decay: float, seed: int
+        self, network: DCGAN | Inpainter, generator: nn.Module, optimizer: OptimizerCallable, decay: float, seed: int
     ) -> None:
         super().__init__(optimizer, None, "epoch")
         if not 0 <= decay < 1:
@@ -51,9 +52,9 @@ class GenerativeModule(SaliencyModule):
         self.classes = classes
         self.multilabel = multilabel
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> GeneratorParts:
         """Return the data set's classes, and the network's hyperparameters."""
-        return {"classes": list(self.classes), "multilabel": self.multilabel, "network": self.network.spec}
+        return {"classes": list(self.classes), "multilabel": self.multilabel, "network": dict(self.network.spec)}
 
     @property
     def watched(self) -> None:
