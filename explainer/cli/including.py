@@ -60,6 +60,7 @@ def _read(path: str, known: dict[Path, dict[str, object] | None]) -> dict[str, o
     for name in included_names(path, content):
         whole = merged(whole, _read(find_included(path, name), known))
     content.pop(INCLUDE, None)
+    # the file itself comes last: what it states wins over all that it includes
     whole = merged(whole, content)
     known[place] = whole
     return whole
@@ -98,7 +99,8 @@ def included_names(path: str, content: dict[str, object]) -> list[str]:
         ['voc.yaml']
     """
     names = content.get(INCLUDE, [])
-    names = [names] if isinstance(names, str) else names
+    if isinstance(names, str):
+        names = [names]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: {INCLUDE} must be a file or a list of files, got {str(names)[:100]}")
     return names
@@ -138,6 +140,7 @@ def merged(below: dict[str, object], above: dict[str, object]) -> dict[str, obje
         >>> merged({"a": {"class_path": "Blur", "init_args": {"sigma": 3}}}, {"a": {"class_path": "Local"}})
         {'a': {'class_path': 'Local'}}
     """
+    # settings of the class below would be unknown to the one above, and an unknown setting is an error
     if "class_path" in below and above.get("class_path", below["class_path"]) != below["class_path"]:
         return above
     result = dict(below)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -140,8 +140,10 @@ class Explanandum(nn.Module):
         check_colours(mean, std)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
-        self._taps = None if taps is None else self._known(taps)
+        self._taps = None  # found when they are asked for: that costs a forward pass
         self.taps_were_named = taps is not None
+        if taps is not None:
+            self._taps = self._known(taps)
         self._network_name = network
         self._network_args = dict(network_args or {})
 
@@ -264,7 +266,11 @@ class Explanandum(nn.Module):
 
     def train(self, mode: bool = True) -> "Explanandum":
         """Follow the parent's mode only while being trained."""
-        super().train(self.mode == "train" if self.frozen else mode)
+        whole = mode
+        if self.frozen:
+            whole = self.mode == "train"
+        super().train(whole)
+        # the layers that alone are trained follow the parent, although the rest does not
         for name in self._parts:
             self.network.get_submodule(name).train(mode)
         return self
@@ -299,13 +305,21 @@ class Explanandum(nn.Module):
         normalised = self.normalised(image)
         precision = next((parameter.dtype for parameter in self.network.parameters()), normalised.dtype)
         half = precision in (torch.float16, torch.bfloat16)
-        output = self.network(normalised.to(precision) if half else normalised)
+        if half:
+            normalised = normalised.to(precision)
+        logits = self._logits(self.network(normalised))
+        # losses of the masks are differences of these, which half precision would round away
+        return logits.float() if half else logits
+
+    def _logits(self, output: Any) -> Tensor:
+        """Find the logits (B, K) in what the network returned."""
         # the common case first: finding the number of classes may cost a forward pass
         if torch.is_tensor(output) and output.ndim == 2:
-            return output.float() if half else output
-        several = isinstance(output, tuple | list) and not hasattr(output, "logits")
-        logits = logits_of(output, self._network_name, self.num_classes if several else None)
-        return logits.float() if half else logits
+            return output
+        num_classes = None
+        if isinstance(output, tuple | list) and not hasattr(output, "logits"):
+            num_classes = self.num_classes
+        return logits_of(output, self._network_name, num_classes)
 
     def normalised(self, image: Tensor) -> Tensor:
         """Turn images in [0, 1] into what the network is fed."""

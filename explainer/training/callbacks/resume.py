@@ -88,7 +88,9 @@ class Resume(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add to every checkpoint the random number generators, and what Lightning does not keep of an epoch's end."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        cuda = []
+        if torch.cuda.is_available():
+            cuda = torch.cuda.get_rng_state_all()
         checkpoint["random"] = RandomStates(cpu=torch.get_rng_state(), cuda=cuda)
         checkpoint["should_stop"] = trainer.should_stop
         if over(trainer):

@@ -142,7 +142,9 @@ class Classifier(SaliencyModule):
 
     def training_step(self, batch: Any, index: int) -> Tensor | None:
         """Return the loss of a batch; None for a batch in which no image could be read."""
-        return self.shared_step(batch, "train")[0] if batch.id else None
+        if not batch.id:
+            return None
+        return self.shared_step(batch, "train")[0]
 
     def validation_step(self, batch: Any, index: int) -> None:
         """Log loss and scores."""
@@ -156,6 +158,8 @@ class Classifier(SaliencyModule):
         if not batch.id:
             return
         logits = self.shared_step(batch, stage)[1]
-        truth = batch.labels.long() if self.explanandum.multilabel else batch.labels.argmax(1)
+        truth = batch.labels.argmax(1)
+        if self.explanandum.multilabel:
+            truth = batch.labels.long()
         scores.update(self.explanandum.probabilities(logits), truth)
         self.log_dict(scores, batch_size=len(batch.id), prog_bar=True)

@@ -66,7 +66,9 @@ class GenerativeModule(SaliencyModule):
 
     def draws(self, stage: str, index: int) -> torch.Generator:
         """Return the generator of one batch: the same after a resume, and the same for every validation."""
-        epoch = self.current_epoch if stage == "train" else 0
+        epoch = 0  # other holes in each validation would make its curve jump
+        if stage == "train":
+            epoch = self.current_epoch
         part = ("train", "val", "test").index(stage)
         seed = derived_seed(self.seed, part, epoch, index, self.global_rank)
         return torch.Generator().manual_seed(seed)
@@ -82,8 +84,9 @@ class GenerativeModule(SaliencyModule):
             NonFiniteLossError: The loss is NaN or infinite; no weight is changed.
         """
         require_finite({"critic" if number else "generator": loss}, self.global_step)
-        optimizers: Any = self.optimizers()  # one alone comes without a list
-        optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
+        optimizer: Any = self.optimizers()
+        if isinstance(optimizer, list):  # one alone comes without a list
+            optimizer = optimizer[number]
         optimizer.zero_grad()
         self.manual_backward(loss)
         if number:  # past Lightning's wrapper, which counts every step that it takes
