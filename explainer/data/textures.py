@@ -64,12 +64,14 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Array:
     weight = position - low
     weight = weight * weight * (3 - 2 * weight)  # smooth at the grid's lines, which linear weights would show
     rows = grid[low] * (1 - weight)[:, None] + grid[low + 1] * weight[:, None]
+    # means between the grid's points vary less than the points: 1.4 makes up for it
     return 1.4 * (rows[:, low] * (1 - weight) + rows[:, low + 1] * weight)
 
 
 def background(rng: np.random.Generator, size: int) -> Array:
     """Draw clouds (size, size, 3) in [0, 1] of three colours in several octaves, with light from one side."""
     colours = rng.uniform(0.1, 0.9, (3, 3)).astype(np.float32)
+    # none a multiple of another: their grids would coincide, and be seen
     field = sum(smooth_noise(rng, size, cells) / (1 + 0.35 * i) for i, cells in enumerate((2, 5, 11, 23)))
     first = 1 / (1 + np.exp(-2.0 * field))
     second = 1 / (1 + np.exp(-1.5 * (smooth_noise(rng, size, 4) + 0.5 * smooth_noise(rng, size, 17))))
@@ -104,6 +106,7 @@ def two_colours(rng: np.random.Generator) -> Array:
     """Draw two colours (2, 3) in [0, 1] that can be told apart by lightness."""
     while True:
         pair = rng.uniform(0, 1, (2, 3)).astype(np.float32)
+        # weights of lightness as in ITU-R BT.601; two colours of one lightness would hide the pattern in grey
         if abs(np.dot(pair[0] - pair[1], (0.3, 0.59, 0.11))) > 0.35:
             return pair
 

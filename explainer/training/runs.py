@@ -207,6 +207,7 @@ def digests(config: Mapping[str, object]) -> dict[str, str]:
     """Return path → digest of the checkpoints that the settings of model and data name."""
     named = {*texts(config.get("model")), *texts(config.get("data"))}
     paths = [path for path in sorted(named) if is_checkpoint(path)]
+    # by content: a classifier that was trained anew under its old name makes another run
     return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
 
 
