@@ -118,20 +118,20 @@ class Generation(GenerativeModule):
         self.note("train", terms, len(image))
 
     def critic_terms(
-        self, image: Tensor, made: Tensor, labels: Tensor | None, draws: torch.Generator
+        self, image: Tensor, generated: Tensor, labels: Tensor | None, draws: torch.Generator
     ) -> dict[str, Tensor]:
         """Return the critic's loss and what it consists of."""
         both = None if labels is None else torch.cat([labels, labels])
         # real and made images in one pass: nothing in the critic mixes the images of a batch
-        scores = self.network.realism(torch.cat([image, made.to(image.dtype)]), both).float()
+        scores = self.network.realism(torch.cat([image, generated.to(image.dtype)]), both).float()
         real, fake = scores.chunk(2)
         terms = {"critic": critic_loss(real, fake, self.loss), "real": real.mean(), "made": fake.mean()}
         if self.loss == "wgan_gp":
             # drawn on the CPU: the same numbers on every device
             share = torch.rand(len(image), generator=draws).to(image)
             critic = self.network.critic
-            made_input = 2 * made.to(image.dtype) - 1
-            slope = gradient_penalty(lambda x: critic(x, labels), 2 * image - 1, made_input, share)
+            generated_input = 2 * generated.to(image.dtype) - 1
+            slope = gradient_penalty(lambda x: critic(x, labels), 2 * image - 1, generated_input, share)
             terms |= {"critic": terms["critic"] + self.penalty * slope, "penalty": slope}
         return terms
 

@@ -161,7 +161,7 @@ class FillingModule(GenerativeModule):
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
         """Take one step, and return the terms to be logged."""
 
-    def judged(self, image: Tensor, made: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def judged(self, image: Tensor, generated: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Return further terms of validation."""
         return {}
 

@@ -117,10 +117,10 @@ class Inpainting(FillingModule):
         self.average.update_parameters(self.network)
         return {"loss": loss, "reconstruction": error, "fooled": fooled} | terms
 
-    def critic_terms(self, image: Tensor, made: Tensor, mask: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+    def critic_terms(self, image: Tensor, generated: Tensor, mask: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         """Return the critics' loss and what it consists of."""
         real = self.views(image, mask)
-        fake = self.views(made, mask)
+        fake = self.views(generated, mask)
         hole = {"global": mask, "local": (self.views(mask, mask)["local"] + 1) / 2}
         terms: dict[str, Tensor] = {}
         total = image.new_zeros(())
@@ -137,10 +137,10 @@ class Inpainting(FillingModule):
                 total = total + self.weights["penalty"] * slope
         return {"critic": total} | terms
 
-    def judged(self, image: Tensor, made: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def judged(self, image: Tensor, generated: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Return the critics' scores of validation images and of what was made of them."""
         scores = {}
         for name, critic in self.critics.items():
-            for what, pictures in (("real", image), ("made", made)):
+            for what, pictures in (("real", image), ("made", generated)):
                 scores[f"{name}_{what}"] = critic(self.views(pictures, mask)[name]).float().mean()
         return scores
