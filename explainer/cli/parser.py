@@ -58,11 +58,14 @@ class ExplainerCLI(LightningCLI):
         super().__init__(
             SaliencyModule,
             ImageDataModule,
+            # with run=True Lightning wants a subcommand
             run=False,
             args=self.arguments,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            # the modules take their optimizers as arguments, some of them two
             auto_configure_optimizers=False,
+            # train.begin_run writes the config, once all is checked
             save_config_callback=None,
             load_from_checkpoint_support=False,
             seed_everything_default=42,

@@ -62,6 +62,7 @@ class Critic(nn.Module):
             wider = width * min(2**index, 8)
             layers += [normed(nn.Conv2d(channels, wider, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
             channels = wider
+        # pooled to 4×4: the head has as many inputs whatever the size of the image
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
         self.head = normed(nn.Linear(16 * channels, 1))
         self.num_classes = num_classes

@@ -55,6 +55,7 @@ class Generator(nn.Module):
         widths = [width * min(2**index, 8) for index in reversed(range(stages))]
         self.first = nn.Linear(latent, 16 * widths[0])
         self.norms = nn.ModuleList(ClassNorm(channels, num_classes) for channels in widths)
+        # the stride divides the kernel: every pixel gets as many summands, which leaves no chessboard
         self.grow = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, [*widths[1:], 3], strict=True)
         )
@@ -64,6 +65,7 @@ class Generator(nn.Module):
         features = self.first(codes).unflatten(1, (-1, 4, 4))
         for norm, grow in zip(self.norms, self.grow, strict=True):
             features = grow(norm(features, labels).relu())
+        # Radford et al. end in tanh: images here lie in [0, 1]
         return features.sigmoid()
 
 
