@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import to_json
 
 from explainer.errors import InputError
@@ -114,6 +114,12 @@ def read_state(path: str | Path, kind: type[T]) -> T | None:
 def _adapter(kind: Any) -> TypeAdapter:
     """Return the check of a type; to build one takes longer than to use it."""
     return TypeAdapter(kind)
+
+
+more_keys = with_config(ConfigDict(extra="allow"))
+"""Decorator of a TypedDict for `conform`: keys that it does not name are no fault."""
+no_other_keys = with_config(ConfigDict(extra="forbid"))
+"""Decorator of a TypedDict for `conform`: a key that it does not name is a fault."""
 
 
 def conform(value: Any, kind: type[T], source: str | Path) -> T:

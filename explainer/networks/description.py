@@ -14,26 +14,24 @@ from typing import (
 )
 
 import torch
-from pydantic import ConfigDict, with_config
 from torch import Tensor
 from typing_extensions import TypedDict
 
 from explainer.errors import InputError
-from explainer.files import conform
+from explainer.files import conform, more_keys, no_other_keys
+from explainer.networks.generative.hyperparameters import GeneratorArguments, InpainterArguments, VAEArguments
 from explainer.networks.trust import check_arguments, check_masker
 from explainer.version import __version__
 
 LARGEST_SIDE = 8192
 MOST_CLASSES = 100_000
 LONGEST_NAME = 1000
-_MORE_KEYS = ConfigDict(extra="allow")
-"""Other keys are no fault: a later version may write more than this one reads."""
-_NO_OTHER_KEYS = ConfigDict(extra="forbid")
 Arguments = dict[str, Any]
 """Keyword arguments of a builder: each builder takes others."""
 
 
-@with_config(_MORE_KEYS)
+# other keys are no fault where a later version may write more than this one reads
+@more_keys
 class Network(TypedDict):
     """Spec of the explanandum."""
 
@@ -45,7 +43,7 @@ class Network(TypedDict):
     head: NotRequired[list[str] | None]
 
 
-@with_config(_MORE_KEYS)
+@more_keys
 class Segmenter(TypedDict):
     """Spec of a masker with an encoder of its own."""
 
@@ -54,7 +52,7 @@ class Segmenter(TypedDict):
     arguments: NotRequired[Arguments | None]
 
 
-@with_config(_NO_OTHER_KEYS)
+@no_other_keys
 class Reader(TypedDict):
     """Spec of the masker that reads the explanandum's layers."""
 
@@ -63,7 +61,7 @@ class Reader(TypedDict):
     depth: int
 
 
-@with_config(_MORE_KEYS)
+@more_keys
 class Kind(TypedDict):
     """Field that is checked first: whether the file is the one that is needed."""
 
@@ -83,7 +81,7 @@ class Described(Heading):
     classes: list[str]
 
 
-@with_config(_MORE_KEYS)
+@more_keys
 class ClassifierParts(TypedDict):
     """What the module of a classifier adds to the heading."""
 
@@ -98,7 +96,7 @@ class ExplainerParts(ClassifierParts):
     masker: Segmenter | Reader
 
 
-@with_config(_MORE_KEYS)
+@more_keys
 class GeneratorParts(TypedDict):
     """What the module of a network that makes or completes images adds to the heading."""
 
@@ -117,37 +115,6 @@ class Explained(Heading, ExplainerParts):
 
 class Generated(Heading, GeneratorParts):
     """A network that makes or completes images."""
-
-
-@with_config(_NO_OTHER_KEYS)
-class GeneratorArguments(TypedDict, total=False):
-    """Hyperparameters of a DCGAN."""
-
-    image_size: int
-    latent: int
-    width: int
-    num_classes: int
-    spectral: bool
-
-
-@with_config(_NO_OTHER_KEYS)
-class InpainterArguments(TypedDict, total=False):
-    """Hyperparameters of the contextual-attention network."""
-
-    width: int
-    dilations: list[int]
-    rate: int
-    scale: float
-    reach: int
-
-
-@with_config(_NO_OTHER_KEYS)
-class VAEArguments(TypedDict, total=False):
-    """Hyperparameters of the completion VAE."""
-
-    width: int
-    latent: int
-    dilations: list[int]
 
 
 KINDS: dict[str, type] = {

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from explainer.errors import InputError
-from explainer.networks.description import GeneratorArguments
 from explainer.networks.generative.critics import Critic, check_labels
+from explainer.networks.generative.hyperparameters import GeneratorArguments
 
 
 class ClassNorm(nn.Module):

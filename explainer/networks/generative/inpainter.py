@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from explainer.errors import InputError
-from explainer.networks.description import InpainterArguments, VAEArguments
+from explainer.networks.generative.hyperparameters import InpainterArguments, VAEArguments
 
 
 def convolution(inside: int, outside: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
