@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from explainer.attribution import Attribution
-from explainer.attribution.base import noting_broken
+from explainer.attribution.base import broken_maps, zero_where_broken
 from explainer.data import Batch
 from explainer.evaluation.maps.cache import KeptMasks, Made
 from explainer.evaluation.maps.cost import measured
@@ -44,14 +44,9 @@ def make(
     if method is None:
         mask = reference_mask(reference, batch, rule)
         return mask, torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
-    plain_masks = {"scaled": False} if method.is_mask and not scaled else {}
-    with noting_broken() as noted:
-        mask = method.target_mask(explanandum, batch.image, batch.labels, **plain_masks).detach()
-    whole = mask.isfinite().flatten(1).all(1)
-    broken = ~whole
-    for owner, finite in noted:
-        broken[owner[~finite]] = True
-    return mask.where(whole[:, None, None, None], 0.0).clamp(0, 1), broken
+    checked = method.checked_target_mask(explanandum, batch.image, batch.labels, scaled)
+    mask = checked.mask.detach()
+    return zero_where_broken(mask).clamp(0, 1), checked.broken | broken_maps(mask)
 
 
 def make_mask(

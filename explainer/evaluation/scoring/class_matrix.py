@@ -123,9 +123,9 @@ def class_masks(
     found = []
     for start in range(0, len(image), few := max(1, method.batch_size // len(places))):
         some = slice(start, start + few)
-        found.append(method(explanandum, image[some], asked[some]).detach())
+        found.append(method(explanandum, image[some], asked[some], progress=False).detach())
     maps = torch.cat(found)
-    maps = zero_where_broken(maps, torch.arange(len(maps), device=maps.device))
+    maps = zero_where_broken(maps)
     masks = maps.clamp(0, 1) if method.is_mask and not scaled else min_max(maps)
     rising = sorted(places)
     return masks.view(len(image), len(places), *image.shape[-2:])[:, [rising.index(place) for place in places]]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 
 from explainer.attribution import Attribution
-from explainer.attribution.masked_score import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError, one_line
 from explainer.evaluation.batches import part, to_device
@@ -114,7 +113,7 @@ def evaluate(
     """
     explanandum.to(device)
     maker = Maker(scoring.kept, scoring.rule, scoring.scaled, scoring.targets)
-    with bars(quiet=quiet) as progress, no_bars():
+    with bars(quiet=quiet) as progress:
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
             annotated = {name: having(name, batch) for name in scoring.references}

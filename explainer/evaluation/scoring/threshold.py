@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from explainer.attribution import Attribution
-from explainer.attribution.masked_score import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import to_device
@@ -47,7 +46,7 @@ def search_alphas(
     if not any(len(some) for batch in batches for some in true_boxes(batch)):
         raise InputError("evaluation.salient.alpha cannot be searched: no held-out image has a box; give it a number")
     total = len(methods) * sum(len(batch.id) for batch in batches)
-    with bars() as progress, no_bars():
+    with bars() as progress:
         task = progress.add_task("searching levels", total=total)
         for name, method in methods.items():
             for batch in batches:
