@@ -26,7 +26,7 @@ def method_facts(
     facts |= {} if settings.truth.objects == "labelled" else {"objects": settings.truth.objects}
     facts |= target_facts(settings)
     facts |= {"curve_steps": settings.curve_steps} if settings.curve_steps else {}
-    facts |= {} if settings.scaled else {"scaled": False}
+    facts |= {} if settings.maker.scaled else {"scaled": False}
     facts |= {"true_boxes": True} if settings.truth.boxes else {}
     if matrix is not None:
         asked = settings.class_matrix.methods if settings.class_matrix.methods is True else sorted(matrix.methods)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from explainer.attribution import Attribution
 from explainer.data.later import without_unused
 from explainer.errors import check_range
+from explainer.evaluation.maps.make import MaskMaker
 from explainer.evaluation.ranges import check_levels, check_names, check_new_columns, check_processes_wanted
 from explainer.evaluation.results.columns import columns_of
 from explainer.evaluation.results.published import Published, check_columns
@@ -252,7 +253,7 @@ class Evaluation:
         self.class_matrix = class_matrix
         self.decisions = decisions
         self.report = report
-        self.scaled = scaled
+        self.maker = MaskMaker(scaled)
         self.as_it_is = as_it_is
         self.cache = cache
         self.device = device

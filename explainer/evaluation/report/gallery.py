@@ -6,9 +6,9 @@ from torch import Tensor
 
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
-from explainer.evaluation.maps.cache import KeptMasks
-from explainer.evaluation.maps.make import make_mask
-from explainer.evaluation.references import TRUTH
+from explainer.evaluation.maps.cache import MaskStore
+from explainer.evaluation.maps.make import SCALED, MaskMaker
+from explainer.evaluation.references import TRUTH, reference_mask
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
 
@@ -20,8 +20,8 @@ def method_gallery(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    kept: KeptMasks | None = None,
-    scaled: bool = True,
+    kept: MaskStore | None = None,
+    maker: MaskMaker = SCALED,
 ) -> Image.Image:
     """Every method's target mask over every image of a batch.
 
@@ -30,7 +30,7 @@ def method_gallery(
         methods: Name → method; constant masks are not worth a picture.
         batch: A few images; the ground truth is a column when they have segmentations.
         kept: Masks that are there already.
-        scaled: Whether maps that are masks already are scaled too.
+        maker: Maker of the masks.
 
     Returns:
         The picture: a row an image, with the labels and the classifier's probabilities under it; several rows an image
@@ -38,7 +38,7 @@ def method_gallery(
     """
     shown = [name for name, method in methods.items() if not isinstance(method, Constant)]
     names = shown if batch.segmentation is None else [TRUTH, *shown]
-    masks = {name: found(explanandum, name, methods.get(name), batch, kept, scaled) for name in names}
+    masks = {name: found(explanandum, name, methods.get(name), batch, kept, maker) for name in names}
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
     many = len(names) > WIDEST
@@ -59,8 +59,8 @@ def found(
     name: str,
     method: Attribution | None,
     batch: Batch,
-    kept: KeptMasks | None,
-    scaled: bool = True,
+    kept: MaskStore | None,
+    maker: MaskMaker = SCALED,
 ) -> Tensor:
     """The masks that were kept, if all were, else new ones: (B, 1, H, W) in [0, 1]."""
     if kept is not None:
@@ -68,4 +68,6 @@ def found(
         there = [mask for mask in masks if mask is not None]
         if len(there) == len(masks):
             return torch.stack(there).to(batch.image)
-    return make_mask(explanandum, method, batch, scaled=scaled, reference=name)
+    if method is None:
+        return reference_mask(name, batch)
+    return maker.target_mask(explanandum, method, batch.image, batch.labels).mask

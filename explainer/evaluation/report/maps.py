@@ -11,7 +11,8 @@ from PIL import Image
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
 from explainer.evaluation.batches import part
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, having
 from explainer.evaluation.report.gallery import found
 from explainer.networks import Explanandum
@@ -43,9 +44,9 @@ def pictures(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    kept: KeptMasks | None,
+    kept: MaskStore | None,
     rows: Sequence[dict[str, Any]],
-    scaled: bool = True,
+    maker: MaskMaker = SCALED,
 ) -> Iterator[Shown]:
     """Every method's map of every image of a batch; maps that are kept are not made again.
 
@@ -55,7 +56,7 @@ def pictures(
         batch: A few images; ground truth and bounding box join where they were scored.
         kept: Masks that are there already.
         rows: Rows of rows.jsonl: what the classifier said, and which method failed on which image.
-        scaled: Whether maps that are masks already are scaled too.
+        maker: Maker of the masks.
 
     Yields:
         An image at a time.
@@ -66,7 +67,7 @@ def pictures(
         asked = [m for m, method in methods.items() if not isinstance(method, Constant)]
         asked = [m for m in asked if "error" not in said.get((m, name), {})]
         asked = [*(r for r in ANNOTATED if (r, name) in said and having(r, one).id), *asked]
-        masks = {m: found(explanandum, m, methods.get(m), one, kept, scaled)[0] for m in asked}
+        masks = {m: found(explanandum, m, methods.get(m), one, kept, maker)[0] for m in asked}
         labels = one.labels[0].nonzero().flatten().tolist()
         words = label_text(explanandum.classes, labels, said.get((ORIGINAL, name), {}).get("kept"))
         maps = {m: heat_map(mask) for m, mask in masks.items()}

@@ -7,7 +7,7 @@ from typing import Any
 from explainer.attribution import Attribution, Constant, Reference
 from explainer.data import Batch, ImageDataset, collate
 from explainer.evaluation.batches import to_device
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.report.class_gallery import class_gallery
 from explainer.evaluation.report.counterfactuals import counterfactual_gallery
 from explainer.evaluation.report.curves import plot_flipping
@@ -67,7 +67,7 @@ def write_pictures(
     dataset: ImageDataset,
     places: tuple[list[int], list[int]],
     judge: Judge,
-    kept: KeptMasks,
+    kept: MaskStore,
     out: Path,
     device: str,
 ) -> None:
@@ -75,10 +75,10 @@ def write_pictures(
     batches = (to_device(collate([dataset[i] for i in some]), device) for some in places)
     chosen, imagined = (settings.targets.of(explanandum, batch) for batch in batches)
     if chosen.id:
-        save_picture(method_gallery(explanandum, methods, chosen, kept, settings.scaled), out / GALLERY)
+        save_picture(method_gallery(explanandum, methods, chosen, kept, settings.maker), out / GALLERY)
     shown = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
     if chosen.id and shown and settings.report.class_gallery:
-        picture = class_gallery(explanandum, shown, chosen, settings.report.class_gallery, settings.scaled)
+        picture = class_gallery(explanandum, shown, chosen, settings.report.class_gallery, settings.maker)
         save_picture(picture, out / CLASSES)
     write_counterfactuals(settings, explanandum, methods, judge, imagined, kept, out)
 
@@ -109,14 +109,14 @@ def write_counterfactuals(
     methods: dict[str, Attribution],
     judge: Judge,
     batch: Batch,
-    kept: KeptMasks,
+    kept: MaskStore,
     out: Path,
 ) -> None:
     """A picture a method, of what remains and what replaces the region; of no images none."""
     names = file_names(methods)
     for name, method in methods.items() if batch.id else ():
         if not isinstance(method, Constant):
-            mask = found(explanandum, name, method, batch, kept, settings.scaled)
+            mask = found(explanandum, name, method, batch, kept, settings.maker)
             picture = counterfactual_gallery(explanandum, mask, judge.levels(name, mask), batch, settings.infills)
             save_picture(picture, out / COUNTERFACTUALS / f"{names[name]}.png")
 
