@@ -72,7 +72,7 @@ def rank_data_set(
             image = image.to(device)
             classes = labels.to(device)
             if target == "predicted":
-                classes = said(explanandum, image)
+                classes = predicted_classes(explanandum, image)
             maps = method.target_mask(explanandum, image, classes)
             batch_ranks = levels(maps.cpu())
             ranks.write(done, batch_ranks, time.perf_counter() - start)
@@ -88,7 +88,7 @@ def rank_data_set(
 
 
 @torch.no_grad()
-def said(explanandum: Explanandum, image: Tensor) -> Tensor:
+def predicted_classes(explanandum: Explanandum, image: Tensor) -> Tensor:
     """Return the classes that a classifier predicts.
 
     Args:
