@@ -14,7 +14,7 @@ from timing import compare
 
 from explainer.attribution import RISE, GradCAM, Gradient, SmoothGrad
 from explainer.data import Shapes
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.scoring.loop import Scoring
 from explainer.evaluation.scoring.processes import evaluate_together
 from explainer.evaluation.storage.store import Store
@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def run(maps: str | None, processes: int = 1) -> None:
-            kept = None if maps is None else KeptMasks(Path(folder, maps), {name: {"maps": maps} for name in methods})
+            kept = None if maps is None else MaskStore(Path(folder, maps), {name: {"maps": maps} for name in methods})
             store = Store(Path(folder, f"results {next(numbers)}"), {})
             evaluate_together(
                 processes,

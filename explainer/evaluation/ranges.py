@@ -1,4 +1,4 @@
-"""Checks of what a config says, made where it was said: each names the key."""
+"""Checks of the values in a config; each error names the key."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -47,9 +47,9 @@ def check_levels(level: float | None, alpha: float | None, held_out: int) -> Non
     """Refuse levels under which everything or nothing would be salient.
 
     Args:
-        level: In [0, 1), or None.
-        alpha: In [0, 5], or None.
-        held_out: At least 1.
+        level: Level of masks, in [0, 1), or None.
+        alpha: Multiple of a map's mean, in [0, 5], or None.
+        held_out: Number of held-out images, at least 1.
 
     Raises:
         InputError: Names the key.
@@ -70,10 +70,10 @@ def check_processes_wanted(key: str, count: int | None) -> None:
 
     Args:
         key: Key of the config.
-        count: None leaves it to the project.
+        count: Number of processes; None leaves it to the project.
 
     Raises:
-        InputError: It is not positive, or more than four a core (and more than 16).
+        InputError: The number is not positive, or more than four a core (and more than 16).
 
     Example:
         >>> check_processes_wanted("evaluation.processes", 2)
@@ -134,7 +134,7 @@ def check_different_files(key: str, names: Iterable[str]) -> None:
 
     Args:
         key: Key of the config.
-        names: Each has files or folders of its own.
+        names: Names that each have files or folders of their own.
 
     Raises:
         InputError: Names the two.
@@ -150,14 +150,14 @@ def check_different_files(key: str, names: Iterable[str]) -> None:
 
 
 def check_different(key: str, values: Sequence[object] | None) -> None:
-    """Refuse a list that is empty, or that has something twice.
+    """Refuse a list that is empty, or that has an entry twice.
 
     Args:
         key: Key of the config.
-        values: Numbers that are the same in the names of files count as the same; None: there is no list.
+        values: Entries of the list; numbers that files' names show alike count as the same. None means no list.
 
     Raises:
-        InputError: Names what is there twice.
+        InputError: Names the entry that is there twice.
 
     Example:
         >>> check_different("retraining.seeds", [0, 1])

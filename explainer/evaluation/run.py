@@ -12,7 +12,7 @@ from explainer.evaluation.batches import to_device
 from explainer.evaluation.context import Context, Prepared, prepared
 from explainer.evaluation.facts import all_infills, method_facts, target_facts
 from explainer.evaluation.images import candidates, check_infills
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.names import check_classes, check_methods
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, check_free
 from explainer.evaluation.report.class_matrix import matrix_table
@@ -72,7 +72,7 @@ def score_methods(context: Context) -> dict[str, Any]:
     places = here.places
     device = here.device
     matrix = checked_matrix(settings, data.classes, methods)
-    decisions = None if settings.decisions is None else Decisions(settings.targets.threshold, settings.scaled)
+    decisions = None if settings.decisions is None else Decisions(settings.targets.threshold, settings.maker)
     facts = here.facts | method_facts(settings, methods, matrix)
     check_infills(all_infills(settings, methods), here.sample, explanandum)
     check_processes(settings.processes, device)
@@ -138,11 +138,11 @@ def checked_matrix(settings: Evaluation, classes: Sequence[str], methods: dict[s
     check_methods("evaluation.sanity_checks.methods", settings.checked or (), methods)
     check_classes("evaluation.report.class_gallery", settings.report.class_gallery, classes)
     asked = settings.class_matrix
-    return class_matrix(asked.methods, asked.classes, classes, methods, settings.scaled)
+    return class_matrix(asked.methods, asked.classes, classes, methods, settings.maker)
 
 
 def scoring_of(
-    settings: Evaluation, kept: KeptMasks, judge: Judge, matrix: ClassMatrix | None, decisions: Decisions | None
+    settings: Evaluation, kept: MaskStore, judge: Judge, matrix: ClassMatrix | None, decisions: Decisions | None
 ) -> Scoring:
     """Gather what is asked of every mask.
 
@@ -156,7 +156,7 @@ def scoring_of(
     return Scoring(
         rule=settings.truth.rule,
         targets=settings.targets,
-        scaled=settings.scaled,
+        maker=settings.maker,
         kept=kept,
         curve_steps=settings.curve_steps,
         judge=judge if settings.metrics else None,
@@ -169,7 +169,7 @@ def scoring_of(
 
 
 def present(
-    context: Context, here: Prepared, content: dict[str, Any], chosen: list[int], kept: KeptMasks, out: Path
+    context: Context, here: Prepared, content: dict[str, Any], chosen: list[int], kept: MaskStore, out: Path
 ) -> None:
     """Write tables and report, show the tables, and say what was written and what is missing.
 
@@ -204,7 +204,7 @@ def written(settings: Evaluation) -> list[str]:
 
 def kept_masks(
     settings: Evaluation, methods: dict[str, Attribution], facts: dict[str, Any], out: Path, shown: set[str]
-) -> KeptMasks:
+) -> MaskStore:
     """Where masks are kept: of all images, or of those that are shown; of references, which cost nothing, none.
 
     Args:
@@ -219,18 +219,18 @@ def kept_masks(
     """
     common = {key: facts[key] for key in ("checkpoint", "data", "split", "version")} | target_facts(settings)
     about = {
-        name: common | {"method": facts["methods"][name]} | ({"scaled": False} if not settings.scaled else {})
+        name: common | {"method": facts["methods"][name]} | ({"scaled": False} if not settings.maker.scaled else {})
         for name, method in methods.items()
         if not isinstance(method, Reference)
     }
     folder = out / "maps" if settings.cache in (None, "none") else Path(settings.cache)
-    kept = KeptMasks(folder, about, shown if settings.cache == "none" else None)
+    kept = MaskStore(folder, about, shown if settings.cache == "none" else None)
     kept.sweep()
     tell(kept.strangers())
     return kept
 
 
-def check_room(kept: KeptMasks, images: int, side: int) -> None:
+def check_room(kept: MaskStore, images: int, side: int) -> None:
     """Refuse an evaluation whose maps would fill the disk, before the long work.
 
     Args:
@@ -299,7 +299,7 @@ def found_alphas(
     kept = {key: facts[key] for key in ("checkpoint", "data", "version")}
     described = {"split": settings.salient.held_out_split, "images": held_out, "methods": settings_of(wanted)}
     store = Store(out / "held_out", kept | described, Searched)
-    return search_alphas(explanandum, wanted, batches, store, device, settings.scaled)
+    return search_alphas(explanandum, wanted, batches, store, device, settings.maker)
 
 
 def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title: str) -> list[Table]:

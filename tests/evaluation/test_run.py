@@ -152,9 +152,9 @@ def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
     class Counted(Constant):
         calls = 0
 
-        def target_mask(self, *arguments):
+        def checked_target_mask(self, *arguments):
             Counted.calls += 1
-            return super().target_mask(*arguments)
+            return super().checked_target_mask(*arguments)
 
     rows = run(tmp_path, pictures((2, 2)), {"Counted": Counted(0.5)}).rows
     assert Counted.calls == 3  # one warms up
@@ -278,7 +278,7 @@ def test_a_batch_without_any_label(tmp_path):
 
 def test_masks_that_are_not_finite_count_as_empty_and_constant(tmp_path):
     class Diverged(Constant):
-        def target_mask(self, explanandum, image, labels):
+        def mask(self, image):
             return torch.full_like(image[:, :1], float("nan"))
 
     results = summarise(run(tmp_path, pictures(), {"Diverged": Diverged(), "Zero": Constant(0.0)}).rows)

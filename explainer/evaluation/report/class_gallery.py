@@ -11,6 +11,7 @@ from PIL import Image
 
 from explainer.attribution import Attribution
 from explainer.data import Batch
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.scoring.class_matrix import class_masks
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
@@ -21,7 +22,7 @@ def class_gallery(
     methods: Mapping[str, Attribution],
     batch: Batch,
     classes: Sequence[str],
-    scaled: bool = True,
+    maker: MaskMaker = SCALED,
 ) -> Image.Image:
     """Draw a row for each image and method, a column for each class.
 
@@ -30,7 +31,7 @@ def class_gallery(
         methods: Name → method.
         batch: Images.
         classes: Names of the classes.
-        scaled: Scale maps that are masks already, too, but for those of an Explainer.
+        maker: Maker of the masks.
 
     Returns:
         The picture: under the image the method's name, under each mask the class, its probability for the image and
@@ -39,7 +40,7 @@ def class_gallery(
     indices = [explanandum.classes.index(name) for name in classes]
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
-    masks = {name: class_masks(explanandum, method, batch.image, indices, scaled) for name, method in methods.items()}
+    masks = {name: class_masks(explanandum, method, batch.image, indices, maker) for name, method in methods.items()}
     rows = []
     for n in range(len(batch.id)):
         for method, method_masks in masks.items():

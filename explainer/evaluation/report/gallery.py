@@ -6,9 +6,9 @@ from torch import Tensor
 
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
-from explainer.evaluation.maps.cache import KeptMasks
-from explainer.evaluation.maps.make import make_mask
-from explainer.evaluation.references import TRUTH
+from explainer.evaluation.maps.cache import MaskStore
+from explainer.evaluation.maps.make import SCALED, MaskMaker
+from explainer.evaluation.references import TRUTH, reference_mask
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
 
@@ -20,8 +20,8 @@ def method_gallery(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    cache: KeptMasks | None = None,
-    scaled: bool = True,
+    cache: MaskStore | None = None,
+    maker: MaskMaker = SCALED,
 ) -> Image.Image:
     """Draw every method's target mask over every image of a batch.
 
@@ -30,7 +30,7 @@ def method_gallery(
         methods: Name → method; constant masks are not worth a picture.
         batch: Images; the ground truth is a column when they have segmentations.
         cache: Masks on the disk.
-        scaled: Scale maps that are masks already, too.
+        maker: Maker of the masks.
 
     Returns:
         The picture: a row an image, with the labels and the classifier's probabilities under it; several rows an image
@@ -39,7 +39,7 @@ def method_gallery(
     names = [name for name, method in methods.items() if not isinstance(method, Constant)]
     if batch.segmentation is not None:
         names.insert(0, TRUTH)
-    masks = {name: read_or_make(explanandum, name, methods.get(name), batch, cache, scaled) for name in names}
+    masks = {name: read_or_make(explanandum, name, methods.get(name), batch, cache, maker) for name in names}
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
     # with many methods there is no column for each: their names stand under the pictures
@@ -64,8 +64,8 @@ def read_or_make(
     name: str,
     method: Attribution | None,
     batch: Batch,
-    cache: KeptMasks | None,
-    scaled: bool = True,
+    cache: MaskStore | None,
+    maker: MaskMaker = SCALED,
 ) -> Tensor:
     """Return the masks on the disk if all are there, else new ones.
 
@@ -75,7 +75,7 @@ def read_or_make(
         method: Method; None for a reference, whose mask the annotation gives.
         batch: Images.
         cache: Masks on the disk.
-        scaled: Scale maps that are masks already, too.
+        maker: Maker of the masks.
 
     Returns:
         (B, 1, H, W) in [0, 1].
@@ -85,4 +85,6 @@ def read_or_make(
         masks = [mask for mask in read if mask is not None]
         if len(masks) == len(batch.id):
             return torch.stack(masks).to(batch.image)
-    return make_mask(explanandum, method, batch, scaled=scaled, reference=name)
+    if method is None:
+        return reference_mask(name, batch)
+    return maker.target_mask(explanandum, method, batch.image, batch.labels).mask

@@ -11,7 +11,8 @@ from PIL import Image
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
 from explainer.evaluation.batches import part
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, having
 from explainer.evaluation.report.gallery import read_or_make
 from explainer.networks import Explanandum
@@ -45,9 +46,9 @@ def pictures(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    cache: KeptMasks | None,
+    cache: MaskStore | None,
     rows: Sequence[dict[str, Any]],
-    scaled: bool = True,
+    maker: MaskMaker = SCALED,
 ) -> Iterator[Shown]:
     """Yield every method's maps of every image of a batch; maps on the disk are not made again.
 
@@ -57,7 +58,7 @@ def pictures(
         batch: Images; ground truth and bounding box join where they were scored.
         cache: Masks on the disk.
         rows: Rows of rows.jsonl: what the classifier said, and which method failed on which image.
-        scaled: Scale maps that are masks already, too.
+        maker: Maker of the masks.
 
     Yields:
         An image at a time.
@@ -72,7 +73,7 @@ def pictures(
         for name, method in methods.items():
             if not isinstance(method, Constant) and "error" not in method_rows[name]:
                 names.append(name)
-        masks = {name: read_or_make(explanandum, name, methods.get(name), one, cache, scaled)[0] for name in names}
+        masks = {name: read_or_make(explanandum, name, methods.get(name), one, cache, maker)[0] for name in names}
         present = one.labels[0].nonzero().flatten().tolist()
         yield Shown(
             image,

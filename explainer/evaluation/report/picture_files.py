@@ -7,7 +7,7 @@ from typing import Any
 from explainer.attribution import Attribution, Constant, Reference
 from explainer.data import Batch, ImageDataset, collate
 from explainer.evaluation.batches import to_device
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.report.class_gallery import class_gallery
 from explainer.evaluation.report.counterfactuals import counterfactual_gallery
 from explainer.evaluation.report.curves import plot_flipping
@@ -77,7 +77,7 @@ def write_pictures(
     dataset: ImageDataset,
     places: tuple[list[int], list[int]],
     judge: Judge,
-    cache: KeptMasks,
+    cache: MaskStore,
     out: Path,
     device: str,
 ) -> None:
@@ -100,11 +100,11 @@ def write_pictures(
         batches.append(settings.targets.of(explanandum, batch))
     chosen, imagined = batches
     if chosen.id:
-        save_picture(method_gallery(explanandum, methods, chosen, cache, settings.scaled), out / GALLERY)
+        save_picture(method_gallery(explanandum, methods, chosen, cache, settings.maker), out / GALLERY)
     without_references = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
     classes = settings.report.class_gallery
     if chosen.id and without_references and classes:
-        picture = class_gallery(explanandum, without_references, chosen, classes, settings.scaled)
+        picture = class_gallery(explanandum, without_references, chosen, classes, settings.maker)
         save_picture(picture, out / CLASSES)
     if imagined.id:
         write_counterfactuals(settings, explanandum, methods, judge, imagined, cache, out)
@@ -148,7 +148,7 @@ def write_counterfactuals(
     methods: dict[str, Attribution],
     judge: Judge,
     batch: Batch,
-    cache: KeptMasks,
+    cache: MaskStore,
     out: Path,
 ) -> None:
     """Write a picture for each method, of what remains and what replaces the region.
@@ -165,7 +165,7 @@ def write_counterfactuals(
     names = file_names(methods)
     for name, method in methods.items():
         if not isinstance(method, Constant):
-            mask = read_or_make(explanandum, name, method, batch, cache, settings.scaled)
+            mask = read_or_make(explanandum, name, method, batch, cache, settings.maker)
             picture = counterfactual_gallery(explanandum, mask, judge.levels(name, mask), batch, settings.infills)
             save_picture(picture, out / COUNTERFACTUALS / f"{names[name]}.png")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from explainer.attribution import Attribution
 from explainer.data import Batch
 from explainer.evaluation.context import Context
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.report import About, log_report, pictures, read_results, write_report
 from explainer.networks import Explanandum
 from explainer.tracking import Tracker
@@ -16,7 +16,7 @@ def report(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    cache: KeptMasks | None,
+    cache: MaskStore | None,
     out: Path,
 ) -> Path | None:
     """Write report.html and table.tex from what a folder holds, and log them to wandb; each only where asked for.
@@ -36,7 +36,7 @@ def report(
     if not (settings.report.page or settings.report.wandb):
         return None
     content, rows = read_results(out)
-    shown = list(pictures(explanandum, methods, batch, cache, rows, settings.scaled))
+    shown = list(pictures(explanandum, methods, batch, cache, rows, settings.maker))
     page = write_report(out, about(context, explanandum), shown)
     if settings.report.wandb:
         tracker = Tracker(f"{context.name}_evaluation", out, resume=True)

@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import torch
 
 from explainer.attribution import Attribution
-from explainer.attribution.masked_score import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError, one_line
 from explainer.evaluation.batches import part, to_device
-from explainer.evaluation.maps.cache import KeptMasks
-from explainer.evaluation.maps.make import Maker
+from explainer.evaluation.maps.cache import MaskStore
+from explainer.evaluation.maps.make import SCALED, CachedMasks, MaskMaker
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, having
 from explainer.evaluation.sanity_checks import MethodRun, SanityCheck
 from explainer.evaluation.scoring.class_matrix import ClassMatrix
@@ -43,7 +42,7 @@ class Scoring(NamedTuple):
     Attributes:
         rule: Which pixels of the annotation are the truth.
         targets: Which classes of an image are explained.
-        scaled: Whether maps that are masks already are scaled to [0, 1] too.
+        maker: Maker of the masks.
         kept: Store of masks, which are read from it and put into it; None: masks are made each time.
         curve_steps: Steps of the insertion and deletion curves of images with one label; 0: none.
         judge: Further metrics of a config, and the levels above which pixels are salient for them.
@@ -56,8 +55,8 @@ class Scoring(NamedTuple):
 
     rule: TruthRule = USUAL_TRUTH
     targets: Targets = LABELS
-    scaled: bool = True
-    kept: KeptMasks | None = None
+    maker: MaskMaker = SCALED
+    kept: MaskStore | None = None
     curve_steps: int = 0
     judge: Judge | None = None
     checks: Mapping[str, SanityCheck] = {}
@@ -113,8 +112,8 @@ def evaluate(
         InputError: A method refuses every image of its first batch.
     """
     explanandum.to(device)
-    maker = Maker(scoring.kept, scoring.rule, scoring.scaled, scoring.targets)
-    with bars(quiet=quiet) as progress, no_bars():
+    masks = CachedMasks(scoring.kept, scoring.rule, scoring.maker, scoring.targets)
+    with bars(quiet=quiet) as progress:
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
             annotated = {name: having(name, batch) for name in scoring.references}
@@ -125,7 +124,7 @@ def evaluate(
                 progress.update(task, description=name)
 
                 def rows(part: Batch, name: str = name) -> Sequence[Scored | Unmasked]:
-                    return score(explanandum, name, methods.get(name), part, maker, scoring)
+                    return score(explanandum, name, methods.get(name), part, masks, scoring)
 
                 append_or_note(store, name, to_device(images, device), rows)
             progress.advance(task, len(batch.id))
@@ -185,7 +184,7 @@ def attempt(store: Store, batch: Batch, rows: MakeRows) -> dict[str, tuple[str |
 
 
 def score(
-    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, maker: Maker, scoring: Scoring
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, masks: CachedMasks, scoring: Scoring
 ) -> Sequence[Scored | Unmasked]:
     """Compute the rows of one method for one batch.
 
@@ -194,7 +193,7 @@ def score(
         name: Name of the method; `ORIGINAL` and the references have no method.
         method: Method of the masks; None for a reference.
         batch: Images, on the explanandum's device.
-        maker: Maker that calls the method, or reads the masks that it gave before.
+        masks: Masks of the methods, read or made.
         scoring: What is asked of the masks.
 
     Returns:
@@ -202,8 +201,8 @@ def score(
     """
     if name == ORIGINAL:
         return rows_of_originals(explanandum, batch)
-    explained = maker.targets.of(explanandum, batch)
-    mask, broken, cost = maker(explanandum, name, method, batch if method is None else explained)
+    explained = masks.targets.of(explanandum, batch)
+    mask, broken, cost = masks(explanandum, name, method, batch if method is None else explained)
     with torch.no_grad():
         masked_logits = explanandum(composite(batch.image, mask, explanandum.mean_colour)).float()
         complement_logits = explanandum(composite(batch.image, 1 - mask, explanandum.mean_colour)).float()
@@ -215,7 +214,7 @@ def score(
         explained,
         annotated=batch.labels,
         masked_logits=masked_logits,
-        origin=None if method is None else MethodRun(explanandum, method, explained, mask, scoring.scaled),
+        origin=None if method is None else MethodRun(explanandum, method, explained, mask, scoring.maker),
     )
     answers = judge(judged, scoring.metrics_of(name, explanandum))
     areas = mask.mean((1, 2, 3)).tolist()

@@ -6,12 +6,11 @@ from typing import Any
 import torch
 
 from explainer.attribution import Attribution
-from explainer.attribution.masked_score import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import to_device
 from explainer.evaluation.images import spread, true_boxes
-from explainer.evaluation.maps.make import make_mask
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.scoring.loop import append_or_note
 from explainer.evaluation.storage.rows import Searched
 from explainer.evaluation.storage.store import Store
@@ -26,7 +25,7 @@ def search_alphas(
     batches: Sequence[Batch],
     store: Store,
     device: str,
-    scaled: bool = True,
+    maker: MaskMaker = SCALED,
 ) -> dict[str, dict[str, Any]]:
     """The α of each method under which the box around what is salient is wrong least often.
 
@@ -36,7 +35,7 @@ def search_alphas(
         batches: Held-out images.
         store: Errors that it has already are not computed again.
         device: Where to compute.
-        scaled: Whether maps that are masks already are scaled too.
+        maker: Maker of the masks.
 
     Returns:
         Method → α, its error rate there, and on how many images; α = 1 for a method that fails on all of them.
@@ -47,13 +46,14 @@ def search_alphas(
     if not any(len(some) for batch in batches for some in true_boxes(batch)):
         raise InputError("evaluation.salient.alpha cannot be searched: no held-out image has a box; give it a number")
     total = len(methods) * sum(len(batch.id) for batch in batches)
-    with bars() as progress, no_bars():
+    with bars() as progress:
         task = progress.add_task("searching levels", total=total)
         for name, method in methods.items():
             for batch in batches:
 
                 def rows(here: Batch, name: str = name, method: Attribution = method) -> list[Searched]:
-                    errors = alpha_errors(make_mask(explanandum, method, here, scaled=scaled), true_boxes(here))
+                    mask = maker.target_mask(explanandum, method, here.image, here.labels).mask
+                    errors = alpha_errors(mask, true_boxes(here))
                     wrong = [None if e.isnan().any() else e.int().tolist() for e in errors]
                     return [{"id": i, "method": name, "wrong": w} for i, w in zip(here.id, wrong, strict=True)]
 

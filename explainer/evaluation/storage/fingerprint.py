@@ -1,4 +1,4 @@
-"""Methods and in-fills as plain values: what a store of results is about."""
+"""Methods and in-fills as plain values, by which a store of results knows what its rows are of."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,9 +18,15 @@ PLAIN = (str, int, float, bool, tuple, list, dict, type(None))
 
 
 def settings_of(methods: Mapping[str, object]) -> dict[str, Any]:
-    """Name → class and hyperparameters, for the store's fingerprint; the batch size changes no result.
+    """Describe methods by class and hyperparameters, for a store's fingerprint.
 
     A method from a checkpoint has the digest of that file too, so that another one of the same name is recognised.
+
+    Args:
+        methods: Name → method.
+
+    Returns:
+        Name → class and hyperparameters; those that change no result, such as the batch size, are left out.
 
     Example:
         >>> from explainer.attribution import Constant
@@ -31,22 +37,30 @@ def settings_of(methods: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _settings(method: object) -> dict[str, Any]:
-    found: dict[str, Any] = {"class": type(method).__name__}
+    """Describe one method by its class and its attributes that decide the map."""
+    settings: dict[str, Any] = {"class": type(method).__name__}
     for key, value in vars(method).items():
-        if isinstance(value, Attribution):  # such as what SmoothGrad goes around
-            found[key] = _settings(value)
+        if isinstance(value, Attribution):  # such as the method that SmoothGrad goes around
+            settings[key] = _settings(value)
         elif isinstance(value, Infill):
-            found[key] = infill_settings(value)
-        elif isinstance(value, PLAIN) and key not in NO_MATTER and (key not in LATER or value != LATER[key]):
-            found[key] = value
+            settings[key] = infill_settings(value)
+        elif isinstance(value, PLAIN) and _decides(key, value):
+            settings[key] = value
     checkpoint = getattr(method, "checkpoint", None)
     if isinstance(method, Attribution) and checkpoint is not None and Path(checkpoint).is_file():
-        found["sha256"] = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
-    return found
+        settings["sha256"] = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
+    return settings
+
+
+def _decides(key: str, value: object) -> bool:
+    """Say whether a hyperparameter belongs to the fingerprint."""
+    if key in NO_MATTER:
+        return False
+    return key not in LATER or value != LATER[key]
 
 
 def infill_settings(infill: Infill) -> dict[str, Any]:
-    """Class and hyperparameters of an in-fill; one from a checkpoint says itself what the file holds.
+    """Describe an in-fill by class and hyperparameters; one from a checkpoint says itself what the file holds.
 
     Example:
         >>> from explainer.infill import Blur
@@ -57,7 +71,7 @@ def infill_settings(infill: Infill) -> dict[str, Any]:
 
 
 def slug(name: str) -> str:
-    """A method's name as a file's.
+    """Turn the name of a method into the name of a file.
 
     Example:
         >>> slug("Gradient, SmoothGrad²")

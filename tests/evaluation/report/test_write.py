@@ -38,7 +38,7 @@ def finished(tmp_path):
 
 
 class Never(GradCAM):
-    def target_mask(self, *_):
+    def checked_target_mask(self, *_):
         raise AssertionError("computed again")
 
 

@@ -14,7 +14,7 @@ from explainer.data import Batch
 from explainer.data.shapes import CLASSES
 from explainer.errors import InputError
 from explainer.evaluation.images import true_boxes
-from explainer.evaluation.maps.make import make_mask
+from explainer.evaluation.maps.make import MaskMaker
 from explainer.evaluation.results.summary import summarise
 from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.scoring.threshold import search_alphas
@@ -132,12 +132,13 @@ def test_boxes_come_from_the_annotation_else_from_the_segmentation():
 def test_masks_are_taken_as_they_are_when_asked():
     batch, explanandum = pictures((2,))[0], classifier()
     method = FIDO(2, grid=4, steps=2)
-    plain = make_mask(explanandum, method, batch._replace(labels=torch.eye(3)[:2]), scaled=False)
+    as_they_are, scaled = MaskMaker(scaled=False), MaskMaker()
+    plain = as_they_are.target_mask(explanandum, method, batch.image, torch.eye(3)[:2]).mask
     torch.testing.assert_close(plain, method(explanandum, batch.image, torch.tensor([0, 1])))
-    assert make_mask(explanandum, method, batch).amax() == 1
+    assert scaled.target_mask(explanandum, method, batch.image, batch.labels).mask.amax() == 1
     for other in (GradCAM(), METHODS["Box"]):  # not a mask; a mask that is never scaled
-        torch.testing.assert_close(make_mask(explanandum, other, batch, scaled=False),
-                                   make_mask(explanandum, other, batch))  # fmt: skip
+        masks = [m.target_mask(explanandum, other, batch.image, batch.labels).mask for m in (as_they_are, scaled)]
+        torch.testing.assert_close(*masks)
 
 
 def test_levels_are_fixed_for_masks_and_relative_for_other_maps():
