@@ -9,9 +9,11 @@ from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.report.class_matrix import write_matrix
 from explainer.evaluation.results.class_matrix import matrices
 from explainer.evaluation.results.columns import FIXED, ColumnDescription
+from explainer.evaluation.results.content import MatrixResults, PublishedMatrix, RunFacts
 from explainer.evaluation.results.decisions import decision_results
 from explainer.evaluation.results.published import Published
 from explainer.evaluation.results.summary import Row, pairs, summarise
+from explainer.evaluation.scoring.threshold import Alpha
 from explainer.evaluation.targets import Targets
 from explainer.files import write_csv, write_json
 from explainer.metrics.segmentation import TruthRule
@@ -21,11 +23,11 @@ def write_results(
     rows: list[Row],
     facts: dict[str, Any],
     folder: Path,
-    alphas: dict[str, dict[str, Any]] | None = None,
+    alphas: Mapping[str, Alpha] | None = None,
     *,
     columns: Mapping[str, ColumnDescription] | None = None,
     failed: Mapping[str, Mapping[str, str]] | None = None,
-    run: dict[str, Any] | None = None,
+    run: RunFacts | None = None,
     published: Published | None = None,
 ) -> dict[str, Any]:
     """Write results.json, per_image.csv and, of rows that have one, matrix.csv.
@@ -57,7 +59,8 @@ def write_results(
         results[ORIGINAL]["targets"] = Targets(*facts.get("targets", ())).words()
     valued = {c for entry in results.values() for c, value in entry.items() if value is not None}
     shown = {c: about for c, about in columns.items() if c in metrics or c in valued}
-    found = matrices(rows, facts.get("matrix", {}).get("classes", []))
+    found: dict[str, MatrixResults | PublishedMatrix] = {}
+    found |= matrices(rows, facts.get("matrix", {}).get("classes", []))
     found |= {} if published is None else published.matrices()
     content = {
         "facts": facts,
