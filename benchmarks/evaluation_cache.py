@@ -15,8 +15,8 @@ from timing import compare
 from explainer.attribution import RISE, GradCAM, Gradient, SmoothGrad
 from explainer.data import Shapes
 from explainer.evaluation.maps.cache import MaskStore
-from explainer.evaluation.scoring.loop import Scoring
-from explainer.evaluation.scoring.processes import evaluate_together
+from explainer.evaluation.scoring.loop import Scoring, Subject
+from explainer.evaluation.scoring.processes import Workload, evaluate_together
 from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
 
@@ -52,14 +52,10 @@ def main() -> None:
             store = Store(Path(folder, f"results {next(numbers)}"), {})
             evaluate_together(
                 processes,
-                explanandum,
-                methods,
-                dataset,
-                batches,
-                0,
+                Subject(explanandum, methods, options.device),
+                Workload(dataset, batches),
                 store,
                 Scoring(kept=kept, curve_steps=options.curve_steps),
-                device=options.device,
             )
 
         if options.part != "processes":

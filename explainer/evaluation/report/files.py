@@ -9,9 +9,11 @@ from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.report.class_matrix import write_matrix
 from explainer.evaluation.results.class_matrix import matrices
 from explainer.evaluation.results.columns import FIXED, ColumnDescription
+from explainer.evaluation.results.content import MatrixResults, PublishedMatrix, RunFacts
 from explainer.evaluation.results.decisions import decision_results
 from explainer.evaluation.results.published import Published
 from explainer.evaluation.results.summary import Row, pairs, summarise
+from explainer.evaluation.scoring.threshold import Alpha
 from explainer.evaluation.targets import Targets
 from explainer.files import write_csv, write_json
 from explainer.metrics.segmentation import TruthRule
@@ -21,11 +23,11 @@ def write_results(
     rows: list[Row],
     facts: dict[str, Any],
     folder: Path,
-    alphas: dict[str, dict[str, Any]] | None = None,
+    alphas: Mapping[str, Alpha] | None = None,
     *,
     columns: Mapping[str, ColumnDescription] | None = None,
     failed: Mapping[str, Mapping[str, str]] | None = None,
-    run: dict[str, Any] | None = None,
+    run: RunFacts | None = None,
     published: Published | None = None,
 ) -> dict[str, Any]:
     """Write results.json, per_image.csv and, of rows that have one, matrix.csv.
@@ -61,7 +63,8 @@ def write_results(
         # a standard column is not defined for every data set
         if name in metrics or any(entry.get(name) is not None for entry in results.values()):
             shown[name] = about
-    class_matrices = matrices(rows, facts.get("matrix", {}).get("classes", []))
+    class_matrices: dict[str, MatrixResults | PublishedMatrix] = {}
+    class_matrices |= matrices(rows, facts.get("matrix", {}).get("classes", []))
     if published is not None:
         class_matrices |= published.matrices()
     content = {

@@ -307,7 +307,8 @@ def report(
 
 def published_content(published: Published | None) -> dict[str, Any] | None:
     """Return a paper's own numbers as results.json holds them; None without any."""
-    return None if published is None else published.content()
+    content = None if published is None else published.content()
+    return None if content is None else dict(content)
 
 
 def end_with_failures(failed: Mapping[str, str], logs: Path) -> None:
