@@ -4,41 +4,11 @@ import os
 from collections.abc import Iterable, Sequence
 
 from explainer.errors import InputError, check_range
+from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.storage.fingerprint import slug
 from explainer.files import printable
 from explainer.metrics.localisation import ALPHAS
 
-TAKEN = {
-    "id",
-    "method",
-    "images",
-    "n",
-    "area",
-    "seconds",
-    "constant",
-    "kept",
-    "removed",
-    "level",
-    "alpha",
-    "no_region",
-    "curves",
-    "broken",
-    "error",
-    "failed",
-    "passes",
-    "memory",
-    "cost",
-    "interval",
-    "acc",
-    "iou",
-    "mae",
-    "sal",
-    "insertion",
-    "deletion",
-    "matrix",
-    "decisions",
-}
-"""Keys of results, which no metric of a config may be called."""
 LONGEST = 200
 """Characters of a name."""
 
@@ -120,7 +90,7 @@ def check_new_columns(metrics: Iterable[str], checks: Iterable[str]) -> None:
     Example:
         >>> check_new_columns(["ssr"], ["seed stability"])
     """
-    taken = set(TAKEN)
+    taken = {*FIXED, "area"}
     for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.sanity_checks.checks", list(checks))):
         check_names(key, names)
         for name in names:

@@ -52,12 +52,13 @@ def test_undefined_scores_are_left_out_and_counted(tmp_path):
     assert (box["n"]["acc"], box["n"]["iou"], box["n"]["mae"], box["n"]["sal"]) == (5, 4, 5, 5)
     assert results["Half"]["constant"] == 6
     assert box["constant"] == 0
-    assert (results["Half"]["acc"], results["Half"]["mae"], results["Half"]["area"]) == (0.5, 0.5, 0.5)
+    half = results["Half"]
+    assert (half["scores"]["acc"], half["scores"]["mae"], half["area"]) == (0.5, 0.5, 0.5)
 
 
 def test_the_ground_truth_scores_perfectly(tmp_path):
     truth = summarise(run(tmp_path, pictures()).rows)[TRUTH]
-    assert (truth["acc"], truth["iou"], truth["mae"]) == (1.0, 1.0, 0.0)
+    assert tuple(truth["scores"][name] for name in ("acc", "iou", "mae")) == (1.0, 1.0, 0.0)
 
 
 def test_true_boxes_are_a_reference_where_there_are_any(tmp_path):
@@ -68,8 +69,8 @@ def test_true_boxes_are_a_reference_where_there_are_any(tmp_path):
     columns = columns_of({"WSL": Localisation()})
     content = write_results(store.rows, {"metrics": {"WSL": {}}}, tmp_path, columns=columns)
     box = content["results"][BOXES]
-    assert (box["images"], box["area"], box["WSL"]) == (1, pytest.approx(8 * 4 / 256), 0)
-    assert box["acc"] is None
+    assert (box["images"], box["area"], box["scores"]["WSL"]) == (1, pytest.approx(8 * 4 / 256), 0)
+    assert box["scores"]["acc"] is None
     assert "the bounding box left out" in to_markdown(summary_table(content))
     assert BOXES not in content["pairs"].get("WSL", {})
     assert BOXES not in summarise(run(tmp_path / "without", batches).rows)
@@ -90,8 +91,8 @@ def test_images_without_segmentation_keep_saliency_and_classification(tmp_path):
     content = write_results(run(tmp_path, pictures(segmented=False)).rows, {}, tmp_path)
     assert TRUTH not in content["results"]
     box = content["results"]["Box"]
-    assert (box["acc"], box["iou"], box["mae"]) == (None, None, None)
-    assert math.isfinite(box["sal"])
+    assert [box["scores"][name] for name in ("acc", "iou", "mae")] == [None, None, None]
+    assert math.isfinite(box["scores"]["sal"])
     assert 0 <= box["kept"]["F1"] <= 1
     header = to_markdown(summary_table(content)).splitlines()[0]
     assert "Sal" in header
@@ -181,7 +182,7 @@ def test_written_files(tmp_path):
     assert len(table) == 3 * 6 + len([r for r in rows if r["method"] == TRUTH])
     assert {row["id"] for row in table} == {f'image {n}, "{n}"' for n in range(6)}
     mine = [float(row["acc"]) for row in table if row["method"] == "Box" and row["acc"]]
-    assert np.mean(mine) == pytest.approx(content["results"]["Box"]["acc"])
+    assert np.mean(mine) == pytest.approx(content["results"]["Box"]["scores"]["acc"])
 
 
 def test_the_best_of_each_column_is_marked_without_the_ground_truth():
@@ -192,7 +193,7 @@ def test_the_best_of_each_column_is_marked_without_the_ground_truth():
     }  # fmt: skip
     results = {ORIGINAL: {"images": 2, "kept": {"mAP": 0.9}}}
     for name, values in numbers.items():
-        results[name] = entry | dict(zip(FIXED, values, strict=True)) | {"area": 0.1, "cost": {"ms": None}}
+        results[name] = entry | {"scores": dict(zip(FIXED, values, strict=True))} | {"area": 0.1, "cost": {"ms": None}}
     table = summary_table({"results": results}, "title")
     starred = {(row.name, head.label[:3]) for row in table.rows for head, cell in zip(table.columns, row.cells, strict=True)
                if cell.mark == "best"}  # fmt: skip

@@ -30,7 +30,7 @@ class Column(NamedTuple):
     @property
     def key(self) -> str:
         """The name of the column in rows, intervals and pairs."""
-        return ".".join(self.path)
+        return self.path[-1] if self.path[0] == "scores" else ".".join(self.path)
 
     @property
     def arrow(self) -> str:
@@ -77,12 +77,12 @@ def quality(content: Content) -> list[Column]:
         Columns whose best is marked.
 
     Example:
-        >>> [column.label for column in quality({"results": {"a": {"iou": 0.5, "acc": None}}})]
+        >>> [column.label for column in quality({"results": {"a": {"scores": {"iou": 0.5, "acc": None}}}})]
         ['IoU']
     """
     descriptions: Mapping[str, Mapping[str, Any]] = content.get("columns") or {}
     metrics = content.get("facts", {}).get("metrics") or {}
-    directions = {key: FIXED[key]["higher_is_better"] for key in FIXED if _has_value(content, (key,))}
+    directions = {key: FIXED[key]["higher_is_better"] for key in FIXED if _has_value(content, ("scores", key))}
     # a folder of an early version describes its metrics among the facts only
     for key, about in {**metrics, **descriptions}.items():
         if key not in FIXED:
@@ -94,7 +94,7 @@ def quality(content: Content) -> list[Column]:
         about |= {name: value for name, value in descriptions.get(key, {}).items() if value not in (None, "")}
         kind = "percent" if about.get("percent") else "score"
         texts = {name: str(about[name]) for name in TEXTS if name in about}
-        columns.append(Column((key,), str(about.get("label", key)), up, kind, texts))
+        columns.append(Column(("scores", key), str(about.get("label", key)), up, kind, texts))
     return columns
 
 

@@ -61,7 +61,7 @@ def write_results(
     shown = {}
     for name, about in columns.items():
         # a standard column is not defined for every data set
-        if name in metrics or any(entry.get(name) is not None for entry in results.values()):
+        if name in metrics or any(entry.get("scores", {}).get(name) is not None for entry in results.values()):
             shown[name] = about
     class_matrices: dict[str, MatrixResults | PublishedMatrix] = {}
     class_matrices |= matrices(rows, facts.get("matrix", {}).get("classes", []))

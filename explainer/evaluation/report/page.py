@@ -19,6 +19,7 @@ from explainer.evaluation.report.measures import measures
 from explainer.evaluation.report.printers import latex_file, to_html
 from explainer.evaluation.report.table import MARKS
 from explainer.evaluation.report.tables import report_tables, with_costs
+from explainer.evaluation.results.content import nested_results
 from explainer.evaluation.storage.rows import nested, parsed
 from explainer.evaluation.storage.store import ROWS
 from explainer.files import read_state, write_text
@@ -135,7 +136,7 @@ def read_results(folder: Path) -> tuple[Content, list[dict[str, Any]]]:
     rows = [nested(row) for row in map(parsed, lines) if row is not None]
     asked = {*content["results"], *(content.get("failed") or {})}
     last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
-    return cast(Content, content), list(last.values())
+    return cast(Content, nested_results(content)), list(last.values())
 
 
 def page(content: Content, rows: Sequence[dict[str, Any]], about: About, shown: Iterable[Shown] = ()) -> str:
@@ -185,7 +186,7 @@ def counts(content: Content) -> dict[str, int]:
         content: Content of results.json.
 
     Example:
-        >>> counts({"results": {"a": {"images": 3, "iou": 0.5}}})
+        >>> counts({"results": {"a": {"images": 3, "scores": {"iou": 0.5}}}})
         {'methods': 1, 'measures': 1, 'images': 3}
     """
     results = content["results"]

@@ -73,7 +73,7 @@ def score_columns(results: Mapping[str, Any], columns: Mapping[str, ColumnDescri
     entries = methods_of(results).values()
     shown: dict[str, ColumnDescription] = {}
     for column, about in {**FIXED, **columns}.items():
-        if column not in FIXED or any(entry.get(column) is not None for entry in entries):
+        if column not in FIXED or any(entry["scores"].get(column) is not None for entry in entries):
             shown[column] = about
     return shown
 
@@ -95,11 +95,11 @@ def marks_of(content: Mapping[str, Any], column: str, higher_is_better: bool) ->
         Method → mark, for the methods that have one.
 
     Example:
-        >>> marks_of({"results": {"a": {"iou": 0.5}, "b": {"iou": 0.25}}}, "iou", True)
+        >>> marks_of({"results": {"a": {"scores": {"iou": 0.5}}, "b": {"scores": {"iou": 0.25}}}}, "iou", True)
         {'a': 'best'}
     """
     entries = methods_of(content["results"])
-    values = {name: entry[column] for name, entry in entries.items() if name not in ANNOTATED}
+    values = {name: entry["scores"].get(column) for name, entry in entries.items() if name not in ANNOTATED}
     known = [value for value in values.values() if value is not None]
     best = None
     if known:
@@ -125,12 +125,12 @@ def score_cell(entry: Mapping[str, Any], column: str, percent: bool, mark: Mark 
         intervals: Show the interval, where there is one.
 
     Example:
-        >>> entry = {"acc": 0.5, "interval": {"acc": [0.48, 0.54]}}
+        >>> entry = {"scores": {"acc": 0.5}, "interval": {"acc": [0.48, 0.54]}}
         >>> cell = score_cell(entry, "acc", True, intervals=True)
         >>> cell.text, cell.interval.half, cell.interval.ends
         ('50.00', '±3.0', '[48.0, 54.0]')
     """
-    value = entry[column]
+    value = entry["scores"].get(column)
     text = number(value)
     if percent and value is not None:
         text = number(100 * value, 2)

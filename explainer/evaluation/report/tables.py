@@ -25,7 +25,7 @@ def report_tables(content: Content) -> list[Table]:
         Tables of at most `WIDEST` columns.
 
     Example:
-        >>> tables = report_tables({"results": {"a": {"iou": 0.5, "area": 0.1}, "b": {"iou": 0.25, "area": 0.2}}})
+        >>> tables = report_tables({"results": {"a": {"scores": {"iou": 0.5}}, "b": {"scores": {"iou": 0.25}}}})
         >>> [(row.name, row.cells[0].text, row.cells[0].mark) for row in tables[0].rows]
         [('a', '50.0', 'best'), ('b', '25.0', '')]
     """

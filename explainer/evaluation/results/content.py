@@ -53,10 +53,10 @@ class CostSummary(TypedDict):
 class MethodResults(TypedDict, total=False):
     """Results of one method.
 
-    The mean of each column stands beside these keys, under the name of the column; None where no image has a value.
-
     Attributes:
         images: Number of rows.
+        scores: Column → mean over the images that have a value; None where no image has.
+        area: Mean area of the masks; None without a mask.
         failed: Number of images on which the method failed.
         n: Column → number of images that have a value.
         interval: Column, or "kept." or "removed." and a score of `Classification` → 95 % interval of its mean.
@@ -72,6 +72,8 @@ class MethodResults(TypedDict, total=False):
     """
 
     images: int
+    scores: dict[str, float | None]
+    area: float | None
     failed: int
     n: dict[str, int]
     interval: dict[str, Interval]
@@ -84,6 +86,28 @@ class MethodResults(TypedDict, total=False):
     removed: Classification
     truth: str
     targets: str
+
+
+def nested_results(content: Content) -> Content:
+    """Bring the content of an earlier version, whose scores stood beside a method's other results, into today's form.
+
+    Args:
+        content: Content of results.json; one of today's form is returned with equal values.
+
+    Example:
+        >>> nested_results({"results": {"RISE": {"images": 2, "iou": 0.5, "area": 0.1}}})["results"]["RISE"]
+        {'images': 2, 'area': 0.1, 'scores': {'iou': 0.5}}
+    """
+    known = {*MethodResults.__annotations__, "seconds"}
+    results = {}
+    for method, entry in content["results"].items():
+        if "scores" in entry:
+            results[method] = entry
+            continue
+        scores = {key: value for key, value in entry.items() if key not in known}
+        others = {key: value for key, value in entry.items() if key in known}
+        results[method] = others | {"scores": scores}
+    return {**content, "results": results}
 
 
 class Comparison(TypedDict):

@@ -76,8 +76,8 @@ def summarise(
 def _add_masks(entry: MethodResults, rows: Sequence[Row], columns: Collection[str]) -> None:
     """Add to the results of a method what the image as it is has not: everything about masks."""
     summary = column_means(rows, columns)
-    # a mean stands under the name of its column, which a config chooses, so that no TypedDict can know it
-    entry.update(cast(MethodResults, summary.means))
+    entry["scores"] = {column: mean for column, mean in summary.means.items() if column != "area"}
+    entry["area"] = summary.means["area"]
     entry["n"] = summary.counts
     entry["interval"] = summary.intervals
     entry["constant"] = sum(row["constant"] for row in rows)

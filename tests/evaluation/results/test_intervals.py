@@ -165,14 +165,14 @@ def test_results_hold_intervals_and_pairs(tmp_path):
     for method, entry in content["results"].items():
         if method != ORIGINAL:
             for column, (low, high) in entry["interval"].items():
-                value = entry.get(column, entry.get(column.split(".")[0]))
+                value = {**entry, **entry["scores"]}.get(column.split(".")[0])
                 value = value[column.split(".")[1]] if isinstance(value, dict) else value
                 assert low - 1e-9 <= value <= high + 1e-9 or column.endswith(("mAP", "F1"))
-            assert set(entry["interval"]) >= {c for c in FIXED if entry[c] is not None}
+            assert set(entry["interval"]) >= {c for c in FIXED if entry["scores"][c] is not None}
     assert set(content["columns"]) == {"acc", "iou", "mae", "sal"}
     assert content["columns"]["acc"] == FIXED["acc"]
     for column, compared in content["pairs"].items():
-        known = {m: e[column] for m, e in content["results"].items() if m not in (ORIGINAL, TRUTH)}
+        known = {m: e["scores"][column] for m, e in content["results"].items() if m not in (ORIGINAL, TRUTH)}
         best = (max if FIXED[column]["higher_is_better"] else min)(known, key=known.get)
         assert {entry["against"] for entry in compared.values()} == {best}
         assert set(compared) == set(known) - {best}
@@ -193,7 +193,7 @@ def test_tables_show_intervals_and_what_cannot_be_told_apart(tmp_path):
     plain, full = (to_markdown(summary_table(content, intervals=shown)) for shown in (False, True))
     low, high = results["Box"]["interval"]["acc"]
     line = next(line for line in full.splitlines() if line.startswith("| Box"))
-    assert f"{100 * results['Box']['acc']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in line
+    assert f"{100 * results['Box']['scores']['acc']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in line
     assert "[" not in plain
     assert "~ not told from the best" in full  # six images tell little
     assert " ~ |" in plain

@@ -85,17 +85,19 @@ def test_undefined_values_and_maps_without_a_region_are_counted(tmp_path):
     results = summarise(run(tmp_path, pictures(), methods, sure(), judge=judge(infill=WHITE)).rows, COLUMNS)
     assert {name: results["Box"]["n"][name] for name in COLUMNS} == {"Outside": 4, "WSL": 4, "SM": 2, "Flip": 2}
     none = results["None"]
-    assert (none["no_region"], none["WSL"]) == (6, 1.0)
-    assert none["SM"] > 0  # as if everything were salient
-    assert none["Outside"] == pytest.approx(results["Half"]["Outside"])  # half everywhere is not above a half
+    assert (none["no_region"], none["scores"]["WSL"]) == (6, 1.0)
+    assert none["scores"]["SM"] > 0  # as if everything were salient
+    assert none["scores"]["Outside"] == pytest.approx(
+        results["Half"]["scores"]["Outside"]
+    )  # half everywhere is not above a half
     assert results["Box"]["no_region"] == 0
 
 
 def test_images_without_any_ground_truth(tmp_path):
     results = summarise(run(tmp_path, pictures(segmented=False), judge=judge()).rows, COLUMNS)
-    assert (results["Box"]["Outside"], results["Box"]["WSL"]) == (None, None)
+    assert (results["Box"]["scores"]["Outside"], results["Box"]["scores"]["WSL"]) == (None, None)
     assert results["Box"]["n"]["WSL"] == 0
-    assert results["Box"]["SM"] is not None
+    assert results["Box"]["scores"]["SM"] is not None
 
 
 def test_values_do_not_depend_on_the_batch(tmp_path):
