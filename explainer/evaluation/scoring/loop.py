@@ -226,15 +226,9 @@ def score(
     if method is not None:
         origin = MethodRun(explanandum, method, explained, mask, scoring.maker)
     judge = scoring.judge or Judge({})
-    judged = judge.judged(
-        explanandum,
-        name,
-        mask,
-        explained,
-        annotated=batch.labels,
-        masked_logits=masked_logits,
-        origin=origin,
-    )
+    judged = judge.judged(explanandum, name, mask, explained)
+    # the labels of the images, whose objects are the truth, may be others than those that are explained
+    judged = judged._replace(annotated=batch.labels, masked_logits=masked_logits, origin=origin)
     answers = judge(judged, scoring.metrics_of(name, explanandum))
     areas = mask.mean((1, 2, 3)).tolist()
     constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
