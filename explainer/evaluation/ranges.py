@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Sequence
 
 from explainer.errors import InputError, check_range
-from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.storage.fingerprint import slug
 from explainer.files import printable
 from explainer.metrics.localisation import ALPHAS
@@ -75,28 +74,6 @@ def check_names(key: str, names: Iterable[str]) -> None:
             raise InputError(f"{key}: a name has {len(name)} characters, at most {LONGEST} can be shown: {name[:30]} …")
         if printable(name) != name:
             raise InputError(f"{key}: the name {name!r} has a line end or another character that cannot be shown")
-
-
-def check_new_columns(metrics: Iterable[str], checks: Iterable[str]) -> None:
-    """Refuse metrics and sanity checks with the name of another column.
-
-    Args:
-        metrics: Names of metrics.
-        checks: Names of sanity checks.
-
-    Raises:
-        InputError: Names the first.
-
-    Example:
-        >>> check_new_columns(["ssr"], ["seed stability"])
-    """
-    taken = {*FIXED, "area"}
-    for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.sanity_checks.checks", list(checks))):
-        check_names(key, names)
-        for name in names:
-            if name in taken:
-                raise InputError(f"{key}: {name!r} is the name of another column; choose another one")
-        taken |= {*names}
 
 
 def check_different_files(key: str, names: Iterable[str]) -> None:
