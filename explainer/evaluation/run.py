@@ -167,7 +167,7 @@ def scoring_of(
         rule=settings.truth.rule,
         targets=settings.targets,
         maker=settings.maker,
-        kept=mask_store,
+        mask_store=mask_store,
         curve_steps=settings.curve_steps,
         judge=judge if settings.metrics else None,
         checks=settings.checks,
@@ -192,8 +192,7 @@ def present(context: Context, setup: Prepared, content: Content, pictured: list[
     settings = context.settings
     tables = write_tables(content, settings, out, f"{context.name} on {settings.images.split}")
     batch = to_device(collate([setup.dataset[place] for place in pictured]), setup.device)
-    explained = settings.targets.of(setup.explanandum, batch)
-    page = report(context, setup.explanandum, setup.methods, explained, mask_store, out)
+    page = report(context, setup.explanandum, setup.methods, batch, mask_store, out)
     show_tables([to_terminal(table) for table in tables], table_width(content, settings))
     if page:
         tell([f"report: {page}"])

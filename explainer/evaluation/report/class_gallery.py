@@ -11,8 +11,8 @@ from PIL import Image
 
 from explainer.attribution import Attribution
 from explainer.data import Batch
+from explainer.evaluation.maps.class_masks import class_masks
 from explainer.evaluation.maps.make import SCALED, MaskMaker
-from explainer.evaluation.scoring.class_matrix import class_masks
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
 

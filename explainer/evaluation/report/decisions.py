@@ -60,12 +60,13 @@ def decision_gallery(
     for kind in KINDS:
         for n, index in _examples(classes, kind)[:count]:
             one = part(batch, [n])
-            views = [decisions.seen(explanandum, method, one, index) for method in shown.values()]
-            probability = float(views[0]["image"]) if views else math.nan
+            views = [decisions.view(explanandum, method, one, index) for method in shown.values()]
+            # the same for every method, for none of them changes the image
+            probability = views[0].image if views else math.nan
             row = [Tile(to_pil(one.image[0]), f"{SHORT[kind]}: {explanandum.classes[index]} {probability:.2f}")]
             for view in views:
-                words = f"kept {float(view['kept']):.2f}, without {float(view['removed']):.2f}"
-                row.append(Tile(overlay(one.image[0], view["mask"][0]), words))
+                words = f"kept {view.keeping:.2f}, without {view.removing:.2f}"
+                row.append(Tile(overlay(one.image[0], view.mask[0]), words))
             rows.append(row)
     if not rows or not shown:
         return None

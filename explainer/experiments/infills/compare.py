@@ -7,7 +7,7 @@ C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifier
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -134,7 +134,7 @@ def compare_fills(
         image = batch.image
         mask = cpu_mask.to(device)
         hidden = 1 - mask
-        untouched = said(explanandum, batch, image)
+        untouched = answer_to(explanandum, batch, image)
         for name, fill in {ORIGINAL: None, **fills}.items():
             if store.has(name, batch.id):
                 continue
@@ -144,17 +144,18 @@ def compare_fills(
             if fill is not None:
                 seen = filled_in(fill, image, mask, seed)
             seconds = time.perf_counter() - start
-            scores = said(explanandum, batch, seen)
+            scores = answer_to(explanandum, batch, seen)
             difference = (seen - image).abs() * hidden
             row = {
                 "id": batch.id[0],
                 "method": name,
-                **scores,
+                "probability": scores.probability,
+                "log_odds": scores.log_odds,
                 # a mean over the three channels of the hidden pixels
                 "l1": float(difference.sum() / (3 * hidden.sum())),
                 "seconds": seconds,
                 "area": float(hidden.mean()),
-                "change": abs(scores["probability"] - untouched["probability"]),
+                "change": abs(scores.probability - untouched.probability),
             }
             store.append([row])
 
@@ -175,7 +176,19 @@ def filled_in(fill: Infill, image: Tensor, mask: Tensor, seed: int) -> Tensor:
     return composite(image, mask, fill(image, mask, generator))
 
 
-def said(explanandum: Explanandum, batch: Batch, seen: Tensor) -> dict[str, float]:
+class Answer(NamedTuple):
+    """What the classifier says of the labels of one image.
+
+    Attributes:
+        probability: Mean probability of the labels.
+        log_odds: Mean log-odds of the labels.
+    """
+
+    probability: float
+    log_odds: float
+
+
+def answer_to(explanandum: Explanandum, batch: Batch, seen: Tensor) -> Answer:
     """Return the mean probability and the mean log-odds of the labels of one image.
 
     Args:
@@ -187,7 +200,7 @@ def said(explanandum: Explanandum, batch: Batch, seen: Tensor) -> dict[str, floa
     target = batch.labels[0].nonzero()[:, 0]
     probabilities = explanandum.probabilities(logits)[0, target]
     odds = score_of(logits.expand(len(target), -1), target, explanandum.multilabel, "log_odds")
-    return {"probability": float(probabilities.mean()), "log_odds": float(odds.mean())}
+    return Answer(float(probabilities.mean()), float(odds.mean()))
 
 
 def summarise_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
@@ -299,7 +312,7 @@ def fill_gallery(
         pictures = [image, *(filled_in(fill, image, mask, seed) for fill in fills.values())]
         tiles = []
         for picture in pictures:
-            probability = said(explanandum, batch, picture)["probability"]
+            probability = answer_to(explanandum, batch, picture).probability
             tiles.append(Tile(to_pil(picture[0]), f"{probability:.2f}"))
         # what the classifier would say of the white hole is no result
         tiles.insert(1, Tile(to_pil(white[0])))
