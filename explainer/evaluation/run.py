@@ -197,7 +197,7 @@ def present(context: Context, setup: Prepared, content: Content, pictured: list[
     if page:
         tell([f"report: {page}"])
     tell([f"written to {out}: {', '.join(files_of(settings))}"])
-    tell(missing(content["failed"], setup.dataset.unreadable))
+    tell(missing(content.get("failed") or {}, setup.dataset.unreadable))
 
 
 def files_of(settings: Evaluation) -> list[str]:
@@ -348,8 +348,10 @@ def write_tables(content: Content, settings: Evaluation, out: Path, title: str) 
         The tables.
     """
     tables = [summary_table(content, title, settings.report.intervals)]
-    if any("summary" in one for one in (content["matrix"] or {}).values()):
-        tables.append(matrix_table(content["matrix"]))
+    matrices = content["matrix"] or {}
+    # a paper's matrix has no summary
+    if any("summary" in matrix for matrix in matrices.values()):
+        tables.append(matrix_table(matrices))
     if content["decisions"]:
         tables.append(decision_table(content["decisions"]))
     write_text(out / "table.md", markdown_file(tables))

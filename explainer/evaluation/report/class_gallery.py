@@ -40,6 +40,7 @@ def class_gallery(
     indices = [explanandum.classes.index(name) for name in classes]
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
+    # all at once: a method explains a batch in fewer passes than its images one by one
     masks = {name: class_masks(explanandum, method, batch.image, indices, maker) for name, method in methods.items()}
     rows = []
     for n in range(len(batch.id)):

@@ -10,6 +10,7 @@ from explainer.data import Batch
 from explainer.evaluation.batches import part
 from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Heading, Table, text_row
+from explainer.evaluation.results.content import DecisionMeans
 from explainer.evaluation.scoring.decisions import KINDS, Decisions
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
@@ -18,7 +19,7 @@ SHORT = dict(zip(KINDS, ("TP", "FP", "FN"), strict=True))
 """As they stand under pictures, where there is little room."""
 
 
-def decision_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+def decision_table(results: Mapping[str, Mapping[str, DecisionMeans]]) -> Table:
     """Return the results as a table, a row for each method and kind of decision.
 
     Args:
@@ -33,7 +34,8 @@ def decision_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> 
     rows = []
     for method, kinds in results.items():
         for kind, entry in kinds.items():
-            values = [number(entry[key]) for key in ("area", "image", "kept", "removed")]
+            means = (entry["area"], entry["image"], entry["kept"], entry["removed"])
+            values = [number(mean) for mean in means]
             rows.append(text_row(f"{method}, {kind}", [str(entry["pairs"]), *values]))
     columns = [Heading(label) for label in labels]
     return Table("Masks of right and of wrong decisions", "masks of classes", columns, rows)

@@ -170,6 +170,7 @@ def data_uri(picture: Image.Image) -> str:
     """
     fitted = picture.convert("RGB")
     fitted.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    # PNG is the shorter one for flat maps, JPEG for photographs
     files = {}
     for kind, settings in (("png", {"optimize": True}), ("jpeg", {"quality": 80, "optimize": True})):
         buffer = io.BytesIO()

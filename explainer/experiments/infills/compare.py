@@ -23,6 +23,7 @@ from explainer.evaluation.images import true_boxes
 from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Cell, Heading, Note, Row, Table
 from explainer.evaluation.scoring.loop import ORIGINAL
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.evaluation.storage.store import Store
 from explainer.experiments.infills.settings import InfillSettings
 from explainer.functional.masking import composite
@@ -203,7 +204,7 @@ def answer_to(explanandum: Explanandum, batch: Batch, seen: Tensor) -> Answer:
     return Answer(float(probabilities.mean()), float(odds.mean()))
 
 
-def summarise_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+def summarise_fills(rows: Sequence[PlainRow], names: Sequence[str]) -> dict[str, Any]:
     """Return means, medians and quartiles over the holes.
 
     Args:
@@ -255,7 +256,7 @@ def fill_table(results: dict[str, Any], title: str, caption: str = "") -> Table:
     return Table(title, "in-fill", [*columns, Heading("ms an image")], rows, caption=caption, notes=notes)
 
 
-def plot_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
+def plot_fills(rows: Sequence[PlainRow], names: Sequence[str]) -> Figure:
     """Draw box plots of the L1 in the hole, the probability of the labels and its change (Figure 16).
 
     Args:
