@@ -26,6 +26,7 @@ def check_levels(level: float | None, alpha: float | None, held_out: int) -> Non
     Example:
         >>> check_levels(0.5, None, 50)
     """
+    # nothing lies above a level of 1, which is a mask's largest value
     if level is not None and not 0 <= level < 1:
         raise InputError(f"evaluation.salient.level must lie in [0, 1), got {level}")
     if alpha is not None:
@@ -49,6 +50,7 @@ def check_processes_wanted(key: str, count: int | None) -> None:
     """
     if count is None:
         return
+    # a small machine may still try what a large one does, in a test for example
     most = max(16, 4 * (os.cpu_count() or 1))
     if not 1 <= count <= most:
         raise InputError(f"{key} must be positive and at most {most}, four for each core here, got {count}")
@@ -91,6 +93,7 @@ def check_different_files(key: str, names: Iterable[str]) -> None:
     """
     seen: dict[str, str] = {}
     for name in names:
+        # some file systems do not tell capital letters apart
         other = seen.setdefault(slug(name).casefold(), name)
         if other != name:
             raise InputError(f"{key}: {other!r} and {name!r} would have the same files: give one another name")
