@@ -188,9 +188,9 @@ def total_variation(mask: Tensor, power: int = 1) -> Tensor:
     right = mask.diff(dim=-1).abs().pow(power)
     total = down.sum(image) + right.sum(image)
     # the reflection at the border: the last difference once more
-    last_row = down[..., -1:, :]
-    last_column = right[..., -1:]
-    total = total + last_row.sum(image) + last_column.sum(image)
+    last_row = down[..., -1:, :].sum(image)
+    last_column = right[..., -1:].sum(image)
+    total = total + last_row + last_column
     height, width = mask.shape[-2:]
     return total / (height * width)
 

@@ -141,15 +141,14 @@ class ExplainerObjective(Objective):
         # each class's mask apart, not their maximum: one large mask must not stand in for all classes
         present = select_present(view.mask_logits, view.labels).sigmoid()
         bounds = bounding_measure(present, self.min_area, self.max_area)
-        bound = over_present(bounds, view.labels, self.bound_reduction)
-        variation = total_variation(view.target) + total_variation(view.non_target)
+        # the order of the terms is that in which gradients are added up, and so decides their last bits
         return {
             "classification": cross_entropy(view.through_mask, view.labels).mean(),
             "entropy": negative_entropy(view.through_complement).mean(),
-            "bound": bound.mean(),
+            "bound": over_present(bounds, view.labels, self.bound_reduction).mean(),
             "target_area": area(view.target).mean(),
             "non_target_area": area(view.non_target).mean(),
-            "tv": variation.mean(),
+            "tv": (total_variation(view.target) + total_variation(view.non_target)).mean(),
         }
 
 
@@ -201,14 +200,13 @@ class RTISObjective(Objective):
         else:
             log_preserved = view.through_mask.log_softmax(1)
             left_over = view.through_complement.softmax(1)
-        preservation = self._mean(log_preserved[present], view.labels)
-        # the mean first, then the power, as in the published code: the other order gives another loss
-        deletion = self._power(self._mean(left_over[present], view.labels), view.labels)
+        # the order of the terms is that in which gradients are added up, and so decides their last bits
         return {
             "tv": total_variation(view.target, power=2).mean(),
             "area": area(view.target).mean(),
-            "preservation": -preservation.mean(),
-            "deletion": deletion.mean(),
+            "preservation": -self._mean(log_preserved[present], view.labels).mean(),
+            # the mean first, then the power, as in the published code: the other order gives another loss
+            "deletion": self._power(self._mean(left_over[present], view.labels), view.labels).mean(),
         }
 
     def _mean(self, values: Tensor, labels: Tensor) -> Tensor:
