@@ -5,7 +5,7 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +17,18 @@ from torch.overrides import TorchFunctionMode
 
 from explainer.errors import InputError
 from explainer.networks.modes import evaluation_mode
+from explainer.networks.spatial import (
+    Layout,
+    grid_of,
+    input_channels,
+    known_layouts,
+    layout_at_sight,
+    layouts_of,
+    layouts_of_shapes,
+    sides,
+    tensor_of,
+    to_maps,
+)
 
 _PASSIVE = (
     nn.modules.pooling._AdaptiveAvgPoolNd,
@@ -34,7 +46,7 @@ _RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.rel
 _JOINS = (torch.cat, torch.concat, torch.concatenate)
 
 
-def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
+def find_taps(network: nn.Module, size: int | None = None) -> tuple[str, ...]:
     """Find the last activation, or the last block, of each spatial scale, from fine to coarse.
 
     Layers inside plain containers are looked at in the order in which they run. Among those with one output size, the
@@ -44,15 +56,19 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
     scale's blocks is the head of a classifier, as in EfficientNet; there the blocks end the scale. A module that runs
     several times (a shared ReLU) is passed over: its hook could not tell the scales apart.
 
+    A network of one scale only, such as a Vision Transformer, is cut into four parts of equal depth, and the last block
+    of each is taken. Where a class token stands before the places, the last block of all is left out: what it says of
+    the places is not read by the head.
+
     Args:
-        network: Convolutional classifier; left as it was.
-        size: Side in pixels of the image that is sent through it.
+        network: Classifier with feature maps, or with tokens in the order of the image; left as it was.
+        size: Side in pixels of the image that is sent through it; None tries what the network says, and usual sides.
 
     Returns:
         Dotted names of modules.
 
     Raises:
-        InputError: The network has fewer than two spatial scales: name the layers in `taps`.
+        InputError: The network has no layers whose places can be told: name the layers in `taps`.
 
     Example:
         >>> from torchvision.models import resnet18
@@ -64,23 +80,64 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
     times = Counter(name for name, _, _ in passes)
     with_blocks: set[int] = set()
     previous: nn.Module | None = None
-    for name, module, output in passes:
-        spatial = output.ndim == 4 and output.shape[1] > 3 and output.shape[-1] > 1
-        if spatial and times[name] == 1 and not isinstance(module, _PASSIVE):
-            side = output.shape[-1]
+    layouts = layouts_of_shapes([output.shape for _, _, output in passes])
+    for (name, module, output), layout in zip(passes, layouts, strict=True):
+        side = 0 if layout is None else grid_of(output.shape, layout)
+        if side > 1 and times[name] == 1 and not isinstance(module, _PASSIVE):
             head = side in with_blocks and isinstance(module, _LINEAR) and isinstance(previous, nn.Conv2d)
             active = not head and (name in rectified or not _is_linear(module))
             scales.setdefault(side, []).append((name, active))
             if not isinstance(module, _LINEAR) and next(module.children(), None) is not None:
                 with_blocks.add(side)
         previous = module
-    taps = []
-    for side in sorted(scales, reverse=True):
-        names = [name for name, active in scales[side] if active]
-        taps.append(names[-1] if names else scales[side][-1][0])
+    refused = InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
+    if not scales:
+        raise refused
+    ends = [[name for name, active in scales[side] if active] for side in sorted(scales, reverse=True)]
+    if len(ends) == 1:
+        prefixed = any(layout is not None and layout.prefix for layout in layouts)
+        taps = quarters(ends[0][:-1] if prefixed else ends[0])
+    else:
+        names_of = zip(ends, sorted(scales, reverse=True), strict=True)
+        taps = [names[-1] if names else scales[side][-1][0] for names, side in names_of]
     if len(taps) < 2:
-        raise InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
+        raise refused
+    layouts_of(network, taps, size)
     return tuple(taps)
+
+
+def quarters(names: Sequence[str]) -> list[str]:
+    """Take the last of each quarter of a list.
+
+    Example:
+        >>> quarters(["a", "b", "c", "d", "e", "f", "g", "h"])
+        ['b', 'd', 'f', 'h']
+    """
+    places = dict.fromkeys(math.ceil(len(names) * part / 4) - 1 for part in (1, 2, 3, 4))
+    return [names[place] for place in places if 0 <= place < len(names)]
+
+
+class Maps(dict[str, Tensor]):
+    """Tap → activation, brought into the order (B, C, h, w) when it is put in.
+
+    Args:
+        layouts: Tap → layout of its output.
+    """
+
+    def __init__(self, layouts: Mapping[str, Layout]) -> None:
+        super().__init__()
+        self.layouts = layouts
+        self.aspect = 1.0
+
+    def note(self, module: nn.Module, inputs: tuple) -> None:
+        """Note the aspect of the images: a hook before the network runs."""
+        image = tensor_of(inputs)
+        if image is not None and image.ndim == 4:
+            self.aspect = image.shape[-2] / image.shape[-1]
+
+    def __setitem__(self, tap: str, activation: Tensor) -> None:
+        layout = self.layouts.get(tap) or layout_at_sight(tap, activation, self.aspect)
+        super().__setitem__(tap, to_maps(activation, layout, self.aspect))
 
 
 @contextmanager
@@ -98,7 +155,7 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
             joined, as Inception's are, are joined without their ReLUs.
 
     Yields:
-        Tap → activation (B, C, h, w), detached, filled by the forward pass.
+        Tap → activation (B, C, h, w), detached, filled by the forward pass; tokens that are no places are left out.
 
     Raises:
         InputError: In the forward pass, with `before_relu`: a tap gives no negative value, and nothing that one of its
@@ -111,9 +168,10 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
         >>> seen["features.1"].shape
         torch.Size([1, 64, 15, 15])
     """
-    seen: dict[str, Tensor] = {}
+    seen = Maps(known_layouts(network, taps))
     bare = {name for name in taps if _is_linear(network.get_submodule(name))}
     with ExitStack() as stack:
+        stack.callback(network.register_forward_pre_hook(seen.note).remove)
         if before_relu:
             relus = stack.enter_context(_Relus())
             for name in taps:
@@ -137,11 +195,14 @@ def _after(
     name: str,
     module: nn.Module,
     inputs: tuple,
-    output: Tensor,
+    output: Any,
 ) -> None:
-    seen[name] = output.detach()
+    activation = tensor_of(output)
+    if activation is None:
+        raise InputError(f"tap {name!r} gives no tensor: name another layer in `taps`")
+    seen[name] = activation.detach()
     if given is not None:
-        given.append((name, output))
+        given.append((name, activation))
 
 
 def _rectified(seen: dict[str, Tensor], given: list[tuple[str, Tensor]], before: Tensor, after: Tensor) -> None:
@@ -250,7 +311,7 @@ def _ceiling(func: Any, args: tuple, kwargs: dict[str, Any]) -> float | None:
     return math.inf if func in _RECTIFIERS else None
 
 
-def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
+def _run(network: nn.Module, size: int | None) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
     """Return name, module and output of every unit, in the order of one forward pass on a grey image.
 
     The second value holds the names of the units whose output goes straight into a ReLU.
@@ -259,8 +320,9 @@ def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tens
     rectified: set[str] = set()
 
     def keep(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
-        if torch.is_tensor(output):
-            seen.append((name, module, output))
+        tensor = tensor_of(output, 1)
+        if tensor is not None:
+            seen.append((name, module, tensor))
 
     handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "")]
     parameter = next(network.parameters())
@@ -268,9 +330,20 @@ def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tens
     def tell(before: Tensor, after: Tensor) -> None:
         rectified.update(name for name, _, output in seen if output is before)
 
+    refusal: Exception | None = None
     try:
-        with torch.no_grad(), evaluation_mode(network), _Followed(tell):
-            network(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
+        for side in sides(network, size):
+            seen.clear()
+            rectified.clear()
+            image = torch.zeros(1, input_channels(network), side, side, device=parameter.device, dtype=parameter.dtype)
+            try:
+                with torch.no_grad(), evaluation_mode(network), _Followed(tell):
+                    network(image)
+                break
+            except Exception as error:  # what a network says of a size that it does not take may be anything
+                refusal = refusal or error
+        else:
+            raise InputError(f"{type(network).__name__} runs with none of the usual image sizes ({refusal})")
     finally:
         for handle in handles:
             handle.remove()
