@@ -12,6 +12,7 @@ does not is not taken, so that a map of a wrong layout is never shown.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import permutations
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,8 @@ from explainer.networks.modes import evaluation_mode
 
 MOST_PREFIX = 16
 """Class, distillation and register tokens that may stand before the places."""
+DRAWS = 3
+"""Noises whose changes are added up: what one shows by chance, several do not."""
 SIDES = (224, 64, 32, 96, 128, 256, 299, 384, 28, 48, 160, 192, 320, 448, 512, 518)
 """Sides of the images that are tried where a network does not say what it takes."""
 _layouts: "WeakKeyDictionary[nn.Module, dict[str, Layout | None]]" = WeakKeyDictionary()
@@ -324,20 +327,25 @@ def _agreement(changes: Tensor) -> float:
         changes: Size of the change at each place, (4, 1, h, w), for the quarters from top left to bottom right.
 
     Returns:
-        Smallest lead of the right quarter over the others' mean; at most 0 where another quarter changes as much.
+        Lead of the right assignment of pictures to quarters over the best wrong one, relative to the spread; at most 0
+        where a wrong one fits as well.
     """
     side = changes.shape[-1]
     half = side // 2
     if not half or not bool(changes.isfinite().all()):
         return 0.0
+    # the middle row and column of an odd grid belong to no quarter
     rows = changes[:, 0, :half].sum(1), changes[:, 0, side - half :].sum(1)
     parts = [part for row in rows for part in (row[:, :half].sum(1), row[:, side - half :].sum(1))]
-    mass = torch.stack(parts, 1)
+    mass = torch.stack(parts, 1).double()
     share = mass / mass.sum(1, keepdim=True).clamp_min(1e-30)
     # where a quarter changes more than the others in any case, that says nothing
     lead = share - share.mean(0)
-    right = lead.argmax(0) == torch.arange(4)
-    return float(lead.diagonal().min()) if bool(right.all()) else 0.0
+    fits = {
+        order: sum(float(lead[row, column]) for row, column in enumerate(order)) for order in permutations(range(4))
+    }
+    right = fits.pop((0, 1, 2, 3))
+    return (right - max(fits.values())) / (float(lead.abs().sum()) + 1e-30)
 
 
 @torch.no_grad()
@@ -347,41 +355,42 @@ def _changed_quarters(
     """Return the shapes of layers' outputs, and how much each of their values changes with a quarter of a picture."""
     parameter = next((weight for weight in network.parameters() if weight.is_floating_point()), torch.zeros(()))
     channels = input_channels(network)
-    outputs: dict[str, Tensor] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    changes: dict[str, Tensor] = {}
 
     def keep(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
         tensor = tensor_of(output, 5)
         if tensor is not None:
-            outputs[name] = tensor.detach()
+            shapes[name] = (1, *tensor.shape[1:])
+            difference = (tensor[1:].detach().float() - tensor[:1].detach().float()).abs().cpu()
+            changes[name] = changes[name] + difference if name in changes else difference
 
-    for side in sides(network, size):
-        outputs.clear()
-        pictures = probe_pictures(channels, side).to(parameter)
-        handles = [network.get_submodule(name).register_forward_hook(partial(keep, name)) for name in names]
-        try:
-            with evaluation_mode(network), torch.random.fork_rng(devices=[]):
-                network(pictures)
-        except Exception:  # what a network says of a size that it does not take may be anything
-            continue
-        finally:
-            for handle in handles:
-                handle.remove()
-        break
-    shapes = {name: (1, *output.shape[1:]) for name, output in outputs.items()}
-    changes = {}
-    for name, output in outputs.items():
-        changes[name] = (output[1:].float() - output[:1].float()).abs().cpu()
+    handles = [network.get_submodule(name).register_forward_hook(partial(keep, name)) for name in names]
+    try:
+        for side in sides(network, size):
+            try:
+                with evaluation_mode(network), torch.random.fork_rng(devices=[]):
+                    for seed in range(DRAWS):
+                        network(probe_pictures(channels, side, seed).to(parameter))
+                break
+            except Exception:  # what a network says of a size that it does not take may be anything
+                shapes.clear()
+                changes.clear()
+    finally:
+        for handle in handles:
+            handle.remove()
     return shapes, changes
 
 
-def probe_pictures(channels: int, side: int) -> Tensor:
+def probe_pictures(channels: int, side: int, seed: int = 0) -> Tensor:
     """Draw a picture of noise, and the same with one quarter drawn anew: (5, channels, side, side) around 0.
 
     Args:
         channels: Channels of the picture.
         side: Side in pixels.
+        seed: Seed of the noise.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     picture = torch.randn(1, channels, side, side, generator=generator)
     other = torch.randn(1, channels, side, side, generator=generator)
     pictures = picture.repeat(5, 1, 1, 1)

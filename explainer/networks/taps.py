@@ -40,7 +40,7 @@ _PASSIVE = (
     nn.Identity,
     nn.Flatten,
 )
-_LINEAR = (nn.Conv2d, nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+_LINEAR = (nn.Conv2d, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
 _INACTIVE = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 _JOINS = (torch.cat, torch.concat, torch.concatenate)
@@ -75,35 +75,65 @@ def find_taps(network: nn.Module, size: int | None = None) -> tuple[str, ...]:
         >>> find_taps(resnet18(), 64)
         ('relu', 'layer1.1', 'layer2.1', 'layer3.1', 'layer4.1')
     """
-    scales: dict[int, list[tuple[str, bool]]] = {}  # side of the output → names, and whether they are active
-    passes, rectified = _run(network, size)
+    # networks of libraries that wrap everything, such as Hugging Face's, show their blocks at the second look only
+    for deeper in (False, True):
+        taps = _scale_ends(network, size, deeper)
+        if len(taps) >= 2:
+            layouts_of(network, taps, size)
+            return tuple(taps)
+    raise InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
+
+
+class _Layer(NamedTuple):
+    """A layer that ran once and gave something with places: its name, when it ran, and whether it is active."""
+
+    name: str
+    number: int
+    active: bool
+
+
+def _scale_ends(network: nn.Module, size: int | None, deeper: bool) -> list[str]:
+    """Return the last layer of each scale, or of each quarter of the only one; fewer than two where none are found."""
+    passes, rectified = _run(network, size, deeper)
     times = Counter(name for name, _, _ in passes)
+    layouts = layouts_of_shapes([output.shape for _, _, output in passes])
+    scales: dict[int, list[_Layer]] = {}  # side of the output → layers
     with_blocks: set[int] = set()
     previous: nn.Module | None = None
-    layouts = layouts_of_shapes([output.shape for _, _, output in passes])
-    for (name, module, output), layout in zip(passes, layouts, strict=True):
+    for number, ((name, module, output), layout) in enumerate(zip(passes, layouts, strict=True)):
         side = 0 if layout is None else grid_of(output.shape, layout)
         if side > 1 and times[name] == 1 and not isinstance(module, _PASSIVE):
             head = side in with_blocks and isinstance(module, _LINEAR) and isinstance(previous, nn.Conv2d)
             active = not head and (name in rectified or not _is_linear(module))
-            scales.setdefault(side, []).append((name, active))
+            scales.setdefault(side, []).append(_Layer(name, number, active))
             if not isinstance(module, _LINEAR) and next(module.children(), None) is not None:
                 with_blocks.add(side)
         previous = module
-    refused = InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
-    if not scales:
-        raise refused
-    ends = [[name for name, active in scales[side] if active] for side in sorted(scales, reverse=True)]
-    if len(ends) == 1:
-        prefixed = any(layout is not None and layout.prefix for layout in layouts)
-        taps = quarters(ends[0][:-1] if prefixed else ends[0])
-    else:
-        names_of = zip(ends, sorted(scales, reverse=True), strict=True)
-        taps = [names[-1] if names else scales[side][-1][0] for names, side in names_of]
-    if len(taps) < 2:
-        raise refused
-    layouts_of(network, taps, size)
-    return tuple(taps)
+    ends = []
+    for side in sorted(scales, reverse=True):
+        active_layers = [layer for layer in scales[side] if layer.active]
+        ends.append((active_layers or scales[side])[-1])
+    chain = _deepening(ends)
+    if len(chain) != 1:
+        return [layer.name for layer in chain]
+    (only,) = (layers for layers in scales.values() if chain[0] in layers)
+    names = [layer.name for layer in only if layer.active]
+    prefixed = any(layout is not None and layout.prefix for layout in layouts)
+    return quarters(names[:-1] if prefixed else names)
+
+
+def _deepening(ends: Sequence[_Layer]) -> list[_Layer]:
+    """Return the longest chain of scales in which each coarser one runs later; of equal ones that which ends last.
+
+    The scales of a classifier follow one another. What lies beside them, such as the patches of a second branch, must
+    not stand among them.
+    """
+    chains: list[list[_Layer]] = []
+    for layer in ends:
+        before = [chain for chain in chains if chain[-1].number < layer.number]
+        longest = max(before, key=len, default=[])
+        chains.append([*longest, layer])
+    return max(chains, key=lambda chain: (len(chain), chain[-1].number), default=[])
 
 
 def quarters(names: Sequence[str]) -> list[str]:
@@ -311,7 +341,7 @@ def _ceiling(func: Any, args: tuple, kwargs: dict[str, Any]) -> float | None:
     return math.inf if func in _RECTIFIERS else None
 
 
-def _run(network: nn.Module, size: int | None) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
+def _run(network: nn.Module, size: int | None, deeper: bool) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
     """Return name, module and output of every unit, in the order of one forward pass on a grey image.
 
     The second value holds the names of the units whose output goes straight into a ReLU.
@@ -324,7 +354,7 @@ def _run(network: nn.Module, size: int | None) -> tuple[list[tuple[str, nn.Modul
         if tensor is not None:
             seen.append((name, module, tensor))
 
-    handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "")]
+    handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "", deeper)]
     parameter = next(network.parameters())
 
     def tell(before: Tensor, after: Tensor) -> None:
@@ -358,16 +388,34 @@ def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) or all(isinstance(child, _INACTIVE) for child in module.children())
 
 
-def _units(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    """List the modules below plain containers: what a network's author would call its layers."""
+def _units(module: nn.Module, prefix: str, deeper: bool = False) -> list[tuple[str, nn.Module]]:
+    """List the modules below plain containers: what a network's author would call its layers.
+
+    Args:
+        module: Module whose children are listed.
+        prefix: Dotted name of the module, with a dot at its end.
+        deeper: Whether to look also into modules that hold a list of blocks.
+    """
     units = []
     for name, child in module.named_children():
         full = f"{prefix}{name}"
-        if type(child) in (nn.Sequential, nn.ModuleList) or _is_chain(child):
-            units += _units(child, f"{full}.")
+        container = type(child) in (nn.Sequential, nn.ModuleList) or _is_chain(child)
+        if container or (deeper and _holds_blocks(child)):
+            units += _units(child, f"{full}.", deeper)
         else:
             units.append((full, child))
     return units
+
+
+def _holds_blocks(module: nn.Module) -> bool:
+    """Tell whether somewhere in a module a list of at least two blocks of one kind stands."""
+    for part in module.modules():
+        if isinstance(part, nn.Sequential | nn.ModuleList) and len(part) > 1:
+            kinds = {type(block) for block in part}
+            blocks = [block for block in part if next(block.children(), None) is not None]
+            if len(kinds) == 1 and len(blocks) == len(part):
+                return True
+    return False
 
 
 def _is_chain(module: nn.Module) -> bool:
