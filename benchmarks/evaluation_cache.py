@@ -14,9 +14,9 @@ from timing import compare
 
 from explainer.attribution import RISE, GradCAM, Gradient, SmoothGrad
 from explainer.data import Shapes
-from explainer.evaluation.maps.cache import KeptMasks
-from explainer.evaluation.scoring.loop import Scoring
-from explainer.evaluation.scoring.processes import evaluate_together
+from explainer.evaluation.maps.cache import MaskStore
+from explainer.evaluation.scoring.loop import Scoring, Subject
+from explainer.evaluation.scoring.processes import Workload, evaluate_together
 from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
 
@@ -48,18 +48,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def run(maps: str | None, processes: int = 1) -> None:
-            kept = None if maps is None else KeptMasks(Path(folder, maps), {name: {"maps": maps} for name in methods})
+            kept = None if maps is None else MaskStore(Path(folder, maps), {name: {"maps": maps} for name in methods})
             store = Store(Path(folder, f"results {next(numbers)}"), {})
             evaluate_together(
                 processes,
-                explanandum,
-                methods,
-                dataset,
-                batches,
-                0,
+                Subject(explanandum, methods, options.device),
+                Workload(dataset, batches),
                 store,
                 Scoring(kept=kept, curve_steps=options.curve_steps),
-                device=options.device,
             )
 
         if options.part != "processes":

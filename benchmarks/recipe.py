@@ -103,9 +103,9 @@ def train(
         loss.backward()
         optimizer.step()
         schedule.step()
-        average.update(module.masker.network)  # type: ignore[arg-type]
+        average.update_parameters(module.masker.network)  # type: ignore[arg-type]
     seconds = time.process_time() - start
-    module.masker.network.load_state_dict(average.network.state_dict())  # type: ignore[union-attr]
+    module.masker.network.load_state_dict(average.module.state_dict())  # type: ignore[union-attr]
     return seconds
 
 

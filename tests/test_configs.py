@@ -318,7 +318,7 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
     content = evaluate(arguments)
     if name.endswith("_fido.yaml"):
         assert content["results"]["FIDO-CA, SSR"]["n"]["WSL"] >= 1
-        assert content["results"]["Bounding box"]["WSL"] == 0
+        assert content["results"]["Bounding box"]["scores"]["WSL"] == 0
         assert {m for m, e in content["results"].items() if e.get("level")} == {"Grad-CAM", "Gradient", "Deconvnet"}
     else:
         assert content["results"]["CA"]["images"] >= 1

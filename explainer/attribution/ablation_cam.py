@@ -29,7 +29,9 @@ class AblationCAM(LayerAttribution):
 
     title = "Ablation-CAM"
 
-    def maps_of_layer(self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor) -> Tensor:
+    def maps_of_layer(
+        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
+    ) -> Tensor:
         """Weigh the maps by their ablation: (B, 1, H, W), at least 0."""
 
         def scores(logits: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ class AblationCAM(LayerAttribution):
             maps, logits = feature_maps(explanandum, layer, image, self.title)
             intact = scores(logits)
             falls = []
-            for channel in steps(maps.shape[1], "AblationCAM"):
+            for channel in steps(maps.shape[1], "AblationCAM", progress):
                 with replacing(layer, image, partial(without, channel=channel), self.title):
                     ablated = explanandum(image)
                 falls.append(intact - scores(ablated))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, CheckedMask, broken_maps
 from explainer.attribution.targets import check_targets
 from explainer.errors import InputError
 from explainer.functional.masking import target_mask
@@ -55,7 +55,9 @@ class Explainer(Attribution):
         check_targets(target, len(self.classes))
         return self._masks(image, target)
 
-    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
+    def checked_target_mask(
+        self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True
+    ) -> CheckedMask:
         """Take the maximum over the masks of the classes present, as trained: never scaled."""
         if explanandum.classes and tuple(explanandum.classes) != self.classes:
             raise InputError(
@@ -63,5 +65,7 @@ class Explainer(Attribution):
             )
         # the usual case, one label an image: only its mask is computed, not those of all classes
         if bool((labels.sum(1) == 1).all()):
-            return self._masks(image, labels.argmax(1))
-        return target_mask(self.masks(image), labels)
+            mask = self._masks(image, labels.argmax(1))
+        else:
+            mask = target_mask(self.masks(image), labels)
+        return CheckedMask(mask, broken_maps(mask))

@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,8 +13,17 @@ from explainer.errors import InputError
 from explainer.functional.masking import min_max
 from explainer.networks import Explanandum
 
-# A caller of target_mask does not see the single maps, and the method does not know its caller: notes go around it.
-_NOTED: ContextVar[list[tuple[Tensor, Tensor]] | None] = ContextVar("noted", default=None)
+
+class CheckedMask(NamedTuple):
+    """Masks, and which of them stand on a broken map.
+
+    Attributes:
+        mask: Masks (B, 1, H, W) in [0, 1].
+        broken: Whether one of the image's maps had a NaN or infinite pixel, (B,) bool.
+    """
+
+    mask: Tensor
+    broken: Tensor
 
 
 class Attribution(ABC):
@@ -33,7 +41,7 @@ class Attribution(ABC):
     budget: str | None = None
     """Name of the hyperparameter that says how long the method samples or searches, if one does."""
 
-    def __call__(self, explanandum: Explanandum, image: Tensor, target: Any = None) -> Tensor:
+    def __call__(self, explanandum: Explanandum, image: Tensor, target: Any = None, progress: bool = True) -> Tensor:
         """Attribute a class score to pixels.
 
         Args:
@@ -41,6 +49,7 @@ class Attribution(ABC):
             image: Images (B, 3, H, W) in [0, 1].
             target: Class of each image, (B,) whole numbers in a tensor, an array or a list, or one number for all
                 images; or any number of classes an image, (B, K) bool.
+            progress: Whether a method that searches for long shows a progress bar, where a person is at a terminal.
 
         Returns:
             Maps (B, 1, H, W), raw and signed; higher is more important. With a bool matrix (N, 1, H, W), one map for
@@ -59,23 +68,31 @@ class Attribution(ABC):
             target = 0  # any class will do: the map is the same for all
         classes = each_target(target, image, explanandum.num_classes)
         if classes.dtype == torch.bool:
-            return self.maps_of_classes(explanandum, image, classes)
+            return self.maps_of_classes(explanandum, image, classes, progress)
         with size_fits(image):
+            if progress:
+                return self.maps_with_progress(explanandum, image, classes)
             return self.maps(explanandum, image, classes)
 
     @abstractmethod
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """Compute the maps (B, 1, H, W); the arguments are checked, `target` is (B,) long."""
+        """Compute the maps (B, 1, H, W), and show nothing; the arguments are checked, `target` is (B,) long."""
 
-    def maps_of_classes(self, explanandum: Explanandum, image: Tensor, classes: Tensor) -> Tensor:
+    def maps_with_progress(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """Compute the same maps as `maps`; a method that searches for long shows a progress bar meanwhile."""
+        return self.maps(explanandum, image, target)
+
+    def maps_of_classes(self, explanandum: Explanandum, image: Tensor, classes: Tensor, progress: bool) -> Tensor:
         """Compute a map for each True of a bool matrix (B, K), in row order: (N, 1, H, W)."""
         owner, target = classes.nonzero().unbind(1)
         if not len(owner):
             return image.new_zeros(0, 1, *image.shape[-2:])
-        return self(explanandum, image[owner], target)
+        return self(explanandum, image[owner], target, progress)
 
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
         """Make one mask for all the classes present: scale each class's map by min-max, then take their maximum.
+
+        No progress bar is shown: many images are usually explained in turn, under a bar of the caller's.
 
         Args:
             explanandum: Frozen classifier.
@@ -87,60 +104,64 @@ class Attribution(ABC):
             Masks (B, 1, H, W) in [0, 1]; 0 for an image without label. A class's map that has a NaN or infinite
             pixel, or that is constant where it is scaled, counts as 0.
         """
+        return self.checked_target_mask(explanandum, image, labels, scaled).mask
+
+    def checked_target_mask(
+        self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True
+    ) -> CheckedMask:
+        """Make the mask that `target_mask` returns, and say for which images a map of it was broken.
+
+        A method whose masks come about in another way overrides this one, and `target_mask` follows.
+        """
         check_image(image)
         mask = torch.zeros_like(image[:, :1])
+        broken = torch.zeros(len(image), dtype=torch.bool, device=image.device)
         pairs = labels.nonzero()
         for start in range(0, len(pairs), self.batch_size):  # not split(), which gives one empty part of no pairs
             owner, target = pairs[start : start + self.batch_size].unbind(1)
             with size_fits(image):
                 maps = self.maps(explanandum, image[owner], target).detach()
-            maps = zero_where_broken(maps, owner)
-            as_it_is = self.is_mask and not scaled
-            maps = maps.clamp(0, 1) if as_it_is else min_max(maps)
-            maps = maps.to(mask.dtype)
+            broken[owner[broken_maps(maps)]] = True
+            maps = self.as_masks(zero_where_broken(maps), scaled).to(mask.dtype)
             # one map an image, not (B, K, H, W): with 1,000 classes that would not fit
             index = owner[:, None, None, None].expand_as(maps)
             mask = mask.scatter_reduce(0, index, maps, "amax")
-        return mask
+        return CheckedMask(mask, broken)
+
+    def as_masks(self, maps: Tensor, scaled: bool = True) -> Tensor:
+        """Make a mask in [0, 1] of each map: by min-max, unless maps that are masks already are not to be scaled.
+
+        Args:
+            maps: Maps of this method, (N, 1, H, W), finite.
+            scaled: Whether maps that are masks already (`is_mask`) are scaled too.
+
+        Returns:
+            Masks (N, 1, H, W) in [0, 1].
+        """
+        if self.is_mask and not scaled:
+            return maps.clamp(0, 1)
+        return min_max(maps)
 
 
-def zero_where_broken(maps: Tensor, owner: Tensor) -> Tensor:
-    """Replace each map that has a NaN or infinite pixel by 0, and tell `noting_broken` of it.
-
-    Args:
-        maps: Maps (N, 1, H, W).
-        owner: Index of the image that each map belongs to, (N,).
-
-    Returns:
-        Maps (N, 1, H, W), finite.
+def broken_maps(maps: Tensor) -> Tensor:
+    """Tell which maps have a NaN or infinite pixel: (N, 1, H, W) → (N,) bool.
 
     Example:
-        >>> zero_where_broken(torch.tensor([[1.0, torch.inf]])[None, None], torch.zeros(1)).sum().item()
+        >>> broken_maps(torch.tensor([[1.0, torch.inf], [1.0, 0.0]])[:, None, None]).tolist()
+        [True, False]
+    """
+    return ~maps.isfinite().flatten(1).all(1)
+
+
+def zero_where_broken(maps: Tensor) -> Tensor:
+    """Replace each map that has a NaN or infinite pixel by 0: (N, 1, H, W), finite.
+
+    Example:
+        >>> zero_where_broken(torch.tensor([[1.0, torch.inf]])[None, None]).sum().item()
         0.0
     """
     # one broken pixel spoils the scaling of its whole map
-    finite = maps.isfinite().flatten(1).all(1)
-    noted = _NOTED.get()
-    if noted is not None:
-        noted.append((owner, finite))
-    return torch.where(finite[:, None, None, None], maps, 0.0)
-
-
-@contextmanager
-def noting_broken() -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Note, while open, which image each of `target_mask`'s maps belongs to and whether the map was finite: (N,) both.
-
-    Example:
-        >>> with noting_broken() as noted: maps = zero_where_broken(torch.full((1, 1, 2, 2), torch.nan), torch.zeros(1))
-        >>> noted[0][1].tolist()
-        [False]
-    """
-    noted: list[tuple[Tensor, Tensor]] = []
-    token = _NOTED.set(noted)
-    try:
-        yield noted
-    finally:
-        _NOTED.reset(token)
+    return maps.masked_fill(broken_maps(maps)[:, None, None, None], 0.0)
 
 
 class Reference(Attribution):
@@ -157,9 +178,12 @@ class Reference(Attribution):
         """Return the mask, whatever the target."""
         return self.mask(image)
 
-    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
+    def checked_target_mask(
+        self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True
+    ) -> CheckedMask:
         """Return the mask as it is, never scaled."""
-        return self.mask(image)
+        mask = self.mask(image)
+        return CheckedMask(mask, broken_maps(mask))
 
 
 def check_image(image: Tensor) -> None:

@@ -21,8 +21,15 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
-from explainer.attribution.masked_score import Explained, MaskedScore, positive, squared_differences, steps, upsampled
+from explainer.attribution.masked_score import (
+    Explained,
+    MaskedScore,
+    MaskSearch,
+    positive,
+    squared_differences,
+    steps,
+    upsampled,
+)
 from explainer.errors import InputError, check_seed
 from explainer.infill import Infill
 from explainer.networks import Explanandum
@@ -107,7 +114,7 @@ def advance(state: State, probability: Tensor, keys: tuple[Tensor, Tensor], eta:
     return State(mask.clamp(0, 1), on, probability, variation)
 
 
-class EmpiricalMask(Attribution):
+class EmpiricalMask(MaskSearch):
     """Cells that are on when the classifier is sure; its probability drives an exchange of cells, without gradients.
 
     Args:
@@ -161,12 +168,8 @@ class EmpiricalMask(Attribution):
         self.seed = seed
         self.batch_size = batch_size
 
-    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """Search by exchange: (B, 1, H, W), at least 0 unless it is a covariance."""
-        return self.explain(explanandum, image, target).map
-
     @torch.no_grad()
-    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
+    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool = True) -> Explained:
         """Return the map and the history of "probability", its "change" and the mask's "variation", means of chains."""
         size = (image.shape[-2], image.shape[-1])
         count = len(image)
@@ -192,7 +195,7 @@ class EmpiricalMask(Attribution):
         total = weighted.new_zeros(len(on), 1, 1, 1)
         history: dict[str, list[Tensor]] = {"probability": [], "change": [], "variation": []}
         rounds = math.ceil(self.iterations / chains)
-        for _ in steps(rounds, "EmpiricalMask"):
+        for _ in steps(rounds, "EmpiricalMask", progress):
             cells = state.mask if self.dim else state.on.to(image.dtype)
             probability = scorer(upsampled(by_chain(cells), size)).flatten()
             weight = probability.double().view(-1, 1, 1, 1)

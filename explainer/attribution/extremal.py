@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from explainer.attribution.base import Attribution
-from explainer.attribution.masked_score import Explained, MaskedScore, Score, positive, steps, upsampled
+from explainer.attribution.masked_score import Explained, MaskedScore, MaskSearch, Score, positive, steps, upsampled
 from explainer.errors import InputError
 from explainer.infill import gaussian_blur
 from explainer.networks import Explanandum
@@ -140,7 +139,7 @@ class BlurredScore(MaskedScore):
         return pictures
 
 
-class ExtremalPerturbation(Attribution):
+class ExtremalPerturbation(MaskSearch):
     """The best mask of each of several areas; the map is their mean, or the smallest mask that suffices.
 
     All areas and images are searched in one batch.
@@ -210,14 +209,10 @@ class ExtremalPerturbation(Attribution):
         self.batch_size = batch_size
         self.choose = choose
 
-    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """Search for the masks: (B, 1, H, W) in [0, 1]."""
-        return self.explain(explanandum, image, target).map
-
-    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
+    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool = True) -> Explained:
         """Return the chosen mask, with the history of each area's score and area loss ("score 0.1", "area 0.1")."""
         with torch.inference_mode(False), torch.enable_grad():
-            masks, history = self._search(explanandum, image.detach().clone(), target)
+            masks, history = self._search(explanandum, image.detach().clone(), target, progress)
         if self.choose == "mean":
             return Explained(masks.mean(0).to(image.dtype), history)
         mask = self._smallest(explanandum, image, target, masks)
@@ -238,7 +233,9 @@ class ExtremalPerturbation(Attribution):
             settled |= suffices
         return smallest
 
-    def _search(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _search(
+        self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the masks of all areas, (A, B, 1, H, W), and the history of the search."""
         size = (image.shape[-2], image.shape[-1])
         pyramid = blur_pyramid(image, self.levels, self.blur * min(size) / 224)
@@ -250,7 +247,7 @@ class ExtremalPerturbation(Attribution):
         weight = self.area_weight
         scores = []
         lacks = []
-        for step in steps(self.steps, "ExtremalPerturbation"):
+        for step in steps(self.steps, "ExtremalPerturbation", progress):
             scorer.mirrored = self.mirror and step % 2 == 1
             masks = self._smooth(grid, size)
             score, slope = self._reward(scorer, masks.detach())

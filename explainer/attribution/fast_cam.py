@@ -63,11 +63,11 @@ class FastCAM(Attribution):
 
         reading = read_taps(explanandum.network, taps, self.statistic.startswith("truncated"))
         # cut first: the taps are read from what the network goes on with
-        with replacing(last, image, cut, "FastCAM"), reading as activations:
-            with torch.inference_mode(False), torch.enable_grad():
-                logits = explanandum(image.detach().clone())
-                score = logits.gather(1, target[:, None]).sum()
-                (gradient,) = torch.autograd.grad(score, outputs[-1])
+        cutting = replacing(last, image, cut, "FastCAM")
+        with cutting, reading as activations, torch.inference_mode(False), torch.enable_grad():
+            logits = explanandum(image.detach().clone())
+            score = logits.gather(1, target[:, None]).sum()
+            (gradient,) = torch.autograd.grad(score, outputs[-1])
         weight = gradient.mean((2, 3), keepdim=True)
         cam = (weight * outputs[-1].detach()).sum(1, keepdim=True).relu().float()
         named = explanandum.taps_were_named

@@ -24,7 +24,9 @@ class GradCAM(LayerAttribution):
 
     title = "Grad-CAM"
 
-    def maps_of_layer(self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor) -> Tensor:
+    def maps_of_layer(
+        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
+    ) -> Tensor:
         """Weigh the activations by captum: (B, 1, H, W), at least 0."""
         with torch.inference_mode(False), torch.enable_grad():  # frozen weights: the input must ask for a gradient
             inputs = image.detach().clone().requires_grad_()

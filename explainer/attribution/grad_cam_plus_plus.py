@@ -50,7 +50,9 @@ class GradCAMPlusPlus(LayerAttribution):
 
     title = "Grad-CAM++"
 
-    def maps_of_layer(self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor) -> Tensor:
+    def maps_of_layer(
+        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
+    ) -> Tensor:
         """Weigh the activations location by location: (B, 1, H, W), at least 0."""
         size = (image.shape[-2], image.shape[-1])
         with torch.inference_mode(False), torch.enable_grad():

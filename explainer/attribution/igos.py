@@ -8,8 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
-from explainer.attribution.masked_score import Explained, MaskedScore, positive, steps, upsampled
+from explainer.attribution.masked_score import Explained, MaskedScore, MaskSearch, positive, steps, upsampled
 from explainer.errors import check_seed
 from explainer.infill import Blur, Infill
 from explainer.networks import Explanandum
@@ -86,7 +85,7 @@ def pushed(masks: Masks, before: Masks, push: float) -> Masks:
     return Masks(*moved)
 
 
-class IGOS(Attribution):
+class IGOS(MaskSearch):
     r"""The region whose removal lowers the class's probability, and which alone restores it.
 
     .. math:: \min_{M_x, M_y} f(\Phi(M_x)) - f(\Phi(1 - M_y)) + f(\Phi(M_x M_y)) - f(\Phi(1 - M_x M_y))
@@ -151,11 +150,7 @@ class IGOS(Attribution):
         self.infill = infill
         self.batch_size = batch_size
 
-    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """Search for the region: (B, 1, H, W) in [0, 1]."""
-        return self.explain(explanandum, image, target).map
-
-    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
+    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool = True) -> Explained:
         """Return the map, and the history of the objective ("loss")."""
         generator = torch.Generator(image.device).manual_seed(self.seed)
         # `noise` is in units of the normalised input, the images here are in [0, 1]
@@ -168,7 +163,7 @@ class IGOS(Attribution):
             ones = torch.ones(len(image), 1, self.grid, self.grid, device=image.device, dtype=image.dtype)
             masks = before = Masks(ones, ones.clone())
             l1 = image.new_full((len(image),), self.l1)
-            for index in steps(self.iterations, "IGOS"):
+            for index in steps(self.iterations, "IGOS", progress):
                 ahead = masks
                 if self.search == "nesterov" and index:
                     ahead = pushed(masks, before, index / (index + 3))

@@ -40,12 +40,22 @@ class LayerAttribution(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Weigh the layer's maps batch by batch: (B, 1, H, W), at least 0."""
+        return self._maps(explanandum, image, target, progress=False)
+
+    def maps_with_progress(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """Compute the same maps; a method that looks at each channel in turn shows a progress bar meanwhile."""
+        return self._maps(explanandum, image, target, progress=True)
+
+    def _maps(self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool) -> Tensor:
+        """Weigh the layer's maps batch by batch, with or without a progress bar: (B, 1, H, W), at least 0."""
         layer = feature_layer(explanandum, self.layer, self.title)
         parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
-        return torch.cat([self.maps_of_layer(explanandum, layer, *part) for part in parts])
+        return torch.cat([self.maps_of_layer(explanandum, layer, *part, progress) for part in parts])
 
     @abstractmethod
-    def maps_of_layer(self, explanandum: Explanandum, layer: "FeatureLayer", image: Tensor, target: Tensor) -> Tensor:
+    def maps_of_layer(
+        self, explanandum: Explanandum, layer: "FeatureLayer", image: Tensor, target: Tensor, progress: bool
+    ) -> Tensor:
         """Weigh the layer's maps of at most `batch_size` images: (B, 1, H, W), at least 0."""
 
 

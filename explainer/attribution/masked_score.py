@@ -5,9 +5,9 @@ which others it was computed with.
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
+from contextlib import nullcontext
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
+from explainer.attribution.base import Attribution
 from explainer.attribution.targets import one_target
 from explainer.errors import InputError
 from explainer.functional.masking import composite
@@ -26,8 +27,6 @@ from explainer.networks.folding import faster
 Score = Literal["log_odds", "probability", "log_probability", "logit", "contrast"]
 SHOW_FROM = 20
 """Loops of at least so many steps have a progress bar."""
-BARS: ContextVar[bool] = ContextVar("BARS", default=True)
-"""Whether methods show progress bars of their own."""
 
 
 class Explained(NamedTuple):
@@ -42,6 +41,32 @@ class Explained(NamedTuple):
     map: Tensor
     history: dict[str, Tensor]
     uncertainty: Tensor | None = None
+
+
+class MaskSearch(Attribution):
+    """A method that searches for a mask step by step, and has more to tell than the map."""
+
+    @abstractmethod
+    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool = True) -> Explained:
+        """Search for the masks.
+
+        Args:
+            explanandum: Frozen classifier.
+            image: Images (B, 3, H, W) in [0, 1].
+            target: Classes (B,) long.
+            progress: Whether a long search shows a progress bar, where a person is at a terminal.
+
+        Returns:
+            Map, with the history of the search.
+        """
+
+    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """Search for the masks, and return the maps alone."""
+        return self.explain(explanandum, image, target, progress=False).map
+
+    def maps_with_progress(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """Search for the masks under a progress bar, and return the maps alone."""
+        return self.explain(explanandum, image, target).map
 
 
 def score_of(logits: Tensor, target: Tensor, multilabel: bool | None, kind: Score) -> Tensor:
@@ -251,31 +276,21 @@ def squared_differences(mask: Tensor) -> Tensor:
     return across + down
 
 
-def steps(count: int, title: str) -> Iterator[int]:
-    """Count up with a progress bar, where a person is looking and the loop is long.
+def steps(count: int, title: str, progress: bool) -> Iterator[int]:
+    """Count up, with a progress bar where one is wanted, the loop is long, and a person is at a terminal.
+
+    Args:
+        count: Number of steps.
+        title: Words beside the bar.
+        progress: Whether a bar is wanted; a caller that shows one of its own wants none.
 
     Example:
-        >>> list(steps(3, "short"))
+        >>> list(steps(3, "short", progress=True))
         [0, 1, 2]
     """
     console = Console(stderr=True)
-    shown = count >= SHOW_FROM and console.is_terminal and BARS.get()
+    shown = progress and count >= SHOW_FROM and console.is_terminal
     return iter(track(range(count), title, console=console, transient=True, disable=not shown))
-
-
-@contextmanager
-def no_bars() -> Iterator[None]:
-    """Hide the progress bars of methods while open: the caller shows one of its own.
-
-    Example:
-        >>> with no_bars(): BARS.get()
-        False
-    """
-    token = BARS.set(False)
-    try:
-        yield
-    finally:
-        BARS.reset(token)
 
 
 def positive(method: object, **values: float) -> None:

@@ -12,8 +12,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
-from explainer.attribution.masked_score import Explained, MaskedScore, positive, squared_differences, steps, upsampled
+from explainer.attribution.masked_score import (
+    Explained,
+    MaskedScore,
+    MaskSearch,
+    positive,
+    squared_differences,
+    steps,
+    upsampled,
+)
 from explainer.errors import check_seed
 from explainer.infill import Infill
 from explainer.networks import Explanandum
@@ -54,7 +61,7 @@ def region_loss(score: Tensor, expected: Tensor, region: Region, sparsity: float
     return sign * score.mean(0) + sparsity * size + tv * squared_differences(expected)
 
 
-class RegionSearch(Attribution):
+class RegionSearch(MaskSearch):
     """Adam on a coarse grid of mask parameters, all images at once; subclasses say what a parameter is.
 
     Args:
@@ -121,17 +128,14 @@ class RegionSearch(Attribution):
     def project(self, parameter: Tensor) -> None:
         """Bring the parameters back to where they may be, after a step."""
 
-    def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
-        """Say how surely a pixel belongs to the region: (B, 1, H, W) in [0, 1]."""
-        return self.explain(explanandum, image, target).map
-
-    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Explained:
+    def explain(self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool = True) -> Explained:
         """Search for the region.
 
         Args:
             explanandum: Frozen classifier.
             image: Images (B, 3, H, W) in [0, 1].
             target: Classes (B,) long.
+            progress: Whether a long search shows a progress bar, where a person is at a terminal.
 
         Returns:
             Map, with the search's history ("score", "loss", "area") and, for samples, their deviation.
@@ -146,7 +150,7 @@ class RegionSearch(Attribution):
             parameter = self.start(len(image)).to(scorer.image).requires_grad_()
             optimizer = torch.optim.Adam([parameter], lr=self.learning_rate)
             decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / self.steps)
-            for step in steps(self.steps, type(self).__name__):
+            for step in steps(self.steps, type(self).__name__, progress):
                 score, loss, area, parameter.grad = self._step(scorer, parameter, generator, step, size)
                 optimizer.step()
                 decay.step()

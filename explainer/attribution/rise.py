@@ -94,19 +94,26 @@ class RISE(Attribution):
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Average the masks, weighted by the class's probability: (B, 1, H, W), at least 0."""
         owner = torch.arange(len(image), device=image.device)
-        return self._weighted(explanandum, image, owner, target)
+        return self._weighted(explanandum, image, owner, target, progress=False)
 
-    def maps_of_classes(self, explanandum: Explanandum, image: Tensor, classes: Tensor) -> Tensor:
+    def maps_with_progress(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
+        """Compute the same maps under a progress bar."""
+        owner = torch.arange(len(image), device=image.device)
+        return self._weighted(explanandum, image, owner, target, progress=True)
+
+    def maps_of_classes(self, explanandum: Explanandum, image: Tensor, classes: Tensor, progress: bool) -> Tensor:
         """Compute all maps from one set of forward passes an image: (N, 1, H, W)."""
         owner, target = classes.nonzero().unbind(1)
-        return self._weighted(explanandum, image, owner, target)
+        return self._weighted(explanandum, image, owner, target, progress)
 
     @torch.no_grad()
-    def _weighted(self, explanandum: Explanandum, image: Tensor, owner: Tensor, target: Tensor) -> Tensor:
+    def _weighted(
+        self, explanandum: Explanandum, image: Tensor, owner: Tensor, target: Tensor, progress: bool
+    ) -> Tensor:
         """Compute the map of each pair of `owner`, the image's index, and `target`, both (N,): (N, 1, H, W)."""
         size = (image.shape[-2], image.shape[-1])
         total = image.new_zeros(len(owner), size[0] * size[1])
-        for masks, fills in self._batches(explanandum, image, size):
+        for masks, fills in self._batches(explanandum, image, size, progress):
             for index, picture in enumerate(image):
                 rows = (owner == index).nonzero()[:, 0]
                 if not len(rows):
@@ -121,7 +128,7 @@ class RISE(Attribution):
         return (total / expected_visits).view(-1, 1, *size)
 
     def _batches(
-        self, explanandum: Explanandum, image: Tensor, size: tuple[int, int]
+        self, explanandum: Explanandum, image: Tensor, size: tuple[int, int], progress: bool
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield masks (n, 1, H, W), and what stands behind them: (1, 3, 1, 1) or (B, n or 1, 3, H, W)."""
         generator = torch.Generator(image.device).manual_seed(self.seed)
@@ -132,7 +139,7 @@ class RISE(Attribution):
         if not (infill.sees_mask or infill.stochastic):
             fixed = infill(image)
             fixed = fixed if len(fixed) == 1 else fixed[:, None]
-        for turn in steps(math.ceil(self.masks / self.batch_size), "RISE"):
+        for turn in steps(math.ceil(self.masks / self.batch_size), "RISE", progress):
             count = min(self.batch_size, self.masks - turn * self.batch_size)
             masks = rise_masks(count, size, self.grid, self.probability, generator).to(image.dtype)
             if fixed is not None:

@@ -30,7 +30,9 @@ class ScoreCAM(LayerAttribution):
 
     title = "Score-CAM"
 
-    def maps_of_layer(self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor) -> Tensor:
+    def maps_of_layer(
+        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
+    ) -> Tensor:
         """Weigh the maps by the score seen through each: (B, 1, H, W), at least 0."""
         size = (image.shape[-2], image.shape[-1])
         with torch.no_grad():
@@ -38,7 +40,7 @@ class ScoreCAM(LayerAttribution):
             scorer = MaskedScore(explanandum, image, target, None, "logit", self.batch_size)
             scores = []
             # channel by channel: all masks at image size at once would be gigabytes
-            for channel in steps(maps.shape[1], "ScoreCAM"):
+            for channel in steps(maps.shape[1], "ScoreCAM", progress):
                 coarse = maps[:, channel : channel + 1]
                 enlarged = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
                 mask = min_max(enlarged)

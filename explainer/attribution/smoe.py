@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution, zero_where_broken
+from explainer.attribution.base import Attribution, CheckedMask, broken_maps, zero_where_broken
 from explainer.errors import InputError, check_range
 from explainer.functional import activation_statistics as statistics
 from explainer.functional import smoe_kernel as fused
@@ -103,12 +103,14 @@ class SMOE(Attribution):
         """Say whether the kernel is wanted and can run where the images are."""
         return self.fused and image.device.type == "cpu"
 
-    def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
+    def checked_target_mask(
+        self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True
+    ) -> CheckedMask:
         """Return the map, min-max scaled, whatever the labels; 0 for an image without label."""
-        owner = torch.arange(len(image), device=image.device)
-        maps = zero_where_broken(self(explanandum, image), owner)
+        maps = self(explanandum, image)
         labelled = labels.any(1)[:, None, None, None]
-        return min_max(maps) * labelled
+        mask = min_max(zero_where_broken(maps)) * labelled
+        return CheckedMask(mask, broken_maps(maps))
 
 
 def measure(

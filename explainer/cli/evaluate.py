@@ -45,7 +45,9 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     with alone(out / ".lock", str(out)), working(f"what is done is kept in {out}, and the command goes on from there"):
         sweep(out, deep=True)
         context = context_of(cli, out)
-        return score_methods(context) if cli.experiment is None else cli.experiment.run(context)
+        if cli.experiment is not None:
+            return cli.experiment.run(context)
+        return score_methods(context)
 
 
 def context_of(cli: ExplainerCLI, out: Path) -> Context:
@@ -107,19 +109,37 @@ def run(command: Callable[[], object]) -> NoReturn:
     Raises:
         SystemExit: Always.
     """
-    there = open_streams()
+    streams_are_open = open_streams()
     try:
         with heeding_sigterm():
-            done = command()
-        status = 1 if isinstance(done, dict) and done.get("failed") else 0
+            results = command()
+        # images that failed are in the results, and the command went on past them: a script has to see it all the same
+        status = int(isinstance(results, dict) and bool(results.get("failed")))
     except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        status = status_of(error)
     except KeyboardInterrupt as error:
         say(last_words(error))
         status = exit_status(error)
     except Exception as error:
         status = explain(error)
-    sys.exit(flushed(status) if there else status)
+    if streams_are_open:
+        status = flushed(status)
+    sys.exit(status)
+
+
+def status_of(error: SystemExit) -> int:
+    """Return the exit status that Python itself would give: 0 for none, 1 for a text, which it prints.
+
+    Args:
+        error: Exit that the command asked for, such as argparse after `--help`.
+
+    Example:
+        >>> status_of(SystemExit()), status_of(SystemExit(2)), status_of(SystemExit("no"))
+        (0, 2, 1)
+    """
+    if error.code is None:
+        return 0
+    return error.code if isinstance(error.code, int) else 1
 
 
 def explain(error: Exception) -> int:
@@ -133,9 +153,10 @@ def explain(error: Exception) -> int:
     """
     if os.environ.get(SHOW_TRACEBACK):
         traceback.print_exception(error)
-    found = input_error(error)
-    if found is not None:
-        say(f"error: {found}")
+    # it may lie below what a library made of it: the parser, the loader's workers
+    refusal = input_error(error)
+    if refusal is not None:
+        say(f"error: {refusal}")
         return 2
     if isinstance(error, WorkError):
         say(f"error: {error}")

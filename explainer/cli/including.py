@@ -31,7 +31,7 @@ class ConfigAction(ActionConfigFile):
         cfg[self.dest][-1] = place  # the file that the text comes from
 
 
-def read_config(path: str) -> dict[str, Any]:
+def read_config(path: str) -> dict[str, object]:
     """Read a config, merged into what it includes.
 
     Args:
@@ -46,7 +46,7 @@ def read_config(path: str) -> dict[str, Any]:
     return _read(path, {})
 
 
-def _read(path: str, known: dict[Path, dict[str, Any] | None]) -> dict[str, Any]:
+def _read(path: str, known: dict[Path, dict[str, object] | None]) -> dict[str, object]:
     """Read a config once; in `known`, None stands for a file that is being read."""
     place = Path(path).resolve()
     if place in known:
@@ -56,16 +56,17 @@ def _read(path: str, known: dict[Path, dict[str, Any] | None]) -> dict[str, Any]
         return earlier
     known[place] = None
     content = read_alone(path)
-    whole: dict[str, Any] = {}
+    whole: dict[str, object] = {}
     for name in included_names(path, content):
         whole = merged(whole, _read(find_included(path, name), known))
     content.pop(INCLUDE, None)
+    # the file itself comes last: what it states wins over all that it includes
     whole = merged(whole, content)
     known[place] = whole
     return whole
 
 
-def read_alone(path: str) -> dict[str, Any]:
+def read_alone(path: str) -> dict[str, object]:
     """Read one YAML file, without what it includes.
 
     Args:
@@ -83,7 +84,7 @@ def read_alone(path: str) -> dict[str, Any]:
     return content
 
 
-def included_names(path: str, content: dict[str, Any]) -> list[str]:
+def included_names(path: str, content: dict[str, object]) -> list[str]:
     """Return the names of the files that a config includes.
 
     Args:
@@ -98,7 +99,8 @@ def included_names(path: str, content: dict[str, Any]) -> list[str]:
         ['voc.yaml']
     """
     names = content.get(INCLUDE, [])
-    names = [names] if isinstance(names, str) else names
+    if isinstance(names, str):
+        names = [names]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: {INCLUDE} must be a file or a list of files, got {str(names)[:100]}")
     return names
@@ -120,7 +122,7 @@ def find_included(path: str, name: str) -> str:
         raise InputError(f"{path} includes what is not there: {error}") from error
 
 
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def merged(below: dict[str, object], above: dict[str, object]) -> dict[str, object]:
     """Merge settings into others: mappings key by key, anything else replaces what was there.
 
     A mapping that names another class replaces the whole mapping, since a class has settings of its own.
@@ -138,6 +140,7 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         >>> merged({"a": {"class_path": "Blur", "init_args": {"sigma": 3}}}, {"a": {"class_path": "Local"}})
         {'a': {'class_path': 'Local'}}
     """
+    # settings of the class below would be unknown to the one above, and an unknown setting is an error
     if "class_path" in below and above.get("class_path", below["class_path"]) != below["class_path"]:
         return above
     result = dict(below)

@@ -58,11 +58,14 @@ class ExplainerCLI(LightningCLI):
         super().__init__(
             SaliencyModule,
             ImageDataModule,
+            # with run=True Lightning wants a subcommand
             run=False,
             args=self.arguments,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            # the modules take their optimizers as arguments, some of them two
             auto_configure_optimizers=False,
+            # train.begin_run writes the config, once all is checked
             save_config_callback=None,
             load_from_checkpoint_support=False,
             seed_everything_default=42,
@@ -217,15 +220,21 @@ class ExplainerCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The Trainer, with the run's folder, progress bar and checkpoints; nothing is written or moved yet."""
         given = self.config.trainer
-        plugins = given.plugins if isinstance(given.plugins, list) else [given.plugins] if given.plugins else []
+        plugins = given.plugins or []
+        if not isinstance(plugins, list):
+            plugins = [plugins]
         settings: dict[str, Any] = {"default_root_dir": str(self.folder), "plugins": [*plugins, WholeCheckpoints()]}
         self.tracked = given.logger in (None, True) and not given.fast_dev_run
         if self.tracked:
             settings["logger"] = False  # it makes files: see training.begin_run
-        best = [] if given.fast_dev_run else [Best(self.folder, self.model.monitor, self.model.monitor_mode)]
-        bar = [] if given.enable_progress_bar is False else [RichProgressBar(leave=True)]
-        self.trainer_defaults = {"callbacks": bar + best}
+        callbacks: list[pl.Callback] = []
+        if given.enable_progress_bar is not False:  # null means Lightning's default, which is a bar
+            callbacks.append(RichProgressBar(leave=True))
+        if not given.fast_dev_run:
+            callbacks.append(Best(self.folder, self.model.monitor, self.model.monitor_mode))
+        self.trainer_defaults = {"callbacks": callbacks}
         trainer = super().instantiate_trainer(**settings, **kwargs)
+        # last.ckpt must know what the others made of the epoch; the sort is stable, their own order stays
         trainer.callbacks.sort(key=lambda callback: isinstance(callback, Resume))  # type: ignore[attr-defined]
         return trainer
 

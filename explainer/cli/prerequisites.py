@@ -96,7 +96,8 @@ def rehearse(cli: ExplainerCLI) -> None:
     Raises:
         InputError: Something given cannot be used.
     """
-    config, random_state = cli.config, torch.get_rng_state()
+    config = cli.config
+    random_state = torch.get_rng_state()
     if not cli.evaluating and config.trainer.fast_dev_run:
         return  # what is missing is not trained then, but an error
     data = cli.built(Namespace(data=config.data)).data
@@ -111,6 +112,7 @@ def rehearse(cli: ExplainerCLI) -> None:
         try_out(model, data)
         check_interval(config, data)
         cli.built(Namespace(trainer=config.trainer))
+    # building drew weights: the run begins with the numbers that it has without a rehearsal
     torch.set_rng_state(random_state)
 
 
@@ -150,8 +152,11 @@ def without_missing(config: Namespace) -> Namespace:
         The same config.
     """
     for key, methods in method_groups(config).items():
-        there = {name: method for name, method in methods.items() if all(p.is_file() for p in explainers({"": method}))}
-        config[key] = there
+        buildable = {}
+        for name, method in methods.items():
+            if all(path.is_file() for path in explainers({name: method})):
+                buildable[name] = method
+        config[key] = buildable
     return config
 
 

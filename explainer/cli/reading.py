@@ -187,9 +187,8 @@ def condensed(message: str) -> str:
     unknown = re.search(r"Option '([^']*)' is not accepted", message)
     if unknown:
         owners = re.findall(r"Problem with given class_path '([^']+)'", message)
-        return (
-            f"unknown setting {unknown[1]!r}{f' of {owners[-1]}' if owners else ''}: --help lists those that there are"
-        )
+        owner = f" of {owners[-1]}" if owners else ""  # the innermost class is named last
+        return f"unknown setting {unknown[1]!r}{owner}: --help lists those that there are"
     key = re.search(r'Parser key "([^"]+)"', message)
     given = re.findall(r"Given value: (.*)|Got value: (.*)", message)
     reasons = [_reason(line) for line in message.splitlines()]
@@ -199,12 +198,15 @@ def condensed(message: str) -> str:
     words = " or ".join(telling[:4]) or "cannot be used"
     value = next((a or b for a, b in reversed(given)), "")
     nested = re.fullmatch(r"NestedArg\(key='([^']*)', val=(.*)\)", value)
-    value = nested[2].strip("'") if nested else value
-    name = f"{key[1]}{f'.{nested[1]}' if nested else ''}: " if key else ""
-    shown = (
-        f"; got {value[:100]!r}" if value and repr(value) not in words and not value.startswith("Namespace(") else ""
-    )
-    return f"{name}{words}{shown}"[:600]
+    setting = key[1] if key else ""
+    if nested:
+        setting += f".{nested[1]}"
+        value = nested[2].strip("'")
+    line = f"{setting}: {words}" if key else words
+    # a Namespace is the parser's own view of a whole block: nobody wrote that
+    if value and repr(value) not in words and not value.startswith("Namespace("):
+        line += f"; got {value[:100]!r}"
+    return line[:600]
 
 
 def _reason(line: str) -> str:
@@ -241,9 +243,10 @@ def _suggestion(name: str) -> str:
 
 
 def _subclasses(base: type) -> list[type]:
-    found: list[type] = []
+    subclasses: list[type] = []
     kinds: list[type] = base.__subclasses__()
     for kind in kinds:
-        found += [kind] if not inspect.isabstract(kind) else []
-        found += _subclasses(kind)
-    return found
+        if not inspect.isabstract(kind):
+            subclasses.append(kind)
+        subclasses += _subclasses(kind)
+    return subclasses

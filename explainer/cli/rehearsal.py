@@ -138,7 +138,10 @@ def check_chain(config: str | None) -> None:
         if resolved in seen:
             raise InputError(f"explanandum_config {config} comes back to itself: name the config of a classifier")
         seen.add(resolved)
-        config = read_config(path).get("explanandum_config")
+        named = read_config(path).get("explanandum_config")
+        if not isinstance(named, str):
+            return
+        config = named
 
 
 def with_stand_in(config: Namespace, checkpoint: Path, source: Namespace, data: ImageDataModule) -> Namespace:

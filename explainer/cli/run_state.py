@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from explainer.errors import InputError
 from explainer.files import conform
 from explainer.networks.checkpoint import KEY
+from explainer.networks.description import Described
 from explainer.networks.description import check_state as check_state_dict
 from explainer.networks.loading import check_fit, read_tensors
 from explainer.training.modules import SaliencyModule
@@ -88,7 +89,7 @@ def check_random(path: Path, random: Any) -> None:
         raise InputError(f"{path} has no usable state of the random number generators: it is damaged")
 
 
-def check_described(path: Path, described: dict[str, Any], model: SaliencyModule) -> None:
+def check_described(path: Path, described: Described, model: SaliencyModule) -> None:
     """Refuse a run on other classes or at another image size: its weights would mean something else.
 
     Args:
@@ -99,11 +100,10 @@ def check_described(path: Path, described: dict[str, Any], model: SaliencyModule
     Raises:
         InputError: Names the difference.
     """
-    classes = model.description().get("classes")
-    if classes is not None and list(described.get("classes") or []) != list(classes):
-        first = ", ".join(list(described["classes"])[:6])
+    if described["classes"] != model.description()["classes"]:
+        first = ", ".join(described["classes"][:6])
         raise InputError(f"{path} is of a training on other classes: {first}")
-    size = described.get("image_size")
+    size = described["image_size"]
     if size != model.image_size:
         raise InputError(f"{path} is of a training on images of {size} pixels, the data is at {model.image_size}")
 

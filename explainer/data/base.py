@@ -7,8 +7,9 @@ download them); everything else, from resizing to skipping unreadable files, is 
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import pytorch_lightning as pl
 import torch
@@ -53,6 +54,20 @@ _LARGEST_SIDE = 16_384
 """Side of the square images in pixels: one such image takes 3 GiB."""
 _UNREADABLE = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
 """Errors that reading a damaged image or segmentation raises."""
+
+
+class DatasetOptions(TypedDict, total=False):
+    """Keyword arguments of `ImageDataset` that depend on the split alone; what is left out keeps its default."""
+
+    image_size: int
+    annotations: bool
+    strict: bool
+    seed: int
+    crop_to: int
+    random_crop: bool
+    flip: float
+    erase: float
+    blank: float
 
 
 class ImageDataset(Dataset, ABC):
@@ -269,27 +284,28 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """Download the data set into `root`; without a downloader, refuse with one line that says what to put where."""
         raise InputError(f"no data in {self.root}: put the data set there (see the README), or set data.init_args.root")
 
-    def options(self, split: Split) -> dict:
+    def options(self, split: Split) -> DatasetOptions:
         """Return keyword arguments of `ImageDataset` for a split: augmentation in training, annotations elsewhere."""
         train = split == "train"
         if self.blank and not self.multilabel:
             raise InputError(
                 f"data.init_args.blank: every image of {type(self).__name__} has one label, so none is blank"
             )
-        options: dict[str, Any] = {
-            "image_size": self.image_size,
-            "annotations": not train,
-            "strict": self.strict,
-            "seed": self.seed,
-        }
+        options = DatasetOptions(
+            image_size=self.image_size,
+            annotations=not train,
+            strict=self.strict,
+            seed=self.seed,
+        )
         if self.crop:
-            options |= {
-                "image_size": round(self.image_size / CROP_SHARE),
-                "crop_to": self.image_size,
-                "random_crop": train,
-            }
+            # a little larger than what is cut out of it, as He et al. have it
+            options["image_size"] = round(self.image_size / CROP_SHARE)
+            options["crop_to"] = self.image_size
+            options["random_crop"] = train
         if train:
-            options |= {"flip": self.flip, "erase": self.erase, "blank": self.blank}
+            options["flip"] = self.flip
+            options["erase"] = self.erase
+            options["blank"] = self.blank
         return options
 
     def prepare_data(self) -> None:
@@ -317,25 +333,27 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         """Return the batches of a split: in order, but for training, which is shuffled and can be entered anywhere."""
         dataset = self.split(name)
         sampler = EpochSampler(dataset, self.batch_size, self.seed, shuffle=name == "train")
-        options: dict[str, Any] = {
-            "collate_fn": collate,
-            "num_workers": self.num_workers,
-            "pin_memory": torch.cuda.is_available(),
-            "generator": torch.Generator().manual_seed(self.seed),
-            "worker_init_fn": end_with_parent,
-        }
+        new_loader = partial(
+            DataLoader,
+            dataset,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.seed),
+            worker_init_fn=end_with_parent,
+        )
         if name != "train":
-            return DataLoader(dataset, self.batch_size, sampler=sampler, **options)
+            return new_loader(batch_size=self.batch_size, sampler=sampler)
         batches = EpochBatches(sampler, self.batch_size)
         if self.trainer is not None:
             self.progress.enter(self.trainer.fit_loop, batches)
-        return DataLoader(dataset, batch_sampler=batches, **options)
+        return new_loader(batch_sampler=batches)
 
     def state_dict(self) -> dict[str, int]:
         """Return how many images of the epoch are done, in all processes together; a checkpoint holds it."""
         return {"images_done": self.progress.images_done(self.trainer.fit_loop)}  # type: ignore[union-attr]
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Take over how many images of the epoch are done."""
         self.progress.load(int(state_dict["images_done"]))
 

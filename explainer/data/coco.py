@@ -83,7 +83,9 @@ class COCODataset(ImageDataset):
             if not self.photos[index].width:
                 check_segmentation(thing.segmentation, width, height)
             drawn = turned(Image.fromarray(draw(thing.segmentation, width, height)), orientation)
+            # the nearest pixel: there is nothing between object and no object
             small = torch.from_numpy(np.array(drawn.resize((side, side), Image.Resampling.NEAREST)))
+            # objects of one category are one mask, whether or not they overlap
             masks[thing.category] |= small
         return masks
 
@@ -151,6 +153,7 @@ class COCO(ImageDataModule):
             raise InputError(f"no {folder}: unpack COCO's {part}{self.year}.zip there")
         photos = coco.photos
         if split != "test":
+            # as in the papers: the official val is tested on, since the labels of COCO's own test set are not public
             photos = divide(photos, 0.9, self.seed)[split == "val"]
         dataset = COCODataset(folder, coco, photos, **self.options(split))
         if dataset.classes != self.classes:

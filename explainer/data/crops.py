@@ -35,7 +35,9 @@ class CropDataset(ImageNetDataset):
 
     def image(self, index: int) -> Tensor:
         """Return the crop (3, S, S) in [0, 1]."""
-        epoch = int(self.epoch) if self.moving else 0
+        epoch = 0
+        if self.moving:  # in training each epoch sees other crops
+            epoch = int(self.epoch)
         # the 1 sets these draws apart from those of the augmentation, which has the same seed, epoch and index
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index, 1))
         extent, across, down = torch.rand(3, generator=generator).tolist()
@@ -70,7 +72,10 @@ class ImageNetCrops(ImageNet):
     def build(self, split: Split) -> CropDataset:
         """Make the crops of a split's images, sorted by wnid and file name; outside training one of each image."""
         trained = (self.root / "train").is_dir()
-        folder = self.root / ("val" if split == "test" or not trained else "train")
+        part = "train"
+        if split == "test" or not trained:
+            part = "val"
+        folder = self.root / part
         ids = list_images(folder)
         if split == "test" and not trained:
             ids = divide(ids, 1 - self.val_fraction, self.seed)[1]

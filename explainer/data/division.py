@@ -38,6 +38,7 @@ def partition(labels: Sequence[tuple[str, ...]], seed: int) -> list[int]:
         combinations[names].append(place)
     parts: list[int | None] = [None] * len(labels)
     for places in combinations.values():
+        # a frequent combination is divided by itself: classes that occur together then do so in every part
         if len(places) >= _ENOUGH:
             train, rest = divide(places, FRACTIONS[0], seed)
             val, test = divide(rest, 0.5, seed)
@@ -155,6 +156,7 @@ def _filled(
     def rarest_label(place: int) -> int:
         return min((frequency[name] for name in labels[place]), default=len(labels))
 
+    # moving an image of a rare label would undo what the stratification did for that label
     rare_last = sorted(order, key=lambda place: -rarest_label(place))
     for part, share in enumerate(fractions):
         wanted = max(1, round(share * len(parts)))

@@ -52,7 +52,8 @@ class FolderDataset(ImageDataset):
         name = Path(self.ids[index]).with_suffix(".png")
         if name.is_absolute():  # joined to the folder of the masks it would be the picture itself
             root = self.root.absolute()
-            name = name.relative_to(root) if name.is_relative_to(root) else Path(name.name)
+            within_root = name.is_relative_to(root)
+            name = name.relative_to(root) if within_root else Path(name.name)
         path = self.masks / name
         return path if path.exists() else None
 
@@ -111,13 +112,22 @@ class Folder(ImageDataModule):
             _check_names(class_names)
 
     @property
+    def _masks_folder(self) -> Path | None:
+        if self.masks is None:
+            return None
+        return self.root / self.masks
+
+    @property
     def items(self) -> list[Item]:
         """All images, listed once."""
         if self._items is None:
             if not self.root.is_dir():
                 raise InputError(f"no folder {self.root}: set data.init_args.root to your images")
-            masks = None if self.masks is None else self.root / self.masks
-            self._items = read_csv(self.root, self.csv) if self.csv else list_folders(self.root, masks)
+            if self.csv:
+                self._items = read_csv(self.root, self.csv)
+            else:
+                # masks may lie below the root, and are no images
+                self._items = list_folders(self.root, self._masks_folder)
         return self._items
 
     @property
@@ -150,7 +160,7 @@ class Folder(ImageDataModule):
             self._divided = self._divide()
         if split == "test" and self._divided["test"] is self._divided["val"]:
             rank_zero_info(f"{self.root}: there are no test images, the val images are the test images too")
-        masks = None if self.masks is None else self.root / self.masks
+        masks = self._masks_folder
         if masks is not None and not masks.is_dir():
             raise InputError(f"no folder {masks}: set data.init_args.masks to the folder of the segmentations")
         return FolderDataset(self.root, self._divided[split], self.classes, masks, **self.options(split))

@@ -152,6 +152,7 @@ class ImageNet(ImageDataModule):
         folder = self.root / part
         ids = list_images(folder)
         if split != "test":
+            # the official val is tested on, since the labels of ImageNet's own test set are not public
             ids = divide(ids, 1 - self.val_fraction, self.seed)[split == "val"]
         xml = [self.root / name / part for name in ("Annotations/CLS-LOC", "Annotations", "bbox")]
         return ImageNetDataset(folder, ids, xml, **self.options(split))

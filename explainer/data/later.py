@@ -19,4 +19,6 @@ def without_unused(value: Any) -> Any:
     if isinstance(value, dict):
         used = {key: part for key, part in value.items() if key not in UNUSED or part != UNUSED[key]}
         return {key: without_unused(part) for key, part in used.items()}
-    return [without_unused(part) for part in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [without_unused(part) for part in value]
+    return value

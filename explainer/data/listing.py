@@ -100,6 +100,7 @@ def list_folders(root: Path, masks: Path | None = None) -> list[Item]:
     """
     passed: Counter = Counter()
     images = list(walk(root, passed, masks))
+    # file systems list in orders of their own, and the division by a seed must be the same everywhere
     paths = sorted(parts for parts in images if len(parts) > 1)
     passed["beside the class folders"] = len(images) - len(paths)
     splits = _splits(paths)

@@ -114,6 +114,7 @@ def place_mask(path: Path, photo: Path, classes: int, size: int) -> Tensor:
         InputError: The picture is no mask, or has another aspect ratio than its photograph.
     """
     mask = _lay_on(path, photo, classes, size)
+    # the nearest pixel: a mean of two class numbers would be a third class
     drawn = torch.from_numpy(np.array(mask.resize((size, size), Image.Resampling.NEAREST)))
     present = (drawn == torch.arange(1, classes + 1)[:, None, None]).to(torch.uint8)
     return present.masked_fill(drawn == VOID, VOID)

@@ -67,7 +67,7 @@ def collate(samples: list[Sample | None]) -> Batch:
         segmentation = torch.stack([_segmentation_or_void(sample) for sample in readable])
     boxes = None
     if any(sample.boxes is not None for sample in readable):
-        boxes = [torch.zeros(0, 5) if sample.boxes is None else sample.boxes for sample in readable]
+        boxes = [_boxes_or_none(sample) for sample in readable]
     return Batch(
         torch.stack([sample.image for sample in readable]),
         torch.stack([sample.labels for sample in readable]),
@@ -81,6 +81,12 @@ def _segmentation_or_void(sample: Sample) -> Tensor:
     if sample.segmentation is not None:
         return sample.segmentation
     return torch.full((len(sample.labels), *sample.image.shape[1:]), VOID, dtype=torch.uint8)
+
+
+def _boxes_or_none(sample: Sample) -> Tensor:
+    if sample.boxes is not None:
+        return sample.boxes
+    return torch.zeros(0, 5)
 
 
 def pixels(image: Image.Image, size: int) -> Tensor:
@@ -110,10 +116,12 @@ def flip_sample(sample: Sample) -> Sample:
         [[0.0, 5.0, 0.0, 7.0, 4.0]]
     """
     boxes = sample.boxes
+    segmentation = sample.segmentation
+    if segmentation is not None:
+        segmentation = segmentation.flip(-1)
     if boxes is not None:
         width = sample.image.shape[-1]
         boxes = torch.stack([boxes[:, 0], width - boxes[:, 3], boxes[:, 2], width - boxes[:, 1], boxes[:, 4]], 1)
-    segmentation = None if sample.segmentation is None else sample.segmentation.flip(-1)
     return sample._replace(image=sample.image.flip(-1), segmentation=segmentation, boxes=boxes)
 
 
@@ -126,12 +134,17 @@ def blank_sample(sample: Sample) -> Sample:
         ([0.0, 0.0], True)
     """
     mean = sample.image.mean((1, 2), keepdim=True)
-    segmentation = None if sample.segmentation is None else torch.zeros_like(sample.segmentation)
+    segmentation = sample.segmentation
+    if segmentation is not None:
+        segmentation = torch.zeros_like(segmentation)
+    boxes = sample.boxes
+    if boxes is not None:
+        boxes = boxes[:0]
     return sample._replace(
         image=mean.expand_as(sample.image).clone(),
         labels=torch.zeros_like(sample.labels),
         segmentation=segmentation,
-        boxes=None if sample.boxes is None else sample.boxes[:0],
+        boxes=boxes,
     )
 
 

@@ -46,13 +46,15 @@ class EpochSampler(Sampler[int]):
         rank: int | None = None,
         world: int | None = None,
     ) -> None:
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if rank is None:
-            rank = torch.distributed.get_rank() if distributed else 0
-        if world is None:
-            world = torch.distributed.get_world_size() if distributed else 1
-        self.rank = rank
-        self.world = world
+        self.rank = 0
+        self.world = 1
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            self.rank = torch.distributed.get_rank()
+            self.world = torch.distributed.get_world_size()
+        if rank is not None:
+            self.rank = rank
+        if world is not None:
+            self.world = world
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
@@ -80,7 +82,8 @@ class EpochSampler(Sampler[int]):
         if not self.shuffle:
             return len(range(self.rank, rest, self.world))
         # of a rest smaller than the number of processes each takes one, some the same: all need as many
-        return max(rest // self.world, 1 if done and rest else 0)
+        fewest = int(done > 0 and rest > 0)
+        return max(rest // self.world, fewest)
 
     def __iter__(self) -> Iterator[int]:
         count = len(self.dataset)

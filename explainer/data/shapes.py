@@ -59,6 +59,7 @@ def _plan(rng: np.random.Generator) -> list[_Object]:
     for _ in range(int(rng.integers(1, 4))):
         x, y = rng.uniform(0.1, 0.9, 2)
         objects.append(_Object(None, x, y, rng.uniform(0.13, 0.27)))
+    # in any order: distractors cover objects as often as they are covered
     return [objects[i] for i in rng.permutation(len(objects))]
 
 
@@ -101,6 +102,7 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
         >>> scene.image.shape, scene.owner.shape
         (torch.Size([3, 64, 64]), torch.Size([64, 64]))
     """
+    # one generator a scene: it can be drawn without those before it, in any process
     rng = np.random.default_rng((seed, split, index))
     side = size * _SUPERSAMPLING
     behind = background(rng, size).repeat(_SUPERSAMPLING, 0).repeat(_SUPERSAMPLING, 1)
@@ -141,6 +143,7 @@ class ShapesDataset(ImageDataset):
         self._split = split
         self._scene_seed = scene_seed
         self._scenes: dict[int, Scene] = {}
+        # three bytes of image and one of the owner for each pixel
         self._room = _CACHE_BYTES // (4 * self.image_size**2)
 
     def scene(self, index: int) -> Scene:

@@ -56,23 +56,37 @@ TEXTURES: dict[str, Callable[[Array, Array], Array]] = {
 """Class name → pattern; its argument's unit is chosen so that one period is about 2π; the sign tells the colour."""
 
 
+def sigmoid(values: Array) -> Array:
+    """Bring values into (0, 1)."""
+    return 1 / (1 + np.exp(-values))
+
+
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Array:
     """Draw noise (size, size) with a grain of 1/cells of the image, mean 0, standard deviation about 1."""
     grid = rng.standard_normal((cells + 2, cells + 2), np.float32)
-    position = np.linspace(0, cells, size, endpoint=False, dtype=np.float32) + np.float32(rng.random())
+    position = np.linspace(0, cells, size, endpoint=False, dtype=np.float32)
+    position = position + np.float32(rng.random())
     low = position.astype(int)
     weight = position - low
     weight = weight * weight * (3 - 2 * weight)  # smooth at the grid's lines, which linear weights would show
-    rows = grid[low] * (1 - weight)[:, None] + grid[low + 1] * weight[:, None]
-    return 1.4 * (rows[:, low] * (1 - weight) + rows[:, low + 1] * weight)
+    above = grid[low] * (1 - weight)[:, None]
+    below = grid[low + 1] * weight[:, None]
+    rows = above + below
+    # means between the grid's points vary less than the points: 1.4 makes up for it
+    left = rows[:, low] * (1 - weight)
+    right = rows[:, low + 1] * weight
+    return 1.4 * (left + right)
 
 
 def background(rng: np.random.Generator, size: int) -> Array:
     """Draw clouds (size, size, 3) in [0, 1] of three colours in several octaves, with light from one side."""
     colours = rng.uniform(0.1, 0.9, (3, 3)).astype(np.float32)
-    field = sum(smooth_noise(rng, size, cells) / (1 + 0.35 * i) for i, cells in enumerate((2, 5, 11, 23)))
-    first = 1 / (1 + np.exp(-2.0 * field))
-    second = 1 / (1 + np.exp(-1.5 * (smooth_noise(rng, size, 4) + 0.5 * smooth_noise(rng, size, 17))))
+    # none a multiple of another: their grids would coincide, and be seen
+    octaves = [smooth_noise(rng, size, cells) / (1 + 0.35 * i) for i, cells in enumerate((2, 5, 11, 23))]
+    first = sigmoid(2.0 * np.add.reduce(octaves))
+    coarse = smooth_noise(rng, size, 4)
+    fine = smooth_noise(rng, size, 17)
+    second = sigmoid(1.5 * (coarse + 0.5 * fine))
     picture = colours[0] + first[..., None] * (colours[1] - colours[0])
     picture = picture + 0.6 * second[..., None] * (colours[2] - picture)
     slope = rng.uniform(-0.2, 0.2, 2).astype(np.float32)
@@ -104,6 +118,7 @@ def two_colours(rng: np.random.Generator) -> Array:
     """Draw two colours (2, 3) in [0, 1] that can be told apart by lightness."""
     while True:
         pair = rng.uniform(0, 1, (2, 3)).astype(np.float32)
+        # weights of lightness as in ITU-R BT.601; two colours of one lightness would hide the pattern in grey
         if abs(np.dot(pair[0] - pair[1], (0.3, 0.59, 0.11))) > 0.35:
             return pair
 
@@ -127,15 +142,18 @@ def surface(rng: np.random.Generator, name: str | None, x: Array, y: Array, peri
     u = scale * (np.cos(angle) * x + np.sin(angle) * y)
     v = scale * (np.cos(angle) * y - np.sin(angle) * x)
     if name is not None:
-        amount = 1 / (1 + np.exp(-6 * TEXTURES[name](u, v)))
+        amount = sigmoid(6 * TEXTURES[name](u, v))
     elif rng.random() < 0.5:
         amount = 0.5 + 0.5 * np.tanh(0.12 * u + rng.uniform(-0.8, 0.8))
     else:
         offsets = rng.uniform(0, 2 * np.pi, 6)
         waves = rng.uniform(-0.5, 0.5, (6, 2))
         height = sum(np.sin(a * u + b * v + offset) for (a, b), offset in zip(waves, offsets, strict=True))
-        amount = 1 / (1 + np.exp(-2 * height))
+        amount = sigmoid(2 * height)
     colour = colours[0] + amount[..., None] * (colours[1] - colours[0])
-    shade = 1 + rng.uniform(-0.012, 0.012) * scale * x + rng.uniform(-0.012, 0.012) * scale * y
+    # brighter to one side, as a surface in light is; too little to be taken for the pattern
+    shade_across = rng.uniform(-0.012, 0.012) * scale * x
+    shade_down = rng.uniform(-0.012, 0.012) * scale * y
+    shade = 1 + shade_across + shade_down
     grain = 0.03 * rng.standard_normal((*x.shape, 1), np.float32)
     return np.clip(colour * shade[..., None] + grain, 0, 1)

@@ -119,7 +119,9 @@ class VOCDataset(ImageDataset):
         checked = []
         for category, box in rows:
             # checked again, now that the size is known where the XML does not give it
-            inner = None if box is None else check_box(box, width, height, f"{path}: {CLASSES[category]}")
+            if box is None:
+                continue
+            inner = check_box(box, width, height, f"{path}: {CLASSES[category]}")
             if inner is not None:
                 checked.append((category, inner))
         return place_boxes(checked, width, height, self.image_size, frame.turn_of(width, height))
@@ -180,7 +182,9 @@ class VOC(ImageDataModule):
         """Download with torchvision's checked downloader: trainval, and test for 2007."""
         self.root.mkdir(parents=True, exist_ok=True)
         try:
-            for image_set in ("trainval", "test") if self.year == "2007" else ("trainval",):
+            # only of 2007 the test set's annotations are public
+            image_sets = ("trainval", "test") if self.year == "2007" else ("trainval",)
+            for image_set in image_sets:
                 VOCDetection(str(self.root), year=self.year, image_set=image_set, download=True)
         except (urllib.error.URLError, OSError, RuntimeError) as error:
             raise InputError(
@@ -190,10 +194,13 @@ class VOC(ImageDataModule):
 
     def build(self, split: Split) -> VOCDataset:
         """Make the images of a split's list."""
+        # who trains needs no segmentation: the shorter list is of the test images alone
+        kind = "Segmentation" if self.segmented_only and split == "test" else "Main"
         if self.year == "2007":
-            ids = self._list("Segmentation" if self.segmented_only and split == "test" else "Main", split)
+            ids = self._list(kind, split)
         elif split == "test":
-            ids = self._list("Segmentation" if self.segmented_only else "Main", "val")
+            # the test set's annotations are not public: val is tested on, and val comes out of train
+            ids = self._list(kind, "val")
         else:
             ids = divide(self._list("Main", "train"), 0.9, self.seed)[split == "val"]
         return VOCDataset(self.folder, ids, self.difficult, **self.options(split))

@@ -1,25 +1,33 @@
-"""Batches of an evaluation: where they are computed, parts of them."""
+"""Batches of an evaluation: their device, and parts of them."""
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from explainer.data import Batch
 
 
 def to_device(batch: Batch, device: str | torch.device) -> Batch:
-    """Move what is computed with."""
-    segmentation = None if batch.segmentation is None else batch.segmentation.to(device)
-    boxes = None if batch.boxes is None else [some.to(device) for some in batch.boxes]
+    """Move the tensors of a batch to a device.
+
+    Args:
+        batch: Images, with their annotation.
+        device: Device of the result.
+    """
+    segmentation = batch.segmentation
+    if segmentation is not None:
+        segmentation = segmentation.to(device)
+    boxes = batch.boxes
+    if boxes is not None:
+        boxes = [boxes_of_image.to(device) for boxes_of_image in boxes]
     return Batch(batch.image.to(device), batch.labels.to(device), batch.id, segmentation, boxes)
 
 
 def part(batch: Batch, places: Sequence[int]) -> Batch:
-    """Some images of a batch.
+    """Select images of a batch.
 
     Args:
-        batch: Any images.
+        batch: Images, with their annotation.
         places: Places of the images in the batch, ascending.
 
     Example:
@@ -27,10 +35,11 @@ def part(batch: Batch, places: Sequence[int]) -> Batch:
         ['a', 'c']
     """
     index = torch.tensor(places, dtype=torch.long, device=batch.image.device)
-
-    def some(values: Tensor | None) -> Tensor | None:
-        return None if values is None else values[index]
-
     names = [batch.id[n] for n in places]
-    boxes = None if batch.boxes is None else [batch.boxes[n] for n in places]
-    return Batch(batch.image[index], batch.labels[index], names, some(batch.segmentation), boxes)
+    segmentation = batch.segmentation
+    if segmentation is not None:
+        segmentation = segmentation[index]
+    boxes = batch.boxes
+    if boxes is not None:
+        boxes = [boxes[n] for n in places]
+    return Batch(batch.image[index], batch.labels[index], names, segmentation, boxes)

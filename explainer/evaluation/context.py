@@ -1,4 +1,4 @@
-"""What an evaluation starts from: a classifier, methods, and the images of a split."""
+"""The start of an evaluation: a classifier, methods, and the images of a split."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -49,13 +49,13 @@ class Prepared(NamedTuple):
     """What every evaluation starts from.
 
     Attributes:
-        explanandum: On the device, with the data set's classes.
+        explanandum: Classifier, on the device, with the data set's classes.
         methods: Name → method.
-        dataset: The split.
+        dataset: Split of the data set.
         places: Places of the images that are looked at.
-        sample: The first of them that can be read.
-        device: Where to compute.
-        facts: What results depend on so far.
+        sample: First of these images that can be read.
+        device: Device on which to compute.
+        facts: Facts on which results depend, as far as they are known here.
     """
 
     explanandum: Explanandum
@@ -68,16 +68,17 @@ class Prepared(NamedTuple):
 
 
 def prepared(context: Context) -> Prepared:
-    """The classifier and the images of an evaluation.
+    """Prepare the classifier and the images of an evaluation.
 
     Args:
-        context: From the command line.
+        context: Checkpoint, data and settings from the command line.
 
     Raises:
-        InputError: As `subject`, the classifier's and the data set's classes differ, no image can be read, or what the
-            classifier says is no probability.
+        InputError: `subject` raises it, the classifier's and the data set's classes differ, no image can be read, or
+            the classifier's probabilities are NaN.
     """
-    settings, data = context.settings, context.data
+    settings = context.settings
+    data = context.data
     device = str(choose_device(settings.device))
     explanandum, methods, digest = subject(context)
     explanandum.to(device)
@@ -94,17 +95,21 @@ def prepared(context: Context) -> Prepared:
         "version": __version__,
         "images": len(places),
     }
-    facts |= {"spread": True} if len(places) < len(dataset) else {}
-    facts |= {"one_label": True} if settings.images.one_label else {}
-    facts |= {"offset": settings.images.offset} if settings.images.offset else {}
+    # settings that are not used are left out, so that earlier results stay valid
+    if len(places) < len(dataset):
+        facts["spread"] = True
+    if settings.images.one_label:
+        facts["one_label"] = True
+    if settings.images.offset:
+        facts["offset"] = settings.images.offset
     return Prepared(explanandum, methods, dataset, places, sample, device, facts)
 
 
 def subject(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]:
-    """What is evaluated: a checkpoint, or a classifier as its config builds it.
+    """Load the subject of an evaluation: a checkpoint, or a classifier as its config builds it.
 
     Args:
-        context: From the command line.
+        context: Checkpoint, data and settings from the command line.
 
     Returns:
         The classifier, the methods, and a digest of the weights.
@@ -124,7 +129,7 @@ def subject(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]
 
 
 def as_it_is(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]:
-    """The classifier as its config builds it, the methods, and a digest of its weights."""
+    """Return the classifier as its config builds it, the methods, and a digest of the weights."""
     explanandum = context.explanandum
     if explanandum is None:
         raise InputError("evaluation.as_it_is explains the config's explanandum, or its model's, and there is none")
@@ -142,8 +147,8 @@ def check_image_size(path: str | Path, spec: Mapping[str, Any], given: int) -> N
     """Refuse a checkpoint for images of another size: its numbers would be worse without a word.
 
     Args:
-        path: The checkpoint, for the error.
-        spec: Its description.
+        path: Checkpoint, for the error.
+        spec: Description of the checkpoint.
         given: Side of the data's images in pixels.
 
     Raises:
@@ -157,10 +162,10 @@ def check_image_size(path: str | Path, spec: Mapping[str, Any], given: int) -> N
 
 
 def explanandum_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a config says of its classifier; nothing where it has none.
+    """Return a config's settings of its classifier; nothing where it has none.
 
     Args:
-        config: In plain values.
+        config: Config in plain values.
 
     Example:
         >>> explanandum_settings({"explanandum": {"network": "vgg16"}})
@@ -170,42 +175,51 @@ def explanandum_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     model_settings = (config.get("model") or {}).get("init_args") or {}
     explanandum = config.get("explanandum") or model_settings.get("explanandum")
-    return {} if explanandum is None else explanandum.get("init_args", explanandum)
+    if explanandum is None:
+        return {}
+    return explanandum.get("init_args", explanandum)
 
 
 def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[str] = ()) -> dict[str, Attribution]:
-    """The checkpoint's Explainer, if it is one, and the methods asked for.
+    """Gather the methods asked for, and the checkpoint's Explainer before them, if it holds one.
 
     Args:
         settings: Settings of the evaluation.
-        path: The checkpoint.
-        kind: What it holds.
+        path: Checkpoint.
+        kind: Kind of the checkpoint.
         allow: Dotted names of builders, modules or packages that the checkpoint may name.
 
     Returns:
         Name → method.
     """
-    references: dict[str, Attribution] = {
+    usual: dict[str, Attribution] = {
         "Grad-CAM": GradCAM(),
         "Constant 0": Constant(0.0),
         "Constant 0.5": Constant(0.5),
         "Constant 1": Constant(1.0),
         "Centred box": CentredBox(),
     }
-    own: dict[str, Attribution] = {"Explainer": Explainer(str(path), allow=allow)} if kind == "explainer" else {}
-    return own | (references if settings.methods is None else settings.methods)
+    methods: dict[str, Attribution] = {}
+    if kind == "explainer":
+        methods["Explainer"] = Explainer(str(path), allow=allow)
+    if settings.methods is None:
+        return methods | usual
+    return methods | settings.methods
 
 
 def trusted(config: Mapping[str, Any]) -> list[str]:
-    """What a config vouches for: the names it allows, and its own explanandum's builder, if that is a dotted path.
+    """List what a config vouches for: the names it allows, and its explanandum's builder, if that is a dotted path.
 
     Args:
-        config: In plain values; without a model it vouches for nothing.
+        config: Config in plain values; without a model it vouches for nothing.
 
     Returns:
-        Names for `allow`. A builder is vouched for by its own name; not the package that it lies in.
+        Names for `allow`. A builder is vouched for by its name alone, not the package that it lies in.
     """
     settings = explanandum_settings(config)
     network = str(settings.get("network", ""))
-    builder = [network] if "." in network and "/" not in network and not network.endswith(".ckpt") else []
-    return [*(settings.get("allow") or []), *builder]
+    names = list(settings.get("allow") or [])
+    is_file = "/" in network or network.endswith(".ckpt")
+    if "." in network and not is_file:
+        names.append(network)
+    return names

@@ -1,4 +1,4 @@
-"""Which images are evaluated, and whether in-fills can be used on them: known before the long work."""
+"""The choice of the images that are evaluated, and checks that come before the long work."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,12 @@ from explainer.networks import Explanandum
 
 
 def spread(places: Sequence[int], wanted: int | None, offset: int = 0) -> list[int]:
-    """So many of these, evenly spread; all, when there are not more or none is said.
+    """Choose places that are evenly spread.
 
     Args:
-        places: To choose from.
-        wanted: How many.
-        offset: Take those that come so many later.
+        places: Places to choose from.
+        wanted: Largest number of places; None takes all.
+        offset: Number of places by which the choice is moved on.
 
     Example:
         >>> spread([1, 3, 5, 7], 2)
@@ -30,14 +30,14 @@ def spread(places: Sequence[int], wanted: int | None, offset: int = 0) -> list[i
 
 
 def candidates(dataset: ImageDataset, one_label: bool) -> list[int]:
-    """Images that may be evaluated.
+    """List the images that may be evaluated.
 
     Args:
-        dataset: A split.
-        one_label: Only those with exactly one label.
+        dataset: Split of a data set.
+        one_label: Whether only images with exactly one label may be.
 
     Returns:
-        Ascending indices.
+        Indices of the images, ascending.
 
     Raises:
         InputError: There is none, or two images of the split have one id.
@@ -50,7 +50,7 @@ def candidates(dataset: ImageDataset, one_label: bool) -> list[int]:
 
 
 def check_ids(ids: Sequence[str]) -> None:
-    """Refuse images that share an id: results are kept by it, and one's numbers would stand for the other.
+    """Refuse images that share an id: results are stored under it, and one's numbers would stand for the other.
 
     Args:
         ids: Names of the images of a split.
@@ -74,8 +74,8 @@ def first_readable(dataset: ImageDataset, places: Sequence[int]) -> Sample:
     """Return the first image that can be read, so that a folder of broken files is refused before the long work.
 
     Args:
-        dataset: A split.
-        places: To look at.
+        dataset: Split of a data set.
+        places: Places of the images that are tried, in this order.
 
     Returns:
         The image.
@@ -92,11 +92,11 @@ def first_readable(dataset: ImageDataset, places: Sequence[int]) -> Sample:
 
 @torch.no_grad()
 def check_classifier(explanandum: Explanandum, sample: Sample) -> None:
-    """Refuse a classifier that says nothing: with NaN weights every number after it would be NaN.
+    """Refuse a classifier whose probabilities are NaN: every number after it would be NaN, too.
 
     Args:
-        explanandum: The classifier, with its classes.
-        sample: An image.
+        explanandum: Classifier, with its classes.
+        sample: Any image of the data set.
 
     Raises:
         InputError: Its probabilities are NaN or infinite.
@@ -106,7 +106,9 @@ def check_classifier(explanandum: Explanandum, sample: Sample) -> None:
         probabilities = explanandum.probabilities(explanandum(image).float())
     if not bool(probabilities.isfinite().all()):
         broken = [name for name, values in explanandum.state_dict().items() if not bool(values.isfinite().all())]
-        where = f"its weights {broken[0]!r} are not finite" if broken else "its weights are finite"
+        where = "its weights are finite"
+        if broken:
+            where = f"its weights {broken[0]!r} are not finite"
         raise InputError(f"the classifier's probabilities of {sample.id!r} are NaN: {where}; train it again")
 
 
@@ -116,10 +118,10 @@ def check_infills(infills: Mapping[str, Infill], sample: Sample, explanandum: Ex
     Args:
         infills: Name → in-fill.
         sample: Any image of the data set.
-        explanandum: The classifier, with its classes.
+        explanandum: Classifier, with its classes.
 
     Raises:
-        InputError: What the in-fill says against image or classes, and its name.
+        InputError: Names the in-fill, and says why it refuses the image or the classes.
     """
     image = sample.image[None].to(explanandum.mean.device)
     mask = torch.ones_like(image[:, :1])
@@ -133,17 +135,17 @@ def check_infills(infills: Mapping[str, Infill], sample: Sample, explanandum: Ex
 
 
 def true_boxes(batch: Batch) -> list[Tensor]:
-    """Boxes of the labelled objects, from the annotation or around each class's segmentation.
+    """Return the boxes of the labelled objects, from the annotation or around each class's segmentation.
 
     Args:
-        batch: Any images.
+        batch: Images, with or without annotation.
 
     Returns:
-        B tensors (N, 4): x0, y0, x1, y1 in pixels, on the images' device; none where nothing is known.
+        B tensors (N, 4): x0, y0, x1, y1 in pixels, on the images' device; N = 0 where nothing is known.
 
     Example:
-        >>> own = torch.tensor([[0.0, 1, 2, 3, 4], [1.0, 0, 0, 9, 9]])
-        >>> true_boxes(Batch(torch.rand(1, 3, 9, 9), torch.eye(2)[:1], ["a"], boxes=[own]))[0].tolist()
+        >>> boxes = torch.tensor([[0.0, 1, 2, 3, 4], [1.0, 0, 0, 9, 9]])
+        >>> true_boxes(Batch(torch.rand(1, 3, 9, 9), torch.eye(2)[:1], ["a"], boxes=[boxes]))[0].tolist()
         [[1.0, 2.0, 3.0, 4.0]]
     """
     outlined = [batch.image.new_zeros(0, 4)] * len(batch.id)
@@ -151,9 +153,13 @@ def true_boxes(batch: Batch) -> list[Tensor]:
         outlined = truth_boxes(batch.segmentation, batch.labels)
     if batch.boxes is None:
         return outlined
-    found = []
-    for some, labels, other in zip(batch.boxes, batch.labels, outlined, strict=True):
-        some = some.to(batch.image.device)
-        own = some[labels[some[:, 0].long()] > 0, 1:]
-        found.append(own if len(own) else other)
-    return found
+    boxes = []
+    for annotated, labels, around_segments in zip(batch.boxes, batch.labels, outlined, strict=True):
+        annotated = annotated.to(batch.image.device)
+        # a box's first number is its class: objects of classes that are no label are not looked for
+        labelled = labels[annotated[:, 0].long()] > 0
+        boxes_of_image = annotated[labelled, 1:]
+        if not len(boxes_of_image):
+            boxes_of_image = around_segments
+        boxes.append(boxes_of_image)
+    return boxes

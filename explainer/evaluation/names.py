@@ -1,4 +1,4 @@
-"""Names that a config gives, checked against those that there are."""
+"""Checks of names in a config against the names that are known."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,15 +6,15 @@ from explainer.errors import InputError
 
 
 def check_methods(key: str, names: Sequence[str], methods: Collection[str]) -> None:
-    """Refuse names of methods that there are not.
+    """Refuse names of methods that do not exist.
 
     Args:
         key: Key of the config, for the error.
-        names: To check.
-        methods: Those that there are.
+        names: Names to check.
+        methods: Names of all methods.
 
     Raises:
-        InputError: Names the key, the first unknown name, and those that there are.
+        InputError: Names the key, the first unknown name, and the known ones.
 
     Example:
         >>> check_methods("evaluation.sanity_checks.methods", ["RISE"], ["RISE", "LIME"])
@@ -25,12 +25,12 @@ def check_methods(key: str, names: Sequence[str], methods: Collection[str]) -> N
 
 
 def check_classes(key: str, names: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse names of classes that there are not, or that stand twice.
+    """Refuse names of classes that do not exist, or that are given twice.
 
     Args:
         key: Key of the config, for the error.
-        names: To check.
-        known: Those that there are.
+        names: Names to check.
+        known: Names of all classes.
 
     Raises:
         InputError: Names the key, and the first unknown name or the names.
@@ -46,10 +46,16 @@ def check_classes(key: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def listed(names: Sequence[str], most: int = 30) -> str:
-    """Names for an error, not too many.
+    """List names for an error, the first ones and their number where there are too many.
+
+    Args:
+        names: Names to list.
+        most: Largest number of names that are listed.
 
     Example:
         >>> listed(["a", "b", "c"], 2)
         'a, b … (3)'
     """
-    return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} … ({len(names)})"
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} … ({len(names)})"

@@ -1,44 +1,14 @@
-"""Checks of what a config says, made where it was said: each names the key."""
+"""Checks of the values in a config; each error names the key."""
 
 import os
 from collections.abc import Iterable, Sequence
 
 from explainer.errors import InputError, check_range
+from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.storage.fingerprint import slug
 from explainer.files import printable
 from explainer.metrics.localisation import ALPHAS
 
-TAKEN = {
-    "id",
-    "method",
-    "images",
-    "n",
-    "area",
-    "seconds",
-    "constant",
-    "kept",
-    "removed",
-    "level",
-    "alpha",
-    "no_region",
-    "curves",
-    "broken",
-    "error",
-    "failed",
-    "passes",
-    "memory",
-    "cost",
-    "interval",
-    "acc",
-    "iou",
-    "mae",
-    "sal",
-    "insertion",
-    "deletion",
-    "matrix",
-    "decisions",
-}
-"""Keys of results, which no metric of a config may be called."""
 LONGEST = 200
 """Characters of a name."""
 
@@ -47,9 +17,9 @@ def check_levels(level: float | None, alpha: float | None, held_out: int) -> Non
     """Refuse levels under which everything or nothing would be salient.
 
     Args:
-        level: In [0, 1), or None.
-        alpha: In [0, 5], or None.
-        held_out: At least 1.
+        level: Level of masks, in [0, 1), or None.
+        alpha: Multiple of a map's mean, in [0, 5], or None.
+        held_out: Number of held-out images, at least 1.
 
     Raises:
         InputError: Names the key.
@@ -70,10 +40,10 @@ def check_processes_wanted(key: str, count: int | None) -> None:
 
     Args:
         key: Key of the config.
-        count: None leaves it to the project.
+        count: Number of processes; None leaves it to the project.
 
     Raises:
-        InputError: It is not positive, or more than four a core (and more than 16).
+        InputError: The number is not positive, or more than four a core (and more than 16).
 
     Example:
         >>> check_processes_wanted("evaluation.processes", 2)
@@ -120,7 +90,7 @@ def check_new_columns(metrics: Iterable[str], checks: Iterable[str]) -> None:
     Example:
         >>> check_new_columns(["ssr"], ["seed stability"])
     """
-    taken = set(TAKEN)
+    taken = {*FIXED, "area"}
     for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.sanity_checks.checks", list(checks))):
         check_names(key, names)
         for name in names:
@@ -134,7 +104,7 @@ def check_different_files(key: str, names: Iterable[str]) -> None:
 
     Args:
         key: Key of the config.
-        names: Each has files or folders of its own.
+        names: Names that each have files or folders of their own.
 
     Raises:
         InputError: Names the two.
@@ -150,14 +120,14 @@ def check_different_files(key: str, names: Iterable[str]) -> None:
 
 
 def check_different(key: str, values: Sequence[object] | None) -> None:
-    """Refuse a list that is empty, or that has something twice.
+    """Refuse a list that is empty, or that has an entry twice.
 
     Args:
         key: Key of the config.
-        values: Numbers that are the same in the names of files count as the same; None: there is no list.
+        values: Entries of the list; numbers that files' names show alike count as the same. None means no list.
 
     Raises:
-        InputError: Names what is there twice.
+        InputError: Names the entry that is there twice.
 
     Example:
         >>> check_different("retraining.seeds", [0, 1])

@@ -11,16 +11,18 @@ from explainer.evaluation.images import true_boxes
 from explainer.metrics import inside_boxes, truth_and_weight
 from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 
-ORIGINAL, TRUTH, BOXES = "Original image", "Ground truth", "Bounding box"
+ORIGINAL = "Original image"
+TRUTH = "Ground truth"
+BOXES = "Bounding box"
 ANNOTATED = (TRUTH, BOXES)
 """Rows whose masks the annotation gives: references, which are not ranked."""
 
 
 def left_out(results: Mapping[str, object]) -> str:
-    """The references that are among these rows, in words; nothing where there is none.
+    """Name in words the references that are among the rows; nothing where there is none.
 
     Args:
-        results: Results of results.json.
+        results: Results of results.json, by the names of the rows.
 
     Example:
         >>> left_out({"Ground truth": {}, "RISE": {}, "Bounding box": {}})
@@ -30,7 +32,7 @@ def left_out(results: Mapping[str, object]) -> str:
 
 
 def check_free(names: Iterable[str], key: str = "evaluation.methods") -> None:
-    """Refuse methods that have a reference's name, whose rows could not be told from its own.
+    """Refuse methods that have a reference's name: their rows could not be told from the reference's.
 
     Args:
         names: Names of the methods of a config.
@@ -48,11 +50,11 @@ def check_free(names: Iterable[str], key: str = "evaluation.methods") -> None:
 
 
 def having(name: str, batch: Batch) -> Batch:
-    """Those images that have the annotation which a reference needs: the others have nothing to score.
+    """Select the images that have the annotation which a reference needs; the others have nothing to score.
 
     Args:
-        name: `TRUTH` needs a segmentation, `BOXES` a box of a labelled object.
-        batch: Any images.
+        name: Name of the reference: `TRUTH` needs a segmentation, `BOXES` a box of a labelled object.
+        batch: Images, with or without annotation.
 
     Example:
         >>> import torch
@@ -60,27 +62,29 @@ def having(name: str, batch: Batch) -> Batch:
         []
     """
     if name == BOXES:
-        return part(batch, [n for n, some in enumerate(true_boxes(batch)) if len(some)])
+        return part(batch, [n for n, boxes in enumerate(true_boxes(batch)) if len(boxes)])
     if batch.segmentation is None:
         return part(batch, [])
-    return part(batch, (batch.segmentation != VOID).flatten(1).any(1).nonzero()[:, 0].tolist())
+    # an image without annotation in a segmented data set is void all over
+    annotated = (batch.segmentation != VOID).flatten(1).any(1)
+    return part(batch, annotated.nonzero()[:, 0].tolist())
 
 
 def reference_mask(name: str, batch: Batch, rule: TruthRule = USUAL_TRUTH) -> Tensor:
-    """The mask that the annotation gives.
+    """Make the mask that the annotation gives.
 
     Args:
-        name: `TRUTH` is what is segmented, `BOXES` all that lies within a box of a labelled object.
-        batch: Images that have it.
-        rule: Which pixels of the annotation are the truth.
+        name: Name of the reference: `TRUTH` is what is segmented, `BOXES` all within a box of a labelled object.
+        batch: Images that have this annotation.
+        rule: Rule that says which pixels of the annotation are the truth.
 
     Returns:
-        (B, 1, H, W) of 0 and 1.
+        Masks (B, 1, H, W) of 0 and 1.
 
     Example:
         >>> import torch
-        >>> own = torch.tensor([[0.0, 1, 0, 3, 2]])
-        >>> reference_mask(BOXES, Batch(torch.rand(1, 3, 2, 4), torch.eye(1), ["a"], boxes=[own])).int().tolist()
+        >>> boxes = torch.tensor([[0.0, 1, 0, 3, 2]])
+        >>> reference_mask(BOXES, Batch(torch.rand(1, 3, 2, 4), torch.eye(1), ["a"], boxes=[boxes])).int().tolist()
         [[[[0, 1, 1, 0], [0, 1, 1, 0]]]]
     """
     if name == BOXES:

@@ -1,20 +1,18 @@
 """evaluate.py's table: methods × metrics × images."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
-
-from rich.table import Table
 
 from explainer.attribution import Attribution, Reference
-from explainer.data import ImageDataModule, collate
+from explainer.data import collate
 from explainer.errors import InputError
 from explainer.evaluation.batches import to_device
 from explainer.evaluation.context import Context, Prepared, prepared
 from explainer.evaluation.facts import all_infills, method_facts, target_facts
 from explainer.evaluation.images import candidates, check_infills
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.names import check_classes, check_methods
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, check_free
 from explainer.evaluation.report.class_matrix import matrix_table
@@ -30,26 +28,28 @@ from explainer.evaluation.report.picture_files import (
     write_decisions,
     write_pictures,
 )
-from explainer.evaluation.report.table import markdown, rich_table
+from explainer.evaluation.report.printers import markdown_file, to_terminal
+from explainer.evaluation.report.summary_table import summary_table
+from explainer.evaluation.report.table import Table
 from explainer.evaluation.report.write import report
 from explainer.evaluation.results.columns import FIXED, columns_of
+from explainer.evaluation.results.content import Content
 from explainer.evaluation.results.provenance import Clock, run_facts
 from explainer.evaluation.scoring.class_matrix import ClassMatrix, class_matrix
 from explainer.evaluation.scoring.decisions import Decisions
-from explainer.evaluation.scoring.loop import Scoring
+from explainer.evaluation.scoring.loop import Scoring, Subject
 from explainer.evaluation.scoring.metrics import Judge
-from explainer.evaluation.scoring.processes import check_processes, evaluate_together, unfinished
-from explainer.evaluation.scoring.threshold import held_out_places, search_alphas
+from explainer.evaluation.scoring.processes import Workload, check_processes, evaluate_together, unfinished
+from explainer.evaluation.scoring.threshold import Alpha, held_out_places, search_alphas
 from explainer.evaluation.settings import Evaluation
-from explainer.evaluation.storage.fingerprint import settings_of
-from explainer.evaluation.storage.rows import Evaluated, Searched
+from explainer.evaluation.storage.fingerprint import Fingerprint, settings_of
+from explainer.evaluation.storage.rows import Evaluated, PlainRow, Searched
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import show_tables, tell
 from explainer.files import write_text
-from explainer.networks import Explanandum
 
 
-def score_methods(context: Context) -> dict[str, Any]:
+def score_methods(context: Context) -> Content:
     """Score every method on every image of a split, write results and pictures, and then print the table.
 
     Args:
@@ -61,63 +61,68 @@ def score_methods(context: Context) -> dict[str, Any]:
     Raises:
         InputError: Something given cannot be used.
     """
+    clock = Clock()
     out = context.out
     settings = context.settings
-    data = context.data
-    clock = Clock()
-    here = prepared(context)
-    explanandum = here.explanandum
-    methods = here.methods
-    dataset = here.dataset
-    places = here.places
-    device = here.device
-    matrix = checked_matrix(settings, data.classes, methods)
-    decisions = None if settings.decisions is None else Decisions(settings.targets.threshold, settings.scaled)
-    facts = here.facts | method_facts(settings, methods, matrix)
-    check_infills(all_infills(settings, methods), here.sample, explanandum)
-    check_processes(settings.processes, device)
-    chosen = to_show(dataset, places, settings.report.gallery)
-    imagined = to_show(dataset, places, settings.report.counterfactuals)
-    shown = {dataset.ids[i] for i in (*chosen, *imagined)}
-    kept = kept_masks(settings, methods, facts, out, shown)
-    check_room(kept, len(places), data.image_size)
+    setup = prepared(context)
+    dataset = setup.dataset
+    # Everything that can be refused is checked before the first map is made: the rest may take days.
+    matrix = checked_matrix(settings, context.data.classes, setup.methods)
+    facts = setup.facts | method_facts(settings, setup.methods, matrix)
+    check_infills(all_infills(settings, setup.methods), setup.sample, setup.explanandum)
+    check_processes(settings.processes, setup.device)
+    pictured = to_show(dataset, setup.places, settings.report.gallery)
+    imagined = to_show(dataset, setup.places, settings.report.counterfactuals)
+    shown = {dataset.ids[place] for place in (*pictured, *imagined)}
+    mask_store = open_mask_store(settings, setup.methods, facts, out, shown)
+    check_room(mask_store, len(setup.places), context.data.image_size)
     store = Store(out, facts, Evaluated)
-    alphas = found_alphas(settings, data, explanandum, methods, facts, places, out, device)
-    level = 0.5 if settings.salient.level is None else settings.salient.level
-    judge = Judge(settings.metrics, settings.infill, level, {name: a["alpha"] for name, a in alphas.items()})
-    scoring = scoring_of(settings, kept, judge, matrix, decisions)
-    batches = unfinished(dataset, places, data.batch_size, list(methods), store)
+    alphas = salient_alphas(context, setup)
+    judge = judge_of(settings, alphas)
+    decisions = None if settings.decisions is None else Decisions(settings.targets.threshold, settings.maker)
+    batches = unfinished(dataset, setup.places, context.data.batch_size, list(setup.methods), store)
     evaluate_together(
         settings.processes,
-        explanandum,
-        methods,
-        dataset,
-        batches,
-        data.num_workers,
+        Subject(setup.explanandum, setup.methods, setup.device),
+        Workload(dataset, batches, context.data.num_workers),
         store,
-        scoring,
-        device=device,
+        scoring_of(settings, mask_store, judge, matrix, decisions),
     )
-    ids = [dataset.ids[i] for i in places]
-    rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *methods], ids)
-    failures = {name: store.failures(name, ids) for name in [*ANNOTATED, *methods]}
-    failed = {name: images for name, images in failures.items() if images}
+    ids = [dataset.ids[place] for place in setup.places]
+    rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *setup.methods], ids)
+    failures = {name: store.failures(name, ids) for name in [*ANNOTATED, *setup.methods]}
     content = write_results(
         rows,
         facts,
         out,
         alphas,
         columns=columns_of(settings.metrics | settings.checks),
-        failed=failed,
-        run=run_facts(clock, dict(context.config), device, settings.processes),
+        failed={name: images for name, images in failures.items() if images},
+        run=run_facts(clock, dict(context.config), setup.device, settings.processes),
         published=settings.report.published,
     )
-    able = {name: method for name, method in methods.items() if not failures[name].keys() & shown}
-    write_pictures(settings, explanandum, able, dataset, (chosen, imagined), judge, kept, out, device)
-    write_curves(settings, list(methods), rows, out)
-    write_decisions(settings, decisions, explanandum, able, dataset, rows, out, device)
-    present(context, here, content, chosen, kept, out)
+    # a method that failed on an image of a picture would fail on it again, and lose the picture of all others
+    able = {name: method for name, method in setup.methods.items() if not failures[name].keys() & shown}
+    write_pictures(
+        settings, setup.explanandum, able, dataset, (pictured, imagined), judge, mask_store, out, setup.device
+    )
+    write_curves(settings, list(setup.methods), rows, out)
+    write_decisions(settings, decisions, setup.explanandum, able, dataset, rows, out, setup.device)
+    # last: whatever nobody reads on the terminal is on the disk by then
+    present(context, setup, content, pictured, mask_store)
     return content
+
+
+def judge_of(settings: Evaluation, alphas: Mapping[str, Alpha]) -> Judge:
+    """Build what judges masks by the metrics of the config.
+
+    Args:
+        settings: Settings of the evaluation.
+        alphas: Method → α, of the methods that need one.
+    """
+    # maps that are masks or probabilities are cut at one half where the config names no level
+    level = 0.5 if settings.salient.level is None else settings.salient.level
+    return Judge(settings.metrics, settings.infill, level, {name: entry["alpha"] for name, entry in alphas.items()})
 
 
 def checked_matrix(settings: Evaluation, classes: Sequence[str], methods: dict[str, Attribution]) -> ClassMatrix | None:
@@ -138,26 +143,26 @@ def checked_matrix(settings: Evaluation, classes: Sequence[str], methods: dict[s
     check_methods("evaluation.sanity_checks.methods", settings.checked or (), methods)
     check_classes("evaluation.report.class_gallery", settings.report.class_gallery, classes)
     asked = settings.class_matrix
-    return class_matrix(asked.methods, asked.classes, classes, methods, settings.scaled)
+    return class_matrix(asked.methods, asked.classes, classes, methods, settings.maker)
 
 
 def scoring_of(
-    settings: Evaluation, kept: KeptMasks, judge: Judge, matrix: ClassMatrix | None, decisions: Decisions | None
+    settings: Evaluation, mask_store: MaskStore, judge: Judge, matrix: ClassMatrix | None, decisions: Decisions | None
 ) -> Scoring:
     """Gather what is asked of every mask.
 
     Args:
         settings: Settings of the evaluation.
-        kept: Store of masks.
+        mask_store: Store of masks.
         judge: Metrics of the config, and the levels of maps.
         matrix: Class-specific masking matrix.
-        decisions: What masks show of right and wrong decisions.
+        decisions: Measure of what masks show of right and wrong decisions.
     """
     return Scoring(
         rule=settings.truth.rule,
         targets=settings.targets,
-        scaled=settings.scaled,
-        kept=kept,
+        maker=settings.maker,
+        kept=mask_store,
         curve_steps=settings.curve_steps,
         judge=judge if settings.metrics else None,
         checks=settings.checks,
@@ -168,30 +173,30 @@ def scoring_of(
     )
 
 
-def present(
-    context: Context, here: Prepared, content: dict[str, Any], chosen: list[int], kept: KeptMasks, out: Path
-) -> None:
+def present(context: Context, setup: Prepared, content: Content, pictured: list[int], mask_store: MaskStore) -> None:
     """Write tables and report, show the tables, and say what was written and what is missing.
 
     Args:
         context: Checkpoint, data and settings from the command line.
-        here: What was evaluated.
+        setup: Classifier, methods and images of the evaluation.
         content: Content of results.json.
-        chosen: Places of the images that the report shows.
-        kept: Where masks are.
-        out: Folder of the results.
+        pictured: Places of the images that the report shows.
+        mask_store: Store of masks.
     """
+    out = context.out
     settings = context.settings
     tables = write_tables(content, settings, out, f"{context.name} on {settings.images.split}")
-    batch = to_device(collate([here.dataset[i] for i in chosen]), here.device)
-    page = report(context, here.explanandum, here.methods, settings.targets.of(here.explanandum, batch), kept, out)
-    show_tables(tables, table_width(content, settings))
-    tell([f"report: {page}"] if page else [])
-    tell([f"written to {out}: {', '.join(written(settings))}"])
-    tell(missing(content["failed"], here.dataset.unreadable))
+    batch = to_device(collate([setup.dataset[place] for place in pictured]), setup.device)
+    explained = settings.targets.of(setup.explanandum, batch)
+    page = report(context, setup.explanandum, setup.methods, explained, mask_store, out)
+    show_tables([to_terminal(table) for table in tables], table_width(content, settings))
+    if page:
+        tell([f"report: {page}"])
+    tell([f"written to {out}: {', '.join(files_of(settings))}"])
+    tell(missing(content["failed"], setup.dataset.unreadable))
 
 
-def written(settings: Evaluation) -> list[str]:
+def files_of(settings: Evaluation) -> list[str]:
     """Name the files of an evaluation."""
     pictures = {
         GALLERY: settings.report.gallery,
@@ -199,64 +204,72 @@ def written(settings: Evaluation) -> list[str]:
         CLASSES: settings.report.class_gallery,
         DECISIONS: settings.decisions,
     }
-    return ["results.json", "per_image.csv", "table.md", *(name for name, wanted in pictures.items() if wanted)]
+    files = ["results.json", "per_image.csv", "table.md"]
+    return files + [name for name, wanted in pictures.items() if wanted]
 
 
-def kept_masks(
-    settings: Evaluation, methods: dict[str, Attribution], facts: dict[str, Any], out: Path, shown: set[str]
-) -> KeptMasks:
-    """Where masks are kept: of all images, or of those that are shown; of references, which cost nothing, none.
+def open_mask_store(
+    settings: Evaluation, methods: dict[str, Attribution], facts: Fingerprint, out: Path, shown: set[str]
+) -> MaskStore:
+    """Open the store of masks, and print which masks it holds of something else.
+
+    It takes the masks of all images, or of those that are shown; of references none, for they cost nothing.
 
     Args:
         settings: Settings of the evaluation.
         methods: Name → method.
-        facts: What the rows depend on, `method_facts` among it.
+        facts: Facts that the rows depend on, `method_facts` among them.
         out: Folder of the results.
         shown: Ids of the images of pictures.
-
-    Returns:
-        The masks on disk; prints which are there of something else.
     """
+    # Not all facts: what a mask is measured by changes no mask, so that further metrics need no further maps.
     common = {key: facts[key] for key in ("checkpoint", "data", "split", "version")} | target_facts(settings)
-    about = {
-        name: common | {"method": facts["methods"][name]} | ({"scaled": False} if not settings.scaled else {})
-        for name, method in methods.items()
-        if not isinstance(method, Reference)
-    }
+    if not settings.maker.scaled:
+        # only the setting that came later is written down, so that earlier masks stay valid
+        common["scaled"] = False
+    about = {}
+    for name, method in methods.items():
+        if not isinstance(method, Reference):
+            about[name] = common | {"method": facts["methods"][name]}
     folder = out / "maps" if settings.cache in (None, "none") else Path(settings.cache)
-    kept = KeptMasks(folder, about, shown if settings.cache == "none" else None)
-    kept.sweep()
-    tell(kept.strangers())
-    return kept
+    mask_store = MaskStore(folder, about, shown if settings.cache == "none" else None)
+    mask_store.sweep()
+    tell(mask_store.strangers())
+    return mask_store
 
 
-def check_room(kept: KeptMasks, images: int, side: int) -> None:
+def check_room(mask_store: MaskStore, images: int, side: int) -> None:
     """Refuse an evaluation whose maps would fill the disk, before the long work.
 
     Args:
-        kept: Where they will be.
-        images: How many are evaluated.
-        side: Side of the images.
+        mask_store: Store of masks.
+        images: Number of images that are evaluated.
+        side: Side of the square images in pixels.
 
     Raises:
-        InputError: Says how much room they need.
+        InputError: Says how much room the maps need.
     """
-    folder = next(parent for parent in (kept.folder, *kept.folder.absolute().parents) if parent.exists())
-    needed, free = kept.missing_bytes(images, side), shutil.disk_usage(folder).free
+    # the folder is made later: its disk is that of the nearest parent that exists
+    parents = (mask_store.folder, *mask_store.folder.absolute().parents)
+    folder = next(parent for parent in parents if parent.exists())
+    needed = mask_store.missing_bytes(images, side)
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"the maps would take {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free in {kept.folder}: "
+            f"the maps would take {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free in {mask_store.folder}: "
             "name another folder with --evaluation.cache, or keep none with --evaluation.cache=none"
         )
 
 
-def in_order(rows: list[dict[str, Any]], methods: list[str], images: list[str]) -> list[dict[str, Any]]:
-    """The rows of these methods and images, in their order, in whichever they were computed.
+def in_order(rows: list[PlainRow], methods: list[str], images: list[str]) -> list[PlainRow]:
+    """Select the rows of these methods and images, in their order, in whichever they were computed.
+
+    The order decides the order of every table, and several processes finish in any.
 
     Args:
         rows: Rows of a `Store`, which may hold those of earlier calls too.
-        methods: Names.
-        images: Ids.
+        methods: Names of the methods.
+        images: Ids of the images.
 
     Example:
         >>> rows = [{"method": "b", "id": "1"}, {"method": "a", "id": "2"}, {"method": "a", "id": "1"}]
@@ -264,45 +277,59 @@ def in_order(rows: list[dict[str, Any]], methods: list[str], images: list[str]) 
         ['a1', 'a2', 'b1']
     """
     by_key = {(row["method"], row["id"]): row for row in rows}
-    return [by_key[method, image] for method in methods for image in images if (method, image) in by_key]
+    ordered = []
+    for key in product(methods, images):
+        # an image on which a method failed has no row
+        if key in by_key:
+            ordered.append(by_key[key])
+    return ordered
 
 
 def missing(failed: dict[str, dict[str, str]], unreadable: list[str]) -> list[str]:
-    """What is missing from the table: a line for each method and image that failed, and each unreadable image."""
-    lines = [
-        f"failed: {method} on {image}: {error}" for method, some in failed.items() for image, error in some.items()
-    ]
+    """Say what is missing from the table: a line for each method and image that failed, and each unreadable image.
+
+    Args:
+        failed: Method → image → error.
+        unreadable: Names of the images that could not be read.
+    """
+    lines = []
+    for method, errors in failed.items():
+        lines += [f"failed: {method} on {image}: {error}" for image, error in errors.items()]
     return lines + [f"skipped the unreadable image {name}" for name in unreadable]
 
 
-def found_alphas(
-    settings: Evaluation,
-    data: ImageDataModule,
-    explanandum: Explanandum,
-    methods: dict[str, Attribution],
-    facts: dict[str, Any],
-    places: list[int],
-    out: Path,
-    device: str,
-) -> dict[str, dict[str, Any]]:
-    """Method → its α, for the methods that need one: as given, or searched on held-out images."""
-    wanted = {name: method for name, method in methods.items() if settings.salient.level is None or not method.is_mask}
-    if not wanted or not (settings.metrics or settings.report.counterfactuals):
+def salient_alphas(context: Context, setup: Prepared) -> dict[str, Alpha]:
+    """Take the α of each method that needs one from the config, or search it on held-out images.
+
+    Args:
+        context: Checkpoint, data and settings from the command line.
+        setup: Classifier, methods and images of the evaluation.
+
+    Returns:
+        Method → its α; nothing where no metric and no picture asks which pixels are salient.
+    """
+    settings = context.settings
+    salient = settings.salient
+    # a mask has a level that means something, one half; another map is cut relative to its own mean
+    needing = {name: method for name, method in setup.methods.items() if salient.level is None or not method.is_mask}
+    if not needing or not (settings.metrics or settings.report.counterfactuals):
         return {}
-    if settings.salient.alpha is not None:
-        return {name: {"alpha": settings.salient.alpha} for name in wanted}
-    dataset = data.split(settings.salient.held_out_split)
-    taken = places if settings.salient.held_out_split == settings.images.split else []
-    held_out = held_out_places(candidates(dataset, settings.images.one_label), settings.salient.held_out, taken)
-    parts = [held_out[i : i + data.batch_size] for i in range(0, len(held_out), data.batch_size)]
-    batches = [collate([dataset[i] for i in part]) for part in parts]
-    kept = {key: facts[key] for key in ("checkpoint", "data", "version")}
-    described = {"split": settings.salient.held_out_split, "images": held_out, "methods": settings_of(wanted)}
-    store = Store(out / "held_out", kept | described, Searched)
-    return search_alphas(explanandum, wanted, batches, store, device, settings.scaled)
+    if salient.alpha is not None:
+        return {name: {"alpha": salient.alpha} for name in needing}
+    dataset = context.data.split(salient.held_out_split)
+    taken = setup.places if salient.held_out_split == settings.images.split else []
+    held_out = held_out_places(candidates(dataset, settings.images.one_label), salient.held_out, taken)
+    batches = []
+    for start in range(0, len(held_out), context.data.batch_size):
+        places = held_out[start : start + context.data.batch_size]
+        batches.append(collate([dataset[place] for place in places]))
+    fingerprint = {key: setup.facts[key] for key in ("checkpoint", "data", "version")}
+    fingerprint |= {"split": salient.held_out_split, "images": held_out, "methods": settings_of(needing)}
+    store = Store(context.out / "held_out", fingerprint, Searched)
+    return search_alphas(setup.explanandum, needing, batches, store, setup.device, settings.maker)
 
 
-def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title: str) -> list[Table]:
+def write_tables(content: Content, settings: Evaluation, out: Path, title: str) -> list[Table]:
     """Write table.md.
 
     Args:
@@ -312,24 +339,26 @@ def write_tables(content: dict[str, Any], settings: Evaluation, out: Path, title
         title: Title of the terminal's table.
 
     Returns:
-        The same for the terminal.
+        The tables.
     """
-    columns = {name: about for name, about in content["columns"].items() if name not in FIXED}
-    table = content["results"], columns, content["pairs"], settings.report.intervals, content["published"]
-    tables, text = [rich_table(table[0], title, *table[1:])], markdown(*table)
+    tables = [summary_table(content, title, settings.report.intervals)]
     if any("summary" in one for one in (content["matrix"] or {}).values()):
-        classes, lines = matrix_table(content["matrix"])
-        tables.append(classes)
-        text += f"\n{lines}\n"
+        tables.append(matrix_table(content["matrix"]))
     if content["decisions"]:
-        classes, lines = decision_table(content["decisions"])
-        tables.append(classes)
-        text += f"\n{lines}\n"
-    write_text(out / "table.md", text)
+        tables.append(decision_table(content["decisions"]))
+    write_text(out / "table.md", markdown_file(tables))
     return tables
 
 
-def table_width(content: dict[str, Any], settings: Evaluation) -> int:
-    """Characters that the terminal's table takes where the output is no terminal."""
+def table_width(content: Content, settings: Evaluation) -> int:
+    """Return the characters that a line of the table takes where the output is no terminal.
+
+    Without a width of its own a table would be cut to 80 characters.
+
+    Args:
+        content: Content of results.json.
+        settings: Settings of the evaluation.
+    """
     columns = sum(name not in FIXED for name in content["columns"])
-    return 140 + (18 if settings.report.intervals else 14) * (columns + 4)
+    width = 18 if settings.report.intervals else 14
+    return 140 + width * (columns + 4)

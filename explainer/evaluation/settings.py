@@ -1,4 +1,4 @@
-"""What evaluate.py is told in YAML, in groups."""
+"""The settings of evaluate.py in YAML, in groups."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -6,6 +6,7 @@ from typing import Any, Literal
 from explainer.attribution import Attribution
 from explainer.data.later import without_unused
 from explainer.errors import check_range
+from explainer.evaluation.maps.make import MaskMaker
 from explainer.evaluation.ranges import check_levels, check_names, check_new_columns, check_processes_wanted
 from explainer.evaluation.results.columns import columns_of
 from explainer.evaluation.results.published import Published, check_columns
@@ -25,9 +26,9 @@ class ImageSettings:
 
     Attributes:
         split: Split of the data set.
-        limit: At most so many images, evenly spread over the split; None takes all.
-        offset: Take the images that come so many places later: others than without.
-        one_label: Only images with exactly one label, as in papers on ImageNet.
+        limit: Largest number of images, evenly spread over the split; None takes all.
+        offset: Number of places by which the choice of images is moved on, so that it has other images.
+        one_label: Whether only images with exactly one label are taken, as in papers on ImageNet.
 
     Raises:
         InputError: A number is out of its range.
@@ -53,7 +54,7 @@ class TruthSettings:
             Explainer code had it).
         objects: Whether pixels of classes that are no label of the image are background, or belong to the truth too
             (as the published Explainer code had it).
-        boxes: Add a row "Bounding box": the mask is 1 within the boxes of the labelled objects, a reference.
+        boxes: Whether a row "Bounding box" is added: a reference whose mask is 1 within the labelled objects' boxes.
     """
 
     void: Literal["ignore", "object"] = "ignore"
@@ -62,7 +63,7 @@ class TruthSettings:
 
     @property
     def rule(self) -> TruthRule:
-        """The same for metrics."""
+        """Return the same as a rule for metrics."""
         return TruthRule(self.void, self.objects)
 
 
@@ -87,7 +88,7 @@ class TargetSettings:
 
     @property
     def chosen(self) -> Targets:
-        """The same as a rule that can be asked."""
+        """Return the same as a rule that can be asked."""
         return Targets(self.kind, self.threshold)
 
 
@@ -100,7 +101,7 @@ class SalientSettings:
         alpha: Pixels of other maps are salient above so many times the map's mean; None searches it for each method
             over 0, 0.2 … 5 on held-out images.
         held_out: Number of images of that search.
-        held_out_split: Where they are from; of the evaluated split itself, other images are taken.
+        held_out_split: Split of these images; of the evaluated split itself, other images are taken.
 
     Raises:
         InputError: A number is out of its range.
@@ -147,16 +148,16 @@ class ReportSettings:
     """What a reader is shown beside the numbers.
 
     Attributes:
-        page: Write report.html, a page that needs no network, and table.tex.
-        wandb: Log results, report and gallery to Weights & Biases; offline for who is not logged in.
-        intervals: Show 95 % intervals in the tables.
+        page: Whether report.html, a page that needs no network, and table.tex are written.
+        wandb: Whether results, report and gallery are logged to Weights & Biases; offline for who is not logged in.
+        intervals: Whether the tables show 95 % intervals.
         gallery: Number of images in the picture of images × methods.
-        counterfactuals: Number of images of which it is shown, for each method, what the classifier says when all but
-            the salient region is filled in, or the region itself.
-        infills: Name → in-fill, for those pictures; None takes the evaluation's own.
+        counterfactuals: Number of images for which pictures show, for each method, what the classifier says when all
+            but the salient region is filled in, or the region itself.
+        infills: Name → in-fill, for those pictures; None takes the in-fill of the evaluation.
         class_gallery: Names of classes whose masks, present or not, classes.png shows for each image of the gallery and
             each method.
-        published: A paper's own numbers, which tables and report show beside ours, marked; they change no result.
+        published: Numbers of a paper, which tables and report show beside ours, marked; they change no result.
 
     Raises:
         InputError: A number is out of its range, or a name cannot be shown.
@@ -196,13 +197,13 @@ class Evaluation:
             masks of these classes show, and what the classifier says with them, which a table has for all images. 0:
             the table alone; None: nothing of it.
         report: What a reader is shown beside the numbers.
-        scaled: Scale also maps that are masks already, such as those of FIDO and BBMP, to the range from 0 to 1.
-        as_it_is: Explain the classifier of the config's model as that builds it, not a checkpoint. A config with an
-            `explanandum` of its own does so anyway.
+        scaled: Whether maps that are masks already, such as those of FIDO and BBMP, are scaled to [0, 1] too.
+        as_it_is: Whether the classifier of the config's model is explained as the model builds it, not a checkpoint. A
+            config with an `explanandum` does so anyway.
         cache: Folder of the methods' maps, of which several evaluations can share one; None is maps/ in `out`, "none"
-            keeps only those of the pictures.
+            stores only those of the pictures.
         device: "auto" takes the GPU when there is one.
-        processes: So many evaluate together, each on a GPU of its own or all on the CPU.
+        processes: Number of processes that evaluate together, each on its own GPU or all on the CPU.
         out: Folder of the results; None is results/<name of the run>.
 
     Raises:
@@ -252,7 +253,7 @@ class Evaluation:
         self.class_matrix = class_matrix
         self.decisions = decisions
         self.report = report
-        self.scaled = scaled
+        self.maker = MaskMaker(scaled)
         self.as_it_is = as_it_is
         self.cache = cache
         self.device = device
@@ -261,13 +262,14 @@ class Evaluation:
 
     @property
     def infills(self) -> dict[str, Infill | None]:
-        """Name → in-fill of the pictures that fill something in."""
-        named = self.report.infills
-        return {**named} if named else {"in-fill": self.infill}
+        """Return the in-fills of the pictures by their names."""
+        if self.report.infills:
+            return dict(self.report.infills)
+        return {"in-fill": self.infill}
 
 
 def data_facts(config: dict[str, Any]) -> dict[str, Any]:
-    """What of the data's settings decides the results: not how they are loaded.
+    """Return the settings of the data that decide the results; how images are loaded does not.
 
     Args:
         config: class_path and init_args of the DataModule.

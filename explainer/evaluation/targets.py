@@ -29,11 +29,11 @@ class Targets(NamedTuple):
         """Return the batch with the classes to explain in the place of its labels.
 
         Args:
-            explanandum: The frozen classifier, on the batch's device.
-            batch: The images, as the data set labels them.
+            explanandum: Frozen classifier, on the batch's device.
+            batch: Images, with the labels of the data set.
 
         Returns:
-            The same images; of none predicted, an image has no class, and its mask is empty.
+            The same images; where no class is predicted, an image has none, and its mask is empty.
         """
         if self.kind == "labels" or not batch.id:
             return batch

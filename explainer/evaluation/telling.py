@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from explainer.files import printable
@@ -18,22 +18,25 @@ def bars(*, quiet: bool = False, counted: bool = True) -> Progress:
     """Return progress bars on the standard error.
 
     Args:
-        quiet: Show none.
-        counted: Show how many of how many are done.
+        quiet: Whether none is shown.
+        counted: Whether a bar says how many of how many are done.
 
     Returns:
         A context manager.
     """
-    counts = (MofNCompleteColumn(),) if counted else ()
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn())
+    # names of methods and images may hold what looks like markup
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn()]
+    if counted:
+        columns.append(MofNCompleteColumn())
+    columns.append(TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), disable=quiet)
 
 
 def tell(lines: Iterable[str]) -> None:
-    r"""Print lines, whatever the names in them hold.
+    r"""Print lines; characters that a terminal could not show are replaced.
 
     Args:
-        lines: A line each.
+        lines: Lines, which may hold names of files and methods.
 
     Example:
         >>> tell(["failed: a\nb"])
@@ -47,8 +50,8 @@ def show_tables(tables: Iterable[Table], width: int) -> None:
     """Print tables, whose cells were escaped when they were made.
 
     Args:
-        tables: One below the other.
-        width: In characters, where the output is no terminal.
+        tables: Tables, printed one below the other.
+        width: Width in characters where the output is no terminal.
     """
     if sys.stdout is None:  # closed before Python began; `print` keeps silent then
         return

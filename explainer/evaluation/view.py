@@ -1,4 +1,4 @@
-"""What a metric may look at: masks of one batch, the images, the truth, and the classifier's answers."""
+"""The view of a metric: masks of one batch, the images, the truth, and the classifier's answers."""
 
 import torch
 from torch import Tensor
@@ -18,8 +18,8 @@ def metric_view(
 
     Args:
         explanandum: Frozen classifier.
-        mask: (B, 1, H, W) in [0, 1].
-        levels: (B,): a pixel above it is salient.
+        mask: Masks (B, 1, H, W) in [0, 1].
+        levels: Level of each mask above which a pixel is salient, (B,).
         batch: Images, on the explanandum's device; the first label of each is the target.
         infill: In-fill of those metrics that replace pixels; None is the classifier's mean colour.
 

@@ -2,7 +2,7 @@
 
 from explainer.files.escaping import for_csv, for_latex, for_markdown, for_terminal, printable
 from explainer.files.locking import alone
-from explainer.files.reading import conform, digest, parse, read_json, read_lines, read_state, read_text
+from explainer.files.reading import conform, digest, more_keys, no_other_keys, parse, read_lines, read_state, read_text
 from explainer.files.writing import (
     append_lines,
     copy_file,
@@ -27,9 +27,10 @@ __all__ = [
     "for_markdown",
     "for_terminal",
     "make_writable",
+    "more_keys",
+    "no_other_keys",
     "parse",
     "printable",
-    "read_json",
     "read_lines",
     "read_state",
     "read_text",

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import to_json
 
 from explainer.errors import InputError
@@ -87,27 +87,6 @@ def read_lines(path: str | Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file that a person gave.
-
-    Args:
-        path: File to read.
-
-    Returns:
-        The content, as plain values.
-
-    Raises:
-        InputError: The file cannot be read or is no JSON; names the line.
-    """
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply to be read") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-
-
 def read_state(path: str | Path, kind: type[T]) -> T | None:
     """Read a JSON file that the project wrote itself.
 
@@ -135,6 +114,12 @@ def read_state(path: str | Path, kind: type[T]) -> T | None:
 def _adapter(kind: Any) -> TypeAdapter:
     """Return the check of a type; to build one takes longer than to use it."""
     return TypeAdapter(kind)
+
+
+more_keys = with_config(ConfigDict(extra="allow"))
+"""Decorator of a TypedDict for `conform`: keys that it does not name are no fault."""
+no_other_keys = with_config(ConfigDict(extra="forbid"))
+"""Decorator of a TypedDict for `conform`: a key that it does not name is a fault."""
 
 
 def conform(value: Any, kind: type[T], source: str | Path) -> T:
@@ -182,7 +167,7 @@ def _not_plain(error: Exception, source: str | Path) -> InputError:
 
 
 def parse(path: str | Path, kind: type[T], source: str | Path | None = None) -> T:
-    """Read a JSON file and check it in one go, which is faster than `read_json` and `conform` for large files.
+    """Read a JSON file and check it in one go, which is faster than reading and `conform` for large files.
 
     Args:
         path: File to read.

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 Adversarial = Literal["hinge", "wgan_gp"]
 
 
-def critic_loss(real: Tensor, made: Tensor, kind: Adversarial) -> Tensor:
+def critic_loss(real: Tensor, generated: Tensor, kind: Adversarial) -> Tensor:
     r"""Compute what the critic minimises, but for the gradient penalty.
 
     .. math:: \overline{(1 - D(x))_+} + \overline{(1 + D(\hat x))_+} \quad \text{or} \quad
@@ -25,11 +25,11 @@ def critic_loss(real: Tensor, made: Tensor, kind: Adversarial) -> Tensor:
 
     Args:
         real: Scores of real images, (N,).
-        made: Scores of what the generator made, (N,).
+        generated: Scores of what the generator made, (N,).
         kind: Kind of loss: "hinge", or "wgan_gp" for the Wasserstein distance.
 
     Returns:
-        A scalar; the lower it is, the better the critic tells real from made.
+        A scalar; the lower it is, the better the critic tells real from generated.
 
     Example:
         >>> critic_loss(torch.tensor([0.0]), torch.tensor([0.0]), "hinge").item()
@@ -38,16 +38,16 @@ def critic_loss(real: Tensor, made: Tensor, kind: Adversarial) -> Tensor:
     if kind == "hinge":
         # scores beyond ±1 cost nothing: the critic need not grow without bound
         loss_of_real = (1 - real).relu().mean()
-        loss_of_made = (1 + made).relu().mean()
-        return loss_of_real + loss_of_made
-    return made.mean() - real.mean()
+        loss_of_generated = (1 + generated).relu().mean()
+        return loss_of_real + loss_of_generated
+    return generated.mean() - real.mean()
 
 
-def generator_loss(made: Tensor) -> Tensor:
+def generator_loss(generated: Tensor) -> Tensor:
     r"""Compute what the generator minimises under either kind: :math:`-\overline{D(\hat x)}`.
 
     Args:
-        made: Critic's scores of what the generator made, (N,).
+        generated: Critic's scores of what the generator made, (N,).
 
     Returns:
         A scalar; lower is better.
@@ -56,13 +56,13 @@ def generator_loss(made: Tensor) -> Tensor:
         >>> generator_loss(torch.tensor([1.0, 3.0])).item()
         -2.0
     """
-    return -made.mean()
+    return -generated.mean()
 
 
 def gradient_penalty(
-    critic: Callable[[Tensor], Tensor], real: Tensor, made: Tensor, share: Tensor, mask: Tensor | None = None
+    critic: Callable[[Tensor], Tensor], real: Tensor, generated: Tensor, share: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    r"""Measure how far the critic's slope is from 1 on the way between real and made images.
+    r"""Measure how far the critic's slope is from 1 on the way between real and generated images.
 
     .. math:: \overline{\left(\lVert \nabla_{x'} D(x') \odot (1 - m) \rVert_2 - 1\right)^2}, \quad
         x' = t x + (1 - t) \hat x
@@ -70,7 +70,7 @@ def gradient_penalty(
     Args:
         critic: Critic, (N, C, H, W) → (N,).
         real: Real images (N, C, H, W).
-        made: Made images (N, C, H, W).
+        generated: Generated images (N, C, H, W).
         share: t, share of the real image in each mixture, (N,) in [0, 1].
         mask: m, masks (N, 1, H, W), 1 = keep: the slope counts in the hole only. None counts it everywhere.
 
@@ -83,7 +83,7 @@ def gradient_penalty(
         35.144
     """
     part = share.view(-1, 1, 1, 1)
-    between = (part * real + (1 - part) * made).detach().requires_grad_()
+    between = (part * real + (1 - part) * generated).detach().requires_grad_()
     # create_graph: the penalty itself is differentiated, with respect to the critic's weights
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     slope = slope.float()
@@ -123,7 +123,9 @@ def hole_depth(mask: Tensor) -> Tensor:
     return depth.clamp_max(far)
 
 
-def discounted_reconstruction(made: Tensor, image: Tensor, mask: Tensor, discount: float, known: float = 1.0) -> Tensor:
+def discounted_reconstruction(
+    generated: Tensor, image: Tensor, mask: Tensor, discount: float, known: float = 1.0
+) -> Tensor:
     r"""Compute the absolute error, which counts less deep in the hole, where many pictures are right.
 
     .. math:: \overline{\gamma^{l(p)} \lvert \hat x_p - x_p \rvert}
@@ -131,7 +133,7 @@ def discounted_reconstruction(made: Tensor, image: Tensor, mask: Tensor, discoun
     with l the distance to the nearest known pixel.
 
     Args:
-        made: Network's pictures (N, 3, H, W) in [0, 1].
+        generated: Network's pictures (N, 3, H, W) in [0, 1].
         image: Images (N, 3, H, W) in [0, 1].
         mask: Masks (N, 1, H, W) of 0 and 1, 1 = keep.
         discount: γ, in (0, 1]; 0.99 in the paper.
@@ -146,14 +148,14 @@ def discounted_reconstruction(made: Tensor, image: Tensor, mask: Tensor, discoun
         0.75
     """
     weight = torch.where(mask > 0, known, discount ** hole_depth(mask))
-    return (weight * (made - image).abs()).mean()
+    return (weight * (generated - image).abs()).mean()
 
 
-def hole_error(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+def hole_error(generated: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     """Compute the mean absolute error in the hole of each image.
 
     Args:
-        made: Network's pictures (N, 3, H, W) in [0, 1].
+        generated: Network's pictures (N, 3, H, W) in [0, 1].
         image: Images (N, 3, H, W) in [0, 1].
         mask: Masks (N, 1, H, W) of 0 and 1, 1 = keep.
 
@@ -165,8 +167,8 @@ def hole_error(made: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         1.0
     """
     hole = 1 - mask
-    error = ((made - image).abs() * hole).sum((1, 2, 3))
-    values = made.shape[1] * hole.sum((1, 2, 3))
+    error = ((generated - image).abs() * hole).sum((1, 2, 3))
+    values = generated.shape[1] * hole.sum((1, 2, 3))
     return error / values.clamp_min(1)
 
 
@@ -201,13 +203,13 @@ def kl_divergence(
     return 0.5 * terms.flatten(1).sum(1)
 
 
-def gaussian_surprise(made: Tensor, image: Tensor, deviation: float) -> Tensor:
-    r"""Compute images' negative log-likelihood, but for a constant, under a normal distribution around made pictures.
+def gaussian_surprise(generated: Tensor, image: Tensor, deviation: float) -> Tensor:
+    r"""Compute images' negative log-likelihood, but for a constant, under a normal distribution around pictures.
 
     .. math:: \frac{1}{2 \sigma^2} \lVert \hat x - x \rVert^2
 
     Args:
-        made: Decoder's pictures (N, 3, H, W) in [0, 1].
+        generated: Decoder's pictures (N, 3, H, W) in [0, 1].
         image: Images (N, 3, H, W) in [0, 1].
         deviation: σ, above 0.
 
@@ -218,15 +220,15 @@ def gaussian_surprise(made: Tensor, image: Tensor, deviation: float) -> Tensor:
         >>> gaussian_surprise(torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), 1.0).item()
         1.0
     """
-    return (made - image).square().flatten(1).sum(1) / (2 * deviation**2)
+    return (generated - image).square().flatten(1).sum(1) / (2 * deviation**2)
 
 
-def sliced_wasserstein(real: Tensor, made: Tensor, patch: int = 7, directions: int = 64, seed: int = 0) -> Tensor:
+def sliced_wasserstein(real: Tensor, generated: Tensor, patch: int = 7, directions: int = 64, seed: int = 0) -> Tensor:
     """Measure how far apart the patches of two sets of images are: the mean distance of sorted random projections.
 
     Args:
         real: Real images (N, 3, H, W) in [0, 1].
-        made: Made images (N, 3, H, W) in [0, 1].
+        generated: Generated images (N, 3, H, W) in [0, 1].
         patch: Side of the patches, a grid of which is cut from every image, in pixels.
         directions: Number of random projections.
         seed: Seed of the projections.
@@ -240,15 +242,15 @@ def sliced_wasserstein(real: Tensor, made: Tensor, patch: int = 7, directions: i
         0.0
     """
     real_patches = _patches(real, patch)
-    made_patches = _patches(made, patch)
+    generated_patches = _patches(generated, patch)
     # drawn on the CPU, so that a seed means the same directions on every device
     generator = torch.Generator().manual_seed(seed)
     axes = torch.randn(real_patches.shape[1], directions, generator=generator).to(real_patches)
     axes = F.normalize(axes, dim=0)
     # in one dimension, sorting pairs the points of two sets at the least total distance
     real_projections = (real_patches @ axes).sort(0).values
-    made_projections = (made_patches @ axes).sort(0).values
-    return (real_projections - made_projections).abs().mean()
+    generated_projections = (generated_patches @ axes).sort(0).values
+    return (real_projections - generated_projections).abs().mean()
 
 
 def _patches(images: Tensor, side: int) -> Tensor:

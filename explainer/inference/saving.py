@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from PIL import Image
 from torch import Tensor
@@ -11,6 +11,22 @@ from torch import Tensor
 from explainer.files import file_name, sweep, write_json
 from explainer.inference.explanation import Explanation
 from explainer.rendering import Tile, fit, gallery, mask_image, overlay, save_picture, to_pil
+
+
+class ClassProbabilities(TypedDict):
+    """Probabilities of a class for the photograph, for what the target mask keeps of it, and for what it removes."""
+
+    photograph: float
+    kept: float
+    removed: float
+
+
+class Numbers(TypedDict):
+    """Content of probabilities.json: the classes present, the target mask's area, and the probabilities by class."""
+
+    predicted: list[str]
+    area: float
+    probabilities: dict[str, ClassProbabilities]
 
 
 def class_file_names(classes: Sequence[str]) -> list[str]:
@@ -120,7 +136,7 @@ def _seen_through(
     return [kept, removed]
 
 
-def numbers(explanation: Explanation, area: float) -> dict[str, Any]:
+def numbers(explanation: Explanation, area: float) -> Numbers:
     """Return the content of probabilities.json.
 
     Args:
@@ -128,14 +144,14 @@ def numbers(explanation: Explanation, area: float) -> dict[str, Any]:
         area: Mean of the target mask, in [0, 1].
 
     Returns:
-        Plain values: names of the classes present, the area, and each class's probabilities.
+        Plain values.
     """
-    scores = {}
+    scores: dict[str, ClassProbabilities] = {}
     for index, name in enumerate(explanation.classes):
-        scores[name] = {
-            "photograph": float(explanation.probabilities[index]),
-            "kept": float(explanation.kept[index]),
-            "removed": float(explanation.removed[index]),
-        }
+        scores[name] = ClassProbabilities(
+            photograph=float(explanation.probabilities[index]),
+            kept=float(explanation.kept[index]),
+            removed=float(explanation.removed[index]),
+        )
     predicted = [explanation.classes[index] for index in explanation.predicted]
-    return {"predicted": predicted, "area": area, "probabilities": scores}
+    return Numbers(predicted=predicted, area=area, probabilities=scores)

@@ -3,19 +3,19 @@
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import timm
 from torch import nn
 from torchvision import models
 
 from explainer.errors import InputError, one_line
+from explainer.networks.description import Arguments
 from explainer.networks.heads import fit_heads
 from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import WEIGHT_FILES, load_state, read_state
 
 
-def build_network(name: str, weights: str | None = None, arguments: dict[str, Any] | None = None) -> nn.Module:
+def build_network(name: str, weights: str | None = None, arguments: Arguments | None = None) -> nn.Module:
     """Build a classifier by its name.
 
     Args:
@@ -63,7 +63,7 @@ def build_network(name: str, weights: str | None = None, arguments: dict[str, An
     return network
 
 
-def _reason(name: str, weights: str | None, named: str | None, arguments: dict[str, Any], error: Exception) -> str:
+def _reason(name: str, weights: str | None, named: str | None, arguments: Arguments, error: Exception) -> str:
     """Return what to tell a person whose network could not be built."""
     if named and isinstance(error, KeyError):
         return f"{name!r} has no weights {weights!r}: choose one of its enum names, or a file"

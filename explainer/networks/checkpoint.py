@@ -6,19 +6,19 @@ values: kind, classes, multilabel, image_size, the explanandum's and the masker'
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from torch import Tensor
 
 from explainer.errors import InputError
-from explainer.networks.description import check_description, check_kind, check_state
+from explainer.networks.description import Classified, Described, check_description, check_kind, check_state
 from explainer.networks.loading import read_tensors
 from explainer.networks.trust import check_network
 
 KEY = "explainer"
 
 
-def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[Described, dict[str, Tensor]]:
     """Return description and weights of a checkpoint; no code in the file is run.
 
     Args:
@@ -26,7 +26,7 @@ def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[dict[str
         kind: Kind that the checkpoint must have ("classifier", "explainer", …); None takes any.
 
     Returns:
-        The description, and name → tensor.
+        The description, which has the fields of its kind (`KINDS`), and name → tensor.
 
     Raises:
         InputError: The file is missing, damaged, no checkpoint of this project or of another kind; or its description
@@ -41,7 +41,7 @@ def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[dict[str
     return spec, content["state_dict"]
 
 
-def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[Classified, dict[str, Tensor]]:
     """Return description and weights of a checkpoint that holds a classifier, if that may be built.
 
     Args:
@@ -57,8 +57,10 @@ def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[dict[s
     spec, state = read_checkpoint(path)
     if "explanandum" not in spec:
         raise InputError(f"{path} is a checkpoint of kind {spec['kind']!r}, which holds no classifier")
-    check_network(spec["explanandum"]["network"], spec["explanandum"]["network_args"], path, allow)
-    return spec, part(state, "explanandum")
+    classified = cast(Classified, spec)
+    network = classified["explanandum"]
+    check_network(network["network"], network["network_args"], path, allow)
+    return classified, part(state, "explanandum")
 
 
 def part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

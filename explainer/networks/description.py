@@ -18,114 +18,106 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from explainer.errors import InputError
-from explainer.files import conform
+from explainer.files import conform, more_keys, no_other_keys
+from explainer.networks.generative.hyperparameters import GeneratorArguments, InpainterArguments, VAEArguments
 from explainer.networks.trust import check_arguments, check_masker
 from explainer.version import __version__
 
 LARGEST_SIDE = 8192
 MOST_CLASSES = 100_000
 LONGEST_NAME = 1000
-_MORE_KEYS = {"extra": "allow"}
-"""Other keys are no fault: a later version may write more than this one reads."""
+Arguments = dict[str, Any]
+"""Keyword arguments of a builder: each builder takes others."""
 
 
+# other keys are no fault where a later version may write more than this one reads
+@more_keys
 class Network(TypedDict):
     """Spec of the explanandum."""
 
-    __pydantic_config__ = _MORE_KEYS  # type: ignore[misc]
     network: str
-    network_args: dict[str, Any]
+    network_args: Arguments
     mean: list[float]
     std: list[float]
     taps: list[str] | None
     head: NotRequired[list[str] | None]
 
 
+@more_keys
 class Segmenter(TypedDict):
     """Spec of a masker with an encoder of its own."""
 
-    __pydantic_config__ = _MORE_KEYS  # type: ignore[misc]
     encoder: str
     architecture: NotRequired[str]
-    arguments: NotRequired[dict[str, Any] | None]
+    arguments: NotRequired[Arguments | None]
 
 
+@no_other_keys
 class Reader(TypedDict):
     """Spec of the masker that reads the explanandum's layers."""
 
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
     width: int
     scales: int
     depth: int
 
 
+@more_keys
 class Kind(TypedDict):
     """Field that is checked first: whether the file is the one that is needed."""
 
-    __pydantic_config__ = _MORE_KEYS  # type: ignore[misc]
     kind: str
 
 
-class _Any(Kind):
-    """Fields of every description."""
+class Heading(Kind):
+    """What the base of the modules writes into every description."""
 
     version: NotRequired[str | None]
     image_size: int
+
+
+class Described(Heading):
+    """Description of which nothing more is known."""
+
     classes: list[str]
 
 
-class Classified(_Any):
-    """A classifier."""
+@more_keys
+class ClassifierParts(TypedDict):
+    """What the module of a classifier adds to the heading."""
 
+    classes: list[str]
     multilabel: bool | None
     explanandum: Network
 
 
-class Explained(Classified):
-    """A classifier and its Explainer."""
+class ExplainerParts(ClassifierParts):
+    """What the module of an Explainer adds to the heading."""
 
     masker: Segmenter | Reader
 
 
-class Generated(_Any):
+@more_keys
+class GeneratorParts(TypedDict):
+    """What the module of a network that makes or completes images adds to the heading."""
+
+    classes: list[str]
+    multilabel: NotRequired[bool | None]
+    network: Arguments
+
+
+class Classified(Heading, ClassifierParts):
+    """A classifier."""
+
+
+class Explained(Heading, ExplainerParts):
+    """A classifier and its Explainer."""
+
+
+class Generated(Heading, GeneratorParts):
     """A network that makes or completes images."""
 
-    multilabel: NotRequired[bool | None]
-    network: dict[str, Any]
 
-
-class GeneratorArguments(TypedDict, total=False):
-    """Hyperparameters of a DCGAN."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
-    image_size: int
-    latent: int
-    width: int
-    num_classes: int
-    spectral: bool
-
-
-class InpainterArguments(TypedDict, total=False):
-    """Hyperparameters of the contextual-attention network."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
-    width: int
-    dilations: list[int]
-    rate: int
-    scale: float
-    reach: int
-
-
-class VAEArguments(TypedDict, total=False):
-    """Hyperparameters of the completion VAE."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]
-    width: int
-    latent: int
-    dilations: list[int]
-
-
-KINDS: dict[str, Any] = {
+KINDS: dict[str, type] = {
     "classifier": Classified,
     "layer_masked": Classified,
     "explainer": Explained,
@@ -133,7 +125,7 @@ KINDS: dict[str, Any] = {
     "inpainter": Generated,
     "vae": Generated,
 }
-_GENERATIVE: dict[str, Any] = {
+_GENERATIVE: dict[str, type] = {
     "generator": GeneratorArguments,
     "inpainter": InpainterArguments,
     "vae": VAEArguments,
@@ -174,7 +166,7 @@ def check_description(spec: Any, source: str | Path, kind: str) -> None:
     Raises:
         InputError: Names the file, the field and what is wrong.
     """
-    conform(spec, KINDS.get(kind, _Any), source)
+    conform(spec, KINDS.get(kind, Described), source)
     _check_version(spec.get("version"), source)
     if not 1 <= spec["image_size"] <= LARGEST_SIDE:
         raise InputError(f"{source}: image_size is {spec['image_size']}, it must be from 1 to {LARGEST_SIDE} pixels")
@@ -182,7 +174,8 @@ def check_description(spec: Any, source: str | Path, kind: str) -> None:
     fewest = 1 if KINDS.get(kind) in (Classified, Explained) else 0
     _check_classes(spec["classes"], source, at_least=fewest)
     if "explanandum" in spec and kind in KINDS:
-        _check_colours(spec["explanandum"], source)
+        network = spec["explanandum"]
+        check_colours(network["mean"], network["std"], f"{source}: ")
     if kind == "explainer":
         check_masker(spec["masker"], source)
     if kind in _GENERATIVE:
@@ -205,10 +198,6 @@ def _check_classes(classes: list[str], source: str | Path, at_least: int) -> Non
         raise InputError(f"{source} has the class {name[:100]!r} {times} times: names must differ")
     if max(map(len, classes), default=0) > LONGEST_NAME:
         raise InputError(f"{source} has a class whose name has more than {LONGEST_NAME} characters")
-
-
-def _check_colours(network: dict[str, Any], source: str | Path) -> None:
-    check_colours(network["mean"], network["std"], f"{source}: ")
 
 
 def check_colours(mean: Any, std: Any, source: str = "") -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from explainer.errors import InputError
 from explainer.networks.build import build_network
 from explainer.networks.checkpoint import part, read_classifier
-from explainer.networks.description import check_colours
+from explainer.networks.description import Arguments, Network, check_colours
 from explainer.networks.heads import Layer, heads, named, replace_head, width
 from explainer.networks.layout import channels_last
 from explainer.networks.lite_names import is_packaged, timm_names
@@ -65,7 +65,7 @@ class Explanandum(nn.Module):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         taps: Sequence[str] | None = None,
-        network_args: dict[str, Any] | None = None,
+        network_args: Arguments | None = None,
         allow: Sequence[str] = (),
         randomise_seed: int | None = None,
         head: str | Sequence[str] | None = None,
@@ -108,15 +108,16 @@ class Explanandum(nn.Module):
         inner = spec["explanandum"]
         weights = part(state, "network")
         if is_packaged(weights):  # earlier versions built the package's own network
-            inner = inner | {"taps": None, "head": None}
+            inner = {**inner, "taps": None, "head": None}
             state = state | {f"network.{key}": value for key, value in timm_names(weights).items()}
             state = {key: value for key, value in state.items() if not key.startswith("network._")}
         name = inner["network"]
         arguments = inner["network_args"]
         self.classes = tuple(spec["classes"])
         self.multilabel = spec["multilabel"]
-        if not self._head and inner.get("head"):
-            self._head = tuple(inner["head"])
+        saved_head = inner.get("head")
+        if not self._head and saved_head:
+            self._head = tuple(saved_head)
         # the weights of the checkpoint bound what its description may make this process build
         with bounded(state, path):
             self.network = build_network(name, None, {**arguments, **OWN.get(name, {})})
@@ -127,7 +128,7 @@ class Explanandum(nn.Module):
     def _describe(
         self,
         network: str,
-        network_args: dict | None,
+        network_args: Arguments | None,
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
         taps: Sequence[str] | None,
@@ -139,17 +140,19 @@ class Explanandum(nn.Module):
         check_colours(mean, std)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
-        self._taps = None if taps is None else self._known(taps)
+        self._taps = None  # found when they are asked for: that costs a forward pass
         self.taps_were_named = taps is not None
+        if taps is not None:
+            self._taps = self._known(taps)
         self._network_name = network
         self._network_args = dict(network_args or {})
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Network:
         """Plain values from which a checkpoint builds this network again, without weights."""
         # found layers are found again: a later version may find better ones
         taps = list(self._taps) if self._taps and self.taps_were_named else None
-        described: dict[str, Any] = {
+        described: Network = {
             "network": self._network_name,
             "network_args": self._network_args,
             "mean": self.mean.flatten().tolist(),
@@ -263,7 +266,11 @@ class Explanandum(nn.Module):
 
     def train(self, mode: bool = True) -> "Explanandum":
         """Follow the parent's mode only while being trained."""
-        super().train(self.mode == "train" if self.frozen else mode)
+        whole = mode
+        if self.frozen:
+            whole = self.mode == "train"
+        super().train(whole)
+        # the layers that alone are trained follow the parent, although the rest does not
         for name in self._parts:
             self.network.get_submodule(name).train(mode)
         return self
@@ -298,13 +305,21 @@ class Explanandum(nn.Module):
         normalised = self.normalised(image)
         precision = next((parameter.dtype for parameter in self.network.parameters()), normalised.dtype)
         half = precision in (torch.float16, torch.bfloat16)
-        output = self.network(normalised.to(precision) if half else normalised)
+        if half:
+            normalised = normalised.to(precision)
+        logits = self._logits(self.network(normalised))
+        # losses of the masks are differences of these, which half precision would round away
+        return logits.float() if half else logits
+
+    def _logits(self, output: Any) -> Tensor:
+        """Find the logits (B, K) in what the network returned."""
         # the common case first: finding the number of classes may cost a forward pass
         if torch.is_tensor(output) and output.ndim == 2:
-            return output.float() if half else output
-        several = isinstance(output, tuple | list) and not hasattr(output, "logits")
-        logits = logits_of(output, self._network_name, self.num_classes if several else None)
-        return logits.float() if half else logits
+            return output
+        num_classes = None
+        if isinstance(output, tuple | list) and not hasattr(output, "logits"):
+            num_classes = self.num_classes
+        return logits_of(output, self._network_name, num_classes)
 
     def normalised(self, image: Tensor) -> Tensor:
         """Turn images in [0, 1] into what the network is fed."""

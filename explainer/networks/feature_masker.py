@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explainer.errors import InputError, check_range
+from explainer.networks.description import Reader
 from explainer.networks.explanandum import Explanandum
 from explainer.networks.layout import channels_last
 from explainer.networks.mask_network import MaskNetwork
@@ -62,7 +63,7 @@ class FeatureMasker(MaskNetwork):
         self._evidence: str | None = None
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Reader:
         """Constructor arguments that a checkpoint keeps, beside its explanandum."""
         return {"width": self.width, "scales": self.scales, "depth": self.depth}
 

@@ -1,10 +1,10 @@
 """What every network that outputs class masks shares: the explanandum that it is attached to, and how it is asked."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from torch import Tensor, nn
 
+from explainer.networks.description import Reader, Segmenter
 from explainer.networks.explanandum import Explanandum
 
 
@@ -33,7 +33,7 @@ class MaskNetwork(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Segmenter | Reader:
         """Constructor arguments that a checkpoint keeps; the weights come from the checkpoint too."""
 
     @property

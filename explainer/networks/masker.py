@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from explainer.errors import InputError, one_line
 from explainer.networks import lite
 from explainer.networks.checkpoint import part
+from explainer.networks.description import Arguments, Segmenter
 from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
 from explainer.networks.layout import channels_last
 from explainer.networks.lite_names import is_packaged, timm_names
@@ -94,7 +95,7 @@ class Masker(MaskNetwork):
         encoder: str = "resnet50",
         encoder_weights: str | None = None,
         architecture: str = "DeepLabV3",
-        arguments: dict[str, Any] | None = None,
+        arguments: Arguments | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -136,7 +137,7 @@ class Masker(MaskNetwork):
         return f"masker: {self.architecture} with encoder {self.encoder!r}{arguments}: {one_line(error)}"
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> Segmenter:
         """What a checkpoint needs to build this network again; the weights come from the checkpoint."""
         return {"encoder": self.encoder, "architecture": self.architecture, "arguments": self.arguments}
 

@@ -115,6 +115,7 @@ def _redraw(module: nn.Module, seed: int, how: How) -> None:
         if how == "shuffle":
             new = old[torch.randperm(len(old), generator=generator)]
         else:
+            # of these values, not of a sample: one value alone then has the spread 0, not NaN
             spread = old.float().std(correction=0)
             new = old.float().mean() + spread * torch.randn(len(old), generator=generator)
         parameter.copy_(new.view(parameter.shape))

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.networks.checkpoint import part, read_checkpoint
+from explainer.networks.description import Explained, Generated, Reader, Segmenter
 from explainer.networks.explanandum import Explanandum
 from explainer.networks.feature_masker import FeatureMasker
 from explainer.networks.generative.contextual_attention import ContextualAttention
@@ -23,7 +24,7 @@ from explainer.networks.trust import bounded
 
 def load_explainer(
     path: str | Path, map_location: str | torch.device = "cpu", allow: Sequence[str] = ()
-) -> tuple[Explanandum, MaskNetwork, dict[str, Any]]:
+) -> tuple[Explanandum, MaskNetwork, Explained]:
     """Load both networks of an Explainer's checkpoint, in evaluation mode.
 
     Args:
@@ -37,7 +38,8 @@ def load_explainer(
     Raises:
         InputError: `read_checkpoint` or `check_network` refuses it, or the weights do not fit.
     """
-    spec, state = read_checkpoint(path, "explainer")
+    description, state = read_checkpoint(path, "explainer")
+    spec = cast(Explained, description)
     explanandum = Explanandum(str(path), allow=allow)
     with bounded(state, path):
         masker = _new_masker(spec["masker"])
@@ -48,16 +50,16 @@ def load_explainer(
     return explanandum.to(map_location), masker.eval().to(map_location), spec
 
 
-def _new_masker(spec: dict[str, Any]) -> MaskNetwork:
+def _new_masker(spec: Segmenter | Reader) -> MaskNetwork:
     # a description does not name its class: only a segmentation network has an encoder of its own
     if "encoder" in spec:
-        return Masker(**spec)
-    return FeatureMasker(**spec)
+        return Masker(**cast(Segmenter, spec))
+    return FeatureMasker(**cast(Reader, spec))
 
 
 def read_generative(
     path: str | Path, kind: str, image_size: int | None = None, classes: Sequence[str] | None = None, averaged: str = ""
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+) -> tuple[Generated, dict[str, Tensor]]:
     """Return a generative checkpoint's description, and its weights with the averaged ones in their place.
 
     Args:
@@ -73,13 +75,15 @@ def read_generative(
     Raises:
         InputError: `read_checkpoint` refuses it, or it was trained on images of another size or another data set.
     """
-    spec, state = read_checkpoint(path, kind)
+    description, state = read_checkpoint(path, kind)
+    spec = cast(Generated, description)
     if image_size is not None and spec["image_size"] != image_size:
         raise InputError(f"{path} was trained on images of {spec['image_size']} pixels a side, not {image_size}")
     if classes is not None and tuple(classes) != tuple(spec["classes"]):
         trained, wanted = (f"{len(c)} classes ({', '.join(list(c)[:3])} …)" for c in (spec["classes"], classes))
         raise InputError(f"{path} was trained on a data set of {trained}; here there are {wanted}")
-    average = {f"{averaged}{name}": tensor for name, tensor in part(state, "average.network").items()}
+    tensors = part(state, "average.module") or part(state, "average.network")  # the second in earlier checkpoints
+    average = {f"{averaged}{name}": tensor for name, tensor in tensors.items()}
     return spec, part(state, "network") | average
 
 
@@ -117,7 +121,7 @@ def load_inpainter(
     map_location: str | torch.device = "cpu",
     image_size: int | None = None,
     classes: Sequence[str] | None = None,
-) -> tuple[Inpainter, dict[str, Any]]:
+) -> tuple[Inpainter, Generated]:
     """Load a trained network that fills holes, frozen and in evaluation mode.
 
     Args:
@@ -135,6 +139,7 @@ def load_inpainter(
     """
     spec, state = read_generative(path, kind, image_size, classes)
     with bounded(state, path):
-        network: Inpainter = (CompletionVAE if kind == "vae" else ContextualAttention)(**spec["network"])
+        builder = CompletionVAE if kind == "vae" else ContextualAttention
+        network: Inpainter = builder(**spec["network"])
     load_state(network, state, str(path))
     return network.requires_grad_(False).eval().to(map_location), spec

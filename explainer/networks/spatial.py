@@ -24,6 +24,8 @@ from explainer.networks.modes import evaluation_mode
 
 MOST_PREFIX = 16
 """Class, distillation and register tokens that may stand before the places."""
+MOST_BANDS = 16
+"""Channels that a picture may have; a convolution of more stands behind something else."""
 DRAWS = 3
 """Noises whose changes are added up: what one shows by chance, several do not."""
 SIDES = (224, 64, 32, 96, 128, 256, 299, 384, 28, 48, 160, 192, 320, 448, 512, 518)
@@ -414,6 +416,20 @@ def sides(network: nn.Module, size: int | None = None) -> list[int]:
 
 
 def input_channels(network: nn.Module) -> int:
-    """Return the channels of the first convolution; three for a network without one."""
+    """Return the number of channels of a network's images.
+
+    timm's and Hugging Face's networks say it. Of any other the first convolution tells, unless the image is rearranged
+    before it, which then has more channels than pictures do.
+
+    Args:
+        network: Network of any kind.
+    """
+    config = getattr(network, "default_cfg", None) or getattr(network, "pretrained_cfg", None) or {}
+    declared = config.get("input_size") if isinstance(config, dict) else None
+    if declared:
+        return int(declared[0])
+    own = getattr(getattr(network, "config", None), "num_channels", None)
+    if isinstance(own, int):
+        return own
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
+    return 3 if first is None or first.in_channels > MOST_BANDS else first.in_channels

@@ -251,7 +251,9 @@ def _before(
             f"tap {name!r}: what goes into its last ReLU cannot be read; name a ReLU, or a layer that ends with one, "
             "in `taps`, or take a statistic that is not truncated"
         )
-    seen[name] = output.detach().clone() if before is None else before  # a later ReLU may work in place
+    if before is None:
+        before = output.detach().clone()  # a later ReLU may work in place
+    seen[name] = before
 
 
 class _Followed(TorchFunctionMode):
@@ -335,7 +337,9 @@ def _ceiling(func: Any, args: tuple, kwargs: dict[str, Any]) -> float | None:
     """Return where a function cuts off, if it is a ReLU or a ReLU6; None for every other function."""
     if func is F.hardtanh:  # nn.ReLU6 is one from 0 to 6
         limits = dict(zip(("min_val", "max_val"), args[1:], strict=False)) | kwargs
-        return float(limits.get("max_val", 1)) if limits.get("min_val", -1) == 0 else None
+        if limits.get("min_val", -1) != 0:
+            return None
+        return float(limits.get("max_val", 1))
     if func is F.relu6:
         return 6.0
     return math.inf if func in _RECTIFIERS else None

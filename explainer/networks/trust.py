@@ -153,8 +153,9 @@ def check_network(name: str, arguments: Mapping[str, Any], path: str | Path, all
         if not dot or name.endswith(".ckpt"):
             raise InputError(f"{path} names the network {name!r}, which is not known here")
         # a package that this project itself needs is full of functions that do more than build a network
-        ours = package in ("explainer", "torchvision", "timm", "torch")
-        what = repr(name) if ours else f"the package {package!r}"
+        what = f"the package {package!r}"
+        if package in ("explainer", "torchvision", "timm", "torch"):
+            what = repr(name)
         raise InputError(f"{path} builds its classifier by {name}: if you trust it, allow {what}")
     check_arguments({**arguments, **OWN.get(name, {})}, f"{path}: network_args", vouched=not known)
 
@@ -260,7 +261,9 @@ class _Budget(TorchDispatchMode):
         name = func.overloadpacket.__name__
         kwargs = kwargs or {}
         self.calls -= 1
-        size = 0 if str(kwargs.get("device")) == "meta" else _size(name, args)
+        size = 0
+        if str(kwargs.get("device")) != "meta":  # there a tensor has no values, and takes no memory
+            size = _size(name, args)
         if size > self.elements or self.calls < 0:
             raise InputError("its description asks for networks far larger than its weights")
         if name in _FACTORIES:
@@ -270,10 +273,7 @@ class _Budget(TorchDispatchMode):
 
 def _size(name: str, args: Sequence[Any]) -> int:
     """Count the elements that an operation is about to make, at most: a factory's, or what its tensors broadcast to."""
-    flat: list[Any] = []
-    for arg in args:
-        flat += arg if isinstance(arg, list | tuple) else [arg]
-    tensors = [value for value in flat if isinstance(value, Tensor)]
+    tensors = _tensors(args)
     if any(tensor.is_meta for tensor in tensors):
         return 0
     if name in ("arange", "linspace"):
@@ -281,7 +281,10 @@ def _size(name: str, args: Sequence[Any]) -> int:
     if name in _FACTORIES:
         plain = [arg for arg in args if isinstance(arg, int)]
         sizes = next((arg for arg in args if isinstance(arg, list | tuple)), plain)
-        return math.prod(sizes) * (tensors[0].numel() if name == "repeat" else 1)
+        count = math.prod(sizes)
+        if name == "repeat":  # its sizes say how often, not how many
+            count *= tensors[0].numel()
+        return count
     if name in ("cat", "stack"):
         return sum(tensor.numel() for tensor in tensors)
     if name in ("clone", "_to_copy", "contiguous"):
@@ -292,6 +295,17 @@ def _size(name: str, args: Sequence[Any]) -> int:
         return math.prod(torch.broadcast_shapes(*(tensor.shape for tensor in tensors)))
     except RuntimeError:
         return 0
+
+
+def _tensors(args: Sequence[Any]) -> list[Tensor]:
+    """Return the tensors among arguments and in lists of arguments."""
+    flat: list[Any] = []
+    for arg in args:
+        if isinstance(arg, list | tuple):
+            flat += arg
+        else:
+            flat.append(arg)
+    return [value for value in flat if isinstance(value, Tensor)]
 
 
 @contextmanager
@@ -317,6 +331,8 @@ def bounded(state: Mapping[str, Tensor], source: str | Path) -> Iterator[None]:
             yield
     except InputError as error:
         message = str(error)
-        raise InputError(message if message.startswith(f"{source}") else f"{source}: {message}") from error
+        if not message.startswith(f"{source}"):
+            message = f"{source}: {message}"
+        raise InputError(message) from error
     except Exception as error:  # whatever a library says of arguments that do not fit together
         raise InputError(f"{source}: its networks cannot be built: {one_line(error)}") from error

@@ -191,9 +191,13 @@ class RTISObjective(Objective):
     def terms(self, view: View) -> dict[str, Tensor]:
         """Return the four terms; the last two leave images without label out."""
         present = view.labels > 0
-        sigmoids = view.multilabel or view.kept.shape[1] == 1
-        log_kept = F.logsigmoid(view.kept) if sigmoids else view.kept.log_softmax(1)
-        removed = view.removed.sigmoid() if sigmoids else view.removed.softmax(1)
+        # a softmax of one logit is 1 whatever the logit is: one class is scored by its sigmoid
+        if view.multilabel or view.kept.shape[1] == 1:
+            log_kept = F.logsigmoid(view.kept)
+            removed = view.removed.sigmoid()
+        else:
+            log_kept = view.kept.log_softmax(1)
+            removed = view.removed.softmax(1)
         return {
             "tv": total_variation(view.target, power=2).mean(),
             "area": area(view.target).mean(),
@@ -209,5 +213,7 @@ class RTISObjective(Objective):
 
     def _power(self, mean: Tensor, labels: Tensor) -> Tensor:
         """Raise a mean to the exponent; 0 where no class is present."""
-        present = labels.any() if self.mean_over == "batch" else labels.any(1)
+        present = labels.any(1)
+        if self.mean_over == "batch":
+            present = labels.any()
         return mean.clamp_min(1e-8).pow(self.exponent) * present  # at 0 the slope of a power below 1 is infinite

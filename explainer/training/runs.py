@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def set_aside(folder: Path) -> Path:
     return target
 
 
-def note_inputs(folder: Path, config: dict[str, Any]) -> None:
+def note_inputs(folder: Path, config: Mapping[str, object]) -> None:
     """Write down which files a run is made from, so that a later one knows whether they are the same.
 
     Args:
@@ -137,7 +137,7 @@ def note_inputs(folder: Path, config: dict[str, Any]) -> None:
     write_json(folder / INPUTS, digests(config))
 
 
-def same_run(folder: Path, config: dict[str, Any]) -> bool:
+def same_run(folder: Path, config: Mapping[str, object]) -> bool:
     """Tell whether the run in a folder was started with these settings, and from the same files.
 
     Args:
@@ -159,7 +159,7 @@ def same_run(folder: Path, config: dict[str, Any]) -> bool:
     return inputs is None or inputs == digests(config)
 
 
-def what_matters(config: dict[str, Any]) -> dict[str, Any]:
+def what_matters(config: Mapping[str, object]) -> dict[str, object]:
     """Return the settings on which the result of a training depends.
 
     Args:
@@ -203,10 +203,11 @@ def without(value: Any, keys: set[str]) -> Any:
     return value
 
 
-def digests(config: dict[str, Any]) -> dict[str, str]:
+def digests(config: Mapping[str, object]) -> dict[str, str]:
     """Return path → digest of the checkpoints that the settings of model and data name."""
     named = {*texts(config.get("model")), *texts(config.get("data"))}
     paths = [path for path in sorted(named) if is_checkpoint(path)]
+    # by content: a classifier that was trained anew under its old name makes another run
     return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
 
 

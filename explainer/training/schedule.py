@@ -38,8 +38,10 @@ class WarmUpCosine(LambdaLR):
     def factor(self, step: int) -> float:
         """Return the share of the full learning rate at a step, in [0, 1]."""
         if step < self.warm_up:
+            # not step / w: the first step of a training would be lost
             return (step + 1) / self.warm_up
         if self.steps is None:
+            # made before the training knows its length: SaliencyModule.on_train_start fills it in
             return 1.0
         done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
         return (1 + math.cos(math.pi * min(1.0, done))) / 2

@@ -52,9 +52,13 @@ def separation(
         own_mask = masks[row, column][:, None]
         # the maximum of the others is the highest mask, or where that is the class's own, the second highest
         is_first = highest.indices[row, :1] == column[:, None, None, None]
-        second = highest.values[row, 1:] if masks.shape[1] > 1 else torch.zeros_like(own_mask)
+        second = torch.zeros_like(own_mask)  # of one class alone, no other mask shows anything
+        if masks.shape[1] > 1:
+            second = highest.values[row, 1:]
         other_masks = torch.where(is_first, second, highest.values[row, :1])
-        fill = infill if len(infill) == 1 else infill[row]
+        fill = infill
+        if len(infill) > 1:  # one for each image
+            fill = infill[row]
         columns_of_part = []
         for mask in (own_mask, other_masks):
             logits = explanandum(composite(image[row], mask, fill)).float()

@@ -1,17 +1,28 @@
 """Scores under masks, which perturbation methods share; and the methods on a classifier whose evidence is known."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from explainer.attribution import BBMP, FIDO, IGOS, RISE, EmpiricalMask, ExtremalPerturbation
+from explainer.attribution import (
+    BBMP,
+    FIDO,
+    IGOS,
+    RISE,
+    EmpiricalMask,
+    ExtremalPerturbation,
+    ScoreCAM,
+    masked_score,
+)
 from explainer.attribution.masked_score import MaskedScore, score_of, steps, upsampled
 from explainer.errors import InputError
 from explainer.infill import Blur, Constant, Local, RandomColour
 from explainer.networks import Explanandum
 from tests.support.oracles import softmax
+from tests.support.small_checkpoints import SMALL
 
 
 @pytest.mark.parametrize("multilabel", [True, False])
@@ -145,7 +156,35 @@ def test_an_image_size_that_the_network_refuses(method):
 
 
 def test_long_loops_count_to_the_end():
-    assert list(steps(30, "title")) == list(range(30))
+    assert list(steps(30, "title", progress=True)) == list(range(30))
+
+
+@pytest.mark.parametrize("method", [
+    BBMP(steps=1, grid=4), EmpiricalMask(1, grid=4), ExtremalPerturbation([0.1], steps=1),
+    IGOS(iterations=1, integrated=1, grid=4, search="nesterov"), RISE(2), ScoreCAM(),
+])  # fmt: skip
+def test_a_bar_is_shown_to_a_person_but_not_below_another_bar(monkeypatch, device, method):
+    explanandum = Explanandum(**SMALL, num_classes=3, multilabel=False).to(device)
+    image = torch.rand(1, 3, 32, 32, device=device)
+    target = torch.tensor([2], device=device)
+    shown = []
+
+    def track(sequence, title, *, disable, **_):
+        shown.append(not disable)
+        return sequence
+
+    monkeypatch.setattr(masked_score, "track", track)
+    monkeypatch.setattr(masked_score, "SHOW_FROM", 1)
+    monkeypatch.setattr(masked_score, "Console", lambda **_: SimpleNamespace(is_terminal=True))
+    classes = F.one_hot(target, 3)
+    for call, wanted in (
+        (lambda: method(explanandum, image, target), {True}),
+        (lambda: method(explanandum, image, classes.bool(), progress=False), {False}),
+        (lambda: method.target_mask(explanandum, image, classes), {False}),
+    ):
+        shown.clear()
+        call()
+        assert set(shown) == wanted
 
 
 def test_upsampling_is_that_of_pytorch():

@@ -12,7 +12,8 @@ from explainer.errors import InputError
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, check_free
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.gallery import method_gallery
-from explainer.evaluation.report.table import caption, markdown, rich_table, rows_of
+from explainer.evaluation.report.printers import to_markdown, to_terminal
+from explainer.evaluation.report.summary_table import caption, summary_table
 from explainer.evaluation.results.columns import FIXED, columns_of
 from explainer.evaluation.results.summary import classification, summarise
 from explainer.evaluation.scoring.metrics import Judge
@@ -51,12 +52,13 @@ def test_undefined_scores_are_left_out_and_counted(tmp_path):
     assert (box["n"]["acc"], box["n"]["iou"], box["n"]["mae"], box["n"]["sal"]) == (5, 4, 5, 5)
     assert results["Half"]["constant"] == 6
     assert box["constant"] == 0
-    assert (results["Half"]["acc"], results["Half"]["mae"], results["Half"]["area"]) == (0.5, 0.5, 0.5)
+    half = results["Half"]
+    assert (half["scores"]["acc"], half["scores"]["mae"], half["area"]) == (0.5, 0.5, 0.5)
 
 
 def test_the_ground_truth_scores_perfectly(tmp_path):
     truth = summarise(run(tmp_path, pictures()).rows)[TRUTH]
-    assert (truth["acc"], truth["iou"], truth["mae"]) == (1.0, 1.0, 0.0)
+    assert tuple(truth["scores"][name] for name in ("acc", "iou", "mae")) == (1.0, 1.0, 0.0)
 
 
 def test_true_boxes_are_a_reference_where_there_are_any(tmp_path):
@@ -67,9 +69,9 @@ def test_true_boxes_are_a_reference_where_there_are_any(tmp_path):
     columns = columns_of({"WSL": Localisation()})
     content = write_results(store.rows, {"metrics": {"WSL": {}}}, tmp_path, columns=columns)
     box = content["results"][BOXES]
-    assert (box["images"], box["area"], box["WSL"]) == (1, pytest.approx(8 * 4 / 256), 0)
-    assert box["acc"] is None
-    assert "the bounding box left out" in markdown(content["results"], content["columns"])
+    assert (box["images"], box["area"], box["scores"]["WSL"]) == (1, pytest.approx(8 * 4 / 256), 0)
+    assert box["scores"]["acc"] is None
+    assert "the bounding box left out" in to_markdown(summary_table(content))
     assert BOXES not in content["pairs"].get("WSL", {})
     assert BOXES not in summarise(run(tmp_path / "without", batches).rows)
 
@@ -89,10 +91,10 @@ def test_images_without_segmentation_keep_saliency_and_classification(tmp_path):
     content = write_results(run(tmp_path, pictures(segmented=False)).rows, {}, tmp_path)
     assert TRUTH not in content["results"]
     box = content["results"]["Box"]
-    assert (box["acc"], box["iou"], box["mae"]) == (None, None, None)
-    assert math.isfinite(box["sal"])
+    assert [box["scores"][name] for name in ("acc", "iou", "mae")] == [None, None, None]
+    assert math.isfinite(box["scores"]["sal"])
     assert 0 <= box["kept"]["F1"] <= 1
-    header = markdown(content["results"]).splitlines()[0]
+    header = to_markdown(summary_table(content)).splitlines()[0]
     assert "Sal" in header
     assert "Acc" not in header  # a column without any value is left out
 
@@ -113,7 +115,7 @@ def test_single_label_classification(tmp_path):
     said = results[ORIGINAL]["kept"]
     assert said["accuracy"] == pytest.approx((probabilities.argmax(1) == labels.argmax(1)).float().mean().item())
     assert said["probability"] == pytest.approx(probabilities[labels > 0].mean().item(), abs=1e-4)
-    assert "accuracy masked ↑" in rows_of(results)[0]
+    assert "accuracy masked ↑" in [heading.text for heading in summary_table({"results": results}).columns]
 
 
 def average_precision(scores, truth):
@@ -151,9 +153,9 @@ def test_seconds_leave_out_the_first_call(tmp_path, monkeypatch):
     class Counted(Constant):
         calls = 0
 
-        def target_mask(self, *arguments):
+        def checked_target_mask(self, *arguments):
             Counted.calls += 1
-            return super().target_mask(*arguments)
+            return super().checked_target_mask(*arguments)
 
     rows = run(tmp_path, pictures((2, 2)), {"Counted": Counted(0.5)}).rows
     assert Counted.calls == 3  # one warms up
@@ -180,7 +182,7 @@ def test_written_files(tmp_path):
     assert len(table) == 3 * 6 + len([r for r in rows if r["method"] == TRUTH])
     assert {row["id"] for row in table} == {f'image {n}, "{n}"' for n in range(6)}
     mine = [float(row["acc"]) for row in table if row["method"] == "Box" and row["acc"]]
-    assert np.mean(mine) == pytest.approx(content["results"]["Box"]["acc"])
+    assert np.mean(mine) == pytest.approx(content["results"]["Box"]["scores"]["acc"])
 
 
 def test_the_best_of_each_column_is_marked_without_the_ground_truth():
@@ -191,9 +193,10 @@ def test_the_best_of_each_column_is_marked_without_the_ground_truth():
     }  # fmt: skip
     results = {ORIGINAL: {"images": 2, "kept": {"mAP": 0.9}}}
     for name, values in numbers.items():
-        results[name] = entry | dict(zip(FIXED, values, strict=True)) | {"area": 0.1, "cost": {"ms": None}}
-    header, cells = rows_of(results)
-    starred = {(row[0], name[:3]) for row in cells for name, cell in zip(header, row, strict=True) if "*" in cell}
+        results[name] = entry | {"scores": dict(zip(FIXED, values, strict=True))} | {"area": 0.1, "cost": {"ms": None}}
+    table = summary_table({"results": results}, "title")
+    starred = {(row.name, head.label[:3]) for row in table.rows for head, cell in zip(table.columns, row.cells, strict=True)
+               if cell.mark == "best"}  # fmt: skip
     assert starred == {
         ("Good", "Acc"),
         ("Bad", "IoU"),
@@ -202,10 +205,10 @@ def test_the_best_of_each_column_is_marked_without_the_ground_truth():
         ("Bad", "Ins"),
         ("Good", "Del"),
     }
-    assert [name[-1] for name in header[1:7]] == ["↑", "↑", "↓", "↓", "↑", "↓"]
-    assert rich_table(results, "title").row_count == 4
-    lines = markdown(results).splitlines()
-    assert {line.count("|") for line in lines if line.startswith("|")} == {len(header) + 1}
+    assert [heading.arrow for heading in table.columns[:6]] == ["↑", "↑", "↓", "↓", "↑", "↓"]
+    assert to_terminal(table).row_count == 4
+    lines = to_markdown(table).splitlines()
+    assert {line.count("|") for line in lines if line.startswith("|")} == {len(table.columns) + 2}
 
 
 def test_the_gallery_has_a_row_an_image_and_a_column_a_method():
@@ -276,7 +279,7 @@ def test_a_batch_without_any_label(tmp_path):
 
 def test_masks_that_are_not_finite_count_as_empty_and_constant(tmp_path):
     class Diverged(Constant):
-        def target_mask(self, explanandum, image, labels):
+        def mask(self, image):
             return torch.full_like(image[:, :1], float("nan"))
 
     results = summarise(run(tmp_path, pictures(), {"Diverged": Diverged(), "Zero": Constant(0.0)}).rows)

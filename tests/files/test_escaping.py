@@ -14,7 +14,9 @@ from explainer.evaluation.report import About, write_report
 from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.picture_files import file_names
-from explainer.evaluation.report.table import markdown, rich_table, two_forms
+from explainer.evaluation.report.printers import markdown_file, to_markdown, to_terminal
+from explainer.evaluation.report.summary_table import summary_table
+from explainer.evaluation.report.table import Heading, Table, text_row
 from explainer.evaluation.results.columns import columns_of
 from explainer.evaluation.telling import tell
 from explainer.experiments.retraining.layer_tables import layer_tables
@@ -50,7 +52,7 @@ def test_markdown_cells_stay_cells(text):
     assert "<" not in cell
     assert "](" not in cell
     assert not any(c == "|" and (n == 0 or cell[n - 1] != "\\") for n, c in enumerate(cell))
-    lines = two_forms("t", ["a", text], [[text, "1"]])[1].splitlines()
+    lines = to_markdown(Table("t", "a", [Heading(text)], [text_row(text, ["1"])])).splitlines()
     assert len(lines) == 3
 
 
@@ -131,11 +133,11 @@ def test_all_files_of_an_evaluation(tmp_path):
     facts = {"checkpoint": "<i>", "methods": {}, "images": 6}
     store = run(tmp_path, evil_batches(), names, facts=facts)
     content = write_results(store.rows, facts, tmp_path, columns=columns_of({}))
-    table = content["results"], {}, content["pairs"], True
-    write_text(tmp_path / "table.md", markdown(*table))
+    table = summary_table(content, "[/red]", intervals=True)
+    write_text(tmp_path / "table.md", to_markdown(table))
     write_report(tmp_path, About("<b>run", "<b>net", "<b>data", "test"))
     console = Console(file=io.StringIO(), width=300)
-    console.print(rich_table(table[0], "[/red]", *table[1:]))
+    console.print(to_terminal(table))
     shown = console.file.getvalue()
     assert "[link=http://x]y[/link]" in shown
     assert "[/red]" in shown
@@ -157,11 +159,11 @@ def test_all_files_of_an_evaluation(tmp_path):
 def test_tables_of_the_grids_are_escaped_too():
     entry = {"scores": {}, "KAR": 1.0, "ROAR": -1.0, "SUM": 0.0, "seconds": 0.1}
     for name in EVIL:
-        tables, text = retraining_tables({name: entry}, ["keep"], [0.1], name)
-        more, other = layer_tables({name: {"keep": [0.5], "remove": [0.5], "D": 0.0, "I": 0.0}}, [1], name)
-        for table in (*tables, *more):
-            Console(file=io.StringIO()).print(table)
-        for line in (text + other).splitlines():
+        tables = retraining_tables({name: entry}, ["keep"], [0.1], name)
+        tables += layer_tables({name: {"keep": [0.5], "remove": [0.5], "D": 0.0, "I": 0.0}}, [1], name)
+        for table in tables:
+            Console(file=io.StringIO()).print(to_terminal(table))
+        for line in markdown_file(tables).splitlines():
             assert "<" not in line
             assert "](" not in line
 

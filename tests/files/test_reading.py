@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from explainer.errors import InputError
-from explainer.files import conform, read_json, read_state, read_text, write_json
+from explainer.files import conform, parse, read_state, read_text, write_json
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -35,7 +35,7 @@ def test_json_that_is_none_is_refused_in_one_line_and_as_state_means_begin_anew(
     path = tmp_path / "a.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"a\.json") as caught:
-        read_json(path)
+        parse(path, dict)
     assert "\n" not in str(caught.value)
     assert read_state(path, dict) is None
 

@@ -9,7 +9,6 @@ from explainer.files import (
     append_lines,
     copy_file,
     file_name,
-    read_json,
     read_lines,
     replacing,
     sweep,
@@ -43,7 +42,7 @@ def test_a_partial_file_lies_beside_its_target_with_its_suffix(tmp_path):
 @pytest.mark.parametrize("sync", [False, True])
 def test_written_files_are_read_back(tmp_path, sync):
     write_json(tmp_path / "new" / "a.json", {"b": [1, "ü"]}, sync=sync)
-    assert read_json(tmp_path / "new" / "a.json") == {"b": [1, "ü"]}
+    assert json.loads((tmp_path / "new" / "a.json").read_text(encoding="utf-8")) == {"b": [1, "ü"]}
     append_lines(tmp_path / "rows.jsonl", [{"a": 1}], sync=sync)
     append_lines(tmp_path / "rows.jsonl", [{"a": 2}], sync=sync)
     assert [json.loads(line)["a"] for line in read_lines(tmp_path / "rows.jsonl")] == [1, 2]

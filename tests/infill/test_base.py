@@ -90,8 +90,8 @@ def test_learned_infills_use_the_average(tmp_path):
     path = save_generative(tmp_path / "i.ckpt")
     state = torch.load(path, weights_only=True)["state_dict"]
     name = "coarse.0.0.0.weight"
-    assert torch.equal(CAInfill(path)._network.state_dict()[name], state[f"average.network.{name}"])
-    assert not torch.equal(state[f"average.network.{name}"], state[f"network.{name}"])
+    assert torch.equal(CAInfill(path)._network.state_dict()[name], state[f"average.module.{name}"])
+    assert not torch.equal(state[f"average.module.{name}"], state[f"network.{name}"])
 
 
 METHODS = {

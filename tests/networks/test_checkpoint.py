@@ -125,7 +125,7 @@ def test_weights_that_are_not_finite_are_named(tmp_path):
     assert "network.classifier.weight" in message
     path = save_generative(tmp_path / "y.ckpt")
     content = torch.load(path, weights_only=True)
-    name = next(n for n in content["state_dict"] if n.startswith("average.network."))
+    name = next(n for n in content["state_dict"] if n.startswith("average.module."))
     content["state_dict"][name] = content["state_dict"][name] * float("inf")
     torch.save(content, path)
     refused(lambda: load_inpainter(path), "not finite")

@@ -4,7 +4,7 @@ import torch
 
 from explainer.attribution import CentredBox, Constant, GradCAM
 from explainer.data import Batch
-from explainer.evaluation.scoring.loop import Scoring, evaluate
+from explainer.evaluation.scoring.loop import Scoring, Subject, evaluate
 from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
 
@@ -46,7 +46,8 @@ def pictures(sizes=(2, 3, 1), side=16, segmented=True, multilabel=True):
 
 def run(folder, batches, methods=METHODS, explanandum=None, facts=FACTS, device="cpu", **settings):
     store = Store(folder, facts)
-    evaluate(explanandum or classifier(), methods, batches, store, Scoring(**settings), total=6, device=device)
+    subject = Subject(explanandum or classifier(), methods, device)
+    evaluate(subject, batches, store, Scoring(**settings), total=6)
     return store
 
 

@@ -16,8 +16,8 @@ def results(full=True):
     entries = {"Original image": {"images": 4, "kept": {"accuracy": 0.75, "probability": 0.5}}}
     for n, method in enumerate(("Ground truth", *METHODS)):
         entries[method] = {
-            "images": 4, "iou": 1.0 if n == 0 else 0.25 + 0.1 * n, "sal": -0.5 + 0.2 * n,
-            "Flip": None if n == 4 else 0.1 * n,
+            "images": 4, "scores": {"iou": 1.0 if n == 0 else 0.25 + 0.1 * n, "sal": -0.5 + 0.2 * n,
+                                   "Flip": None if n == 4 else 0.1 * n},
             "area": 0.3, "seconds": 0.02 * 10**n, "constant": 4 * (n == 4), "n": {"iou": 4},
             "kept": {"accuracy": 0.5, "probability": 0.4}, "removed": {"accuracy": None, "probability": 0.1},
         }  # fmt: skip
@@ -31,7 +31,10 @@ def results(full=True):
         return content
     for n, (name, entry) in enumerate(entries.items()):
         if name != "Original image":
-            entry["interval"] = {"iou": [entry["iou"] - 0.05, entry["iou"] + 0.05], "sal": [-1.0, 1.0]}
+            entry["interval"] = {
+                "iou": [entry["scores"]["iou"] - 0.05, entry["scores"]["iou"] + 0.05],
+                "sal": [-1.0, 1.0],
+            }
             entry["cost"] = {"passes": 4.0**n, "ms": 20.0 * 10**n, "memory": 2**26 * n}
     said = {
         "higher_is_better": False,
@@ -42,7 +45,7 @@ def results(full=True):
     }
     more = {f"M{n}": {"higher_is_better": bool(n % 2), "label": f"Measure {n}"} for n in range(8)}
     for entry in list(entries.values())[1:]:
-        entry |= dict.fromkeys(more, 0.5)
+        entry["scores"] |= dict.fromkeys(more, 0.5)
     pair = {"against": "Constant 0.5", "difference": -0.1, "interval": [-0.3, 0.1], "p": 0.2}
     return content | {
         "columns": {"Flip": said} | more,

@@ -4,6 +4,7 @@ import torch
 
 from explainer.attribution import Attribution
 from explainer.data import Batch
+from explainer.evaluation.maps.make import MaskMaker
 from explainer.evaluation.sanity_checks import Convergence, MethodRun, Randomisation, SeedStability, Sensitivity
 from explainer.evaluation.scoring.metrics import Judge
 
@@ -40,7 +41,7 @@ def one_label(count=3, side=16):
 
 
 def measured(check, explanandum, method, batch, mask, scaled=True):
-    run = MethodRun(explanandum, method, batch, mask, scaled)
+    run = MethodRun(explanandum, method, batch, mask, MaskMaker(scaled))
     return check.measure(Judge({}).judged(explanandum, "Method", mask, batch, origin=run))
 
 

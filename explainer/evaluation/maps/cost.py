@@ -19,15 +19,15 @@ PROCESS = Path("/proc/self")
 
 @dataclass
 class Cost:
-    """What some work took an image; filled in when it is done.
+    """What work took an image; filled in when the work is done.
 
     Attributes:
-        passes: Images that went forward through the classifier's network, for each image explained. Backward passes and
-            other networks (an Explainer's masker) do not count: the seconds do.
-        seconds: Until the device had the result.
-        memory: Bytes at the peak above what was held before; None where it cannot be had. On a GPU, of tensors, as its
-            allocator counts them. On Linux, of the process's resident set, as the kernel counts it: whole pages, and
-            with whatever else the process did meanwhile.
+        passes: Number of images that went forward through the classifier's network, for each image explained. Backward
+            passes and other networks (an Explainer's masker) do not count here; they count in the seconds.
+        seconds: Seconds until the device had the result.
+        memory: Bytes at the peak above what was held before; None where they cannot be measured. On a GPU these are
+            bytes of tensors, as its allocator counts them. On Linux they are bytes of the process's resident set, as
+            the kernel counts it: whole pages, with whatever else the process did meanwhile.
     """
 
     passes: float = 0.0
@@ -40,9 +40,12 @@ def measured(explanandum: Explanandum, device: str | torch.device, images: int =
     """Measure the work done while open; it computes what it would have computed without.
 
     Args:
-        explanandum: Whose passes are counted.
-        device: Where the work is done.
-        images: So many are explained; everything is given for one.
+        explanandum: Classifier whose passes are counted.
+        device: Device on which the work is done.
+        images: Number of images explained; every number is given for one of them.
+
+    Yields:
+        Cost of the work, to be read after the work.
 
     Example:
         >>> network = Explanandum("alexnet")
@@ -50,10 +53,13 @@ def measured(explanandum: Explanandum, device: str | torch.device, images: int =
         >>> cost.passes
         2.0
     """
-    device, cost, seen = torch.device(device), Cost(), [0]
+    device = torch.device(device)
+    cost = Cost()
+    batches: list[int] = []
 
     def count(module: nn.Module, arguments: tuple, keywords: dict[str, Any]) -> None:
-        seen[0] += len(arguments[0] if arguments else next(iter(keywords.values())))
+        values = (*arguments, *keywords.values())
+        batches.append(len(values[0]))
 
     handle = explanandum.network.register_forward_pre_hook(count, with_kwargs=True)
     before = start_memory(device)
@@ -66,14 +72,15 @@ def measured(explanandum: Explanandum, device: str | torch.device, images: int =
         cost.seconds = (time.perf_counter() - start) / images
         handle.remove()
         peak = peak_memory(device)
-        cost.passes = seen[0] / images
-        cost.memory = None if peak is None or before is None else max(0, peak - before) / images
+        cost.passes = sum(batches) / images
+        if peak is not None and before is not None:
+            cost.memory = max(0, peak - before) / images
 
 
 def start_memory(device: torch.device) -> int | None:
-    """Bytes held now, from where the peak is measured; None where it cannot be.
+    """Return the bytes held now, and begin to measure the peak; None where that is not possible.
 
-    Memory that was freed is given back to the system first: what is used again would not be seen.
+    Memory that was freed is given back to the system first: used again, it would not be seen.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -90,12 +97,14 @@ def start_memory(device: torch.device) -> int | None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes at the peak since `start_memory`; None where it cannot be had."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else resident("VmHWM")
+    """Return the bytes at the peak since `start_memory`; None where they cannot be measured."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resident("VmHWM")
 
 
 def resident(field: str) -> int | None:
-    """A field of the kernel's account of this process, in bytes; None where there is none.
+    """Return a field of the kernel's account of this process, in bytes; None where there is no such field.
 
     Example:
         >>> resident("no such field") is None
@@ -105,5 +114,8 @@ def resident(field: str) -> int | None:
         lines = (PROCESS / "status").read_text().splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith(f"{field}:")]
-    return 1024 * int(found[0]) if found else None
+    for line in lines:
+        if line.startswith(f"{field}:"):
+            kilobytes = line.split()[1]
+            return 1024 * int(kilobytes)
+    return None

@@ -1,120 +1,125 @@
 """A method's masks of a batch, made or read, and what making them cost."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from explainer.attribution import Attribution
-from explainer.attribution.base import noting_broken
+from explainer.attribution.base import CheckedMask, broken_maps, zero_where_broken
 from explainer.data import Batch
-from explainer.evaluation.maps.cache import KeptMasks, Made
+from explainer.evaluation.maps.cache import MaskStore, MeasuredMasks
 from explainer.evaluation.maps.cost import measured
-from explainer.evaluation.references import TRUTH, reference_mask
+from explainer.evaluation.references import reference_mask
 from explainer.evaluation.targets import LABELS, Targets
 from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 from explainer.networks import Explanandum
 
 SET_UP = 5.0
-"""Seconds: of a first call that takes longer, set-up is a small part."""
+"""Seconds from which a first call counts as it is: set-up is then a small part of it."""
 
 
-def make(
-    explanandum: Explanandum,
-    method: Attribution | None,
-    batch: Batch,
-    rule: TruthRule = USUAL_TRUTH,
-    scaled: bool = True,
-    reference: str = TRUTH,
-) -> tuple[Tensor, Tensor]:
-    """The mask of all classes present, and whether a map had to be repaired for it.
+class MaskMaker(NamedTuple):
+    """Maker of an evaluation's masks: how the maps of a method become masks is decided once, here.
 
-    Args:
-        explanandum: The frozen classifier.
-        method: Makes it; without one it is the reference.
-        batch: The images.
-        rule: Which pixels of the annotation are the truth.
-        scaled: Whether maps that are masks already are scaled too.
-        reference: Name of the reference.
-
-    Returns:
-        (B, 1, H, W) in [0, 1], and (B,) bool: a map that had a NaN or infinite pixel counts as 0 everywhere.
+    Attributes:
+        scaled: Whether maps that are masks already are scaled too; the masks of an Explainer never are.
     """
-    if method is None:
-        mask = reference_mask(reference, batch, rule)
-        return mask, torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
-    plain_masks = {"scaled": False} if method.is_mask and not scaled else {}
-    with noting_broken() as noted:
-        mask = method.target_mask(explanandum, batch.image, batch.labels, **plain_masks).detach()
-    whole = mask.isfinite().flatten(1).all(1)
-    broken = ~whole
-    for owner, finite in noted:
-        broken[owner[~finite]] = True
-    return mask.where(whole[:, None, None, None], 0.0).clamp(0, 1), broken
+
+    scaled: bool = True
+
+    def target_mask(self, explanandum: Explanandum, method: Attribution, image: Tensor, labels: Tensor) -> CheckedMask:
+        """Make one mask for all the classes present.
+
+        Args:
+            explanandum: Frozen classifier.
+            method: Method whose maps the mask is made of.
+            image: Images (B, 3, H, W) in [0, 1].
+            labels: Labels (B, K), multi-hot.
+
+        Returns:
+            Masks (B, 1, H, W) in [0, 1], and which of them stand on a broken map; a map that had a NaN or infinite
+            pixel counts as 0 everywhere.
+        """
+        checked = method.checked_target_mask(explanandum, image, labels, self.scaled)
+        mask = checked.mask.detach()
+        return CheckedMask(zero_where_broken(mask).clamp(0, 1), checked.broken | broken_maps(mask))
+
+    def masks_of(self, method: Attribution, maps: Tensor) -> Tensor:
+        """Make a mask of each map of a method: (N, 1, H, W) in [0, 1].
+
+        Args:
+            method: Method of the maps.
+            maps: Maps (N, 1, H, W), raw; one that has a NaN or infinite pixel counts as 0 everywhere.
+        """
+        return method.as_masks(zero_where_broken(maps), self.scaled)
 
 
-def make_mask(
-    explanandum: Explanandum,
-    method: Attribution | None,
-    batch: Batch,
-    rule: TruthRule = USUAL_TRUTH,
-    scaled: bool = True,
-    reference: str = TRUTH,
-) -> Tensor:
-    """The first of what `make` returns: (B, 1, H, W) in [0, 1]."""
-    return make(explanandum, method, batch, rule, scaled, reference)[0]
+SCALED = MaskMaker()
+"""The usual maker: every map is scaled."""
 
 
-class Maker:
-    """Masks of named methods; those that are on disk are read.
+class CachedMasks:
+    """Masks of named methods: read where they are on the disk, else made, measured and stored.
 
     Args:
-        kept: Where they are, and where new ones are put; None: nowhere.
-        rule: Which pixels of the annotation are the truth.
-        scaled: Whether maps that are masks already are scaled too.
-        targets: Which classes of an image are explained.
+        store: Store of the masks; None makes them each time.
+        rule: Pixels of the annotation that are the truth.
+        maker: Maker of the masks that are not stored.
+        targets: Rule by which the classes to explain are chosen.
     """
 
     def __init__(
         self,
-        kept: KeptMasks | None = None,
+        store: MaskStore | None = None,
         rule: TruthRule = USUAL_TRUTH,
-        scaled: bool = True,
+        maker: MaskMaker = SCALED,
         targets: Targets = LABELS,
     ) -> None:
-        self.kept, self.rule, self.scaled, self.targets = kept, rule, scaled, targets
+        self.store = store
+        self.rule = rule
+        self.maker = maker
+        self.targets = targets
         self._warm: set[str] = set()
 
-    def __call__(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> Made:
-        """Masks of a batch.
+    def __call__(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> MeasuredMasks:
+        """Return the masks of a batch.
 
         Args:
-            explanandum: The frozen classifier.
+            explanandum: Frozen classifier.
             name: Name of the method, or of the reference.
-            method: Makes the masks that are not there; None for a reference.
-            batch: On the explanandum's device.
+            method: Method for the masks that are not in the store; None for a reference.
+            batch: Images, on the explanandum's device.
 
         Returns:
-            Masks on that device; those of the whole batch are read, or those of the whole batch are made.
+            Masks on that device. Those of the whole batch are read, or those of the whole batch are made.
         """
-        there = None if self.kept is None or method is None else self.kept.find(name, batch.id)
-        if there is not None:
-            return there._replace(mask=there.mask.to(batch.image))
-        made = self._make(explanandum, name, method, batch)
-        if self.kept is not None:
-            self.kept.add(name, batch.id, made)
-        return made
+        if self.store is not None and method is not None:
+            stored = self.store.find(name, batch.id)
+            if stored is not None:
+                return stored._replace(mask=stored.mask.to(batch.image))
+        masks = self._measure(explanandum, name, method, batch)
+        if self.store is not None:
+            self.store.add(name, batch.id, masks)
+        return masks
 
-    def _make(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> Made:
-        def work() -> tuple[Tensor, Tensor, dict[str, Any]]:
-            with measured(explanandum, device, images) as cost:
-                mask, broken = make(explanandum, method, batch, self.rule, self.scaled, name)
-            return mask, broken, asdict(cost)
-
-        images, device = len(batch.id), batch.image.device
-        mask, broken, cost = work()
-        if name not in self._warm and cost["seconds"] * images < SET_UP:  # called again: the first call sets up
-            mask, broken, cost = work()
+    def _measure(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> MeasuredMasks:
+        """Make the masks, and measure what that costs an image."""
+        images = len(batch.id)
+        masks = self._make(explanandum, name, method, batch)
+        # the first call of a method sets things up, which would count as the map's cost: it is called again
+        if name not in self._warm and (masks.cost[0]["seconds"] or 0.0) * images < SET_UP:
+            masks = self._make(explanandum, name, method, batch)
         self._warm.add(name)
-        return Made(mask, broken.tolist(), [cost] * images)
+        return masks
+
+    def _make(self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch) -> MeasuredMasks:
+        """Make the masks once, with the clock running."""
+        images = len(batch.id)
+        with measured(explanandum, batch.image.device, images) as cost:
+            if method is None:
+                mask = reference_mask(name, batch, self.rule)
+                checked = CheckedMask(mask, broken_maps(mask))
+            else:
+                checked = self.maker.target_mask(explanandum, method, batch.image, batch.labels)
+        return MeasuredMasks(checked.mask, checked.broken.tolist(), [asdict(cost)] * images)

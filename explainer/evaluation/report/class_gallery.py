@@ -11,6 +11,7 @@ from PIL import Image
 
 from explainer.attribution import Attribution
 from explainer.data import Batch
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.scoring.class_matrix import class_masks
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
@@ -21,33 +22,34 @@ def class_gallery(
     methods: Mapping[str, Attribution],
     batch: Batch,
     classes: Sequence[str],
-    scaled: bool = True,
+    maker: MaskMaker = SCALED,
 ) -> Image.Image:
     """Draw a row for each image and method, a column for each class.
 
     Args:
-        explanandum: The frozen classifier, on the batch's device.
+        explanandum: Frozen classifier, on the batch's device.
         methods: Name → method.
-        batch: A few images.
-        classes: Names.
-        scaled: Also scale maps that are masks already, but those of an Explainer.
+        batch: Images.
+        classes: Names of the classes.
+        maker: Maker of the masks.
 
     Returns:
         The picture: under the image the method's name, under each mask the class, its probability for the image and
         whether it is labelled, and the mask's area.
     """
-    places = [explanandum.classes.index(name) for name in classes]
+    indices = [explanandum.classes.index(name) for name in classes]
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
-    masks = {name: class_masks(explanandum, method, batch.image, places, scaled) for name, method in methods.items()}
+    masks = {name: class_masks(explanandum, method, batch.image, indices, maker) for name, method in methods.items()}
     rows = []
     for n in range(len(batch.id)):
-        for method, of_method in masks.items():
+        for method, method_masks in masks.items():
             row = [Tile(to_pil(batch.image[n]), method)]
-            for column, place in enumerate(places):
-                there = "labelled, " if batch.labels[n, place] > 0 else ""
-                mask = of_method[n, column]
-                words = f"{there}p {float(probabilities[n, place]):.2f}, area {float(mask.mean()):.2f}"
+            for column, index in enumerate(indices):
+                mask = method_masks[n, column]
+                words = f"p {float(probabilities[n, index]):.2f}, area {float(mask.mean()):.2f}"
+                if batch.labels[n, index] > 0:
+                    words = f"labelled, {words}"
                 row.append(Tile(overlay(batch.image[n], mask[None]), words))
             rows.append(row)
     return gallery(rows, header=["image", *classes])

@@ -4,61 +4,77 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from explainer.evaluation.report.table import two_forms
+from explainer.evaluation.report.table import Cell, Heading, Interval, Row, Table
 from explainer.files import write_csv
 
 
-def matrix_table(found: Mapping[str, Mapping[str, Any]]) -> tuple[Table, str]:
-    """What the matrices come to, a line a method: for the terminal, and in Markdown.
+def matrix_table(matrices: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return what the matrices come to, a row for each method.
 
     Args:
-        found: What `matrices` gives; what has no summary, such as a paper's matrix, is left out.
+        matrices: Method → matrix, as `matrices` returns them. What has no summary, such as a paper's matrix, is left
+            out.
 
     Returns:
         Probabilities in percent, with 95 % intervals.
 
     Example:
-        >>> print(matrix_table({"a": {"summary": {"none": [0.5, 0.4, 0.6], "own": [1, 1, 1], "other": None}}})[1])
-        | masks of | without a mask, % | its class's own mask ↑ | other classes' masks ↓ |
-        | --- | ---: | ---: | ---: |
-        | a | 50.0 [40.0, 60.0] | 100.0 [100.0, 100.0] | – |
+        >>> one = {"summary": {"none": [0.5, 0.4, 0.6], "own": [1, 1, 1], "other": None}}
+        >>> [cell.text for cell in matrix_table({"a": one}).rows[0].cells]
+        ['50.0', '100.0', '–']
     """
-    header = ["masks of", "without a mask, %", "its class's own mask ↑", "other classes' masks ↓"]
-    cells = []
-    for name, one in found.items():
-        if "summary" in one:
-            cells.append([name, *(_percent(one["summary"][key]) for key in ("none", "own", "other"))])
-    return two_forms("Masks of one class under the classifier", header, cells)
+    columns = [
+        Heading("without a mask, %"),
+        Heading("its class's own mask", "↑"),
+        Heading("other classes' masks", "↓"),
+    ]
+    rows = []
+    for name, matrix in matrices.items():
+        if "summary" in matrix:
+            rows.append(Row(name, [_percent(matrix["summary"][key]) for key in ("none", "own", "other")]))
+    return Table("Masks of one class under the classifier", "masks of", columns, rows)
 
 
-def _percent(said: Sequence[float | None] | None) -> str:
-    if said is None or any(value is None for value in said):
-        return "–"
-    mean, low, high = (100 * (value or 0.0) for value in said)
-    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+def _percent(mean_and_ends: Sequence[float | None] | None) -> Cell:
+    """Return a mean with its interval in percent; a dash where nothing is known."""
+    numbers = [value for value in mean_and_ends or () if value is not None]
+    if len(numbers) < 3:
+        return Cell("–")
+    mean, low, high = numbers
+    ends = f"[{100 * low:.1f}, {100 * high:.1f}]"
+    # intervals of probabilities are not symmetric: both ends are shown in a terminal as well
+    return Cell(f"{100 * mean:.1f}", mean, Interval(low, high, ends, half=ends))
 
 
-def write_matrix(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """The matrices as one CSV, a line for each method and class.
+def write_matrix(matrices: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Write the matrices as one CSV, a line for each method and class.
 
     Args:
-        found: What `matrices` gives; none: nothing is written.
+        matrices: Method → matrix, as `matrices` returns them; without any, no file is written.
         path: Path of the file.
     """
-    if not found:
+    if not matrices:
         return
-    columns = list(dict.fromkeys(name for one in found.values() for name in one["classes"]))
-    both = [f"{column} {end}" for column in ("none", *columns) for end in ("low", "high")]
-    lines: list[list[Any]] = [["method", "class", "images", "none", *columns, *both]]
-    for method, one in found.items():
-        counts = one.get("images", [""] * len(one["classes"]))
-        pairs = one.get("interval") or [[]] * len(one["classes"])
-        for name, count, values, ends in zip(one["classes"], counts, one["values"], pairs, strict=True):
-            by_mask = dict(zip(["", *one["classes"]], values, strict=True))
-            between = dict(zip(["", *one["classes"]], ends, strict=False))
-            line = [by_mask.get(c) for c in ("", *columns)]
-            line += [end for c in ("", *columns) for end in between.get(c, ("", ""))]
-            lines.append([method, name, count, *line])
+    # matrices may be of different classes; "" stands for the image without a mask
+    masks = list(dict.fromkeys(["", *(name for matrix in matrices.values() for name in matrix["classes"])]))
+    columns = [mask or "none" for mask in masks]
+    bounds = [f"{column} {end}" for column in columns for end in ("low", "high")]
+    lines: list[list[Any]] = [["method", "class", "images", *columns, *bounds]]
+    for method, matrix in matrices.items():
+        for place, name in enumerate(matrix["classes"]):
+            count = matrix["images"][place] if "images" in matrix else ""
+            values, ends = _by_mask(matrix, place)
+            line = [method, name, count, *(values.get(mask) for mask in masks)]
+            for mask in masks:
+                line += ends.get(mask, ("", ""))
+            lines.append(line)
     write_csv(path, lines)
+
+
+def _by_mask(matrix: Mapping[str, Any], place: int) -> tuple[dict[str, float], dict[str, Sequence[float]]]:
+    """Return the values of a class and their intervals by the mask; a paper's matrix has no intervals."""
+    masks = ["", *matrix["classes"]]
+    values = dict(zip(masks, matrix["values"][place], strict=True))
+    if not matrix.get("interval"):
+        return values, {}
+    return values, dict(zip(masks, matrix["interval"][place], strict=True))

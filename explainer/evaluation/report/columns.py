@@ -1,7 +1,9 @@
 """What the columns of the tables are: where their numbers stand, which way is better, what they mean."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from explainer.evaluation.report.content import Content
 from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.scoring.loop import ORIGINAL
 
@@ -11,11 +13,11 @@ class Column(NamedTuple):
 
     Attributes:
         path: Keys below a method's entry in results.json.
-        label: In the header.
-        up: Whether higher is better; None: neither is.
-        kind: How numbers are shown: "percent", "score", "ms", "count" or "bytes".
-        about: What is said of it: meaning, formula, range, paper; each may be missing.
-        ranked: Whether its best is marked.
+        label: Words in the header.
+        up: Whether higher is better; None where neither direction is.
+        kind: Unit in which numbers are shown: "percent", "score", "ms", "count" or "bytes".
+        about: Meaning, formula, range and paper; each may be missing.
+        ranked: Whether the best is marked.
     """
 
     path: tuple[str, ...]
@@ -27,8 +29,8 @@ class Column(NamedTuple):
 
     @property
     def key(self) -> str:
-        """As rows, intervals and pairs call it."""
-        return self.path[-1] if len(self.path) == 1 else ".".join(self.path)
+        """The name of the column in rows, intervals and pairs."""
+        return self.path[-1] if self.path[0] == "scores" else ".".join(self.path)
 
     @property
     def arrow(self) -> str:
@@ -37,24 +39,36 @@ class Column(NamedTuple):
 
     @property
     def direction(self) -> str:
-        """The same in words."""
+        """The direction in which numbers get better, in words."""
         return {True: "higher is better", False: "lower is better", None: "neither direction is better"}[self.up]
 
     def of(self, entry: dict[str, Any]) -> float | None:
-        """The column's number in a method's entry, or None."""
-        found: Any = entry
+        """Return the number of a method, or None.
+
+        Args:
+            entry: Results of the method in results.json.
+        """
+        value: Any = entry
         for key in self.path:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found if isinstance(found, int | float) else None
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, int | float) else None
 
     def interval(self, entry: dict[str, Any]) -> list[float] | None:
-        """The 95 % interval beside it, or None."""
-        found = (entry.get("interval") or {}).get(self.key)
-        return found if found and None not in found else None
+        """Return the 95 % interval of a method's number, or None.
+
+        Args:
+            entry: Results of the method in results.json.
+        """
+        ends = (entry.get("interval") or {}).get(self.key)
+        return ends if ends and None not in ends else None
 
 
-def quality(content: dict[str, Any]) -> list[Column]:
-    """The metrics, in the order of the config; of the scores that are always asked, those that are there.
+TEXTS = ("meaning", "formula", "range", "paper")
+"""What is said of a column."""
+
+
+def quality(content: Content) -> list[Column]:
+    """Return the columns of scores: standard ones that have a value, then those of the config in its order.
 
     Args:
         content: Content of results.json.
@@ -63,47 +77,67 @@ def quality(content: dict[str, Any]) -> list[Column]:
         Columns whose best is marked.
 
     Example:
-        >>> [c.label for c in quality({"results": {"a": {"iou": 0.5, "acc": None}}})]
+        >>> [column.label for column in quality({"results": {"a": {"scores": {"iou": 0.5, "acc": None}}}})]
         ['IoU']
     """
-    entries = [entry for name, entry in content["results"].items() if name != ORIGINAL]
-    said: dict[str, dict[str, Any]] = content.get("columns") or {}
-    asked = {k: s.get("higher_is_better") for k, s in (content.get("facts", {}).get("metrics") or {}).items()}
-    asked |= {key: s.get("higher_is_better") for key, s in said.items()}
-    defined = [key for key in FIXED if any(entry.get(key) is not None for entry in entries)]
-    there = {key: FIXED[key]["higher_is_better"] for key in defined}
-    found = []
-    for key, up in (there | {k: up for k, up in asked.items() if k not in FIXED}).items():
-        about = dict(FIXED.get(key, {})) | {k: v for k, v in said.get(key, {}).items() if v not in (None, "")}
+    descriptions: Mapping[str, Mapping[str, Any]] = content.get("columns") or {}
+    metrics = content.get("facts", {}).get("metrics") or {}
+    directions = {key: FIXED[key]["higher_is_better"] for key in FIXED if _has_value(content, ("scores", key))}
+    # a folder of an early version describes its metrics among the facts only
+    for key, about in {**metrics, **descriptions}.items():
+        if key not in FIXED:
+            directions[key] = about.get("higher_is_better")
+    columns = []
+    for key, up in directions.items():
+        about = dict(FIXED.get(key, {}))
+        # results.json knows better, but where it says nothing
+        about |= {name: value for name, value in descriptions.get(key, {}).items() if value not in (None, "")}
         kind = "percent" if about.get("percent") else "score"
-        words: dict[str, str] = {k: str(about[k]) for k in ("meaning", "formula", "range", "paper") if k in about}
-        found.append(Column((key,), str(about.get("label", key)), up, kind, words))
-    return found
-
-
-def decisions(content: dict[str, Any]) -> list[Column]:
-    """The area of the masks, and what the classifier makes of the masked and of the complement images."""
-    entries = [entry for name, entry in content["results"].items() if name != ORIGINAL]
-    columns = [Column(("area",), "area", None, "score", {"meaning": "Mean of the mask.", "range": "0 to 1"}, False)]
-    texts = {
-        "kept": ("kept", True, "with only what the mask keeps: m · x + (1 − m) · mean colour"),
-        "removed": ("removed", False, "without what the mask keeps: (1 − m) · x + m · mean colour"),
-    }
-    names = {"mAP": "mean average precision", "F1": "F1 score", "accuracy": "accuracy"}
-    names["probability"] = "probability of the labels"
-    for where, (word, up, how) in texts.items():
-        for score, name in names.items():
-            if any((e.get(where) or {}).get(score) is not None for e in entries):
-                about = {"meaning": f"The classifier's {name} {how}.", "range": "0 to 1"}
-                columns.append(Column((where, score), f"{score} {word}", up, "score", about, False))
+        texts = {name: str(about[name]) for name in TEXTS if name in about}
+        columns.append(Column(("scores", key), str(about.get("label", key)), up, kind, texts))
     return columns
 
 
-def costs(content: dict[str, Any]) -> list[Column]:
-    """What a map costs: milliseconds, forward passes and memory, an image."""
-    every = [
+def _has_value(content: Content, path: tuple[str, ...]) -> bool:
+    """Return whether some method has a number there; the untouched images are no method."""
+    column = Column(path, "", None)
+    return any(column.of(entry) is not None for name, entry in content["results"].items() if name != ORIGINAL)
+
+
+def decisions(content: Content) -> list[Column]:
+    """Return the area of the masks, and what the classifier makes of the masked and of the complement images.
+
+    Args:
+        content: Content of results.json.
+    """
+    columns = [Column(("area",), "area", None, "score", {"meaning": "Mean of the mask.", "range": "0 to 1"}, False)]
+    images = {
+        "kept": (True, "with only what the mask keeps: m · x + (1 − m) · mean colour"),
+        "removed": (False, "without what the mask keeps: (1 − m) · x + m · mean colour"),
+    }
+    scores = {
+        "mAP": "mean average precision",
+        "F1": "F1 score",
+        "accuracy": "accuracy",
+        "probability": "probability of the labels",
+    }
+    for where, (up, how) in images.items():
+        for score, name in scores.items():
+            if _has_value(content, (where, score)):
+                about = {"meaning": f"The classifier's {name} {how}.", "range": "0 to 1"}
+                columns.append(Column((where, score), f"{score} {where}", up, "score", about, False))
+    return columns
+
+
+def costs(content: Content) -> list[Column]:
+    """Return what a map costs: milliseconds, forward passes and memory, an image.
+
+    Args:
+        content: Content of results.json.
+    """
+    columns = [
         Column(("cost", "ms"), "ms", False, "ms", {"meaning": "Milliseconds an image."}, False),
         Column(("cost", "passes"), "passes", False, "count", {"meaning": "Forward passes an image."}, False),
         Column(("cost", "memory"), "memory", False, "bytes", {"meaning": "Peak memory an image."}, False),
     ]
-    return [c for c in every if any(c.of(entry) is not None for entry in content["results"].values())]
+    return [column for column in columns if _has_value(content, column.path)]

@@ -4,7 +4,7 @@ C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifier
 2019 (Figures 2, 4 and 11).
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from PIL import Image
@@ -21,13 +21,13 @@ from explainer.rendering import Tile, gallery, mask_image, overlay, to_pil
 def counterfactuals(
     explanandum: Explanandum, image: Tensor, region: Tensor, infill: Infill | None = None, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """The images with everything but a region filled in, and with the region itself filled in.
+    """Fill in everything but a region, and the region itself.
 
     Args:
-        explanandum: Its mean colour stands for no in-fill.
-        image: (B, 3, H, W) in [0, 1].
-        region: (B, 1, H, W) of 0 and 1.
-        infill: What is put there.
+        explanandum: Frozen classifier.
+        image: Images, (B, 3, H, W) in [0, 1].
+        region: Regions, (B, 1, H, W) of 0 and 1.
+        infill: In-fill; None for the classifier's mean colour.
         seed: Seed of stochastic in-fills.
 
     Returns:
@@ -40,23 +40,24 @@ def counterfactuals(
         (True, False)
     """
     fill = infill or Constant(explanandum.mean_colour.flatten().tolist())
-    found = []
+    composites = []
     for mask in (region, 1 - region):
+        # both get the same random draws
         generator = torch.Generator(image.device).manual_seed(seed)
-        found.append(composite(image, mask, fill(image, mask, generator)))
-    return found[0], found[1]
+        composites.append(composite(image, mask, fill(image, mask, generator)))
+    return composites[0], composites[1]
 
 
 def counterfactual_gallery(
-    explanandum: Explanandum, mask: Tensor, level: Tensor, batch: Batch, infills: dict[str, Any]
+    explanandum: Explanandum, mask: Tensor, level: Tensor, batch: Batch, infills: Mapping[str, Infill | None]
 ) -> Image.Image:
-    """Two rows an image: the map and what remains filled in by each in-fill; the region and what replaces it.
+    """Draw two rows an image: the map and what remains filled in by each in-fill; the region and what replaces it.
 
     Args:
-        explanandum: The frozen classifier, on the batch's device.
-        mask: (B, 1, H, W) in [0, 1].
-        level: (B,), a pixel above it is in the region.
-        batch: The images; the first label's probability stands under each picture.
+        explanandum: Frozen classifier, on the batch's device.
+        mask: Masks, (B, 1, H, W) in [0, 1].
+        level: Level of each mask, (B,); a pixel above it is in the region.
+        batch: Images; the first label's probability stands under each picture.
         infills: Name → in-fill, or None for the mean colour.
 
     Returns:
@@ -64,22 +65,34 @@ def counterfactual_gallery(
     """
     region = (mask > level[:, None, None, None]).to(batch.image)
     pairs = [counterfactuals(explanandum, batch.image, region, infill) for infill in infills.values()]
+    dimmed = composite(batch.image, 0.75 * region + 0.25, torch.ones_like(batch.image))
     rows = []
     for n in range(len(batch.id)):
-        tiles = [Tile(to_pil(batch.image[n]), said(explanandum, batch, n, batch.image))]
-        above = [*tiles, Tile(overlay(batch.image[n], mask[n]), f"map, mean {mask[n].mean():.2f}")]
-        shown = to_pil(composite(batch.image, 0.75 * region + 0.25, torch.ones_like(batch.image))[n])
-        below = [Tile(mask_image(region[n]), f"region, area {region[n].mean():.2f}"), Tile(shown, "what is in it")]
+        above = [
+            Tile(to_pil(batch.image[n]), first_label(explanandum, batch, n, batch.image)),
+            Tile(overlay(batch.image[n], mask[n]), f"map, mean {mask[n].mean():.2f}"),
+        ]
+        below = [
+            Tile(mask_image(region[n]), f"region, area {region[n].mean():.2f}"),
+            Tile(to_pil(dimmed[n]), "what is in it"),
+        ]
         for remains, replaced in pairs:
-            above.append(Tile(to_pil(remains[n]), said(explanandum, batch, n, remains)))
-            below.append(Tile(to_pil(replaced[n]), said(explanandum, batch, n, replaced)))
+            above.append(Tile(to_pil(remains[n]), first_label(explanandum, batch, n, remains)))
+            below.append(Tile(to_pil(replaced[n]), first_label(explanandum, batch, n, replaced)))
         rows += [above, below]
     return gallery(rows, header=["image", "map", *infills])
 
 
 @torch.no_grad()
-def said(explanandum: Explanandum, batch: Batch, n: int, seen: Tensor) -> str:
-    """The first label of an image and its probability for what is seen instead of it."""
+def first_label(explanandum: Explanandum, batch: Batch, n: int, seen: Tensor) -> str:
+    """Return the first label of an image and its probability for what is seen instead of it.
+
+    Args:
+        explanandum: Frozen classifier.
+        batch: Images with labels.
+        n: Number of the image in the batch.
+        seen: Images that the classifier sees, (B, 3, H, W) in [0, 1].
+    """
     present = batch.labels[n].nonzero().flatten().tolist()
     if not present:
         return "no label"

@@ -9,30 +9,34 @@ from matplotlib.figure import Figure
 from explainer.metrics import pixels_needed
 
 REDUCTIONS = torch.linspace(0, 1, 21)
+COLOURS = 10
+"""Colours of matplotlib's usual cycle."""
+STYLES = ("-", "--", ":")
+"""Styles of lines; the next one begins when the colours repeat."""
 
 
 def plot_flipping(rows: Sequence[dict[str, Any]], methods: Sequence[str], column: str) -> Figure:
-    """Pixels that have to be replaced against the reduction of the log-odds, means over images; lower is better.
+    """Draw the pixels that have to be replaced against the reduction of the log-odds; lower is better.
 
     Args:
         rows: Rows of a `Store`.
-        methods: A line each, those without a curve left out.
+        methods: Names of the methods, a line each; those without a curve are left out.
         column: Column of the metric.
 
     Returns:
-        The figure.
+        The figure of means over images.
     """
     figure = Figure(figsize=(7.6, 4.8), layout="constrained")
     panel = figure.subplots()
-    styles = ("-", "--", ":")
     number = 0
     for method in methods:
-        found = [row["curves"][column] for row in rows if row["method"] == method and column in row.get("curves", {})]
-        if found:
-            needed = pixels_needed(torch.tensor(found), REDUCTIONS).mean(0)
-            label = f"{method} ({len(found)})"
-            style = styles[number // 10 % len(styles)]
-            panel.plot(100 * REDUCTIONS, 100 * needed, style, color=f"C{number % 10}", lw=1.4, label=label)
+        method_rows = [row for row in rows if row["method"] == method]
+        curves = [row["curves"][column] for row in method_rows if column in row.get("curves", {})]
+        if curves:
+            needed = pixels_needed(torch.tensor(curves), REDUCTIONS).mean(0)
+            label = f"{method} ({len(curves)})"
+            style = STYLES[number // COLOURS % len(STYLES)]
+            panel.plot(100 * REDUCTIONS, 100 * needed, style, color=f"C{number % COLOURS}", lw=1.4, label=label)
             number += 1
     panel.set_xlabel("reduction of the log-odds, in % of what filling in everything takes")
     panel.set_ylabel("most salient pixels replaced, in % (lower is better)")

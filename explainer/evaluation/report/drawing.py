@@ -10,18 +10,18 @@ from explainer.files import printable, replacing
 
 
 def save_figure(figure: Figure, path: Path, **settings: Any) -> None:
-    """Write a figure.
+    """Write a figure whose words may hold anything.
 
     Args:
-        figure: Names in it may hold anything; matplotlib would read what stands between dollars as mathematics, and
-            stop at what it does not understand.
-        path: Target.
+        figure: Figure; its words are changed to printable ones.
+        path: Path of the file.
         settings: Settings of `Figure.savefig`.
 
     Raises:
         OSError: The file cannot be written.
     """
     for text in figure.findobj(Text):
+        # matplotlib would read what stands between dollars as mathematics, and stop at what it does not understand
         text.set_parse_math(False)
         text.set_text("\n".join(printable(line) for line in text.get_text().split("\n")))
     with replacing(path) as partial:

@@ -9,9 +9,11 @@ from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.report.class_matrix import write_matrix
 from explainer.evaluation.results.class_matrix import matrices
 from explainer.evaluation.results.columns import FIXED, ColumnDescription
+from explainer.evaluation.results.content import MatrixResults, PublishedMatrix, RunFacts
 from explainer.evaluation.results.decisions import decision_results
 from explainer.evaluation.results.published import Published
 from explainer.evaluation.results.summary import Row, pairs, summarise
+from explainer.evaluation.scoring.threshold import Alpha
 from explainer.evaluation.targets import Targets
 from explainer.files import write_csv, write_json
 from explainer.metrics.segmentation import TruthRule
@@ -21,25 +23,25 @@ def write_results(
     rows: list[Row],
     facts: dict[str, Any],
     folder: Path,
-    alphas: dict[str, dict[str, Any]] | None = None,
+    alphas: Mapping[str, Alpha] | None = None,
     *,
     columns: Mapping[str, ColumnDescription] | None = None,
     failed: Mapping[str, Mapping[str, str]] | None = None,
-    run: dict[str, Any] | None = None,
+    run: RunFacts | None = None,
     published: Published | None = None,
 ) -> dict[str, Any]:
     """Write results.json, per_image.csv and, of rows that have one, matrix.csv.
 
     Args:
         rows: Rows of a `Store`.
-        facts: What the results depend on; under "metrics", name → settings of further columns; under "matrix", the
-            classes that it shows.
-        folder: Exists.
-        alphas: Method → what `search_alphas` found.
-        columns: Columns of `columns_of`; None: the fixed ones.
+        facts: Facts on which the results depend; under "metrics", name → settings of further columns; under "matrix",
+            the classes that it shows.
+        folder: Folder of the results, which exists.
+        alphas: Method → its α, as `search_alphas` returns it.
+        columns: Columns of `columns_of`; None for the standard ones.
         failed: Method → image → error.
         run: Facts of this run, which another one with the same results would not share.
-        published: A paper's own numbers.
+        published: Numbers that a paper prints.
 
     Returns:
         The content of results.json; what differs between runs is in "run" and in the methods' "cost" only.
@@ -50,15 +52,21 @@ def write_results(
     if not rows:
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
     metrics = facts.get("metrics", {}) | facts.get("probes", {})
-    columns, failed = columns or FIXED, failed or {}
+    columns = columns or FIXED
+    failed = failed or {}
     results = summarise(rows, metrics, alphas, failed)
     if ORIGINAL in results:
         results[ORIGINAL]["truth"] = TruthRule(facts.get("void", "ignore"), facts.get("objects", "labelled")).words()
         results[ORIGINAL]["targets"] = Targets(*facts.get("targets", ())).words()
-    valued = {c for entry in results.values() for c, value in entry.items() if value is not None}
-    shown = {c: about for c, about in columns.items() if c in metrics or c in valued}
-    found = matrices(rows, facts.get("matrix", {}).get("classes", []))
-    found |= {} if published is None else published.matrices()
+    shown = {}
+    for name, about in columns.items():
+        # a standard column is not defined for every data set
+        if name in metrics or any(entry.get("scores", {}).get(name) is not None for entry in results.values()):
+            shown[name] = about
+    class_matrices: dict[str, MatrixResults | PublishedMatrix] = {}
+    class_matrices |= matrices(rows, facts.get("matrix", {}).get("classes", []))
+    if published is not None:
+        class_matrices |= published.matrices()
     content = {
         "facts": facts,
         "results": results,
@@ -66,12 +74,12 @@ def write_results(
         "pairs": pairs(rows, shown),
         "failed": failed,
         "published": None if published is None else published.content(),
-        "matrix": found or None,
+        "matrix": class_matrices or None,
         "run": run or {},
         "decisions": decision_results(rows),
     }
     write_json(folder / "results.json", content)
-    write_matrix(found, folder / "matrix.csv")
+    write_matrix(class_matrices, folder / "matrix.csv")
     write_csv(folder / "per_image.csv", per_image(rows, [*FIXED, *metrics]))
     return content
 

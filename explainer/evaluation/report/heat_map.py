@@ -1,10 +1,34 @@
 """The class matrix as a heat map (S. Stalder et al., NeurIPS 2022, Table 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-MANY, FEW = 24, 8
-"""Classes: with more than the first there is no room for numbers, with more than the second none for intervals."""
+MANY = 24
+"""Classes with more than which there is no room for numbers."""
+FEW = 8
+"""Classes with more than which there is no room for intervals."""
+SUMMARY = {
+    "none": "without a mask",
+    "own": "with the class's own mask",
+    "other": "with masks of other classes",
+}
+"""Key of a matrix's summary → its words."""
+
+
+class HeatCell(NamedTuple):
+    """A probability of a heat map.
+
+    Attributes:
+        text: Probability in percent, or a dash.
+        share: Share of the strongest colour, in [0, 1].
+        full: Probability with four decimals.
+        between: Interval in percent, or nothing.
+    """
+
+    text: str
+    share: float
+    full: str
+    between: str
 
 
 class HeatMap(NamedTuple):
@@ -14,71 +38,89 @@ class HeatMap(NamedTuple):
         name: Name of the method, or nothing.
         classes: Classes of the rows.
         columns: Classes of the masks; the image without a mask may come first.
-        cells: A row a class: text, share of the strongest colour in [0, 1], the number in full, and its interval or
-            nothing.
+        cells: Cells of each class.
         dense: Whether there is no room for numbers.
-        note: What is in it.
-        summary: Words and number: what the matrix comes to; nothing where that is not known.
+        note: Remark of results.json on the matrix, or nothing.
+        summary: Words and number of what the matrix comes to, as far as that is known.
     """
 
     name: str
     classes: list[str]
     columns: list[str]
-    cells: list[list[tuple[str, float, str, str]]]
+    cells: list[list[HeatCell]]
     dense: bool
     note: str
     summary: list[tuple[str, str]]
 
 
 def heat_maps(matrix: dict[str, Any] | None) -> list[HeatMap]:
-    """The matrices of results.json: one of {"classes", "values"}, or such a one for each method.
+    """Return the matrices of results.json: one of {"classes", "values"}, or such a one for each method.
 
     Args:
-        matrix: Or None. Values are (C, C), or (C, 1 + C) with the image without a mask first, in [0, 1].
+        matrix: Matrices of results.json, or None. Values are (C, C), or (C, 1 + C) with the image without a mask
+            first, in [0, 1].
 
     Returns:
-        Ready to be shown; None where nothing is known is a dash.
+        Heat maps, in which a dash stands where nothing is known.
 
     Example:
-        >>> heat_maps({"classes": ["a", "b"], "values": [[0.9, 0.1], [None, 0.6]]})[0].cells[1]
-        [('–', 0.0, 'unknown', ''), ('60', 0.6, '0.6000', '')]
+        >>> heat_maps({"classes": ["a"], "values": [[None]]})[0].cells[0][0].full
+        'unknown'
     """
     if not matrix:
         return []
     if "classes" in matrix and "values" in matrix:
         return [_heat_map("", matrix)]
-    classes = matrix.get("classes")
-    inner = matrix.get("methods") or matrix
-    found = []
-    for name, one in inner.items():
-        one = one if isinstance(one, dict) else {"values": one}
-        if one.get("values") and (one.get("classes") or classes):
-            found.append(_heat_map(name, {"classes": classes, "note": matrix.get("note", "")} | one))
-    return found
+    common = {"classes": matrix.get("classes"), "note": matrix.get("note", "")}
+    maps = []
+    for name, content in (matrix.get("methods") or matrix).items():
+        # early versions wrote a method's values alone
+        entry = content if isinstance(content, dict) else {"values": content}
+        if entry.get("values") and (entry.get("classes") or common["classes"]):
+            maps.append(_heat_map(name, common | entry))
+    return maps
 
 
-def _heat_map(name: str, matrix: dict[str, Any]) -> HeatMap:
-    values = [[None if v is None or v != v else float(v) for v in row] for row in matrix["values"]]
-    names = [str(c) for c in matrix["classes"]]
-    ends = matrix.get("interval") if len(names) <= FEW else None
-    cells = [
-        [_cell(v, ends[r][c] if ends else (None, None)) for c, v in enumerate(row)] for r, row in enumerate(values)
-    ]
-    columns = ["no mask", *names] if cells and len(cells[0]) == len(names) + 1 else names
-    words = {"none": "without a mask", "own": "with the class's own mask", "other": "with masks of other classes"}
-    said = {key: (matrix.get("summary") or {}).get(key) for key in words}
-    summary = [(words[key], _with_ends(one)) for key, one in said.items() if one and None not in one]
-    return HeatMap(name, names, columns, cells, len(names) > MANY, str(matrix.get("note", "")), summary)
+def _heat_map(name: str, matrix: Mapping[str, Any]) -> HeatMap:
+    """Return the heat map of one matrix."""
+    classes = [str(class_) for class_ in matrix["classes"]]
+    intervals = matrix.get("interval") if len(classes) <= FEW else None
+    cells = []
+    for number, values in enumerate(matrix["values"]):
+        ends = intervals[number] if intervals else [(None, None)] * len(values)
+        cells.append([_cell(value, pair) for value, pair in zip(values, ends, strict=False)])
+    columns = classes
+    if cells and len(cells[0]) == len(classes) + 1:
+        columns = ["no mask", *classes]
+    return HeatMap(
+        name,
+        classes,
+        columns,
+        cells,
+        dense=len(classes) > MANY,
+        note=str(matrix.get("note", "")),
+        summary=_summary(matrix.get("summary") or {}),
+    )
 
 
-def _cell(value: float | None, ends: Sequence[float | None]) -> tuple[str, float, str, str]:
-    if value is None:
-        return "–", 0.0, "unknown", ""
+def _cell(value: float | None, ends: Sequence[float | None]) -> HeatCell:
+    """Return the cell of a probability; NaN is not known either."""
+    if value is None or value != value:
+        return HeatCell("–", 0.0, "unknown", "")
     low, high = ends
-    between = "" if low is None or high is None else f"{100 * low:.0f}–{100 * high:.0f}"
-    return f"{100 * value:.0f}".replace("-", "−"), min(1.0, max(0.0, value)), f"{value:.4f}", between
+    between = ""
+    if low is not None and high is not None:
+        between = f"{100 * low:.0f}–{100 * high:.0f}"
+    text = f"{100 * value:.0f}".replace("-", "−")
+    return HeatCell(text, min(1.0, max(0.0, value)), f"{value:.4f}", between)
 
 
-def _with_ends(said: Sequence[float]) -> str:
-    mean, low, high = (100 * value for value in said)
-    return f"{mean:.1f} % [{low:.1f}, {high:.1f}]"
+def _summary(means: Mapping[str, Sequence[float | None] | None]) -> list[tuple[str, str]]:
+    """Return words and number of what is known."""
+    lines = []
+    for key, words in SUMMARY.items():
+        numbers = [100 * value for value in means.get(key) or () if value is not None]
+        if len(numbers) == 3:
+            mean, low, high = numbers
+            lines.append((words, f"{mean:.1f} % [{low:.1f}, {high:.1f}]"))
+    return lines

@@ -1,4 +1,4 @@
-"""Photographs and maps for the page: what was explained, and what each method says."""
+"""Photographs and maps for the page: what was explained, and each method's map of it."""
 
 import base64
 import io
@@ -11,14 +11,17 @@ from PIL import Image
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
 from explainer.evaluation.batches import part
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, having
-from explainer.evaluation.report.gallery import found
+from explainer.evaluation.report.gallery import read_or_make
 from explainer.networks import Explanandum
 from explainer.rendering import heat_map, to_pil
 
 SIDE = 320
 """Pixels of the longer side at most, so that a page stays below 10 MB."""
+LABELS = 4
+"""Labels of an image that are named, at most."""
 
 
 class Shown(NamedTuple):
@@ -27,14 +30,14 @@ class Shown(NamedTuple):
     Attributes:
         id: Name of the image, as in rows.jsonl.
         photograph: The picture.
-        said: Its labels, and the classifier's probabilities.
+        labels: Labels of the image with the classifier's probabilities, in words.
         maps: Method → its map in colours, of the photograph's size.
         notes: Method → what the classifier makes of the image through the map.
     """
 
     id: str
     photograph: Image.Image
-    said: str
+    labels: str
     maps: dict[str, Image.Image]
     notes: dict[str, str]
 
@@ -43,63 +46,88 @@ def pictures(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    kept: KeptMasks | None,
+    cache: MaskStore | None,
     rows: Sequence[dict[str, Any]],
-    scaled: bool = True,
+    maker: MaskMaker = SCALED,
 ) -> Iterator[Shown]:
-    """Every method's map of every image of a batch; maps that are kept are not made again.
+    """Yield every method's maps of every image of a batch; maps on the disk are not made again.
 
     Args:
-        explanandum: The frozen classifier, on the batch's device.
+        explanandum: Frozen classifier, on the batch's device.
         methods: Name → method; constant masks are not worth a picture.
-        batch: A few images; ground truth and bounding box join where they were scored.
-        kept: Masks that are there already.
+        batch: Images; ground truth and bounding box join where they were scored.
+        cache: Masks on the disk.
         rows: Rows of rows.jsonl: what the classifier said, and which method failed on which image.
-        scaled: Whether maps that are masks already are scaled too.
+        maker: Maker of the masks.
 
     Yields:
         An image at a time.
     """
-    said = {(row["method"], row["id"]): row for row in rows}
-    for n, name in enumerate(batch.id):
+    rows_by_name = {(row["method"], row["id"]): row for row in rows}
+    for n, image in enumerate(batch.id):
         one = part(batch, [n])
-        asked = [m for m, method in methods.items() if not isinstance(method, Constant)]
-        asked = [m for m in asked if "error" not in said.get((m, name), {})]
-        asked = [*(r for r in ANNOTATED if (r, name) in said and having(r, one).id), *asked]
-        masks = {m: found(explanandum, m, methods.get(m), one, kept, scaled)[0] for m in asked}
-        labels = one.labels[0].nonzero().flatten().tolist()
-        words = label_text(explanandum.classes, labels, said.get((ORIGINAL, name), {}).get("kept"))
-        maps = {m: heat_map(mask) for m, mask in masks.items()}
-        notes = {m: map_text(said.get((m, name), {}), mask) for m, mask in masks.items()}
-        yield Shown(name, to_pil(one.image[0]), words, maps, notes)
+        # a row may be missing: a map is shown also of what was not scored
+        method_rows = {name: rows_by_name.get((name, image), {}) for name in (ORIGINAL, *methods)}
+        names = [name for name in ANNOTATED if (name, image) in rows_by_name and having(name, one).id]
+        method_rows |= {name: rows_by_name[name, image] for name in names}
+        for name, method in methods.items():
+            if not isinstance(method, Constant) and "error" not in method_rows[name]:
+                names.append(name)
+        masks = {name: read_or_make(explanandum, name, methods.get(name), one, cache, maker)[0] for name in names}
+        present = one.labels[0].nonzero().flatten().tolist()
+        yield Shown(
+            image,
+            to_pil(one.image[0]),
+            label_text(explanandum.classes, present, method_rows[ORIGINAL].get("kept")),
+            {name: heat_map(mask) for name, mask in masks.items()},
+            {name: map_text(method_rows[name], mask) for name, mask in masks.items()},
+        )
 
 
-def label_text(classes: Sequence[str], labels: Collection[int], said: dict[str, Any] | None) -> str:
-    """Labels with their probabilities, and what a single-label classifier says instead.
+def label_text(classes: Sequence[str], labels: Collection[int], prediction: dict[str, Any] | None) -> str:
+    """Return labels with their probabilities, and what a single-label classifier says instead.
+
+    Args:
+        classes: Names of all classes.
+        labels: Indices of the image's labels.
+        prediction: What the classifier says, as in the rows, or None.
 
     Example:
         >>> label_text(["cat", "dog"], [1], {"probability": 0.25, "predicted": 0})
         'dog 0.25; the classifier says cat'
     """
     names = []
-    for label in list(labels)[:4]:
-        p = probability(said, label)
-        names.append(classes[label] + ("" if p is None else f" {p:.2f}"))
-    words = ", ".join(names) + (" …" if len(labels) > 4 else "") if names else "no label"
-    predicted = (said or {}).get("predicted")
-    return words if predicted is None or predicted in labels else f"{words}; the classifier says {classes[predicted]}"
+    for label in list(labels)[:LABELS]:
+        p = probability(prediction, label)
+        names.append(classes[label] if p is None else f"{classes[label]} {p:.2f}")
+    words = ", ".join(names) or "no label"
+    if len(labels) > LABELS:
+        words += " …"
+    predicted = (prediction or {}).get("predicted")
+    if predicted is not None and predicted not in labels:
+        words += f"; the classifier says {classes[predicted]}"
+    return words
 
 
-def probability(said: dict[str, Any] | None, label: int) -> float | None:
-    """Of a label, in an entry of `predictions`."""
-    if not said:
+def probability(prediction: dict[str, Any] | None, label: int) -> float | None:
+    """Return the probability of a label, or None where it is not known.
+
+    Args:
+        prediction: What the classifier says, as in the rows: all probabilities, or that of the only label.
+        label: Index of the label.
+    """
+    if not prediction:
         return None
-    every = said.get("probabilities")
-    return every[label] if every else said.get("probability")
+    probabilities = prediction.get("probabilities")
+    return probabilities[label] if probabilities else prediction.get("probability")
 
 
 def map_text(row: dict[str, Any], mask: torch.Tensor) -> str:
-    """What becomes of the first label's probability when only the map's part remains, and when it is gone.
+    """Return what becomes of the first label's probability when only the map's part remains, and when it is gone.
+
+    Args:
+        row: Row of the method and the image, or an empty one.
+        mask: Mask, (1, H, W) in [0, 1].
 
     Example:
         >>> map_text({"kept": {"labels": [3], "probability": 0.5}}, torch.zeros(1, 2, 2))
@@ -107,18 +135,23 @@ def map_text(row: dict[str, Any], mask: torch.Tensor) -> str:
     """
     parts = [f"area {float(mask.mean()):.2f}"]
     for word in ("kept", "removed"):
-        labels = (row.get(word) or {}).get("labels") or []
-        p = probability(row.get(word), labels[0]) if labels else None
-        parts += [] if p is None else [f"{word} {p:.2f}"]
-    parts += ["map was NaN"] if row.get("broken") else ["constant map"] if row.get("constant") else []
+        prediction = row.get(word) or {}
+        labels = prediction.get("labels") or []
+        p = probability(prediction, labels[0]) if labels else None
+        if p is not None:
+            parts.append(f"{word} {p:.2f}")
+    if row.get("broken"):
+        parts.append("map was NaN")
+    elif row.get("constant"):
+        parts.append("constant map")
     return ", ".join(parts)
 
 
 def data_uri(picture: Image.Image) -> str:
-    """A picture as text that stands in a page, as PNG or JPEG, whichever is shorter.
+    """Return a picture as text that stands in a page, as PNG or JPEG, whichever is shorter.
 
     Args:
-        picture: Scaled down to `SIDE`.
+        picture: Picture, which is scaled down to `SIDE`.
 
     Returns:
         A data URI.
@@ -129,10 +162,10 @@ def data_uri(picture: Image.Image) -> str:
     """
     fitted = picture.convert("RGB")
     fitted.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    written = {}
+    files = {}
     for kind, settings in (("png", {"optimize": True}), ("jpeg", {"quality": 80, "optimize": True})):
         buffer = io.BytesIO()
         fitted.save(buffer, kind, **settings)
-        written[kind] = buffer.getvalue()
-    kind = min(written, key=lambda k: len(written[k]))
-    return f"data:image/{kind};base64,{base64.b64encode(written[kind]).decode()}"
+        files[kind] = buffer.getvalue()
+    kind = min(files, key=lambda name: len(files[name]))
+    return f"data:image/{kind};base64,{base64.b64encode(files[kind]).decode()}"

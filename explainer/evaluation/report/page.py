@@ -3,26 +3,31 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from explainer.errors import InputError
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
-from explainer.evaluation.report.charts import curves, measures
 from explainer.evaluation.report.columns import costs, decisions, quality
+from explainer.evaluation.report.content import Content
+from explainer.evaluation.report.curve_panels import curves
 from explainer.evaluation.report.heat_map import heat_maps
-from explainer.evaluation.report.latex import latex
+from explainer.evaluation.report.html import TEMPLATES, template
 from explainer.evaluation.report.maps import Shown, data_uri
-from explainer.evaluation.report.tables import MARKS, grids, with_costs
+from explainer.evaluation.report.measures import measures
+from explainer.evaluation.report.printers import latex_file, to_html
+from explainer.evaluation.report.table import MARKS
+from explainer.evaluation.report.tables import report_tables, with_costs
+from explainer.evaluation.results.content import nested_results
 from explainer.evaluation.storage.rows import nested, parsed
 from explainer.evaluation.storage.store import ROWS
 from explainer.files import read_state, write_text
 
-HERE = Path(__file__).parent
-PAGE, TABLE = "report.html", "table.tex"
+PAGE = "report.html"
+TABLE = "table.tex"
+PACKAGES = {"version": "explainer"}
+"""Name of a version in the facts → the package whose version it is."""
 
 
 class About(NamedTuple):
@@ -30,8 +35,8 @@ class About(NamedTuple):
 
     Attributes:
         name: Name of the run.
-        classifier: Such as "torchvision's resnet50".
-        data: Such as "COCO".
+        classifier: Network of the classifier, such as "torchvision's resnet50".
+        data: Data set, such as "COCO".
         split: Split of the data set.
     """
 
@@ -41,64 +46,81 @@ class About(NamedTuple):
     split: str = ""
 
 
+class PictureMap(NamedTuple):
+    """A method's map of an image.
+
+    Attributes:
+        method: Name of the method.
+        source: Map as a data URI.
+        note: What the classifier makes of the image through the map.
+    """
+
+    method: str
+    source: str
+    note: str
+
+
 class Picture(NamedTuple):
-    """An image of the gallery, as the template wants it: pictures are data URIs."""
+    """An image of the gallery, as the template wants it.
+
+    Attributes:
+        id: Name of the image.
+        photograph: Photograph as a data URI.
+        size: Width and height of the photograph in pixels.
+        labels: Labels of the image with the classifier's probabilities, in words.
+        maps: A map for each method.
+    """
 
     id: str
     photograph: str
     size: tuple[int, int]
-    said: str
-    maps: list[tuple[str, str, str]]
+    labels: str
+    maps: list[PictureMap]
 
 
-def mathematics(formula: str) -> Markup | str:
-    r"""MathML of a formula in LaTeX; any other formula as it is, to be escaped.
+class OddMaps(NamedTuple):
+    """Maps of a method that hold no information.
 
-    Args:
-        formula: Formula of a metric; LaTeX if it has a command, that is, a backslash.
-
-    Returns:
-        HTML, or the text.
-
-    Example:
-        >>> mathematics("Σ m < 1"), mathematics(r"\rho < 1")[:5]
-        ('Σ m < 1', Markup('<math'))
+    Attributes:
+        method: Name of the method.
+        word: "NaN" or "constant".
+        images: Names of the images.
+        judged: Number of images that the method was judged on.
     """
-    if "\\" not in formula or '"' in formula or "href" in formula:  # the library escapes neither attributes nor text
-        return formula
-    try:
-        return Markup(convert(formula.replace("<", r"\lt ").replace(">", r"\gt ")))
-    except Exception:  # a user's metric may say anything, and the library's errors have no base of their own
-        return formula
+
+    method: str
+    word: str
+    images: list[str]
+    judged: int
 
 
 def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Path:
     """Write report.html and table.tex from the results in a folder.
 
     Args:
-        folder: Holds results.json and rows.jsonl.
-        about: What was judged.
+        folder: Folder with results.json and rows.jsonl.
+        about: Names of what was judged.
         shown: Images of the gallery.
 
     Returns:
-        The page's path.
+        Path of the page.
 
     Raises:
         InputError: There are no results in the folder.
     """
     content, rows = read_results(folder)
-    write_text(folder / TABLE, latex(content))
+    write_text(folder / TABLE, latex_file(report_tables(content)))
     return write_text(folder / PAGE, page(content, rows, about, shown))
 
 
-def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """results.json, and the rows of its methods: of what was tried again the last, and no torn one.
+def read_results(folder: Path) -> tuple[Content, list[dict[str, Any]]]:
+    """Read results.json and the rows of its methods.
 
     Args:
         folder: Folder of the evaluation.
 
     Returns:
-        Content and rows.
+        Content and rows: of what was tried again the last row, and no torn one.
 
     Raises:
         InputError: There is no results.json, or it is torn.
@@ -114,30 +136,28 @@ def read_results(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     rows = [nested(row) for row in map(parsed, lines) if row is not None]
     asked = {*content["results"], *(content.get("failed") or {})}
     last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
-    return content, list(last.values())
+    return cast(Content, nested_results(content)), list(last.values())
 
 
-def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, shown: Iterable[Shown] = ()) -> str:
-    """The page; every word that comes from outside is escaped.
+def page(content: Content, rows: Sequence[dict[str, Any]], about: About, shown: Iterable[Shown] = ()) -> str:
+    """Return the page; every word that comes from outside is escaped.
 
     Args:
         content: Content of results.json.
         rows: Rows of rows.jsonl.
-        about: What was judged.
+        about: Names of what was judged.
         shown: Images of the gallery.
 
     Returns:
         HTML that asks for no other file.
     """
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["mathematics"] = mathematics
     content = with_costs(content)
-    original = content["results"].get(ORIGINAL, {})
-    return environment.get_template("page.html").render(
+    results = content["results"]
+    performance = results.get(ORIGINAL, {}).get("kept") or {}
+    return template("page.html").render(
         about=about,
-        grids=grids(content),
+        tables=report_tables(content),
+        to_html=to_html,
         marks=MARKS,
         published=content.get("published"),
         run=run_facts(content),
@@ -148,22 +168,25 @@ def page(content: dict[str, Any], rows: Sequence[dict[str, Any]], about: About, 
         matrices=heat_maps(content.get("matrix")),
         failed=failures(content, rows),
         odd=odd_maps(content, rows),
-        unranked=left_out(content["results"]),
+        unranked=left_out(results),
         counts=counts(content),
-        original={k: v for k, v in (original.get("kept") or {}).items() if v is not None},
-        intervals=any(e.get("interval") for e in content["results"].values()),
+        original={score: value for score, value in performance.items() if value is not None},
+        intervals=any(entry.get("interval") for entry in results.values()),
         pairs=bool(content.get("pairs")),
         config=config_text(content),
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "script.js").read_text(encoding="utf-8")),
     )
 
 
-def counts(content: dict[str, Any]) -> dict[str, int]:
-    """How many methods, measures and images.
+def counts(content: Content) -> dict[str, int]:
+    """Return the numbers of methods, measures and images.
+
+    Args:
+        content: Content of results.json.
 
     Example:
-        >>> counts({"results": {"a": {"images": 3, "iou": 0.5}}})
+        >>> counts({"results": {"a": {"images": 3, "scores": {"iou": 0.5}}}})
         {'methods': 1, 'measures': 1, 'images': 3}
     """
     results = content["results"]
@@ -173,35 +196,50 @@ def counts(content: dict[str, Any]) -> dict[str, int]:
 
 
 def _picture(one: Shown) -> Picture:
-    maps = [(name, data_uri(picture), one.notes.get(name, "")) for name, picture in one.maps.items()]
-    return Picture(one.id, data_uri(one.photograph), one.photograph.size, one.said, maps)
+    """Return an image of the gallery with its pictures as text."""
+    maps = [PictureMap(name, data_uri(picture), one.notes.get(name, "")) for name, picture in one.maps.items()]
+    return Picture(one.id, data_uri(one.photograph), one.photograph.size, one.labels, maps)
 
 
-def run_facts(content: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a run was: words and values, those that are known.
+def run_facts(content: Content) -> list[tuple[str, str]]:
+    """Return words and values of a run, those that are known.
+
+    Args:
+        content: Content of results.json.
 
     Example:
         >>> run_facts({"facts": {"device": "cpu"}, "run": {"seconds": 90}})
         [('Device', 'cpu'), ('Last call', '1 min 30 s')]
     """
-    facts, run = content.get("facts", {}), content.get("run") or {}
-    entries = content.get("results", {}).values()
-    maps = sum(((e.get("cost") or {}).get("ms") or 0) * (e.get("images") or 0) / 1000 for e in entries)
-    versions = run.get("versions") or {k: facts[k] for k in ("version", "torch") if k in facts}
+    facts = content.get("facts", {})
+    run = content.get("run") or {}
+    seconds = run.get("seconds")
+    map_seconds = _seconds_of_maps(content.get("results", {}))
+    # early versions had the versions among the facts
+    versions = run.get("versions") or {name: facts[name] for name in ("version", "torch") if name in facts}
     known = {
         "Started": run.get("started"),
         "Commit": run.get("commit"),
         "Device": run.get("device") or facts.get("device"),
-        "Last call": None if run.get("seconds") is None else lasted(run["seconds"]),
-        "All maps": lasted(maps) if maps else None,
-        "Versions": ", ".join(f"{'explainer' if k == 'version' else k} {v}" for k, v in versions.items()),
+        "Last call": None if seconds is None else lasted(seconds),
+        "All maps": lasted(map_seconds) if map_seconds else None,
+        "Versions": ", ".join(f"{PACKAGES.get(name, name)} {version}" for name, version in versions.items()),
         "Checkpoint": facts.get("checkpoint"),
     }
-    return [(key, str(value)) for key, value in known.items() if value]
+    return [(words, str(value)) for words, value in known.items() if value]
+
+
+def _seconds_of_maps(results: dict[str, Any]) -> float:
+    """Return how long all maps took together, as far as that is known."""
+    total = 0.0
+    for entry in results.values():
+        ms = (entry.get("cost") or {}).get("ms") or 0
+        total += ms / 1000 * (entry.get("images") or 0)
+    return total
 
 
 def lasted(seconds: float) -> str:
-    """A duration in words.
+    """Return a duration in words.
 
     Example:
         >>> lasted(12.34), lasted(7325)
@@ -210,32 +248,55 @@ def lasted(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
-def config_text(content: dict[str, Any]) -> str:
-    """The config as it was resolved, or what the results depend on."""
+def config_text(content: Content) -> str:
+    """Return the config as it was resolved, or what the results depend on.
+
+    Args:
+        content: Content of results.json.
+    """
     config = (content.get("run") or {}).get("config")
     if isinstance(config, str):
         return config
     return json.dumps(config or content.get("facts", {}), indent=2, ensure_ascii=False)
 
 
-def failures(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Method → image → error."""
-    found = {m: dict(some) for m, some in (content.get("failed") or {}).items() if some}
-    for row in () if content.get("failed") is not None else rows:
+def failures(content: Content, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return the errors of each method.
+
+    Args:
+        content: Content of results.json.
+        rows: Rows of rows.jsonl.
+
+    Returns:
+        Method → image → error.
+    """
+    failed = content.get("failed")
+    if failed is not None:
+        return {method: dict(errors) for method, errors in failed.items() if errors}
+    # a folder of an early version tells failures in its rows only
+    errors_by_method: dict[str, dict[str, str]] = {}
+    for row in rows:
         if "error" in row:
-            found.setdefault(row["method"], {})[row["id"]] = str(row["error"])
-    return found
+            errors_by_method.setdefault(row["method"], {})[row["id"]] = str(row["error"])
+    return errors_by_method
 
 
-def odd_maps(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[str], int]]:
-    """Method, what its maps were ("NaN" or "constant"), on which images, and of how many."""
-    found = []
+def odd_maps(content: Content, rows: Sequence[dict[str, Any]]) -> list[OddMaps]:
+    """Return the maps that hold no information.
+
+    Args:
+        content: Content of results.json.
+        rows: Rows of rows.jsonl.
+    """
+    odd = []
     for name, entry in content["results"].items():
         for key, word in (("broken", "NaN"), ("constant", "constant")):
-            named = [row["id"] for row in rows if row["method"] == name and row.get(key)]
-            if named:
-                found.append((name, word, named, entry.get("images", len(named))))
-    return found
+            images = [row["id"] for row in rows if row["method"] == name and row.get(key)]
+            if images:
+                odd.append(OddMaps(name, word, images, entry.get("images", len(images))))
+    return odd

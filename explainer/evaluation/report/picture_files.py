@@ -7,13 +7,13 @@ from typing import Any
 from explainer.attribution import Attribution, Constant, Reference
 from explainer.data import Batch, ImageDataset, collate
 from explainer.evaluation.batches import to_device
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.report.class_gallery import class_gallery
 from explainer.evaluation.report.counterfactuals import counterfactual_gallery
 from explainer.evaluation.report.curves import plot_flipping
 from explainer.evaluation.report.decisions import decision_gallery
 from explainer.evaluation.report.drawing import save_figure
-from explainer.evaluation.report.gallery import found, method_gallery
+from explainer.evaluation.report.gallery import method_gallery, read_or_make
 from explainer.evaluation.results.decisions import examples
 from explainer.evaluation.scoring.decisions import Decisions
 from explainer.evaluation.scoring.metrics import Judge
@@ -26,14 +26,15 @@ from explainer.rendering import save_picture
 
 GALLERY, COUNTERFACTUALS = "gallery.png", "counterfactuals"
 CLASSES, DECISIONS = "classes.png", "decisions.png"
-_LONGEST = 100
+LONGEST = 100
+"""Characters of a file name, at most."""
 
 
 def file_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """Give every name a file name of its own, without a suffix.
+    """Return a different file name, without a suffix, for every name.
 
     Args:
-        names: Names of methods, say. Of those that would share a file, the later ones get another name.
+        names: Names, of methods for example. Of those that would share a file, the later ones get another name.
         taken: File names that are no longer free.
 
     Returns:
@@ -43,21 +44,30 @@ def file_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str
         >>> file_names(["RISE", "a b", "a_b"])
         {'RISE': 'RISE', 'a b': 'a_b', 'a_b': 'a_b-648fa9b3'}
     """
-    used, chosen = {other.casefold() for other in taken}, {}
+    # some file systems do not tell capital letters apart
+    used = {other.casefold() for other in taken}
+    chosen = {}
     for name in names:
         usual = slug(name)
-        free = usual.casefold() not in used and 0 < len(usual) <= _LONGEST
+        free = usual.casefold() not in used and 0 < len(usual) <= LONGEST
         chosen[name] = usual if free else file_name(name, [*used, usual])
         used.add(chosen[name].casefold())
     return chosen
 
 
 def to_show(dataset: ImageDataset, places: list[int], count: int) -> list[int]:
-    """So many of these places of a data set, evenly spread, those of labelled images if there are any."""
+    """Return evenly spread places of a data set, those of labelled images if there are any.
+
+    Args:
+        dataset: Data set.
+        places: Places to choose from.
+        count: Number of places, at most.
+    """
     if not count:
         return []
-    labelled = [i for i in places if dataset.labels(i).any()] or places
-    return labelled[:: max(1, len(labelled) // count)][:count]
+    labelled = [place for place in places if dataset.labels(place).any()] or places
+    step = max(1, len(labelled) // count)
+    return labelled[::step][:count]
 
 
 def write_pictures(
@@ -67,20 +77,37 @@ def write_pictures(
     dataset: ImageDataset,
     places: tuple[list[int], list[int]],
     judge: Judge,
-    kept: KeptMasks,
+    cache: MaskStore,
     out: Path,
     device: str,
 ) -> None:
-    """The gallery and the counterfactuals, of images at these places; without images none."""
-    batches = (to_device(collate([dataset[i] for i in some]), device) for some in places)
-    chosen, imagined = (settings.targets.of(explanandum, batch) for batch in batches)
+    """Write the gallery, the masks of classes and the counterfactuals; without images none.
+
+    Args:
+        settings: Settings of the evaluation.
+        explanandum: Frozen classifier.
+        methods: Name → method.
+        dataset: Data set of the images.
+        places: Places of the images of the galleries, and of those of the counterfactuals.
+        judge: Judge, which knows the levels of maps.
+        cache: Masks on the disk.
+        out: Folder of the results.
+        device: Device on which to compute.
+    """
+    batches = []
+    for chosen_places in places:
+        batch = to_device(collate([dataset[place] for place in chosen_places]), device)
+        batches.append(settings.targets.of(explanandum, batch))
+    chosen, imagined = batches
     if chosen.id:
-        save_picture(method_gallery(explanandum, methods, chosen, kept, settings.scaled), out / GALLERY)
-    shown = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
-    if chosen.id and shown and settings.report.class_gallery:
-        picture = class_gallery(explanandum, shown, chosen, settings.report.class_gallery, settings.scaled)
+        save_picture(method_gallery(explanandum, methods, chosen, cache, settings.maker), out / GALLERY)
+    without_references = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
+    classes = settings.report.class_gallery
+    if chosen.id and without_references and classes:
+        picture = class_gallery(explanandum, without_references, chosen, classes, settings.maker)
         save_picture(picture, out / CLASSES)
-    write_counterfactuals(settings, explanandum, methods, judge, imagined, kept, out)
+    if imagined.id:
+        write_counterfactuals(settings, explanandum, methods, judge, imagined, cache, out)
 
 
 def write_decisions(
@@ -93,12 +120,24 @@ def write_decisions(
     out: Path,
     device: str,
 ) -> None:
-    """The picture of right and wrong decisions, of images that the rows say have them; without images none."""
-    places = [dataset.ids.index(name) for name in examples(rows, settings.decisions or 0)]
+    """Write the picture of right and wrong decisions; without images none.
+
+    Args:
+        settings: Settings of the evaluation.
+        decisions: Sorter of classes by kind; None where nobody asked for the picture.
+        explanandum: Frozen classifier.
+        methods: Name → method.
+        dataset: Data set of the images.
+        rows: Rows, which say which images have decisions of each kind.
+        out: Folder of the results.
+        device: Device on which to compute.
+    """
+    count = settings.decisions or 0
+    places = [dataset.ids.index(name) for name in examples(rows, count)]
     if decisions is None or not places:
         return
-    batch = to_device(collate([dataset[i] for i in places]), device)
-    picture = decision_gallery(decisions, explanandum, methods, batch, settings.decisions or 0)
+    batch = to_device(collate([dataset[place] for place in places]), device)
+    picture = decision_gallery(decisions, explanandum, methods, batch, count)
     if picture is not None:
         save_picture(picture, out / DECISIONS)
 
@@ -109,20 +148,38 @@ def write_counterfactuals(
     methods: dict[str, Attribution],
     judge: Judge,
     batch: Batch,
-    kept: KeptMasks,
+    cache: MaskStore,
     out: Path,
 ) -> None:
-    """A picture a method, of what remains and what replaces the region; of no images none."""
+    """Write a picture for each method, of what remains and what replaces the region.
+
+    Args:
+        settings: Settings of the evaluation.
+        explanandum: Frozen classifier, on the batch's device.
+        methods: Name → method; constant masks are not worth a picture.
+        judge: Judge, which knows the levels of maps.
+        batch: Images, at least one.
+        cache: Masks on the disk.
+        out: Folder of the results.
+    """
     names = file_names(methods)
-    for name, method in methods.items() if batch.id else ():
+    for name, method in methods.items():
         if not isinstance(method, Constant):
-            mask = found(explanandum, name, method, batch, kept, settings.scaled)
+            mask = read_or_make(explanandum, name, method, batch, cache, settings.maker)
             picture = counterfactual_gallery(explanandum, mask, judge.levels(name, mask), batch, settings.infills)
             save_picture(picture, out / COUNTERFACTUALS / f"{names[name]}.png")
 
 
 def write_curves(settings: Evaluation, methods: list[str], rows: list[dict[str, Any]], out: Path) -> None:
-    """A figure of every metric that has curves."""
+    """Write a figure of every metric that has curves.
+
+    Args:
+        settings: Settings of the evaluation.
+        methods: Names of the methods.
+        rows: Rows of a `Store`.
+        out: Folder of the results.
+    """
+    # a metric may have the name of a picture
     names = file_names(settings.metrics, taken=[Path(name).stem for name in (GALLERY, CLASSES, DECISIONS)])
     for column, metric in settings.metrics.items():
         if isinstance(metric, Flipping):

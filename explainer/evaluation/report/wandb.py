@@ -7,17 +7,18 @@ from typing import Any
 import wandb
 from PIL import Image
 
-from explainer.evaluation.report.columns import Column, costs, decisions, quality
+from explainer.evaluation.report.columns import costs, decisions, quality
+from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.maps import Shown
-from explainer.evaluation.report.tables import with_costs
-from explainer.evaluation.scoring.loop import ORIGINAL
+from explainer.evaluation.report.printers import to_wandb
+from explainer.evaluation.report.tables import method_table, with_costs
 from explainer.rendering import Tile, gallery
 
 OPACITY = 0.55
-"""Of maps over photographs, as on the page."""
+"""Opacity of maps over photographs, as on the page."""
 
 
-def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Shown] = ()) -> None:
+def log_report(run: Any, content: Content, page: Path, shown: Sequence[Shown] = ()) -> None:
     """Log what the report shows: numbers in the summary, a table of methods, the page, and the maps.
 
     Args:
@@ -27,49 +28,33 @@ def log_report(run: Any, content: dict[str, Any], page: Path, shown: Sequence[Sh
         shown: Images of the gallery.
     """
     content = with_costs(content)
-    methods = {name: entry for name, entry in content["results"].items() if name != ORIGINAL}
     columns = [*quality(content), *decisions(content), *costs(content)]
-    header: list[str | int] = ["method"]
-    for column in columns:
-        header += [
-            column.key,
-            *([f"{column.key} {end}" for end in ("low", "high")] if _bounded(column, methods) else []),
-        ]
-    table = wandb.Table(columns=header)
-    for name, entry in methods.items():
-        numbers: list[Any] = [name]
-        for column in columns:
-            numbers.append(column.of(entry))
-            numbers += (column.interval(entry) or [None, None]) if _bounded(column, methods) else []
-            if column.of(entry) is not None:
-                run.summary[f"{name}/{column.key}"] = column.of(entry)
-        table.add_data(*numbers)
-    logged: dict[str, Any] = {"methods": table, "report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)}
+    table = method_table(content, "methods", columns)
+    for row in table.rows:
+        for column, cell in zip(columns, row.cells, strict=True):
+            if cell.value is not None:
+                run.summary[f"{row.name}/{column.key}"] = cell.value
+    html = wandb.Html(page.read_text(encoding="utf-8"), inject=False)
+    logged: dict[str, Any] = {"methods": to_wandb(table), "report": html}
     if shown:
-        logged["gallery"] = [wandb.Image(beside(one), caption=one.said) for one in shown]
+        logged["gallery"] = [wandb.Image(beside(one), caption=one.labels) for one in shown]
     run.log(logged)
 
 
 def beside(one: Shown, wide: int = 6) -> Image.Image:
-    """A photograph and all its maps over it, so many in a row.
+    """Return a picture of a photograph and all its maps over it.
 
     Args:
-        one: Picture of the gallery.
-        wide: Pictures in a row.
-
-    Returns:
-        The picture.
+        one: Image of the gallery.
+        wide: Number of pictures in a row.
 
     Example:
-        >>> some = Image.new("RGB", (8, 8))
-        >>> beside(Shown("a", some, "cat", {"Grad-CAM": some}, {})).mode
+        >>> square = Image.new("RGB", (8, 8))
+        >>> beside(Shown("a", square, "cat", {"Grad-CAM": square}, {})).mode
         'RGB'
     """
     grey = one.photograph.convert("L").convert("RGB")
-    tiles = [Tile(one.photograph, one.said)]
-    tiles += [Tile(Image.blend(grey, picture, OPACITY), name) for name, picture in one.maps.items()]
+    tiles = [Tile(one.photograph, one.labels)]
+    for name, picture in one.maps.items():
+        tiles.append(Tile(Image.blend(grey, picture, OPACITY), name))
     return gallery([tiles[start : start + wide] for start in range(0, len(tiles), wide)])
-
-
-def _bounded(column: Column, methods: dict[str, Any]) -> bool:
-    return any(column.interval(entry) for entry in methods.values())

@@ -5,7 +5,7 @@ from pathlib import Path
 from explainer.attribution import Attribution
 from explainer.data import Batch
 from explainer.evaluation.context import Context
-from explainer.evaluation.maps.cache import KeptMasks
+from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.report import About, log_report, pictures, read_results, write_report
 from explainer.networks import Explanandum
 from explainer.tracking import Tracker
@@ -16,27 +16,27 @@ def report(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    kept: KeptMasks | None,
+    cache: MaskStore | None,
     out: Path,
 ) -> Path | None:
     """Write report.html and table.tex from what a folder holds, and log them to wandb; each only where asked for.
 
     Args:
-        context: From the command line.
-        explanandum: The frozen classifier, on the batch's device.
+        context: Name, config and settings of the evaluation.
+        explanandum: Frozen classifier, on the batch's device.
         methods: Name → method.
         batch: Images of the gallery.
-        kept: Their masks.
+        cache: Masks on the disk.
         out: Folder with results.json.
 
     Returns:
-        The page, if one was asked for.
+        Path of the page; None where nobody asked for one.
     """
     settings = context.settings
     if not (settings.report.page or settings.report.wandb):
         return None
     content, rows = read_results(out)
-    shown = list(pictures(explanandum, methods, batch, kept, rows, settings.scaled))
+    shown = list(pictures(explanandum, methods, batch, cache, rows, settings.maker))
     page = write_report(out, about(context, explanandum), shown)
     if settings.report.wandb:
         tracker = Tracker(f"{context.name}_evaluation", out, resume=True)
@@ -46,6 +46,11 @@ def report(
 
 
 def about(context: Context, explanandum: Explanandum) -> About:
-    """What is judged, in words."""
+    """Return what is judged, in words.
+
+    Args:
+        context: Name, config and settings of the evaluation.
+        explanandum: Frozen classifier.
+    """
     data_set = context.config["data"]["class_path"].split(".")[-1]
     return About(context.name, explanandum.spec["network"], data_set, context.settings.images.split)

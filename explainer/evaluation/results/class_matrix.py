@@ -10,73 +10,88 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explainer.evaluation.results.content import MatrixResults, MatrixSummary
 from explainer.evaluation.results.intervals import mean_intervals
 from explainer.metrics import MaskingMatrix
 
 
-def matrices(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The mean over the images that contain the class of the row, and 95 % intervals of it.
+def matrices(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[str, MatrixResults]:
+    """Average the matrices of each method over the images that contain the class of the row.
 
     Args:
         rows: Rows of a `Store`; under "matrix" stands what a `ClassMatrix` measured.
         classes: Classes of the matrix.
 
     Returns:
-        Method → "classes"; "values" in [0, 1] (a row a class: without a mask, then with the mask of each; None where
-        no image has the class), how many "images" each row is the mean of, "interval" (low and high of each value),
-        and a "summary", the means over images and classes of what `told_apart` gives, each with its interval.
+        Method → its matrix, with 95 % intervals of the means.
 
     Example:
-        >>> found = matrices([{"method": "a", "matrix": {"dog": [0.5, 0.25, 1.0]}}], ["cat", "dog"])["a"]
-        >>> found["values"], found["summary"]["own"]
+        >>> matrix = matrices([{"method": "a", "matrix": {"dog": [0.5, 0.25, 1.0]}}], ["cat", "dog"])["a"]
+        >>> matrix["values"], matrix["summary"]["own"]
         ([[None, None, None], [0.5, 0.25, 1.0]], [1.0, 1.0, 1.0])
     """
-    told: dict[str, list[Tensor]] = {}
-    none = [torch.nan] * (1 + len(classes))
+    # a row holds the classes present alone; a class that an image lacks is a row of NaN
+    absent = [torch.nan] * (1 + len(classes))
+    scores: dict[str, list[Tensor]] = {}
     for row in rows:
         if "matrix" in row:
-            values = [row["matrix"].get(name, none) for name in classes]
-            told.setdefault(row["method"], []).append(torch.tensor(values, dtype=torch.float64))
-    return {name: _described(torch.stack(images), classes) for name, images in told.items()}
+            values = [row["matrix"].get(name, absent) for name in classes]
+            scores.setdefault(row["method"], []).append(torch.tensor(values, dtype=torch.float64))
+    return {method: _summarised(torch.stack(images), classes) for method, images in scores.items()}
 
 
-def _described(scores: Tensor, classes: Sequence[str]) -> dict[str, Any]:
-    """An entry of `matrices`, of (n, C, 1 + C)."""
+def _summarised(scores: Tensor, classes: Sequence[str]) -> MatrixResults:
+    """Average the scores of one method, (n, C, 1 + C)."""
     metric = MaskingMatrix(len(classes))
     metric.update(scores.float())
-    there = [scores[~scores[:, r, 0].isnan(), r] for r in range(len(classes))]  # of each class its images alone
-    ends = [mean_intervals(values) for values in there]
-    few = told_apart(scores)
-    means = few.nanmean(0)
-    summary = torch.cat([means[:, None], mean_intervals(few)], 1)
+    intervals = []
+    for index in range(len(classes)):
+        # the images with the class alone are drawn: how many images have it is no part of the question
+        with_class = scores[~scores[:, index, 0].isnan(), index]
+        intervals.append(_rounded(mean_intervals(with_class)))
     return {
         "classes": list(classes),
         "images": metric.images.tolist(),
-        "values": [[_rounded(v) for v in row] for row in metric.compute().tolist()],
-        "interval": [[[_rounded(v) for v in pair] for pair in row.tolist()] for row in ends],
-        "summary": {
-            key: [_rounded(v) for v in row] for key, row in zip(("none", "own", "other"), summary.tolist(), strict=True)
-        },
+        "values": _rounded(metric.compute()),
+        "interval": intervals,
+        "summary": _summary(scores),
     }
 
 
+def _summary(scores: Tensor) -> MatrixSummary:
+    """Average over images and classes."""
+    confidence = told_apart(scores)
+    ends = mean_intervals(confidence)
+    none, own_mask, other_masks = _rounded(torch.cat([confidence.nanmean(0)[:, None], ends], 1))
+    return {"none": none, "own": own_mask, "other": other_masks}
+
+
 def told_apart(scores: Tensor) -> Tensor:
-    """The confidence in an image's classes without a mask, with the class's own, and with those of other classes.
+    """Average the confidence in an image's classes without a mask, with the class's mask, and with those of others.
 
     Args:
-        scores: (n, C, 1 + C) of `masking_scores`, C > 1 for the last of the three.
+        scores: Scores (n, C, 1 + C) of `masking_scores`, C > 1 for the last of the three.
 
     Returns:
-        (n, 3), means over the classes that the image has; NaN of an image with none, and of what is not there.
+        Means (n, 3) over the classes that the image has; NaN of an image with none, and of what is not defined.
 
     Example:
         >>> told_apart(torch.tensor([[[0.5, 1.0, 0.25], [torch.nan] * 3]])).tolist()
         [[0.5, 1.0, 0.25]]
     """
-    own = scores[:, :, 1:].diagonal(dim1=1, dim2=2)
-    other = (scores[:, :, 1:].sum(2) - own) / (scores.shape[1] - 1) if scores.shape[1] > 1 else own * torch.nan
-    return torch.stack([scores[:, :, 0], own, other], 2).nanmean(1)
+    masked = scores[:, :, 1:]
+    same_class = masked.diagonal(dim1=1, dim2=2)
+    count = scores.shape[1]
+    # of a single class there are no other masks
+    other_classes = torch.full_like(same_class, torch.nan)
+    if count > 1:
+        other_classes = (masked.sum(2) - same_class) / (count - 1)
+    return torch.stack([scores[:, :, 0], same_class, other_classes], 2).nanmean(1)
 
 
-def _rounded(value: float) -> float | None:
-    return None if value != value else round(value, 6)
+def _rounded(table: Tensor) -> list[list[float | None]]:
+    """Round a table to 6 digits; JSON has no NaN."""
+    rows: list[list[float | None]] = []
+    for values in table.tolist():
+        rows.append([None if value != value else round(value, 6) for value in values])
+    return rows

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from explainer.evaluation.results.content import DecisionMeans
 from explainer.evaluation.scoring.decisions import KINDS
+from explainer.evaluation.storage.rows import Decision
 
 
 def examples(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
@@ -21,34 +23,51 @@ def examples(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
         >>> examples(rows, 2)
         ['0', '1']
     """
+    # dictionaries in place of sets: they keep the order, and an image has a row for each method
     chosen: dict[str, None] = {}
     for kind in KINDS:
-        own = dict.fromkeys(r["id"] for r in rows if any(e["kind"] == kind for e in r.get("decisions", [])))
-        chosen |= dict.fromkeys([*own][:count])
-    return [*chosen]
+        images: dict[str, None] = {}
+        for row in rows:
+            if any(decision["kind"] == kind for decision in row.get("decisions", [])):
+                images[row["id"]] = None
+        chosen |= dict.fromkeys(list(images)[:count])
+    return list(chosen)
 
 
-def decision_results(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Means over images and classes.
+def decision_results(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, DecisionMeans]]:
+    """Average over images and classes.
 
     Args:
         rows: Rows of a `Store`; those with "decisions" count.
 
     Returns:
-        Method → kind → "pairs" of image and class, and the means of area, image, kept and removed.
+        Method → kind of the decision → means; a kind that no image has is left out.
 
     Example:
         >>> entry = {"class": "cat", "kind": "false positive", "area": 0.5, "image": 0.75, "kept": 0.5, "removed": 0.25}
         >>> decision_results([{"method": "a", "decisions": [entry]}])["a"]["false positive"]["kept"]
         0.5
     """
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for method in dict.fromkeys(row["method"] for row in rows if "decisions" in row):
-        entries = [entry for row in rows if row["method"] == method for entry in row.get("decisions", [])]
-        found[method] = {}
+    by_method: dict[str, list[Decision]] = {}
+    for row in rows:
+        if "decisions" in row:
+            by_method.setdefault(row["method"], []).extend(row["decisions"])
+    results: dict[str, dict[str, DecisionMeans]] = {}
+    for method, decisions in by_method.items():
+        results[method] = {}
         for kind in KINDS:
-            own = [entry for entry in entries if entry["kind"] == kind]
-            if own:
-                means = {key: sum(e[key] for e in own) / len(own) for key in ("area", "image", "kept", "removed")}
-                found[method][kind] = {"pairs": len(own)} | means
-    return found
+            of_kind = [decision for decision in decisions if decision["kind"] == kind]
+            if of_kind:
+                results[method][kind] = _means(of_kind)
+    return results
+
+
+def _means(decisions: Sequence[Decision]) -> DecisionMeans:
+    count = len(decisions)
+    return {
+        "pairs": count,
+        "area": sum(decision["area"] for decision in decisions) / count,
+        "image": sum(decision["image"] for decision in decisions) / count,
+        "kept": sum(decision["kept"] for decision in decisions) / count,
+        "removed": sum(decision["removed"] for decision in decisions) / count,
+    }

@@ -9,27 +9,39 @@ an Explainer would. Everything is a function of the values and of a fixed seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-RESAMPLES, FLIPS, LEVEL = 1000, 9999, 0.95
-FEWEST, MOST_WORK = 200, 7e8
-"""Of a mean average precision: resamples below which there is no interval, and numbers sorted (some five seconds)."""
+from explainer.evaluation.results.content import Comparison, Interval
+from explainer.evaluation.storage.rows import Prediction
+
+RESAMPLES = 1000
+"""Resamples of a bootstrap: the ends of an interval lie in its tails, and take more of them than a deviation would."""
+FLIPS = 9999
+"""Sign flips of a test: with the observed signs they are 10,000, so that the smallest p value is 0.0001."""
+LEVEL = 0.95
+"""Level of confidence of all intervals."""
+FEWEST = 200
+"""Resamples of a mean average precision below which it gets no interval: their 2.5th percentile would be the fifth of
+them, and chance."""
+MOST_WORK = 7e8
+"""Numbers that the mean average precisions of a table may sort, in all resamples together: some five seconds."""
 _AT_ONCE = 4_000_000
+"""Draws that are held at once, which bounds the memory: 32 MB in double precision."""
 
 
 def draws(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Tensor]:
-    """How often each image is in each resample of as many images, drawn with replacement.
+    """Count how often each image is in each resample of as many images, drawn with replacement.
 
     Args:
-        images: n.
-        resamples: R.
-        seed: Same draws for the same seed.
+        images: Number of images, n.
+        resamples: Number of resamples, R.
+        seed: Seed of the draws; it is fixed, so that the same rows give the same results.
 
     Yields:
-        (r, n) float64, rows that sum to n; R rows in all.
+        Counts (r, n) float64, rows that sum to n; R rows in all.
 
     Example:
         >>> torch.cat(list(draws(3, 5))).sum(1).tolist()
@@ -38,39 +50,42 @@ def draws(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Te
     generator = torch.Generator().manual_seed(seed)
     step = max(1, _AT_ONCE // max(1, images))
     for start in range(0, resamples, step):
-        index = torch.randint(images, (min(step, resamples - start), images), generator=generator)
-        yield torch.zeros(index.shape, dtype=torch.float64).scatter_add_(1, index, torch.ones_like(index).double())
+        count = min(step, resamples - start)
+        index = torch.randint(images, (count, images), generator=generator)
+        counts = torch.zeros(index.shape, dtype=torch.float64)
+        yield counts.scatter_add_(1, index, torch.ones_like(counts))
 
 
 def percentiles(estimates: Tensor, level: float = LEVEL) -> Tensor:
-    """The interval that holds the middle of the resamples' estimates.
+    """Compute the interval that holds the middle of the resamples' estimates.
 
     Args:
-        estimates: (R, C), NaN where a resample has none.
+        estimates: Estimates (R, C), NaN where a resample has none.
         level: Level of confidence, in (0, 1).
 
     Returns:
-        (C, 2): low and high; NaN where no resample has an estimate.
+        Low and high ends (C, 2); NaN where no resample has an estimate.
 
     Example:
         >>> percentiles(torch.arange(101.0)[:, None], 0.9).tolist()
         [[5.0, 95.0]]
     """
     ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=estimates.dtype)
+    # a resample may draw no image that has a value: it has no estimate, and says nothing of the others'
     return estimates.nanquantile(ends, dim=0).T
 
 
 def mean_intervals(values: Tensor, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0) -> Tensor:
-    """Percentile bootstrap intervals of means over images.
+    """Compute percentile bootstrap intervals of means over images.
 
     Args:
-        values: (n, C), NaN where an image has no value in a column.
-        resamples: R.
+        values: Values (n, C), NaN where an image has no value in a column.
+        resamples: Number of resamples, R.
         level: Level of confidence.
         seed: Seed of the draws.
 
     Returns:
-        (C, 2): low and high; NaN of a column without values.
+        Low and high ends (C, 2); NaN of a column without values.
 
     Example:
         >>> mean_intervals(torch.ones(4, 1)).tolist()
@@ -79,95 +94,140 @@ def mean_intervals(values: Tensor, resamples: int = RESAMPLES, level: float = LE
     values = values.double()
     if not len(values):
         return values.new_full((values.shape[1], 2), torch.nan)
+    # All images are drawn, and the mean is over those that have a value: which of them have one is chance, too.
     defined = (~values.isnan()).double()
-    known = values.nan_to_num(0.0)
-    return percentiles(torch.cat([(w @ known) / (w @ defined) for w in draws(len(values), resamples, seed)]), level)
+    numbers = values.nan_to_num(0.0)
+    estimates = [(counts @ numbers) / (counts @ defined) for counts in draws(len(values), resamples, seed)]
+    return percentiles(torch.cat(estimates), level)
 
 
 def mean_average_precision(scores: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """MAP of images that count several times, as `metrics.MeanAveragePrecision` has it, for many countings at once.
+    """Compute the mAP of images that count several times, for many countings at once.
+
+    With each image counted once it is that of `metrics.MeanAveragePrecision`, which takes a counting at a time.
 
     Args:
-        scores: (n, K).
-        labels: (n, K) bool.
-        counts: (R, n), how often each image counts.
+        scores: Scores (n, K).
+        labels: Labels (n, K) bool.
+        counts: Numbers (R, n) of times that each image counts.
 
     Returns:
-        (R,); the mean over the classes that occur, NaN where none does.
+        mAP (R,): the mean over the classes that occur, NaN where none does.
 
     Example:
         >>> mean_average_precision(torch.tensor([[0.9], [0.1]]), torch.tensor([[False], [True]]), torch.ones(1, 2))
         tensor([0.5000])
     """
-    total, occurring = counts.new_zeros(len(counts)), counts.new_zeros(len(counts))
+    total = counts.new_zeros(len(counts))
+    occurring = counts.new_zeros(len(counts))
     for score, label in zip(scores.T, labels.T, strict=True):
         order = score.argsort(descending=True, stable=True)
         ranked = score[order].neg()
-        end = torch.searchsorted(ranked, ranked, right=True) - 1  # images of one score come together
+        # images of the same score have no order among them: they come together, up to the last of them
+        last = torch.searchsorted(ranked, ranked, right=True) - 1
         weight = counts[:, order]
         right = weight * label[order]
         place = label[order].nonzero()[:, 0]
-        precision = right.cumsum(1)[:, end[place]] / weight.cumsum(1)[:, end[place]].clamp_min(1)
+        end = last[place]
+        # a resample that has no image so far has no positive either, whatever stands in the denominator
+        precision = right.cumsum(1)[:, end] / weight.cumsum(1)[:, end].clamp_min(1)
         positives = right.sum(1)
-        total += torch.where(positives > 0, (right[:, place] * precision).sum(1) / positives.clamp_min(1), 0.0)
+        average = (right[:, place] * precision).sum(1) / positives.clamp_min(1)
+        total += torch.where(positives > 0, average, 0.0)
         occurring += positives > 0
     return total / occurring
 
 
 def mean_f1(scores: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """F1 at 0.5 of images that count several times, as `metrics.MeanF1` has it: arguments and result as above.
+    """Compute the F1 at 0.5 of images that count several times, for many countings at once.
+
+    With each image counted once it is that of `metrics.MeanF1`.
+
+    Args:
+        scores: Scores (n, K) in [0, 1].
+        labels: Labels (n, K) bool.
+        counts: Numbers (R, n) of times that each image counts.
+
+    Returns:
+        F1 (R,): the mean over the classes that occur, NaN where none does.
 
     Example:
         >>> mean_f1(torch.tensor([[0.9], [0.8]]), torch.tensor([[False], [True]]), torch.ones(1, 2)).item()
         0.6666666865348816
     """
-    found = scores > 0.5
-    hits, claims, truths = (counts @ some.to(counts) for some in (found & labels, found, labels))
+    predicted = scores > 0.5
+    hits = counts @ (predicted & labels).to(counts)
+    claims = counts @ predicted.to(counts)
+    truths = counts @ labels.to(counts)
     f1 = 2 * hits / (claims + truths).clamp_min(1)
-    return (f1 * (truths > 0)).sum(1) / (truths > 0).sum(1)
+    occurs = truths > 0
+    return (f1 * occurs).sum(1) / occurs.sum(1)
 
 
-def classification_intervals(said: Sequence[Mapping[str, Any]], entries: int = 1) -> dict[str, list[float]]:
-    """Intervals of what `summary.classification` says.
+def classification_intervals(answers: Sequence[Prediction], count: int = 1) -> dict[str, Interval]:
+    """Compute intervals of what `summary.classification` says.
 
     Args:
-        said: Entries of `predictions`.
-        entries: How many such intervals a table has: of a large one mAP gets fewer resamples, of a very large one none.
+        answers: Entries of `predictions`.
+        count: Number of such intervals in the table: of many, mAP gets fewer resamples, of very many no interval.
 
     Returns:
         Name → low and high, of those that are defined.
     """
-    labels = [s["labels"] for s in said]
-    owner = torch.tensor([float(len(some)) for some in labels], dtype=torch.float64)
-    if not owner.any():
+    if not any(answer["labels"] for answer in answers):
         return {}
-    if "probabilities" not in said[0]:
-        known = [(s["predicted"] in s["labels"], s["probability"]) if s["labels"] else (torch.nan,) * 2 for s in said]
-        low_high = mean_intervals(torch.tensor(known, dtype=torch.float64)).tolist()
-        return dict(zip(("accuracy", "probability"), low_high, strict=True))
-    scores = torch.tensor([s["probabilities"] for s in said], dtype=torch.float64)
-    truth = torch.zeros(scores.shape, dtype=torch.bool)
-    for n, some in enumerate(labels):
-        truth[n, some] = True
-    of_labels = (scores * truth).sum(1)
-    estimates = [(mean_f1(scores, truth, w), (w @ of_labels) / (w @ owner)) for w in draws(len(said))]
-    found = {name: torch.cat(some) for name, some in zip(("F1", "probability"), zip(*estimates, strict=True))}
-    resamples = min(RESAMPLES, int(MOST_WORK / (scores.numel() * max(1, entries))))
+    if "probabilities" in answers[0]:
+        return _intervals_of_several_labels(answers, count)
+    return _intervals_of_one_label(answers)
+
+
+def _intervals_of_one_label(answers: Sequence[Prediction]) -> dict[str, Interval]:
+    """Compute intervals of "accuracy" and "probability"."""
+    values: list[tuple[float, float]] = []
+    for answer in answers:
+        probability = answer["probability"]
+        if answer["labels"] and probability is not None:
+            values.append((float(answer["predicted"] in answer["labels"]), probability))
+        else:
+            # an image without a label is drawn like others, but no answer to it is right or wrong
+            values.append((torch.nan, torch.nan))
+    accuracy, of_label = mean_intervals(torch.tensor(values, dtype=torch.float64)).tolist()
+    return {"accuracy": accuracy, "probability": of_label}
+
+
+def _intervals_of_several_labels(answers: Sequence[Prediction], count: int) -> dict[str, Interval]:
+    """Compute intervals of "F1", "probability" and, where the work allows it, "mAP"."""
+    images = len(answers)
+    scores = torch.tensor([answer["probabilities"] for answer in answers], dtype=torch.float64)
+    labels = torch.zeros(scores.shape, dtype=torch.bool)
+    for index, answer in enumerate(answers):
+        labels[index, answer["labels"]] = True
+    # the mean is over labels, so an image with two of them counts twice
+    of_labels = (scores * labels).sum(1)
+    owned = labels.sum(1).double()
+    f1 = []
+    probability = []
+    for counts in draws(images):
+        f1.append(mean_f1(scores, labels, counts))
+        probability.append((counts @ of_labels) / (counts @ owned))
+    estimates = {"F1": torch.cat(f1), "probability": torch.cat(probability)}
+    resamples = min(RESAMPLES, int(MOST_WORK / (scores.numel() * max(1, count))))
     if resamples >= FEWEST:
-        found["mAP"] = torch.cat([mean_average_precision(scores, truth, w) for w in draws(len(said), resamples)])
-    return {name: percentiles(some[:, None])[0].tolist() for name, some in found.items()}
+        precisions = [mean_average_precision(scores, labels, counts) for counts in draws(images, resamples)]
+        estimates["mAP"] = torch.cat(precisions)
+    return {name: percentiles(values[:, None])[0].tolist() for name, values in estimates.items()}
 
 
 def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tensor:
-    """Two-sided p of paired differences whose signs are as good as drawn, were two methods alike.
+    """Compute the two-sided p of paired differences whose signs would be drawn, were two methods alike.
 
     Args:
-        differences: (n, C), a comparison a column; NaN, where an image has no value, counts for nothing.
-        flips: Drawn; of few images all 2ⁿ are taken instead.
+        differences: Differences (n, C), a comparison a column; NaN, where an image has no value, counts for nothing.
+        flips: Number of flips that are drawn; of few images all 2ⁿ are taken instead.
         seed: Seed of the draws, the same for all columns.
 
     Returns:
-        (C,) in (0, 1]: the part of the flips, the one observed among them, whose mean is as far from 0.
+        P values (C,) in (0, 1]: the part of the flips, the observed signs among them, whose mean is as far from 0.
 
     Example:
         >>> sign_flip_p(torch.ones(4, 1)).tolist()  # 2 of 16
@@ -175,71 +235,123 @@ def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tenso
     """
     values = differences.double().nan_to_num(0.0)
     images = len(values)
+    # flips that leave the sum as it is are added in another order: rounding must not put them below the observed sum
     observed = values.sum(0).abs() * (1 - 1e-12)
     if 2**images <= flips:
+        # all flips, which gives the exact p value: the bits of a number say which signs are flipped
         bits = torch.arange(2**images)[:, None] >> torch.arange(images)
-        return ((1 - 2.0 * (bits & 1)).double() @ values).abs().ge(observed).double().mean(0)
+        signs = (1 - 2.0 * (bits & 1)).double()
+        return (signs @ values).abs().ge(observed).double().mean(0)
     generator = torch.Generator().manual_seed(seed)
-    step, far = max(1, _AT_ONCE // images), torch.ones_like(observed)
+    step = max(1, _AT_ONCE // images)
+    # the observed signs count as one of the flips, else p could be 0
+    extreme = torch.ones_like(observed)
     for start in range(0, flips, step):
-        signs = torch.randint(2, (min(step, flips - start), images), generator=generator).double() * 2 - 1
-        far += (signs @ values).abs().ge(observed).sum(0)
-    return far / (flips + 1)
+        count = min(step, flips - start)
+        signs = torch.randint(2, (count, images), generator=generator).double() * 2 - 1
+        extreme += (signs @ values).abs().ge(observed).sum(0)
+    return extreme / (flips + 1)
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P values corrected for there being several of them.
+    """Correct p values for their number.
+
+    Holm's correction holds whatever the tests have in common, and here all compare with the same best method; it
+    rejects all that Bonferroni's would, and more.
+
+    Args:
+        p: P values of a family of tests.
+
+    Returns:
+        Corrected p values, in the same order.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
         [0.03, 0.06, 0.06]
     """
-    found, largest = [0.0] * len(p), 0.0
-    for rank, place in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
-        found[place] = largest
-    return found
+    corrected = [0.0] * len(p)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda index: p[index])):
+        # a larger p must not become the smaller one by its smaller factor
+        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        corrected[index] = largest
+    return corrected
+
+
+class _Pair(NamedTuple):
+    """A method beside the best one of a column.
+
+    Attributes:
+        column: Column of the values.
+        method: Name of the method.
+        best: Name of the best method.
+        differences: Values of the method minus those of the best one, (n,) float64; NaN where one of them has none.
+    """
+
+    column: str
+    method: str
+    best: str
+    differences: Tensor
 
 
 def against_best(
     values: Mapping[str, Mapping[str, Tensor]], higher_is_better: Mapping[str, bool]
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """In every column, each method against the best one, on the images that both have a value for.
+) -> dict[str, dict[str, Comparison]]:
+    """Compare, in every column, each method with the best one, on the images that have a value of both.
 
     The best is chosen on the same images, so that a p value flatters it slightly.
 
     Args:
         values: Column → method → (n,), the same images in the same order, NaN where there is no value.
-        higher_is_better: Whether higher is better, for each column.
+        higher_is_better: Column → whether higher is better.
 
     Returns:
-        Column → method → "against" (the best one), "difference" (of the means, its own less the best's), "interval"
-        (bootstrap of the paired differences) and "p" (sign flips, Holm's correction over the column's methods); the
-        best itself has none.
+        Column → method → comparison: a bootstrap interval of the paired differences, and the p value of sign flips
+        with Holm's correction over the column's methods; the best method has none.
 
     Example:
-        >>> found = against_best({"acc": {"a": torch.ones(9), "b": torch.zeros(9)}}, {"acc": True})["acc"]
-        >>> found["b"]["against"], found["b"]["difference"], found["b"]["p"] < 0.01
+        >>> comparisons = against_best({"acc": {"a": torch.ones(9), "b": torch.zeros(9)}}, {"acc": True})["acc"]
+        >>> comparisons["b"]["against"], comparisons["b"]["difference"], comparisons["b"]["p"] < 0.01
         ('a', -1.0, True)
     """
-    pairs, differences = [], []
-    for column, some in values.items():
-        means = {name: float(v.double().nanmean()) for name, v in some.items() if not bool(v.isnan().all())}
-        best = (max if higher_is_better[column] else min)(means, key=lambda name: means[name], default="")
-        for name in means:
-            off = (some[name] - some[best]).double()
-            if name != best and not bool(off.isnan().all()):
-                pairs.append((column, name, best))
-                differences.append(off)
+    pairs: list[_Pair] = []
+    for column, by_method in values.items():
+        pairs += _pairs_of(column, by_method, higher_is_better[column])
     if not pairs:
         return {}
-    table = torch.stack(differences, 1)
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    numbers = zip(table.nanmean(0).tolist(), mean_intervals(table).tolist(), sign_flip_p(table).tolist(), strict=True)
-    for (column, name, best), (mean, ends, p) in zip(pairs, numbers, strict=True):
-        entry = {"against": best, "difference": mean, "interval": ends, "p": p}
-        found.setdefault(column, {})[name] = entry
-    for entries in found.values():
-        for entry, p in zip(entries.values(), holm([entry["p"] for entry in entries.values()]), strict=True):
-            entry["p"] = p
-    return found
+    # one table of all columns: images are drawn once for all comparisons
+    table = torch.stack([pair.differences for pair in pairs], 1)
+    means = table.nanmean(0).tolist()
+    intervals = mean_intervals(table).tolist()
+    uncorrected = sign_flip_p(table).tolist()
+    comparisons: dict[str, dict[str, Comparison]] = {}
+    for index, pair in enumerate(pairs):
+        comparisons.setdefault(pair.column, {})[pair.method] = {
+            "against": pair.best,
+            "difference": means[index],
+            "interval": intervals[index],
+            "p": uncorrected[index],
+        }
+    for of_column in comparisons.values():
+        corrected = holm([comparison["p"] for comparison in of_column.values()])
+        for comparison, p in zip(of_column.values(), corrected, strict=True):
+            comparison["p"] = p
+    return comparisons
+
+
+def _pairs_of(column: str, values: Mapping[str, Tensor], higher_is_better: bool) -> list[_Pair]:
+    """Pair the methods of a column with the best of them; those that share no image with it are left out."""
+    means: dict[str, float] = {}
+    for method, of_method in values.items():
+        if not of_method.isnan().all():
+            means[method] = float(of_method.double().nanmean())
+    if not means:
+        return []
+    choose = max if higher_is_better else min
+    best = choose(means, key=lambda method: means[method])
+    pairs = []
+    for method in means:
+        differences = (values[method] - values[best]).double()
+        if method != best and not differences.isnan().all():
+            pairs.append(_Pair(column, method, best, differences))
+    return pairs

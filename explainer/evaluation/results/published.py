@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from explainer.errors import InputError
+from explainer.evaluation.results.content import PublishedContent, PublishedMatrix
 
 MARK = "(paper)"
-"""Behind the name of a row that nobody measured here."""
+"""Mark behind the name of a row that nobody measured here."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class Published:
     Args:
         source: Authors, venue, year, table.
         rows: Method → column → number; methods of ours have our name for them.
-        where: On which images and classifier.
+        where: Images and classifier of the paper.
         classes: Classes of `matrix`.
-        matrix: Method → a row a class, in percent: without a mask, then with the mask of each class.
+        matrix: Method → rows, one a class, in percent: without a mask, then with the mask of each class.
 
     Raises:
         InputError: A row of the matrix has not as many numbers as there are classes, and one more.
@@ -38,40 +39,50 @@ class Published:
     def __post_init__(self) -> None:
         count = len(self.classes)
         for name, rows in self.matrix.items():
+            # a row has a number for the image without a mask, too
             if len(rows) != count or any(len(row) != 1 + count for row in rows):
                 raise InputError(f"published.matrix: {name!r} needs {count} rows, one a class, of {1 + count} numbers")
 
-    def content(self) -> dict[str, Any] | None:
-        """What results.json says; nothing of a matrix alone, which says itself whose it is."""
+    def content(self) -> PublishedContent | None:
+        """Return what results.json says; None for a matrix alone, which says itself whose it is."""
         if not self.rows:
             return None
         return {"source": self.source, "where": self.where, "rows": self.rows}
 
-    def matrices(self) -> dict[str, dict[str, Any]]:
-        """The matrices as results.json has ours: in [0, 1], under names that are marked."""
-        note = f"Published by {', '.join(said for said in (self.source, self.where) if said)}; not measured here."
-        return {
-            f"{name} {MARK}": {"classes": self.classes, "values": shares(rows), "note": note}
-            for name, rows in self.matrix.items()
-        }
+    def matrices(self) -> dict[str, PublishedMatrix]:
+        """Return the matrices as results.json has ours: in [0, 1], under names that are marked."""
+        source = ", ".join(text for text in (self.source, self.where) if text)
+        note = f"Published by {source}; not measured here."
+        marked: dict[str, PublishedMatrix] = {}
+        for name, rows in self.matrix.items():
+            # the mark keeps a paper's matrix apart from ours of the same method
+            marked[f"{name} {MARK}"] = {"classes": self.classes, "values": shares(rows), "note": note}
+        return marked
 
 
 def shares(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Percentages as parts of 1.
+    """Turn percentages into parts of 1.
+
+    Args:
+        rows: Percentages.
 
     Example:
         >>> shares([[20.57, 100]])
         [[0.2057, 1.0]]
     """
-    return [[round(value / 100, 6) for value in row] for row in rows]
+    parts = []
+    for row in rows:
+        # 6 digits, as our own matrices have: 20.57 / 100 is not 0.2057 in binary
+        parts.append([round(value / 100, 6) for value in row])
+    return parts
 
 
 def check_columns(published: Published | None, known: Collection[str], key: str) -> None:
-    """Refuse numbers of columns that there are not.
+    """Refuse published numbers of a column that does not exist.
 
     Args:
-        published: Or None.
-        known: The columns.
+        published: Published numbers, or None.
+        known: Names of the columns.
         key: Key of the config, for the error.
 
     Raises:
@@ -80,46 +91,59 @@ def check_columns(published: Published | None, known: Collection[str], key: str)
     Example:
         >>> check_columns(Published("A", {"RISE": {"acc": 50}}), ["acc"], "evaluation.report.published")
     """
-    for name, numbers in ({} if published is None else published.rows).items():
+    if published is None:
+        return
+    for name, numbers in published.rows.items():
         for column in numbers:
             if column not in known:
                 raise InputError(f"{key}: {name!r} has the column {column!r}, which is none of {', '.join(known)}")
 
 
 def printed(value: Any) -> str:
-    """A number as the paper prints it, but for zeros at its end.
+    """Write a number as the paper prints it, but for zeros at its end.
+
+    Args:
+        value: Number, or what a file holds in its place.
 
     Example:
         >>> printed(-0.85), printed(100)
         ('−0.85', '100')
     """
-    return f"{value:g}".replace("-", "−") if isinstance(value, int | float) else str(value)
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:g}".replace("-", "−")
 
 
 def published_rows(published: Mapping[str, Any] | None, columns: Sequence[str]) -> list[list[str]]:
-    """Marked rows of a table.
+    """Lay out the rows of a table that a paper prints; the tables mark them.
 
     Args:
         published: Published numbers of results.json, or None.
         columns: Columns of the table, without that of the names.
 
     Returns:
-        Of each method with a number in one of these columns: its name, and a number or a dash for each.
+        A row of each method with a number in one of these columns: its name, and a number or a dash for each.
 
     Example:
         >>> published_rows({"rows": {"RISE": {"a": 5.5}, "LIME": {"c": 1}}}, ["a", "b"])
-        [['RISE (paper)', '5.5', '–']]
+        [['RISE', '5.5', '–']]
     """
-    rows = (published or {}).get("rows") or {}
-    return [
-        [f"{name} {MARK}", *(printed(numbers[c]) if c in numbers else "–" for c in columns)]
-        for name, numbers in rows.items()
-        if set(columns) & set(numbers)
-    ]
+    if published is None:
+        return []
+    rows = []
+    for name, numbers in (published.get("rows") or {}).items():
+        if not set(columns) & set(numbers):
+            continue  # the method stands in another table
+        cells = [printed(numbers[column]) if column in numbers else "–" for column in columns]
+        rows.append([name, *cells])
+    return rows
 
 
 def reference(published: Mapping[str, Any] | None) -> str:
-    """What marked rows are, in a sentence without its full stop, or nothing.
+    """Say what marked rows are, in a sentence without its full stop; the empty text where there are none.
+
+    Args:
+        published: Published numbers of results.json, or None.
 
     Example:
         >>> reference({"source": "A. Author, 2020", "where": "VOC", "rows": {"RISE": {"a": 1}}})

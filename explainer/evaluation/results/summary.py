@@ -1,95 +1,118 @@
 """From rows to results: means over images, intervals, comparisons, classification scores, files."""
 
 import statistics
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.results.columns import FIXED, ColumnDescription
+from explainer.evaluation.results.content import Classification, Comparison, CostSummary, Interval, MethodResults
 from explainer.evaluation.results.intervals import against_best, classification_intervals, mean_intervals
-from explainer.evaluation.storage.rows import COSTS
+from explainer.evaluation.scoring.threshold import Alpha
+from explainer.evaluation.storage.rows import COSTS, PlainRow, Prediction
 from explainer.metrics import MeanAveragePrecision, MeanF1
 
-Row = dict[str, Any]
+Row = PlainRow
+
+
+class ColumnMeans(NamedTuple):
+    """Means of the columns of one method.
+
+    Attributes:
+        means: Column → mean over the images that have a value; None where no image has.
+        counts: Column → number of images that have a value.
+        intervals: Column → low and high, where there is a mean.
+    """
+
+    means: dict[str, float | None]
+    counts: dict[str, int]
+    intervals: dict[str, Interval]
 
 
 def summarise(
     rows: list[Row],
     metrics: Collection[str] = (),
-    alphas: dict[str, dict[str, Any]] | None = None,
+    alphas: Mapping[str, Alpha] | None = None,
     failed: Mapping[str, Mapping[str, str]] | None = None,
-) -> dict[str, Any]:
-    """Results of every method.
+) -> dict[str, MethodResults]:
+    """Summarise the rows of every method.
 
     Args:
         rows: Rows of a `Store`.
         metrics: Further columns of the rows.
-        alphas: Method → what `search_alphas` found.
+        alphas: Method → α that `search_alphas` found.
         failed: Method → image → error.
 
     Returns:
-        Method → its mean scores, on how many images each is defined (`n`), 95 % intervals of means and classification
-        ("kept.mAP"), how many maps were not finite (`broken`), how many masks were constant (and, with further
-        metrics, had nothing salient: `no_region`), how many images failed, what a mask cost, and the classification of
-        the masked (`kept`) and the complement (`removed`) images.
+        Method → its results; a method that failed on every image has results without a mean.
     """
+    alphas = alphas or {}
     failed = failed or {}
-    results: dict[str, Any] = {}
+    columns = [*FIXED, *metrics, "area"]
     methods = dict.fromkeys([*(row["method"] for row in rows), *failed])
+    # all intervals of classification share a bound of the work: two a method, of what is kept and what is removed
+    intervals = 2 * len(methods)
+    results: dict[str, MethodResults] = {}
     for method in methods:
-        mine = [row for row in rows if row["method"] == method]
-        entry: dict[str, Any] = {"images": len(mine), "interval": {}, "failed": len(failed.get(method, {}))}
+        of_method = [row for row in rows if row["method"] == method]
+        entry: MethodResults = {"images": len(of_method), "interval": {}, "failed": len(failed.get(method, {}))}
         if method != ORIGINAL:
-            entry |= means(mine, [*FIXED, *metrics, "area"])
-            entry["constant"] = sum(row["constant"] for row in mine)
-            entry["broken"] = sum(row.get("broken", False) for row in mine)
-            entry["removed"] = classification([row["removed"] for row in mine])
-            entry["cost"] = cost(mine)
+            _add_masks(entry, of_method, columns)
             if metrics:
-                entry["no_region"] = sum(row.get("no_region", False) for row in mine)
-                entry["level"] = (alphas or {}).get(method)
-        entry["kept"] = classification([row["kept"] for row in mine])
+                entry["no_region"] = sum(row.get("no_region", False) for row in of_method)
+                entry["level"] = alphas.get(method)
+        entry["kept"] = classification([row["kept"] for row in of_method])
         for part in ("kept", "removed"):
-            said = [row[part] for row in mine if part in row]
-            found = classification_intervals(said, 2 * len(methods)) if said else {}
-            entry["interval"] |= {f"{part}.{name}": ends for name, ends in found.items()}
+            answers: list[Prediction] = [row[part] for row in of_method if part in row]
+            for name, ends in classification_intervals(answers, intervals).items():
+                entry["interval"][f"{part}.{name}"] = ends
         results[method] = entry
     return results
 
 
-def means(rows: list[Row], columns: Collection[str]) -> dict[str, Any]:
-    """Means over the images that have a value, of how many there are, and their intervals.
+def _add_masks(entry: MethodResults, rows: Sequence[Row], columns: Collection[str]) -> None:
+    """Add to the results of a method what the image as it is has not: everything about masks."""
+    summary = column_means(rows, columns)
+    entry["scores"] = {column: mean for column, mean in summary.means.items() if column != "area"}
+    entry["area"] = summary.means["area"]
+    entry["n"] = summary.counts
+    entry["interval"] = summary.intervals
+    entry["constant"] = sum(row["constant"] for row in rows)
+    entry["broken"] = sum(row.get("broken", False) for row in rows)
+    entry["removed"] = classification([row["removed"] for row in rows])
+    entry["cost"] = cost(rows)
+
+
+def column_means(rows: Sequence[Row], columns: Collection[str]) -> ColumnMeans:
+    """Average each column over the images that have a value, and give the means intervals.
 
     Args:
         rows: Rows of one method.
         columns: Columns of the rows.
 
-    Returns:
-        Column → mean or None; "n": column → images; "interval": column → low and high, where there is a mean.
-
     Example:
-        >>> means([{"scores": {"a": 1.0}}, {"scores": {"a": None}}, {"scores": {"a": 1.0}}], ["a"])
-        {'a': 1.0, 'n': {'a': 2}, 'interval': {'a': [1.0, 1.0]}}
+        >>> rows = [{"scores": {"a": 1.0}}, {"scores": {"a": None}}, {"scores": {"a": 1.0}}]
+        >>> column_means(rows, ["a"])
+        ColumnMeans(means={'a': 1.0}, counts={'a': 2}, intervals={'a': [1.0, 1.0]})
     """
     table = torch.stack([column_of(rows, column) for column in columns], 1)
     ends = mean_intervals(table).tolist()
-    entry: dict[str, Any] = {}
-    counts: dict[str, int] = {}
-    intervals: dict[str, list[float]] = {}
+    summary = ColumnMeans({}, {}, {})
     for index, column in enumerate(columns):
-        # summed exactly, whatever the order of the rows
+        # a metric that is not defined for an image says nothing of the mask: 0 would count as a bad score
         values = [value for value in table[:, index].tolist() if value == value]
-        entry[column] = statistics.fmean(values) if values else None
-        counts[column] = len(values)
+        # fmean sums exactly, whatever the order of the rows
+        summary.means[column] = _mean(values)
+        summary.counts[column] = len(values)
         if values:
-            intervals[column] = ends[index]
-    return entry | {"n": counts, "interval": intervals}
+            summary.intervals[column] = ends[index]
+    return summary
 
 
-def column_of(rows: list[Row], column: str) -> Tensor:
+def column_of(rows: Sequence[Row], column: str) -> Tensor:
     """Collect the values of a column: (n,) float64, NaN where a row has none.
 
     Args:
@@ -100,12 +123,15 @@ def column_of(rows: list[Row], column: str) -> Tensor:
         >>> column_of([{"scores": {"a": 1.0}}, {}], "a").isnan().tolist()
         [False, True]
     """
-    values = [row.get("area") if column == "area" else row.get("scores", {}).get(column) for row in rows]
-    return torch.tensor([torch.nan if v is None else v for v in values], dtype=torch.float64)
+    values = []
+    for row in rows:
+        value = row.get("area") if column == "area" else row.get("scores", {}).get(column)
+        values.append(torch.nan if value is None else value)
+    return torch.tensor(values, dtype=torch.float64)
 
 
-def cost(rows: list[Row]) -> dict[str, float | None]:
-    """Summarise what masks cost: mean forward passes and milliseconds an image, and the most memory, in bytes.
+def cost(rows: Sequence[Row]) -> CostSummary:
+    """Summarise what masks cost.
 
     Args:
         rows: Rows of one method.
@@ -120,45 +146,67 @@ def cost(rows: list[Row]) -> dict[str, float | None]:
             value = row.get("cost", {}).get(key)
             if value is not None:
                 values[key].append(value)
-    seconds = statistics.fmean(values["seconds"]) if values["seconds"] else None
+    seconds = _mean(values["seconds"])
     return {
-        "passes": statistics.fmean(values["passes"]) if values["passes"] else None,
+        "passes": _mean(values["passes"]),
         "ms": None if seconds is None else 1000 * seconds,
+        # the most and not the mean: it says on which machine the method runs
         "memory": max(values["memory"], default=None),
     }
 
 
-def classification(said: list[dict[str, Any]]) -> dict[str, float | None]:
-    """How well the classifier does.
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def classification(answers: Sequence[Prediction]) -> Classification:
+    """Measure how well the classifier does.
 
     Args:
-        said: Entries of `predictions`.
+        answers: Entries of `predictions`.
 
     Returns:
         Multi-label: mAP and F1 (threshold 0.5), means over the classes that some image has; single-label: accuracy.
         And the mean probability of the labels. All in [0, 1]; higher is better; None without a label; nothing without
         an image.
     """
-    if not said:
+    if not answers:
         return {}
-    if "probabilities" not in said[0]:
-        known = [s for s in said if s["labels"]]
-        if not known:
-            return {"accuracy": None, "probability": None}
-        right = statistics.fmean(s["predicted"] in s["labels"] for s in known)
-        return {"accuracy": right, "probability": statistics.fmean(s["probability"] for s in known)}
-    scores = torch.tensor([s["probabilities"] for s in said])
+    if "probabilities" in answers[0]:
+        return _classification_of_several_labels(answers)
+    return _classification_of_one_label(answers)
+
+
+def _classification_of_one_label(answers: Iterable[Prediction]) -> Classification:
+    labelled = [answer for answer in answers if answer["labels"]]
+    if not labelled:
+        return {"accuracy": None, "probability": None}
+    return {
+        "accuracy": statistics.fmean(answer["predicted"] in answer["labels"] for answer in labelled),
+        # an image with a label has a probability
+        "probability": statistics.fmean(cast(float, answer["probability"]) for answer in labelled),
+    }
+
+
+def _classification_of_several_labels(answers: Sequence[Prediction]) -> Classification:
+    scores = torch.tensor([answer["probabilities"] for answer in answers])
     labels = torch.zeros(scores.shape, dtype=torch.long)
-    for n, s in enumerate(said):
-        labels[n, s["labels"]] = 1
+    for index, answer in enumerate(answers):
+        labels[index, answer["labels"]] = 1
     if not labels.any():
         return {"mAP": None, "F1": None, "probability": None}
-    precision, f1 = (metric(labels.shape[1])(scores, labels) for metric in (MeanAveragePrecision, MeanF1))
-    return {"mAP": float(precision), "F1": float(f1), "probability": float(scores[labels > 0].mean())}
+    count = labels.shape[1]
+    return {
+        "mAP": float(MeanAveragePrecision(count)(scores, labels)),
+        "F1": float(MeanF1(count)(scores, labels)),
+        "probability": float(scores[labels > 0].mean()),
+    }
 
 
-def pairs(rows: list[Row], columns: Mapping[str, ColumnDescription]) -> dict[str, dict[str, Any]]:
-    """Every method against the best of each column, references of the annotation left out.
+def pairs(rows: Sequence[Row], columns: Mapping[str, ColumnDescription]) -> dict[str, dict[str, Comparison]]:
+    """Compare every method with the best of each column, references of the annotation left out.
+
+    A reference would be the best of many columns, and no method is meant to beat it.
 
     Args:
         rows: Rows of a `Store`.
@@ -171,7 +219,13 @@ def pairs(rows: list[Row], columns: Mapping[str, ColumnDescription]) -> dict[str
     for row in rows:
         if row["method"] not in (ORIGINAL, *ANNOTATED):
             by_method.setdefault(row["method"], {})[row["id"]] = row
+    # the same images in the same order for all: an image on which a method failed has an empty row
     images = list(dict.fromkeys(row["id"] for row in rows))
-    aligned = {method: [mine.get(i, {}) for i in images] for method, mine in by_method.items()}
-    values = {column: {method: column_of(some, column) for method, some in aligned.items()} for column in columns}
-    return against_best(values, {column: about["higher_is_better"] for column, about in columns.items()})
+    aligned: dict[str, list[Row]] = {}
+    for method, of_images in by_method.items():
+        aligned[method] = [of_images.get(image, {}) for image in images]
+    values: dict[str, dict[str, Tensor]] = {}
+    for column in columns:
+        values[column] = {method: column_of(of_method, column) for method, of_method in aligned.items()}
+    higher_is_better = {column: description["higher_is_better"] for column, description in columns.items()}
+    return against_best(values, higher_is_better)

@@ -13,6 +13,7 @@ from torch import Tensor
 from explainer.attribution import Attribution
 from explainer.data import Batch
 from explainer.errors import InputError
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.metrics import ImageMetric, Judged, Measured, rank_correlation
 from explainer.metrics.base import of_some
 from explainer.networks import Explanandum
@@ -26,14 +27,14 @@ class MethodRun(NamedTuple):
         method: Method of the masks.
         batch: Images, with the classes that are explained as labels.
         mask: Masks (B, 1, H, W) in [0, 1].
-        scaled: Whether maps that are masks already are scaled too.
+        maker: Maker of the masks.
     """
 
     explanandum: Explanandum
     method: Attribution
     batch: Batch
     mask: Tensor
-    scaled: bool = True
+    maker: MaskMaker = SCALED
 
     def of(self, index: Tensor) -> "MethodRun":
         """Select some of the images by their indices, (N,) long."""
@@ -51,8 +52,7 @@ class MethodRun(NamedTuple):
         """
         method = self.method if method is None else method
         image = self.batch.image if image is None else image
-        plain = {"scaled": False} if method.is_mask and not self.scaled else {}
-        return method.target_mask(self.explanandum, image, self.batch.labels, **plain).detach().clamp(0, 1)
+        return self.maker.target_mask(self.explanandum, method, image, self.batch.labels).mask
 
     def undefined(self) -> Tensor:
         """Return NaN for every image, (B,): the answer of a check that does not apply to the method."""

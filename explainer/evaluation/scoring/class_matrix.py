@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from explainer.attribution import Attribution, Explainer, Reference
-from explainer.attribution.base import zero_where_broken
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import part
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.names import check_classes, check_methods
 from explainer.functional.losses import two_outcomes
-from explainer.functional.masking import min_max
 from explainer.metrics import masking_scores
 from explainer.networks import Explanandum
 
@@ -31,7 +30,7 @@ class ClassMatrix:
         classes: Names of those shown.
         known: Names of all the classifier's classes.
         methods: Names of those that have a matrix.
-        scaled: Whether maps that are masks already are scaled too; the masks of an Explainer never are.
+        maker: Maker of the masks.
 
     Raises:
         InputError: A class is unknown or named twice, or there are too many.
@@ -42,7 +41,7 @@ class ClassMatrix:
     """
 
     def __init__(
-        self, classes: Sequence[str], known: Sequence[str], methods: Collection[str], scaled: bool = True
+        self, classes: Sequence[str], known: Sequence[str], methods: Collection[str], maker: MaskMaker = SCALED
     ) -> None:
         check_classes("evaluation.class_matrix.classes", classes, known)
         if len(classes) > MOST:
@@ -52,7 +51,7 @@ class ClassMatrix:
             )
         self.classes = list(classes)
         self.methods = set(methods)
-        self.scaled = scaled
+        self.maker = maker
         self.places = [list(known).index(name) for name in classes]
 
     def __call__(
@@ -78,7 +77,7 @@ class ClassMatrix:
         if not labelled:
             return entries
         images = part(batch, labelled)
-        masks = class_masks(explanandum, method, images.image, self.places, self.scaled)
+        masks = class_masks(explanandum, method, images.image, self.places, self.maker)
         scores = self._scores(explanandum, images, masks, labels[labelled])
         for index, values in zip(labelled, scores.tolist(), strict=True):
             for column, name_of_class in enumerate(self.classes):
@@ -97,7 +96,7 @@ class ClassMatrix:
 
 
 def class_masks(
-    explanandum: Explanandum, method: Attribution, image: Tensor, places: Sequence[int], scaled: bool = True
+    explanandum: Explanandum, method: Attribution, image: Tensor, places: Sequence[int], maker: MaskMaker = SCALED
 ) -> Tensor:
     """The mask of each of some classes, present or not.
 
@@ -106,7 +105,7 @@ def class_masks(
         method: An Explainer has them all at once; others explain one class after the other.
         image: (B, 3, H, W) in [0, 1].
         places: Indices of the C classes.
-        scaled: Also scale maps that are masks already, but those of an Explainer.
+        maker: Maker of the masks; the masks of an Explainer are taken as they are.
 
     Returns:
         (B, C, H, W) in [0, 1]; a map with a NaN or infinite pixel counts as 0.
@@ -123,10 +122,8 @@ def class_masks(
     found = []
     for start in range(0, len(image), few := max(1, method.batch_size // len(places))):
         some = slice(start, start + few)
-        found.append(method(explanandum, image[some], asked[some]).detach())
-    maps = torch.cat(found)
-    maps = zero_where_broken(maps, torch.arange(len(maps), device=maps.device))
-    masks = maps.clamp(0, 1) if method.is_mask and not scaled else min_max(maps)
+        found.append(method(explanandum, image[some], asked[some], progress=False).detach())
+    masks = maker.masks_of(method, torch.cat(found))
     rising = sorted(places)
     return masks.view(len(image), len(places), *image.shape[-2:])[:, [rising.index(place) for place in places]]
 
@@ -136,7 +133,7 @@ def class_matrix(
     shown: Sequence[str] | None,
     known: Sequence[str],
     methods: Mapping[str, Attribution],
-    scaled: bool = True,
+    maker: MaskMaker = SCALED,
 ) -> ClassMatrix | None:
     """What `evaluation.class_matrix.methods` asks for.
 
@@ -145,7 +142,7 @@ def class_matrix(
         shown: Names of classes; None takes all.
         known: Names of all classes.
         methods: Name → method.
-        scaled: Whether maps that are masks already are scaled too.
+        maker: Maker of the masks.
 
     Returns:
         None where nothing is asked for.
@@ -161,4 +158,4 @@ def class_matrix(
         return None
     names = [n for n, m in methods.items() if not isinstance(m, Reference)] if wanted is True else list(wanted)
     check_methods("evaluation.class_matrix.methods", names, methods)
-    return ClassMatrix(known if shown is None else shown, known, names, scaled)
+    return ClassMatrix(known if shown is None else shown, known, names, maker)

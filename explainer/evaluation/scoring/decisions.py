@@ -12,6 +12,7 @@ from torch import Tensor
 from explainer.attribution import Attribution, Reference
 from explainer.data import Batch
 from explainer.evaluation.batches import part
+from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.scoring.class_matrix import class_masks
 from explainer.evaluation.storage.rows import Decision
 from explainer.functional.masking import composite
@@ -26,12 +27,12 @@ class Decisions:
 
     Args:
         threshold: Probability from which a class of a multi-label classifier counts as predicted.
-        scaled: Whether maps that are masks already are scaled too; the masks of an Explainer never are.
+        maker: Maker of the masks.
     """
 
-    def __init__(self, threshold: float = 0.5, scaled: bool = True) -> None:
+    def __init__(self, threshold: float = 0.5, maker: MaskMaker = SCALED) -> None:
         self.threshold = threshold
-        self.scaled = scaled
+        self.maker = maker
 
     def kinds(self, explanandum: Explanandum, batch: Batch) -> list[list[tuple[int, str]]]:
         """Sort the classes of each image by what became of them.
@@ -100,7 +101,7 @@ class Decisions:
             "mask" (1, 1, H, W) in [0, 1]; its "area"; probabilities for the "image", and of what it "kept" and what
             without it is left ("removed").
         """
-        mask = class_masks(explanandum, method, one.image, [index], self.scaled)
+        mask = class_masks(explanandum, method, one.image, [index], self.maker)
         colour = explanandum.mean_colour
         pictures = [one.image, composite(one.image, mask, colour), composite(one.image, 1 - mask, colour)]
         with torch.no_grad():

@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import torch
 
 from explainer.attribution import Attribution
-from explainer.attribution.masked_score import no_bars
 from explainer.data import Batch
 from explainer.errors import InputError, one_line
 from explainer.evaluation.batches import part, to_device
-from explainer.evaluation.maps.cache import KeptMasks
-from explainer.evaluation.maps.make import Maker
+from explainer.evaluation.maps.cache import MaskStore
+from explainer.evaluation.maps.make import SCALED, CachedMasks, MaskMaker
 from explainer.evaluation.references import BOXES, ORIGINAL, TRUTH, having
 from explainer.evaluation.sanity_checks import MethodRun, SanityCheck
 from explainer.evaluation.scoring.class_matrix import ClassMatrix
@@ -35,29 +34,43 @@ MakeRows = Callable[[Batch], Sequence[Mapping[str, Any]]]
 """Images → rows of any kind."""
 
 
+class Subject(NamedTuple):
+    """What is scored: methods that explain a classifier.
+
+    Attributes:
+        explanandum: Frozen classifier.
+        methods: Name → method.
+        device: Device of the computation: "cpu", "cuda", or the name of one GPU.
+    """
+
+    explanandum: Explanandum
+    methods: dict[str, Attribution]
+    device: str = "cpu"
+
+
 class Scoring(NamedTuple):
-    """What is asked of every mask of an evaluation.
+    """What every mask of an evaluation is asked.
 
     A tuple, because Lightning's launcher takes no frozen dataclass into its processes.
 
     Attributes:
-        rule: Which pixels of the annotation are the truth.
-        targets: Which classes of an image are explained.
-        scaled: Whether maps that are masks already are scaled to [0, 1] too.
+        rule: Rule that says which pixels of the annotation are the truth.
+        targets: Choice of the classes of an image that are explained.
+        maker: Maker of the masks.
         kept: Store of masks, which are read from it and put into it; None: masks are made each time.
         curve_steps: Steps of the insertion and deletion curves of images with one label; 0: none.
         judge: Further metrics of a config, and the levels above which pixels are salient for them.
         checks: Column → sanity check of a config, which takes further maps of a method.
         checked: Names of the methods that sanity checks ask; None: all.
         matrix: Class-specific masking matrix.
-        decisions: What masks show of right and wrong decisions.
+        decisions: Measure of what masks show of right and wrong decisions.
         true_boxes: Whether the boxes of the labelled objects are scored as a mask, too.
     """
 
     rule: TruthRule = USUAL_TRUTH
     targets: Targets = LABELS
-    scaled: bool = True
-    kept: KeptMasks | None = None
+    maker: MaskMaker = SCALED
+    kept: MaskStore | None = None
     curve_steps: int = 0
     judge: Judge | None = None
     checks: Mapping[str, SanityCheck] = {}
@@ -68,7 +81,7 @@ class Scoring(NamedTuple):
 
     @property
     def references(self) -> list[str]:
-        """Names of the masks that the annotation gives."""
+        """Name the masks that the annotation gives."""
         return [TRUTH, BOXES] if self.true_boxes else [TRUTH]
 
     def metrics_of(self, name: str, explanandum: Explanandum) -> dict[str, ImageMetric]:
@@ -87,45 +100,38 @@ class Scoring(NamedTuple):
 
 
 def evaluate(
-    explanandum: Explanandum,
-    methods: dict[str, Attribution],
-    batches: Iterable[Batch],
-    store: Store,
-    scoring: Scoring,
-    *,
-    total: int,
-    device: str = "cpu",
-    quiet: bool = False,
+    subject: Subject, batches: Iterable[Batch], store: Store, scoring: Scoring, *, total: int, quiet: bool = False
 ) -> None:
     """Score every method on every image, and append the rows to the store.
 
     Args:
-        explanandum: Frozen classifier.
-        methods: Name → method; the ground truth is added where the images have segmentations.
+        subject: Classifier and methods; the ground truth is added where the images have segmentations.
         batches: Images.
-        store: Rows that it has already are not computed again; what failed before is tried again.
-        scoring: What is asked of every mask.
+        store: Store of the rows; those that it has already are not computed again, what failed before is tried again.
+        scoring: Questions to every mask.
         total: Number of images, for the progress bar.
-        device: Where to compute.
-        quiet: Show no progress bar.
+        quiet: Whether to show no progress bar.
 
     Raises:
         InputError: A method refuses every image of its first batch.
     """
+    explanandum, methods, device = subject
     explanandum.to(device)
-    maker = Maker(scoring.kept, scoring.rule, scoring.scaled, scoring.targets)
-    with bars(quiet=quiet) as progress, no_bars():
+    masks = CachedMasks(scoring.kept, scoring.rule, scoring.maker, scoring.targets)
+    with bars(quiet=quiet) as progress:
         task = progress.add_task("evaluating", total=total)
         for batch in batches:
             annotated = {name: having(name, batch) for name in scoring.references}
+            # batch by batch and not method by method: an image is loaded once for all methods
             for name in [ORIGINAL, *annotated, *methods]:
                 images = annotated.get(name, batch)
                 if not images.id or store.has(name, images.id):
                     continue
                 progress.update(task, description=name)
 
+                # the name is bound as a default: the loop changes the variable
                 def rows(part: Batch, name: str = name) -> Sequence[Scored | Unmasked]:
-                    return score(explanandum, name, methods.get(name), part, maker, scoring)
+                    return score(explanandum, name, methods.get(name), part, masks, scoring)
 
                 append_or_note(store, name, to_device(images, device), rows)
             progress.advance(task, len(batch.id))
@@ -135,24 +141,26 @@ def append_or_note(store: Store, name: str, batch: Batch, rows: MakeRows) -> Non
     """Append the rows of a batch; where that fails, those of its images one by one, and note which of them fail.
 
     Args:
-        store: Takes rows and failures.
+        store: Store that takes rows and failures.
         name: Name of the method.
-        batch: The images.
-        rows: What may fail.
+        batch: Images.
+        rows: Function that makes the rows, and may fail.
 
     Raises:
         InputError: All images are refused, and none has come through before: it is the set-up that is wrong.
-        Exception: Of the classifier itself, on the images as they are.
+        Exception: An error of the classifier itself, on the images as they are.
     """
     if name == ORIGINAL:
+        # where the classifier itself fails there is nothing to evaluate
         return store.append(rows(batch))
-    known = store.failures(name, batch.id)
-    failures = {} if known else attempt(store, batch, rows)
-    if known or (failures and len(batch.id) > 1):
+    # a batch in which an image failed before would fail again as a whole
+    failed_before = bool(store.failures(name, batch.id))
+    failures = {} if failed_before else attempt(store, batch, rows)
+    if failed_before or (failures and len(batch.id) > 1):
         failures = {}
-        for n, image in enumerate(batch.id):
+        for index, image in enumerate(batch.id):
             if not store.has(name, [image]):
-                failures |= attempt(store, part(batch, [n]), rows)
+                failures |= attempt(store, part(batch, [index]), rows)
     refusals = [refusal for refusal, _ in failures.values() if refusal is not None]
     if batch.id and len(refusals) == len(batch.id) and not store.any(name):
         raise InputError(refusals[0])
@@ -165,9 +173,9 @@ def attempt(store: Store, batch: Batch, rows: MakeRows) -> dict[str, tuple[str |
     """Append rows; of an error only words are held, not the tensors that its traceback has.
 
     Args:
-        store: Takes the rows.
-        batch: The images.
-        rows: What may fail, out of memory too.
+        store: Store that takes the rows.
+        batch: Images.
+        rows: Function that makes the rows, and may fail, out of memory too.
 
     Returns:
         Nothing, or for each image the message, if it is that of an `InputError`, and the error in one line.
@@ -176,16 +184,18 @@ def attempt(store: Store, batch: Batch, rows: MakeRows) -> dict[str, tuple[str |
         store.append(rows(batch))
         return {}
     except OSError:
-        raise  # the disk's, which the next image would meet too
+        raise  # an error of the disk, which the next image would meet too
     except Exception as error:
-        words = str(error) if isinstance(error, InputError) else None, one_line(error)
+        refusal = str(error) if isinstance(error, InputError) else None
+        words = (refusal, one_line(error))
+    # what the failed batch took is free by now: the images one by one, or the next method, may need it
     if batch.image.is_cuda:
         torch.cuda.empty_cache()
     return dict.fromkeys(batch.id, words)
 
 
 def score(
-    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, maker: Maker, scoring: Scoring
+    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, masks: CachedMasks, scoring: Scoring
 ) -> Sequence[Scored | Unmasked]:
     """Compute the rows of one method for one batch.
 
@@ -194,16 +204,16 @@ def score(
         name: Name of the method; `ORIGINAL` and the references have no method.
         method: Method of the masks; None for a reference.
         batch: Images, on the explanandum's device.
-        maker: Maker that calls the method, or reads the masks that it gave before.
-        scoring: What is asked of the masks.
+        masks: Masks of the methods, read or made.
+        scoring: Questions to the masks.
 
     Returns:
         A row an image, in plain values.
     """
     if name == ORIGINAL:
         return rows_of_originals(explanandum, batch)
-    explained = maker.targets.of(explanandum, batch)
-    mask, broken, cost = maker(explanandum, name, method, batch if method is None else explained)
+    explained = masks.targets.of(explanandum, batch)
+    mask, broken, cost = masks(explanandum, name, method, batch if method is None else explained)
     with torch.no_grad():
         masked_logits = explanandum(composite(batch.image, mask, explanandum.mean_colour)).float()
         complement_logits = explanandum(composite(batch.image, 1 - mask, explanandum.mean_colour)).float()
@@ -215,7 +225,7 @@ def score(
         explained,
         annotated=batch.labels,
         masked_logits=masked_logits,
-        origin=None if method is None else MethodRun(explanandum, method, explained, mask, scoring.scaled),
+        origin=None if method is None else MethodRun(explanandum, method, explained, mask, scoring.maker),
     )
     answers = judge(judged, scoring.metrics_of(name, explanandum))
     areas = mask.mean((1, 2, 3)).tolist()

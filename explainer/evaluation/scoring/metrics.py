@@ -19,7 +19,6 @@ from explainer.metrics import (
     SoftIoU,
     mean_level,
 )
-from explainer.metrics.base import Origin
 from explainer.metrics.segmentation import USUAL_TRUTH, TruthRule
 from explainer.networks import Explanandum
 
@@ -96,31 +95,16 @@ class Judge:
             return mean_level(mask, self.alphas[method])
         return mask.new_full((len(mask),), self.level)
 
-    def judged(
-        self,
-        explanandum: Explanandum,
-        method: str,
-        mask: Tensor,
-        batch: Batch,
-        *,
-        annotated: Tensor | None = None,
-        masked_logits: Tensor | None = None,
-        origin: Origin | None = None,
-    ) -> Judged:
-        """Gather all that a metric may look at.
+    def judged(self, explanandum: Explanandum, method: str, mask: Tensor, batch: Batch) -> Judged:
+        """Gather what a metric may look at; what only an evaluation knows is for the caller to add.
 
         Args:
             explanandum: Frozen classifier.
             method: Name of the method.
             mask: Masks (B, 1, H, W) in [0, 1].
             batch: Images on the explanandum's device, with the classes that are explained as labels.
-            annotated: Labels of the images themselves, (B, K).
-            masked_logits: Logits (B, K) of the masked images where they are known.
-            origin: Origin of the masks, for sanity checks.
         """
-        levels = self.levels(method, mask)
-        judged = metric_view(explanandum, mask, levels, batch, self.infill)
-        return judged._replace(annotated=annotated, masked_logits=masked_logits, origin=origin)
+        return metric_view(explanandum, mask, self.levels(method, mask), batch, self.infill)
 
     def __call__(self, judged: Judged, metrics: Mapping[str, ImageMetric] | None = None) -> list[Answers]:
         """Measure masks.

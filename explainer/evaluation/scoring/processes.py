@@ -9,20 +9,18 @@ import os
 import re
 import signal
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing import ProcessRaisedException
 from torch.utils.data import DataLoader
 
-from explainer.attribution import Attribution
 from explainer.data import Batch, ImageDataset, collate
 from explainer.errors import InputError
 from explainer.evaluation.references import ORIGINAL
-from explainer.evaluation.scoring.loop import Scoring, evaluate
+from explainer.evaluation.scoring.loop import Scoring, Subject, evaluate
 from explainer.evaluation.storage.store import Store
-from explainer.networks import Explanandum
 from explainer.stopping import end_with_parent
 
 
@@ -31,10 +29,10 @@ def check_processes(count: int, device: str) -> None:
 
     Args:
         count: Number of processes.
-        device: Where they compute.
+        device: Device of the computation.
 
     Raises:
-        InputError: Says how many there are.
+        InputError: Says how many GPUs there are.
 
     Example:
         >>> check_processes(4, "cpu")
@@ -46,42 +44,75 @@ def check_processes(count: int, device: str) -> None:
 def unfinished(
     dataset: ImageDataset, places: Sequence[int], batch_size: int, methods: Sequence[str], store: Store
 ) -> list[list[int]]:
-    """The batches, as places of a data set, of which a row is missing.
+    """Cut the images into batches, and select those of which a row is missing.
 
     Args:
-        dataset: A split.
-        places: Places of the images.
-        batch_size: Images in all batches but the last.
-        methods: Names; the references come before all of them, so they need not be looked for, unless one failed.
-        store: Rows so far.
+        dataset: Images of a split.
+        places: Places of the images in the data set.
+        batch_size: Number of images in all batches but the last.
+        methods: Names of the methods. The references come before all of them, so they need not be looked for, unless
+            one failed.
+        store: Store of the rows so far.
 
     Returns:
-        Whole batches, in order.
+        Whole batches, in order, as places of the data set.
     """
+    # Whole batches, though a part may be done: how many images are computed together moves their last digits.
     batches = [list(places[start : start + batch_size]) for start in range(0, len(places), batch_size)]
     failed = {image for images in store.failed.values() for image in images}
 
-    def open_still(batch: list[int]) -> bool:
+    def lacks_rows(batch: list[int]) -> bool:
         ids = [dataset.ids[place] for place in batch]
-        return bool(failed & {*ids}) or not all(store.has(name, ids) for name in (ORIGINAL, *methods))
+        if failed & set(ids):
+            return True
+        return not all(store.has(name, ids) for name in (ORIGINAL, *methods))
 
-    return [batch for batch in batches if open_still(batch) or not methods]
+    # without methods only references can be missing, and which images have them is known when they are loaded
+    return [batch for batch in batches if not methods or lacks_rows(batch)]
 
 
-def loader(dataset: ImageDataset, batches: Sequence[list[int]], workers: int) -> DataLoader:
-    """These batches of a data set, in order.
+class Workload(NamedTuple):
+    """Images that are to be scored, in batches.
 
-    Args:
-        dataset: A split.
-        batches: Places of each.
-        workers: Processes that load.
+    Attributes:
+        dataset: Images of a split.
+        batches: Places of the images of each batch.
+        workers: Number of processes that load images, for each process that computes.
     """
-    return DataLoader(
-        dataset, batch_sampler=_Listed(batches), collate_fn=collate, num_workers=workers, worker_init_fn=end_with_parent
-    )
+
+    dataset: ImageDataset
+    batches: Sequence[list[int]]
+    workers: int = 0
+
+    @property
+    def total(self) -> int:
+        """Return the number of images."""
+        return sum(len(batch) for batch in self.batches)
+
+    def loader(self) -> DataLoader[Batch]:
+        """Load the batches, in order."""
+        return DataLoader(
+            self.dataset,
+            batch_sampler=_Listed(self.batches),
+            collate_fn=collate,
+            num_workers=self.workers,
+            worker_init_fn=end_with_parent,
+        )
+
+    def share(self, rank: int, count: int) -> "Workload":
+        """Take the share of a process.
+
+        Args:
+            rank: Rank of the process.
+            count: Number of processes.
+        """
+        # every so many batches, and not a block of them: then all processes end at about the same time
+        return self._replace(batches=self.batches[rank::count])
 
 
 class _Listed:
+    """Batches that are known beforehand, as a DataLoader wants them."""
+
     def __init__(self, batches: Sequence[list[int]]) -> None:
         self.batches = batches
 
@@ -92,86 +123,69 @@ class _Listed:
         return len(self.batches)
 
 
-def evaluate_together(
-    count: int,
-    explanandum: Explanandum,
-    methods: dict[str, Attribution],
-    dataset: ImageDataset,
-    batches: Sequence[list[int]],
-    workers: int,
-    store: Store,
-    scoring: Scoring,
-    *,
-    device: str,
-) -> None:
+def evaluate_together(count: int, subject: Subject, workload: Workload, store: Store, scoring: Scoring) -> None:
     """Score every method on every image, by one process or several.
 
     On a CPU the processes share the threads of one. How a sum is split among threads moves its last digit: results are
     the same to the last digit where each process has the threads that the single one had (OMP_NUM_THREADS).
 
     Args:
-        count: Number of processes.
-        explanandum: The frozen classifier.
-        methods: Name → method.
-        dataset: A split.
-        batches: Places of each.
-        workers: Processes that load images, for each that computes.
-        store: Rows so far; it has all of them afterwards.
-        scoring: What is asked of every mask.
-        device: "cpu", "cuda", or one GPU's name, which several processes take as "cuda".
+        count: Number of processes; several take the device of one GPU's name as "cuda".
+        subject: Classifier and methods.
+        workload: Images.
+        store: Store of the rows so far; it has all of them afterwards.
+        scoring: Questions to every mask.
 
     Raises:
         InputError: A method refuses every image of its first batch.
     """
-    count = min(count, len(batches))
+    count = min(count, len(workload.batches))
     if count <= 1:
-        total = sum(map(len, batches))
-        images = loader(dataset, batches, workers)
-        return evaluate(explanandum, methods, images, store, scoring, total=total, device=device)
-    fabric = Fabric(accelerator=device.split(":")[0], devices=count, strategy="ddp_spawn")
+        return evaluate(subject, workload.loader(), store, scoring, total=workload.total)
+    fabric = Fabric(accelerator=subject.device.split(":")[0], devices=count, strategy="ddp_spawn")
     launch: Any = fabric.launch  # its annotation knows no arguments beside the Fabric
-    explanandum.cpu()  # what a process is handed must not lie on another's device
+    # what is handed to a process must not lie on the device of another one
+    subject.explanandum.cpu()
     environment = dict(os.environ)
     if "OMP_NUM_THREADS" not in environment:
+        # all processes with all threads would wait for one another
         os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // count))
     try:
-        launch(_share, explanandum, methods, dataset, batches, workers, store, scoring)
+        launch(_evaluate_share, subject, workload, store, scoring)
     except ProcessRaisedException as error:
         raise refusal(error) or error from error
     finally:
         os.environ.clear()
         os.environ.update(environment)
+        # after an error too: the rows that are done stand in the one file then
         store.gather()
-        explanandum.to(device)
+        subject.explanandum.to(subject.device)
     return None
 
 
-def _share(
-    fabric: Fabric,
-    explanandum: Explanandum,
-    methods: dict[str, Attribution],
-    dataset: ImageDataset,
-    batches: Sequence[list[int]],
-    workers: int,
-    store: Store,
-    scoring: Scoring,
-) -> None:
+def _evaluate_share(fabric: Fabric, subject: Subject, workload: Workload, store: Store, scoring: Scoring) -> None:
+    """Score the share of this process."""
     end_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # rows are on the disk as they come: there is nothing to save
     rank = fabric.global_rank
-    mine: Sequence[list[int]] = batches[rank :: fabric.world_size]
-    images: DataLoader[Batch] = loader(dataset, mine, workers)
-    total, device = sum(map(len, mine)), str(fabric.device)
-    own_store = store.of_process(rank)
-    evaluate(explanandum, methods, images, own_store, scoring, total=total, device=device, quiet=rank > 0)
+    share = workload.share(rank, fabric.world_size)
+    on_device = subject._replace(device=str(fabric.device))
+    # one process shows its progress for all, which are about as far as it is
+    evaluate(on_device, share.loader(), store.of_process(rank), scoring, total=share.total, quiet=rank > 0)
 
 
 def refusal(error: Exception) -> InputError | None:
-    r"""The input error that a process ended with, read from its traceback, if it was one.
+    r"""Read the input error that a process ended with from its traceback.
+
+    Args:
+        error: Error of the launcher, whose text holds the traceback.
+
+    Returns:
+        Input error; None where the process ended with another one.
 
     Example:
         >>> refusal(RuntimeError("Traceback …\nexplainer.errors.InputError: no such layer"))
         InputError('no such layer')
     """
-    found = re.search(r"^explainer\.errors\.InputError: (.*)$", str(error), re.MULTILINE)
-    return InputError(found[1]) if found else None
+    match = re.search(r"^explainer\.errors\.InputError: (.*)$", str(error), re.MULTILINE)
+    return None if match is None else InputError(match[1])

@@ -1,4 +1,4 @@
-"""Methods and in-fills as plain values: what a store of results is about."""
+"""Methods and in-fills as plain values, by which a store of results knows what its rows are of."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,18 +9,31 @@ from explainer.attribution import Attribution
 from explainer.infill import Infill
 from explainer.metrics.base import described
 
+Description = dict[str, Any]
+"""A method or an in-fill in plain values: "class", and its hyperparameters by name."""
+Fingerprint = dict[str, Any]
+"""What results depend on, in plain values; under "methods" stands name → `Description`.
+
+A store compares fingerprints key by key and needs to know no other key, so that each kind of results has its own.
+"""
 NO_MATTER = ("batch_size", "fused")
 """Arguments of methods that change how fast a map comes, and not the map."""
 LATER = {"choose": "mean", "epsilon": 1e-6}
 """Arguments that came later, and what they were before there were any: left out, so that earlier results stay valid."""
 PLAIN = (str, int, float, bool, tuple, list, dict, type(None))
-"""What a fingerprint can hold."""
+"""Types that a fingerprint can hold; a network or a generator is none, and JSON would not know it."""
 
 
-def settings_of(methods: Mapping[str, object]) -> dict[str, Any]:
-    """Name → class and hyperparameters, for the store's fingerprint; the batch size changes no result.
+def settings_of(methods: Mapping[str, object]) -> dict[str, Description]:
+    """Describe methods for the store's fingerprint; the batch size changes no result, and is left out.
 
     A method from a checkpoint has the digest of that file too, so that another one of the same name is recognised.
+
+    Args:
+        methods: Name → method.
+
+    Returns:
+        Name → class and hyperparameters.
 
     Example:
         >>> from explainer.attribution import Constant
@@ -30,23 +43,34 @@ def settings_of(methods: Mapping[str, object]) -> dict[str, Any]:
     return {name: _settings(method) for name, method in methods.items()}
 
 
-def _settings(method: object) -> dict[str, Any]:
-    found: dict[str, Any] = {"class": type(method).__name__}
+def _settings(method: object) -> Description:
+    description: Description = {"class": type(method).__name__}
     for key, value in vars(method).items():
-        if isinstance(value, Attribution):  # such as what SmoothGrad goes around
-            found[key] = _settings(value)
+        if isinstance(value, Attribution):
+            # such as the method whose maps SmoothGrad averages
+            description[key] = _settings(value)
         elif isinstance(value, Infill):
-            found[key] = infill_settings(value)
-        elif isinstance(value, PLAIN) and key not in NO_MATTER and (key not in LATER or value != LATER[key]):
-            found[key] = value
+            description[key] = infill_settings(value)
+        elif isinstance(value, PLAIN) and _matters(key, value):
+            description[key] = value
     checkpoint = getattr(method, "checkpoint", None)
     if isinstance(method, Attribution) and checkpoint is not None and Path(checkpoint).is_file():
-        found["sha256"] = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
-    return found
+        description["sha256"] = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
+    return description
 
 
-def infill_settings(infill: Infill) -> dict[str, Any]:
-    """Class and hyperparameters of an in-fill; one from a checkpoint says itself what the file holds.
+def _matters(key: str, value: object) -> bool:
+    """Say whether a hyperparameter belongs into a fingerprint."""
+    if key in NO_MATTER:
+        return False
+    return key not in LATER or value != LATER[key]
+
+
+def infill_settings(infill: Infill) -> Description:
+    """Describe an in-fill by its class and hyperparameters; one from a checkpoint says itself what the file holds.
+
+    Args:
+        infill: In-fill of an evaluation or a method.
 
     Example:
         >>> from explainer.infill import Blur
@@ -57,7 +81,10 @@ def infill_settings(infill: Infill) -> dict[str, Any]:
 
 
 def slug(name: str) -> str:
-    """A method's name as a file's.
+    """Turn the name of a method into the name of a file.
+
+    Args:
+        name: Name of the method, with any characters.
 
     Example:
         >>> slug("Gradient, SmoothGrad²")

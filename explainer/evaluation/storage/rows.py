@@ -144,11 +144,16 @@ Varied = TypedDict(
     },
 )
 """The variations of one image, source and size."""
+
 Evaluated = Scored | Unmasked
+"""A row of an evaluation."""
 COSTS = ("seconds", "passes", "memory")
+"""Keys of a cost."""
+PlainRow = dict[str, Any]
+"""A row as a store holds it, of whichever kind: the kinds are the classes above, and reading checks that it is one."""
 
 
-def nested(row: dict[str, Any]) -> dict[str, Any]:
+def nested(row: PlainRow) -> PlainRow:
     """Bring a scored row of before, whose scores and costs stood beside its other fields, into today's form.
 
     Args:
@@ -158,24 +163,36 @@ def nested(row: dict[str, Any]) -> dict[str, Any]:
         >>> nested({"id": "a", "method": "b", "iou": 0.5, "area": 0.1, "seconds": 1.0, "removed": {}})["scores"]
         {'iou': 0.5}
     """
+    # of the rows of an evaluation only those with masks have scores, and these alone have a complement image
     if "removed" not in row or "scores" in row:
         return row
-    known = {name for kind in get_args(Evaluated) for name in get_type_hints(kind)}
-    fields = {key: value for key, value in row.items() if key in known}
-    scores = {key: value for key, value in row.items() if key not in known and key not in COSTS}
-    cost = {key: row[key] for key in COSTS if key in row}
+    known = get_type_hints(Scored)
+    fields = {}
+    scores = {}
+    cost = {}
+    for key, value in row.items():
+        if key in known:
+            fields[key] = value
+        elif key in COSTS:
+            cost[key] = value
+        else:
+            # the columns are those of a config, so that every other key is one
+            scores[key] = value
     return {"broken": False, **fields, "scores": scores, "cost": cost}
 
 
-def read_rows(path: Path, kind: Any = Row) -> list[dict[str, Any]]:
-    """Read the rows of a file; of a last line without an end the row is taken, if it is whole, else it is cut off.
+def read_rows(path: Path, kind: Any = Row) -> list[PlainRow]:
+    """Read the rows of a file, and mend its end.
+
+    A process that is killed while it writes leaves a last line without an end. If the row is whole, it is taken, and
+    else it is cut off and will be computed again.
 
     Args:
-        path: Need not be there.
-        kind: Kind of its rows that are no failures: one of the classes here, or a union of them.
+        path: File of rows; it need not exist.
+        kind: Kind of the rows that are no failures: one of the classes here, or a union of them.
 
     Returns:
-        Rows; the file ends with a whole line.
+        Rows of the file, which ends with a whole line now.
 
     Raises:
         InputError: Another line is no row, or none of this kind.
@@ -187,8 +204,11 @@ def read_rows(path: Path, kind: Any = Row) -> list[dict[str, Any]]:
     if end < len(content):
         whole = parsed(content[end:]) is not None
         with path.open("ab") as file:
-            file.write(b"\n") if whole else file.truncate(end)
-        content = content if whole else content[:end]
+            if whole:
+                file.write(b"\n")
+            else:
+                file.truncate(end)
+                content = content[:end]
     rows = []
     for number, line in enumerate(content.splitlines(), 1):
         row = parsed(line)
@@ -199,8 +219,14 @@ def read_rows(path: Path, kind: Any = Row) -> list[dict[str, Any]]:
     return rows
 
 
-def parsed(line: bytes) -> dict[str, Any] | None:
-    r"""Return a row, or None of what is not a whole one.
+def parsed(line: bytes) -> PlainRow | None:
+    r"""Read a line of a file of rows.
+
+    Args:
+        line: Line, perhaps torn.
+
+    Returns:
+        Row; None where the line is not a whole one.
 
     Example:
         >>> parsed(b'{"id": "a", "method": "b"}'), parsed(b'{"id": "\xc3')
@@ -219,24 +245,29 @@ def _no_row(path: Path, number: int, why: str = "") -> InputError:
     return InputError(f"{path}, line {number}, is no row: delete that line, and it is computed again{reason}")
 
 
-def _check(rows: list[dict[str, Any]], kind: Any, path: Path) -> None:
-    """Refuse the first row that is not of its kind. All are checked in one go: line by line takes far longer."""
+def _check(rows: list[PlainRow], kind: Any, path: Path) -> None:
+    """Refuse the first row that is not of its kind."""
     if kind is Row:
         return
     kinds = get_args(kind) or (kind,)
     try:
+        # all in one go: line by line takes far longer, and is needed only to name a wrong line
         conform(rows, list[Failed | kind], path)  # type: ignore[valid-type]
     except InputError:
         for number, row in enumerate(rows, 1):
             _check_one(row, kinds, path, number)
 
 
-def _check_one(row: dict[str, Any], kinds: tuple[Any, ...], path: Path, number: int) -> None:
+def _check_one(row: PlainRow, kinds: tuple[Any, ...], path: Path, number: int) -> None:
+    """Refuse a row that is of none of the kinds."""
+    if "error" in row:
+        kinds = (Failed,)
     faults = []
-    for one in (Failed,) if "error" in row else kinds:
+    for kind in kinds:
         try:
-            conform(row, one, "")
+            conform(row, kind, "")
             return
         except InputError as error:
             faults.append(str(error).removeprefix(": "))
+    # the first kind is that of most rows, so that its fault is most likely the one to know
     raise _no_row(path, number, faults[0])

@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from explainer.errors import InputError
-from explainer.evaluation.storage.rows import Row, read_rows
+from explainer.evaluation.storage.fingerprint import Fingerprint
+from explainer.evaluation.storage.rows import Failed, PlainRow, Row, read_rows
 from explainer.files import append_lines, read_state, sweep, write_json, write_text
 
-ROWS, FINGERPRINT = "rows.jsonl", "fingerprint.json"
+ROWS = "rows.jsonl"
+"""Name of the file of the rows."""
+FINGERPRINT = "fingerprint.json"
+"""Name of the file that says what the rows depend on."""
 
 
 class Store:
-    """One JSON line for each image and method, or for what failed there.
+    """Rows in a file, one JSON line for each image and method, or for the failure of the method on the image.
 
     Args:
-        folder: Made when missing.
-        fingerprint: What the results depend on (checkpoint, data, settings), in plain values. Under "methods", name →
+        folder: Folder of the files; it is made when missing.
+        fingerprint: Checkpoint, data and settings that the results depend on, in plain values. Under "methods", name →
             settings: a name that was used must keep its settings, further names may join.
         kind: Kind of the rows, of `explainer.evaluation.storage.rows`.
 
@@ -31,26 +35,31 @@ class Store:
         InputError: The folder holds results of something else, or of nobody knows what, or a line that is no row.
     """
 
-    def __init__(self, folder: Path, fingerprint: dict[str, Any], kind: Any = Row) -> None:
+    def __init__(self, folder: Path, fingerprint: Fingerprint, kind: Any = Row) -> None:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file: choose a folder with --evaluation.out")
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
-        self.path, self.kind = folder / ROWS, kind
+        self.path = folder / ROWS
+        self.kind = kind
         for path in (self.path, folder / FINGERPRINT):
             if path.exists() and not path.is_file():
                 raise InputError(f"{path} is no file: delete it, or choose another folder with --evaluation.out")
         self._check(folder / FINGERPRINT, fingerprint)
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[PlainRow] = []
+        # (method, image) → done or failed
         self._done: set[tuple[str, str]] = set()
         self._failed: dict[tuple[str, str], str] = {}
         self.gather()
 
-    def _check(self, path: Path, fingerprint: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(fingerprint, default=str))  # as it reads back: lists for tuples
-        methods: dict[str, Any] = {}
-        if any(_holds_something(rows) for rows in (self.path, *self._parts())):
-            earlier = read_state(path, dict[str, Any])
+    def _check(self, path: Path, fingerprint: Fingerprint) -> None:
+        """Refuse rows of something else, and write down what the rows will be of."""
+        # as it reads back: lists for tuples
+        now = json.loads(json.dumps(fingerprint, default=str))
+        methods: Fingerprint = {}
+        # without rows a fingerprint is of no results: it is written anew, whatever it says
+        if any(_has_rows(rows) for rows in (self.path, *self._parts())):
+            earlier = read_state(path, Fingerprint)
             methods = {} if earlier is None else earlier.get("methods", {})
             if earlier is None or not isinstance(methods, dict):
                 raise InputError(
@@ -60,12 +69,16 @@ class Store:
             keys = sorted({*earlier, *now} - {"methods"})
             changed = [key for key in keys if differ(earlier.get(key), now.get(key))]
             for name, settings in now.get("methods", {}).items():
-                changed += [f"method {name!r}"] if differ(methods.get(name, settings), settings) else []
+                # a method that is not known yet only joins
+                if differ(methods.get(name, settings), settings):
+                    changed.append(f"method {name!r}")
             self._refuse(path.parent, changed)
-        now["methods"] = methods | now.get("methods", {})  # further methods may join
+        # methods that this evaluation leaves out stay: their rows do, too
+        now["methods"] = methods | now.get("methods", {})
         write_json(path, now, sort_keys=True)
 
     def _refuse(self, folder: Path, changed: list[str]) -> None:
+        """Refuse a folder whose rows depend on other values of some keys."""
         if changed:
             raise InputError(
                 f"{folder} holds results with another {', '.join(changed)}: "
@@ -73,7 +86,7 @@ class Store:
             )
 
     def _parts(self) -> list[Path]:
-        """Files of single processes, which were stopped before their rows were gathered."""
+        """Return the files of single processes, which were stopped before their rows were gathered."""
         return sorted(self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}"))
 
     def gather(self) -> None:
@@ -83,90 +96,136 @@ class Store:
             for row in read_rows(path, self.kind):
                 self._take(row)
         if parts:
-            lines = [*self.rows, *(failure(m, i, error) for (m, i), error in self._failed.items())]
+            failures = [failure(method, image, error) for (method, image), error in self._failed.items()]
+            lines = [*self.rows, *failures]
             write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
+            # only now: a process that is killed before loses no row, and rows that are read twice count once
             for path in parts:
                 path.unlink()
 
     def of_process(self, rank: int) -> "Store":
-        """The same rows; what is appended goes to a file of this process, until all are gathered."""
+        """Make a store of the same rows, which appends to a file of this process, until all are gathered.
+
+        Args:
+            rank: Rank of the process.
+        """
         other = copy.copy(self)
-        other.rows, other._done, other._failed = [*self.rows], {*self._done}, {**self._failed}
+        other.rows = list(self.rows)
+        other._done = set(self._done)
+        other._failed = dict(self._failed)
+        # a file for each process: two that append to one file could tear each other's lines
         other.path = self.path.with_suffix(f".{rank}{self.path.suffix}")
         return other
 
     def _take(self, row: Mapping[str, Any]) -> None:
-        key = row["method"], row["id"]
+        """Take a row into account; of several rows of an image and method the first that is no failure counts."""
+        key = (row["method"], row["id"])
+        if key in self._done:
+            return
         if "error" in row:
-            if key not in self._done:
-                self._failed[key] = row["error"]
-        elif key not in self._done:
-            self.rows.append(dict(row))
-            self._done.add(key)
-            self._failed.pop(key, None)
+            self._failed[key] = row["error"]
+            return
+        self.rows.append(dict(row))
+        self._done.add(key)
+        self._failed.pop(key, None)
 
     def has(self, method: str, ids: list[str]) -> bool:
-        """Whether all these images are done; those that failed are not."""
-        return all((method, name) in self._done for name in ids)
+        """Say whether all these images are done; those that failed are not.
+
+        Args:
+            method: Name of the method.
+            ids: Ids of the images.
+        """
+        return all((method, image) in self._done for image in ids)
 
     def any(self, method: str) -> bool:
-        """Whether some image is done."""
+        """Say whether a method is done with any image."""
         return any(name == method for name, _ in self._done)
 
     def failures(self, method: str, ids: list[str]) -> dict[str, str]:
-        """Image → error, of those of these images that failed."""
-        return {name: self._failed[method, name] for name in ids if (method, name) in self._failed}
+        """Return the errors of those of these images that failed.
+
+        Args:
+            method: Name of the method.
+            ids: Ids of the images.
+
+        Returns:
+            Image → error.
+        """
+        return {image: self._failed[method, image] for image in ids if (method, image) in self._failed}
 
     @property
     def failed(self) -> dict[str, dict[str, str]]:
-        """Method → image → error, of all that failed and did not come through later."""
-        found: dict[str, dict[str, str]] = {}
-        for (method, name), error in self._failed.items():
-            found.setdefault(method, {})[name] = error
-        return found
+        """Return method → image → error, of all that failed and did not come through later."""
+        errors: dict[str, dict[str, str]] = {}
+        for (method, image), error in self._failed.items():
+            errors.setdefault(method, {})[image] = error
+        return errors
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows, out of the process's hands before this returns; those of images done before are left out.
+
+        Args:
+            rows: Rows of one kind.
 
         Raises:
             InputError: Two of the rows are of one image and method: one's numbers would stand for the other.
         """
         seen: set[tuple[str, str]] = set()
-        for key in ((row["method"], row["id"]) for row in rows):
+        fresh = []
+        for row in rows:
+            method, image = key = (row["method"], row["id"])
             if key in seen:
-                raise InputError(f"the image {key[1]!r} is in the data set twice: {key[0]} has two rows of it")
+                raise InputError(f"the image {image!r} is in the data set twice: {method} has two rows of it")
             seen.add(key)
-        fresh = [row for row in rows if (row["method"], row["id"]) not in self._done]
+            if key not in self._done:
+                fresh.append(row)
         self._write(fresh)
 
-    def fail(self, method: str, name: str, error: str) -> None:
-        """Note that an image could not be done: of a later run, which tries again, the same error is noted once."""
-        if self._failed.get((method, name)) != error:
-            self._write([failure(method, name, error)])
+    def fail(self, method: str, image: str, error: str) -> None:
+        """Note that an image could not be done; a later run, which tries again, notes the same error only once.
+
+        Args:
+            method: Name of the method.
+            image: Id of the image.
+            error: Error in one line.
+        """
+        if self._failed.get((method, image)) != error:
+            self._write([failure(method, image, error)])
 
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        # first to the disk: what this object says is done must outlive the process
         append_lines(self.path, rows)
         for row in rows:
             self._take(row)
 
 
-def _holds_something(path: Path) -> bool:
-    """Whether a file of rows has more than what a power failure leaves."""
+def _has_rows(path: Path) -> bool:
+    """Say whether a file of rows has more than what a power failure leaves: zeros, or nothing."""
     return path.is_file() and bool(path.read_bytes().strip(b"\0\n "))
 
 
-def failure(method: str, name: str, error: str) -> dict[str, str]:
-    """The line of what failed.
+def failure(method: str, image: str, error: str) -> Failed:
+    """Make the row of an image on which a method failed.
+
+    Args:
+        method: Name of the method.
+        image: Id of the image.
+        error: Error in one line.
 
     Example:
         >>> failure("RISE", "a.jpg", "OutOfMemoryError: 20 GiB")["error"]
         'OutOfMemoryError: 20 GiB'
     """
-    return {"id": name, "method": method, "error": error}
+    return {"id": image, "method": method, "error": error}
 
 
 def differ(earlier: Any, now: Any) -> bool:
-    """Whether a setting has changed; results older than the digest of a method's checkpoint have none to compare.
+    """Say whether a setting has changed; results older than the digest of a method's checkpoint have none to compare.
+
+    Args:
+        earlier: Setting of the rows that are there, in plain values.
+        now: Setting of this evaluation, in plain values.
 
     Example:
         >>> differ({"a": 1}, {"a": 1, "sha256": "f"}), differ({"sha256": "e"}, {"sha256": "f"}), differ(None, 1)

@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor
 
 from explainer.attribution.masked_score import score_of
 from explainer.data import Batch, ImageDataset, collate
 from explainer.evaluation.batches import to_device
 from explainer.evaluation.images import true_boxes
-from explainer.evaluation.report.table import number, two_forms
+from explainer.evaluation.report.numbers import number
+from explainer.evaluation.report.table import Cell, Heading, Note, Row, Table
 from explainer.evaluation.scoring.loop import ORIGINAL
 from explainer.evaluation.storage.store import Store
 from explainer.experiments.infills.settings import InfillSettings
@@ -34,6 +34,13 @@ from explainer.rendering import Tile, gallery, to_pil
 
 SCORES = {"l1": False, "probability": True, "log_odds": True, "change": False}
 """Score → whether higher is better."""
+LABELS = {
+    "l1": "L1 in the hole",
+    "probability": "probability",
+    "log_odds": "log-odds",
+    "change": "|Δ probability|",
+}
+"""Score → its words above a column."""
 _TRIES = 200
 """Draws of a box before an image counts as one without room."""
 
@@ -207,31 +214,32 @@ def summarise_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dic
     return results
 
 
-def fill_table(results: dict[str, Any], title: str) -> tuple[Table, str]:
-    """Return the table of means, the best of each column with a star, for the terminal and in Markdown.
+def fill_table(results: dict[str, Any], title: str, caption: str = "") -> Table:
+    """Return the table of means, the best of each column marked.
 
     Args:
         results: Name → scores, as `summarise_fills` returns them.
-        title: Title of the terminal's table.
+        title: Title of the table.
+        caption: Holes over which the means are taken, without the last full stop.
     """
-    # the columns are in the order of SCORES
-    header = ["in-fill", "L1 in the hole ↓", "probability ↑", "log-odds ↑", "|Δ probability| ↓", "ms an image"]
     best = {}
     for key, higher_is_better in SCORES.items():
         # the untouched images would be the best of all
         means = [entry[key]["mean"] for name, entry in results.items() if name != ORIGINAL]
         best[key] = max(means) if higher_is_better else min(means)
-    lines = []
+    rows = []
     for name, entry in results.items():
-        line = [name]
+        cells = []
         for key in SCORES:
-            cell = number(entry[key]["mean"])
-            if name != ORIGINAL and entry[key]["mean"] == best[key]:
-                cell += " *"
-            line.append(cell)
-        line.append(number(1000 * entry["seconds"], 1))
-        lines.append(line)
-    return two_forms(title, header, lines)
+            mean = entry[key]["mean"]
+            is_best = name != ORIGINAL and mean == best[key]
+            cells.append(Cell(number(mean), mean, mark="best" if is_best else ""))
+        seconds = entry["seconds"]
+        cells.append(Cell(number(1000 * seconds, 1), seconds))
+        rows.append(Row(name, cells))
+    columns = [Heading(LABELS[key], "↑" if up else "↓") for key, up in SCORES.items()]
+    notes: dict[Note, str] = {"best": "best of the column"}
+    return Table(title, "in-fill", [*columns, Heading("ms an image")], rows, caption=caption, notes=notes)
 
 
 def plot_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:

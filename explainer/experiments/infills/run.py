@@ -6,6 +6,7 @@ from explainer.errors import InputError
 from explainer.evaluation.context import Context, prepared
 from explainer.evaluation.images import check_infills
 from explainer.evaluation.report.drawing import save_figure
+from explainer.evaluation.report.printers import to_markdown, to_terminal
 from explainer.evaluation.storage.fingerprint import infill_settings
 from explainer.evaluation.storage.rows import Filled
 from explainer.evaluation.storage.store import Store
@@ -89,13 +90,13 @@ def compare_infills(settings: InfillSettings, context: Context) -> dict[str, Any
     content = {"facts": facts, "without a hole": len(places) - len(cases), "results": results}
     write_json(out / "results.json", content)
     without = len(places) - len(cases)
-    words = f"{len(cases)} holes, {settings.where}; {without} images without one. Means over images."
-    table, text = fill_table(results, f"{context.name} on {context.settings.images.split}")
-    write_text(out / "table.md", f"{text}\n\n{words} * best of the column.\n")
+    caption = f"{len(cases)} holes, {settings.where}; {without} images without one. Means over images"
+    table = fill_table(results, f"{context.name} on {context.settings.images.split}", caption)
+    write_text(out / "table.md", to_markdown(table))
     save_figure(plot_fills(rows, list(settings.fills)), out / "infills.png", dpi=150)
     if settings.examples:
         picture = fill_gallery(explanandum, settings.fills, cases[: settings.examples], settings.seed, device)
         save_picture(picture, out / "examples.png")
-    show_tables([table], 140)
-    tell([words, f"written to {out}: results.json, rows.jsonl, table.md, infills.png, examples.png"])
+    show_tables([to_terminal(table)], 140)
+    tell([f"written to {out}: results.json, rows.jsonl, table.md, infills.png, examples.png"])
     return content

@@ -167,9 +167,9 @@ def _results(calls: Sequence[tuple[Cell, tuple]], workers: int) -> Iterator[tupl
                 broken = future.exception()  # of the process itself: errors of the work are results
                 if broken is None:
                     result, error = future.result()
+                    yield futures[future], result, error
                 else:
-                    result, error = {}, one_line(broken)
-                yield futures[future], result, error
+                    yield futures[future], {}, one_line(broken)
         except (KeyboardInterrupt, GeneratorExit):
             pool.shutdown(wait=False, cancel_futures=True)
             _end(children)

@@ -11,12 +11,11 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from rich.table import Table
 from typing_extensions import TypedDict
 
-from explainer.evaluation.report.table import number, two_forms
-from explainer.evaluation.results.published import published_rows
-from explainer.experiments.retraining.tables import joined
+from explainer.evaluation.report.numbers import number
+from explainer.evaluation.report.table import Heading, Table, paper_rows, text_row
+from explainer.experiments.retraining.tables import paper_note
 
 Both = tuple[Sequence[float], Sequence[float]]
 """Scores with locations kept, and with locations removed, one a scale."""
@@ -158,31 +157,39 @@ def _mean_score(rows: Sequence[dict[str, Any]], scale: int, mode: str, removed: 
 
 def layer_tables(
     results: Mapping[str, StatisticResult], scales: Sequence[int], title: str, published: dict[str, Any] | None = None
-) -> tuple[list[Table], str]:
-    """Return the paper's Table 1 (D and I, best first) and Table 4 (every score), for the terminal and in Markdown.
+) -> list[Table]:
+    """Return the paper's Table 1 (D and I, best first) and Table 4 (every score).
 
     Args:
         results: Statistic → scores, as `summarise_layers` returns them.
         scales: Numbers of the scales, which are the columns.
         title: Title of the tables.
         published: Published numbers of results.json; their rows come last, and are marked.
-
-    Returns:
-        The tables, and the Markdown.
     """
     order = sorted(results, key=lambda name: _last_without_score(results[name]))
     sums = []
     scores = []
     for name in order:
         entry = results[name]
-        sums.append([name, number(entry["D"]), number(entry["I"])])
-        scores.append([name, *(_in_percent(score) for score in (*entry["keep"], *entry["remove"]))])
-    sums += published_rows(published, ("D", "I"))
+        sums.append(text_row(name, [number(entry["D"]), number(entry["I"])]))
+        scores.append(text_row(name, [_in_percent(score) for score in (*entry["keep"], *entry["remove"])]))
     columns = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales]
-    scores += published_rows(published, columns)
-    sums_table, sums_text = two_forms(f"{title}: D and I", ["statistic", "D ↑", "I ↑"], sums)
-    scores_table, scores_text = two_forms(f"{title}: scores in %", ["statistic", *columns], scores)
-    return [sums_table, scores_table], joined([sums_text, scores_text], published)
+    sums_table = Table(
+        f"{title}: D and I",
+        "statistic",
+        [Heading("D", "↑"), Heading("I", "↑")],
+        sums,
+        published=paper_rows(published, ("D", "I")),
+    )
+    scores_table = Table(
+        f"{title}: scores in %",
+        "statistic",
+        [Heading(column) for column in columns],
+        scores,
+        published=paper_rows(published, columns),
+        notes=paper_note(published),
+    )
+    return [sums_table, scores_table]
 
 
 def _last_without_score(entry: StatisticResult) -> float:

@@ -10,6 +10,7 @@ import torch
 
 from explainer.evaluation.context import Context
 from explainer.evaluation.report.drawing import save_figure
+from explainer.evaluation.report.printers import markdown_file, to_terminal
 from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
@@ -96,12 +97,13 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
         results = summarise_layers(rows, scales, removed)
         content["results"][removed] = results
         what = f"ROAR removes the {100 * settings.remove:g} % {removed} salient"
-        tables, markdown = layer_tables(results, scales, f"{context.name}, {what}", published)
-        text.append(f"{what} locations, KAR keeps the {100 * settings.keep:g} % most salient.\n\n{markdown}")
+        tables = layer_tables(results, scales, f"{context.name}, {what}", published)
+        kept = f"KAR keeps the {100 * settings.keep:g} % most salient"
+        text.append(f"{what} locations, {kept}.\n\n{markdown_file(tables)}")
         picture = "layers.png" if removed == "most" else f"layers_{removed}.png"
         figure = plot_layers(results, scales, published)
         save_figure(figure, out / picture, dpi=150, bbox_inches="tight")
-        show_tables(tables, 150)
+        show_tables([to_terminal(table) for table in tables], 150)
     write_json(out / "results.json", content)
     write_text(out / "table.md", "\n".join(text))
     print(f"written to {out}: results.json, cells.jsonl, table.md, layers.png")

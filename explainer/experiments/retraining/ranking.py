@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from explainer.attribution import Attribution
-from explainer.attribution.masked_score import no_bars
 from explainer.data import ImageDataModule, ImageDataset
 from explainer.data.base import Split
 from explainer.experiments.retraining.rank_store import Ranks, levels
@@ -73,10 +72,8 @@ def rank_data_set(
             image = image.to(device)
             classes = labels.to(device)
             if target == "predicted":
-                classes = said(explanandum, image)
-            # the bars of methods that search would draw over this one
-            with no_bars():
-                maps = method.target_mask(explanandum, image, classes)
+                classes = predicted_classes(explanandum, image)
+            maps = method.target_mask(explanandum, image, classes)
             batch_ranks = levels(maps.cpu())
             ranks.write(done, batch_ranks, time.perf_counter() - start)
             done += len(image)
@@ -91,7 +88,7 @@ def rank_data_set(
 
 
 @torch.no_grad()
-def said(explanandum: Explanandum, image: Tensor) -> Tensor:
+def predicted_classes(explanandum: Explanandum, image: Tensor) -> Tensor:
     """Return the classes that a classifier predicts.
 
     Args:

@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from explainer.evaluation.context import Context
 from explainer.evaluation.report.drawing import save_figure
+from explainer.evaluation.report.printers import markdown_file, to_terminal
 from explainer.evaluation.results.published import Published
 from explainer.evaluation.settings import data_facts
 from explainer.evaluation.storage.fingerprint import infill_settings, settings_of, slug
@@ -290,9 +291,9 @@ def report(
     published = published_content(settings.published)
     content = {"facts": facts, "results": results, "failed": failed, "published": published}
     write_json(out / "results.json", content)
-    tables, text = retraining_tables(results, settings.modes, settings.fractions, context.name, published)
-    show_tables(tables, 150)
-    write_text(out / "table.md", text)
+    tables = retraining_tables(results, settings.modes, settings.fractions, context.name, published)
+    show_tables([to_terminal(table) for table in tables], 150)
+    write_text(out / "table.md", markdown_file(tables))
     figure = plot(results, settings.modes, settings.fractions)
     save_figure(figure, out / "retraining.png", dpi=150, bbox_inches="tight")
     if settings.pictures:
@@ -306,7 +307,8 @@ def report(
 
 def published_content(published: Published | None) -> dict[str, Any] | None:
     """Return a paper's own numbers as results.json holds them; None without any."""
-    return None if published is None else published.content()
+    content = None if published is None else published.content()
+    return None if content is None else dict(content)
 
 
 def end_with_failures(failed: Mapping[str, str], logs: Path) -> None:

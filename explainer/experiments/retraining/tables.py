@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from rich.table import Table
 from typing_extensions import TypedDict
 
-from explainer.evaluation.report.table import number, two_forms
-from explainer.evaluation.results.published import published_rows, reference
+from explainer.evaluation.report.numbers import number
+from explainer.evaluation.report.table import Heading, Note, Table, paper_rows, text_row
+from explainer.evaluation.results.published import reference
 
 NAMES = {"keep": "KAR", "remove": "ROAR"}
 """Mode → its name in the paper."""
@@ -100,8 +100,8 @@ def retraining_tables(
     fractions: Sequence[float],
     title: str,
     published: dict[str, Any] | None = None,
-) -> tuple[list[Table], str]:
-    """Return the paper's Table 5 (every score) and Table 2 (the sums, best first), for the terminal and in Markdown.
+) -> list[Table]:
+    """Return the paper's Table 2 (the sums, best first) and Table 5 (every score).
 
     Args:
         results: Method → scores, as `summarise_cells` returns them.
@@ -109,42 +109,54 @@ def retraining_tables(
         fractions: Fractions of the image, which are the columns.
         title: Title of the tables.
         published: Published numbers of results.json; their rows come last, and are marked.
-
-    Returns:
-        The tables, and the Markdown.
     """
-    cells = [(mode, fraction) for mode in modes for fraction in fractions]
-    columns = [f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells]
-    detail = []
-    for method, entry in results.items():
-        scores = [entry["scores"].get(mode, {}).get(f"{fraction:g}") for mode, fraction in cells]
-        detail.append([method, *(_score_in_percent(score) for score in scores)])
-    detail += published_rows(published, columns)
-    sums = []
+    return [sums_table(results, title, published), scores_table(results, modes, fractions, title, published)]
+
+
+def sums_table(results: Mapping[str, MethodResult], title: str, published: Mapping[str, Any] | None) -> Table:
+    """Return the paper's Table 2: the sums of the scores, best first, and what a map costs."""
+    rows = []
     for method in sorted(results, key=lambda name: _last_without_sum(results[name])):
         entry = results[method]
-        shown = [number(entry["KAR"]), number(entry["ROAR"]), number(entry["SUM"])]
-        sums.append([method, *shown, f"{1000 * entry['seconds']:.2f}"])
+        sums = [number(entry["KAR"]), number(entry["ROAR"]), number(entry["SUM"])]
+        rows.append(text_row(method, [*sums, f"{1000 * entry['seconds']:.2f}"]))
+    columns = [*(Heading(name, "↑") for name in SUMS), Heading("ms an image")]
     # a paper's machine is another one: its times are not compared
-    sums += [[*row, "–"] for row in published_rows(published, SUMS)]
-    sums_header = ["method", *(f"{name} ↑" for name in SUMS), "ms an image"]
-    sums_table, sums_text = two_forms(f"{title}: sums", sums_header, sums)
-    detail_table, detail_text = two_forms(f"{title}: scores in %", ["method", *columns], detail)
-    return [sums_table, detail_table], joined([sums_text, detail_text], published)
+    return Table(f"{title}: sums", "method", columns, rows, paper_rows(published, [*SUMS, ""]))
 
 
-def joined(texts: Sequence[str], published: Mapping[str, Any] | None) -> str:
-    """Join tables in Markdown, and name the paper whose numbers they show.
+def scores_table(
+    results: Mapping[str, MethodResult],
+    modes: Sequence[str],
+    fractions: Sequence[float],
+    title: str,
+    published: Mapping[str, Any] | None,
+) -> Table:
+    """Return the paper's Table 5: every score with its deviation over seeds."""
+    cells = [(mode, fraction) for mode in modes for fraction in fractions]
+    columns = [f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells]
+    rows = []
+    for method, entry in results.items():
+        scores = [entry["scores"].get(mode, {}).get(f"{fraction:g}") for mode, fraction in cells]
+        rows.append(text_row(method, [_score_in_percent(score) for score in scores]))
+    return Table(
+        f"{title}: scores in %",
+        "method",
+        [Heading(column) for column in columns],
+        rows,
+        published=paper_rows(published, columns),
+        notes=paper_note(published),
+    )
+
+
+def paper_note(published: Mapping[str, Any] | None) -> dict[Note, str]:
+    """Return the note that names the paper whose numbers a table shows; empty where it shows none.
 
     Args:
-        texts: Tables in Markdown.
         published: Published numbers of results.json, or None.
     """
-    parts = list(texts)
     source = reference(published)
-    if source:
-        parts.append(f"{source}.")
-    return "\n\n".join(parts) + "\n"
+    return {"published": source} if source else {}
 
 
 def _score_in_percent(score: Score | None) -> str:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from explainer.attribution import Attribution
-from explainer.attribution.masked_score import no_bars
 from explainer.data import ImageDataset
 from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.storage.store import Store
@@ -92,7 +91,9 @@ def explain(
     target = explained_class(probabilities, explanandum.multilabel)
     if target is None:
         return Case(name, whole, probabilities, None, None, torch.zeros(1, 4, dtype=torch.long))
-    saliency = method(explanandum, whole, torch.tensor([target], device=image.device)).detach()
+    classes = torch.tensor([target], device=image.device)
+    # the loop over images shows a bar already
+    saliency = method(explanandum, whole, classes, progress=False).detach()
     box = saliency_boxes(saliency, settings.threshold, settings.threshold_of)
     return Case(name, whole, probabilities, target, saliency, box)
 
@@ -127,7 +128,7 @@ def vary_images(
         source.check(explanandum.classes)
     folders = image_folders(dataset.ids)
     share = sum(source.steps for source in settings.sources.values()) * len(settings.alphas)
-    with bars(counted=False) as progress, no_bars():
+    with bars(counted=False) as progress:
         task = progress.add_task("varying", total=share * len(places))
         for number, place in enumerate(places):
             name = dataset.ids[place]

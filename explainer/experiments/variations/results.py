@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.table import Table
-
 from explainer.errors import InputError
 from explainer.evaluation.report.drawing import save_figure
-from explainer.evaluation.report.table import number, two_forms
+from explainer.evaluation.report.numbers import number
+from explainer.evaluation.report.table import Heading, Table, text_row
 from explainer.experiments.variations import Variation
 from explainer.experiments.variations.pictures import size_curves
 from explainer.experiments.variations.settings import VariationSettings
@@ -145,48 +144,41 @@ def write_variations(
     return content
 
 
-def variation_tables(results: dict[str, Any], title: str) -> tuple[Table, str]:
-    """Return a table with a row for each source and size, for the terminal and in Markdown.
+def variation_table(results: dict[str, Any], title: str) -> Table:
+    """Return a table with a row for each source and size.
 
     Args:
         results: Means over images, as `summarise_rows` returns them.
-        title: Title of the terminal's table.
-
-    Returns:
-        The table, and the Markdown.
+        title: Title of the table.
     """
-    header = [
-        "source",
-        "α",
-        "images",
-        "accepted %",
-        "without any",
-        "score ↑",
-        "± within",
-        "best",
-        "t-score",
-        "feature diversity ↑",
-        "pixel diversity ↑",
-        "loss ↓",
+    columns = [
+        Heading("α"),
+        Heading("images"),
+        Heading("accepted %"),
+        Heading("without any"),
+        Heading("score", "↑"),
+        Heading("± within"),
+        Heading("best"),
+        Heading("t-score"),
+        Heading("feature diversity", "↑"),
+        Heading("pixel diversity", "↑"),
+        Heading("loss", "↓"),
     ]
-    lines = []
+    rows = []
     for name, sizes in results.items():
         for alpha, entry in sizes.items():
-            line = [name, alpha, str(entry["images"][DONE])]
             percent = None
             if entry["accuracy"] is not None:
                 percent = 100 * entry["accuracy"]
-            line += [number(percent, 1), str(entry["without"])]
+            texts = [alpha, str(entry["images"][DONE]), number(percent, 1), str(entry["without"])]
             for key in ("score", "deviation", "best", "t_score", "diversity", "pixel_diversity", "loss"):
-                line.append(number(entry[key], 1 if key == "t_score" else 3))
-            lines.append(line)
-    table, text = two_forms(title, header, lines)
+                texts.append(number(entry[key], 1 if key == "t_score" else 3))
+            rows.append(text_row(name, texts))
     caption = (
         "Means over images. Score, its deviation, t-score and diversity are those of the accepted variations; images "
-        "without any do not count there. Best and loss are over all variations."
+        "without any do not count there. Best and loss are over all variations"
     )
-    table.caption = caption
-    return table, f"{text}\n\n{caption}\n"
+    return Table(title, "source", columns, rows, caption=caption)
 
 
 def not_varied(rows: Sequence[dict[str, Any]], settings: VariationSettings) -> list[str]:

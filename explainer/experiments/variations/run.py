@@ -7,13 +7,14 @@ import torch
 from explainer.attribution import GradCAM
 from explainer.evaluation.context import Context, prepared
 from explainer.evaluation.images import check_infills
+from explainer.evaluation.report.printers import to_markdown, to_terminal
 from explainer.evaluation.storage.fingerprint import settings_of
 from explainer.evaluation.storage.rows import Varied
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import show_tables, tell
 from explainer.experiments.base import Experiment
 from explainer.experiments.variations.loop import vary_images
-from explainer.experiments.variations.results import not_varied, variation_tables, write_variations
+from explainer.experiments.variations.results import not_varied, variation_table, write_variations
 from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import write_text
 from explainer.infill import Infill
@@ -76,9 +77,9 @@ def vary(settings: VariationSettings, context: Context) -> dict[str, Any]:
     # device and version change no decision: results.json tells them, but the store's fingerprint does not hold them
     circumstances = {"device": prepared_run.device, "torch": torch.__version__}
     content = write_variations(store.rows, settings, facts | circumstances, out)
-    tables, lines = variation_tables(content["results"], f"{context.name} on {context.settings.images.split}")
-    write_text(out / "table.md", lines)
-    show_tables([tables], 160)
+    table = variation_table(content["results"], f"{context.name} on {context.settings.images.split}")
+    write_text(out / "table.md", to_markdown(table))
+    show_tables([to_terminal(table)], 160)
     tell(not_varied(store.rows, settings))
     tell(f"skipped the unreadable image {name}" for name in prepared_run.dataset.unreadable)
     tell([f"written to {out}: results.json, per_image.csv, table.md, sizes.png, and a folder of pictures an image"])

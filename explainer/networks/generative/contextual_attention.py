@@ -100,6 +100,7 @@ def attend(
     height = features.shape[2] // rate
     width = features.shape[3] // rate
     small = features[:, :, ::rate, ::rate]
+    # cosines, as in the paper: a strong patch must not win because it is strong
     compared = F.normalize(F.unfold(small, patch, padding=patch // 2), dim=1)
     # in float32: half precision would round similar scores to equal ones
     scores = (compared.transpose(1, 2) @ compared).float()

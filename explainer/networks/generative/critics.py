@@ -62,10 +62,14 @@ class Critic(nn.Module):
             wider = width * min(2**index, 8)
             layers += [normed(nn.Conv2d(channels, wider, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
             channels = wider
+        # pooled to 4×4: the head has as many inputs whatever the size of the image
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
         self.head = normed(nn.Linear(16 * channels, 1))
         self.num_classes = num_classes
-        self.projection = normed(nn.Embedding(num_classes, 16 * channels)) if num_classes else None
+        self.projection: nn.Module | None = None
+        if num_classes:
+            # Miyato & Koyama 2018: the class's score is a projection of the features
+            self.projection = normed(nn.Embedding(num_classes, 16 * channels))
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """Score images.

@@ -6,13 +6,12 @@ does not depend on its batch; codes are Gaussian, as in Thakur et al. 2020. Cond
 normalised features by the class (V. Dumoulin et al.: A Learned Representation For Artistic Style, ICLR 2017).
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from explainer.errors import InputError
 from explainer.networks.generative.critics import Critic, check_labels
+from explainer.networks.generative.hyperparameters import GeneratorArguments
 
 
 class ClassNorm(nn.Module):
@@ -56,6 +55,7 @@ class Generator(nn.Module):
         widths = [width * min(2**index, 8) for index in reversed(range(stages))]
         self.first = nn.Linear(latent, 16 * widths[0])
         self.norms = nn.ModuleList(ClassNorm(channels, num_classes) for channels in widths)
+        # the stride divides the kernel: every pixel gets as many summands, which leaves no chessboard
         self.grow = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, [*widths[1:], 3], strict=True)
         )
@@ -65,6 +65,7 @@ class Generator(nn.Module):
         features = self.first(codes).unflatten(1, (-1, 4, 4))
         for norm, grow in zip(self.norms, self.grow, strict=True):
             features = grow(norm(features, labels).relu())
+        # Radford et al. end in tanh: images here lie in [0, 1]
         return features.sigmoid()
 
 
@@ -101,7 +102,7 @@ class DCGAN(nn.Module):
         self.latent = latent
         self.num_classes = num_classes
         self.classes: tuple[str, ...] = ()
-        self.spec: dict[str, Any] = {
+        self.spec: GeneratorArguments = {
             "image_size": image_size,
             "latent": latent,
             "width": width,

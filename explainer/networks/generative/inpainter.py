@@ -1,12 +1,12 @@
 """What every network that fills holes shares: what it is shown, and that known pixels come back as they were."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from explainer.errors import InputError
+from explainer.networks.generative.hyperparameters import InpainterArguments, VAEArguments
 
 
 def convolution(inside: int, outside: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -66,7 +66,7 @@ def visible(image: Tensor, known: Tensor, guess: Tensor | None = None) -> Tensor
 class Inpainter(nn.Module, ABC):
     """Base of the networks that fill holes. Constructors take hyperparameters; `spec` keeps them for the checkpoint."""
 
-    spec: dict[str, Any]
+    spec: InpainterArguments | VAEArguments
     multiple: int = 8
     """Sides of the images must be multiples of this."""
 

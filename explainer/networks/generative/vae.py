@@ -82,7 +82,9 @@ class CompletionVAE(Inpainter):
         self.check(image, mask)
         known = (mask > 0.5).to(image.dtype)
         mean, log_variance = self.encode(image, known)
-        noise = None if generator is None else draw(mean.shape, generator).to(mean)
+        noise = None
+        if generator is not None:
+            noise = draw(mean.shape, generator).to(mean)
         return Completion(self.decode(mean, log_variance, noise), mean, log_variance)
 
     def encode(self, image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,13 +94,18 @@ class CompletionVAE(Inpainter):
 
     def decode(self, mean: Tensor, log_variance: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return the picture (N, 3, H, W) in [0, 1] of the mean code, or of the code that the noise leads to."""
-        code = mean if noise is None else mean + (0.5 * log_variance).exp() * noise
+        code = mean
+        if noise is not None:
+            # Kingma & Welling's reparametrisation: noise is an input, so that gradients reach mean and variance
+            code = mean + (0.5 * log_variance).exp() * noise
         return self.decoder(code)
 
     def filled(self, image: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
         """Return the picture; a draw is shared by the images of a batch, as in every stochastic in-fill."""
         mean, log_variance = self.encode(image, known)
-        noise = None if generator is None else draw((1, *mean.shape[1:]), generator).to(mean)
+        noise = None
+        if generator is not None:
+            noise = draw((1, *mean.shape[1:]), generator).to(mean)
         return self.decode(mean, log_variance, noise)
 
 

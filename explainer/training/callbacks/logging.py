@@ -1,7 +1,7 @@
 """Save and log pictures of a running training: in the run's folder, and to wandb. None can stop the training."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def logged_step(trainer: pl.Trainer) -> int:
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
-def log(trainer: pl.Trainer, make: Callable[[], dict[str, Any]]) -> None:
+def log(trainer: pl.Trainer, make: Callable[[], Mapping[str, Any]]) -> None:
     """Log to wandb, where there is one.
 
     Args:

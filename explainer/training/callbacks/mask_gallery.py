@@ -47,7 +47,8 @@ class Gallery(pl.Callback):
         check_images("gallery.images", images)
         check_cadence("gallery.every_n_steps", every_n_steps)
         check_range("gallery.classes", classes, 0)
-        check_range("gallery.every_n_minutes", 1 if every_n_minutes is None else every_n_minutes, 0, above=True)
+        if every_n_minutes is not None:
+            check_range("gallery.every_n_minutes", every_n_minutes, 0, above=True)
         self.images = images
         self.every_n_steps = every_n_steps
         self.classes = classes
@@ -152,6 +153,7 @@ def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) 
         ]
         for c in present[:most]:
             row.append(Tile(overlay(images[n], masks[n, c : c + 1]), f"mask of {explanandum.classes[c]}"))
+        # below every area, so that no present class is taken
         largest = masks[n].mean((1, 2)).masked_fill(labels[n] > 0, -1)
         if most and not bool(labels[n].all()):
             c = int(largest.argmax())
@@ -216,6 +218,7 @@ def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list
 def _renumbered(label: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, dict[int, str]]:
     """Return the labels of one image from 0 to 255, and their names."""
     areas = label.flatten().bincount(minlength=len(classes) + 1)
+    # label 0 is where no mask is high: it covers most of an image, and is no class
     areas[0] = 0
     order = areas.argsort(descending=True, stable=True).tolist()
     largest = [c for c in order if areas[c]][: LAST_LABEL - 1]

@@ -1,20 +1,43 @@
 """Keep `last.ckpt` in the run's folder, so that a run that was stopped, or killed, goes on as if it had not been."""
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from explainer.errors import InputError
 from explainer.stopping import Stopped
 
 LAST = "last.ckpt"
+
+
+class RandomStates(TypedDict):
+    """States of PyTorch's random number generators."""
+
+    cpu: Tensor
+    cuda: list[Tensor]
+
+
+class EpochEnd(NamedTuple):
+    """What a checkpoint holds besides Lightning's own state, until the training that goes on has started.
+
+    Args:
+        random: States of the random number generators; None in a checkpoint without them.
+        should_stop: Whether early stopping has decided to end the training.
+        plateau: Score that each scheduler still waits for; None where it waits for none.
+    """
+
+    random: RandomStates | None = None
+    should_stop: bool = False
+    plateau: Sequence[float | None] = ()
 
 
 class Resume(Checkpoint):
@@ -38,7 +61,7 @@ class Resume(Checkpoint):
         self.every_n_steps = every_n_steps
         self.stopped_by = 0
         self._saved = 0
-        self._loaded: dict[str, Any] = {}
+        self._loaded = EpochEnd()
         self._previous: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -65,8 +88,10 @@ class Resume(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add to every checkpoint the random number generators, and what Lightning does not keep of an epoch's end."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        checkpoint["random"] = {"cpu": torch.get_rng_state(), "cuda": cuda}
+        cuda = []
+        if torch.cuda.is_available():
+            cuda = torch.cuda.get_rng_state_all()
+        checkpoint["random"] = RandomStates(cpu=torch.get_rng_state(), cuda=cuda)
         checkpoint["should_stop"] = trainer.should_stop
         if over(trainer):
             checkpoint["plateau"] = [metric_of(trainer, config) for config in trainer.lr_scheduler_configs]
@@ -75,23 +100,28 @@ class Resume(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep the state until training starts: building and checking come in between."""
-        self._loaded = {key: checkpoint[key] for key in ("random", "should_stop", "plateau") if key in checkpoint}
+        # a checkpoint of an earlier version has not all of them
+        self._loaded = EpochEnd(
+            random=checkpoint.get("random"),
+            should_stop=checkpoint.get("should_stop", False),
+            plateau=checkpoint.get("plateau", []),
+        )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore what was loaded, and count the batches of a resumed epoch as they are now."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         shift_batches(trainer, data.progress.batches_done(trainer.num_training_batches))
         # a scheduler that waits for a score steps behind the hook that saved: its step is made up for
-        for config, score in zip(trainer.lr_scheduler_configs, self._loaded.get("plateau", []), strict=False):
+        for config, score in zip(trainer.lr_scheduler_configs, self._loaded.plateau, strict=False):
             if score is not None:
-                config.scheduler.step(score)
+                config.scheduler.step(score)  # type: ignore[arg-type]  # one that waits takes a score
         # early stopping decides at an epoch's end, and Lightning forgets it in a checkpoint
-        trainer.should_stop = trainer.should_stop or self._loaded.get("should_stop", False)
+        trainer.should_stop = trainer.should_stop or self._loaded.should_stop
         self._restore_random()
 
     def _restore_random(self) -> None:
-        random = self._loaded.get("random")
-        self._loaded = {}
+        random = self._loaded.random
+        self._loaded = EpochEnd()
         if random is None:
             return
         torch.set_rng_state(random["cpu"].cpu())

@@ -58,7 +58,8 @@ class SMOESaliency(pl.Callback):
     ) -> None:
         check_range("saliency.every_n_steps", every_n_steps, 0)
         check_range("saliency.epsilon", epsilon, statistics.SMALLEST_EPSILON, 1)
-        check_range("saliency.every_n_minutes", 1 if every_n_minutes is None else every_n_minutes, 0, above=True)
+        if every_n_minutes is not None:
+            check_range("saliency.every_n_minutes", every_n_minutes, 0, above=True)
         check_images("saliency.images", images)
         if isinstance(weights, list):
             for weight in weights:
@@ -152,6 +153,7 @@ class SMOESaliency(pl.Callback):
         if module.watched is None:
             return
         dataset = trainer.datamodule.split("val")  # type: ignore[attr-defined]
+        # lazily, and not beyond twenty: a folder of damaged files must not be read through after each validation
         first = map(dataset.__getitem__, range(min(20, len(dataset))))
         sample = next((sample for sample in first if sample is not None), None)
         if sample is None:
@@ -264,4 +266,5 @@ def spread(combined: Tensor) -> Tensor:
     """
     flat = combined.flatten(1)
     share = flat / flat.sum(1, keepdim=True).clamp_min(1e-12)
+    # 0 · log 0 counts as 0; and ln 1, of a single pixel, cannot be divided by
     return -(share * share.clamp_min(1e-30).log()).sum(1) / math.log(max(2, flat.shape[1]))

@@ -15,6 +15,7 @@ from explainer.errors import check_range
 from explainer.functional.masking import composite, enlarged, non_target_mask, target_mask
 from explainer.infill import Infill
 from explainer.networks import Explanandum, Masker, MaskNetwork
+from explainer.networks.description import ExplainerParts
 from explainer.networks.folding import faster
 from explainer.training.modules.base import SaliencyModule, require_finite
 from explainer.training.objectives import Objective, View
@@ -101,7 +102,7 @@ class AmortizedExplainer(SaliencyModule):
         """Return normalised images, of a size that the masker takes."""
         return self.masker.normalised(image)
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> ExplainerParts:
         """Return the classes, and the specs of both networks."""
         network = self.explanandum
         return {
@@ -131,16 +132,23 @@ class AmortizedExplainer(SaliencyModule):
         labels = self.chosen(image, labels)
         # one label an image, and an objective of it alone: the other masks need not be enlarged
         single = self.objective.target_only and bool((labels.sum(1) == 1).all())
+        only = labels.argmax(1) if single else None
         masker = self.masker.coarse if self.training else self.masker
-        logits = masker(image, only=labels.argmax(1) if single else None).float()
+        logits = masker(image, only=only).float()
         size = image.shape[-2:]
-        # maxima of logits, not of masks: the sigmoid is computed for one map in place of K
-        highest = logits if single else target_mask(logits, labels, absent=_NEVER)
+        highest = logits
+        if not single:
+            # maxima of logits, not of masks: the sigmoid is computed for one map in place of K
+            highest = target_mask(logits, labels, absent=_NEVER)
         target = enlarged(highest, size).sigmoid()
         non_target = None
         if not self.objective.target_only:
             non_target = enlarged(non_target_mask(logits, labels, absent=_NEVER), size).sigmoid()
-        infill = self.explanandum.mean_colour if self.infill is None else self.infill(image, target.detach())
+        infill = self.explanandum.mean_colour
+        if self.infill is not None:
+            # detached: the masks should not learn to steer what a learned in-fill puts in place of the evidence
+            infill = self.infill(image, target.detach())
+        # one pass of twice the size in place of two
         both = torch.cat([composite(image, target, infill), composite(image, 1 - target, infill)])
         through_mask, through_complement = self._explanandum_for(both)(both).float().chunk(2)
         multilabel = bool(self.explanandum.multilabel)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from explainer.errors import InputError
 from explainer.networks.checkpoint import KEY
+from explainer.networks.description import ClassifierParts, GeneratorParts
 from explainer.training.schedule import WarmUpCosine
 from explainer.version import __version__
 
@@ -84,7 +85,7 @@ class SaliencyModule(pl.LightningModule, ABC):
         """Return what `watched` is fed for images (B, 3, H, W) in [0, 1]."""
 
     @abstractmethod
-    def description(self) -> dict[str, Any]:
+    def description(self) -> ClassifierParts | GeneratorParts:
         """Return plain values from which a checkpoint builds the networks again."""
 
     def setup(self, stage: str) -> None:
@@ -96,7 +97,7 @@ class SaliencyModule(pl.LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Describe the networks in the checkpoint."""
         described = {"version": __version__, "kind": self.kind, "image_size": self.image_size}
-        checkpoint[KEY] = described | self.description()
+        checkpoint[KEY] = {**described, **self.description()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another module."""

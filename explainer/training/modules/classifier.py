@@ -4,19 +4,21 @@ Settings of the Explainer paper's classifiers (S. Stalder et al., NeurIPS 2022):
 cross-entropy, Adam at 1e-5 for VGG-16 and 1e-4 for ResNet-50.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from explainer.errors import InputError
 from explainer.functional.losses import multilabel_cross_entropy, single_label_cross_entropy
 from explainer.metrics import MeanAveragePrecision, MeanF1
 from explainer.networks import Explanandum
+from explainer.networks.description import ClassifierParts
 from explainer.training.modules.base import SaliencyModule, require_finite
 
 
@@ -97,14 +99,18 @@ class Classifier(SaliencyModule):
         self.explanandum.start_afresh(self._fresh)
         self._fresh = []  # once: a second call must not throw away what was learned
         count = len(classes)
-        scores: dict[str, Any]
+        measure: Callable[[], Metric]
+        f1: Metric
         if self.explanandum.multilabel:
-            # under two names: the best checkpoint is chosen by "score", whatever the classifier's measure is
-            scores = {name: MeanAveragePrecision(count) for name in ("score", "mAP")} | {"f1": MeanF1(count)}
+            name = "mAP"
+            measure = partial(MeanAveragePrecision, count)
+            f1 = MeanF1(count)
         else:
-            scores = {name: MulticlassAccuracy(count, average="micro") for name in ("score", "accuracy")}
-            scores["f1"] = MulticlassF1Score(count)
-        self.val_scores = MetricCollection(scores, prefix="val/")
+            name = "accuracy"
+            measure = partial(MulticlassAccuracy, count, average="micro")
+            f1 = MulticlassF1Score(count)
+        # under two names: the best checkpoint is chosen by "score", whatever the classifier's measure is
+        self.val_scores = MetricCollection({"score": measure(), name: measure(), "f1": f1}, prefix="val/")
         self.test_scores = self.val_scores.clone(prefix="test/")
 
     @property
@@ -116,7 +122,7 @@ class Classifier(SaliencyModule):
         """Return normalised images."""
         return self.explanandum.normalised(image)
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> ClassifierParts:
         """Return the classes, and the network's spec."""
         network = self.explanandum
         return {"classes": list(network.classes), "multilabel": network.multilabel, "explanandum": network.spec}
@@ -136,7 +142,9 @@ class Classifier(SaliencyModule):
 
     def training_step(self, batch: Any, index: int) -> Tensor | None:
         """Return the loss of a batch; None for a batch in which no image could be read."""
-        return self.shared_step(batch, "train")[0] if batch.id else None
+        if not batch.id:
+            return None
+        return self.shared_step(batch, "train")[0]
 
     def validation_step(self, batch: Any, index: int) -> None:
         """Log loss and scores."""
@@ -150,6 +158,8 @@ class Classifier(SaliencyModule):
         if not batch.id:
             return
         logits = self.shared_step(batch, stage)[1]
-        truth = batch.labels.long() if self.explanandum.multilabel else batch.labels.argmax(1)
+        truth = batch.labels.argmax(1)
+        if self.explanandum.multilabel:
+            truth = batch.labels.long()
         scores.update(self.explanandum.probabilities(logits), truth)
         self.log_dict(scores, batch_size=len(batch.id), prog_bar=True)

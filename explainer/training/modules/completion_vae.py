@@ -75,5 +75,5 @@ class Completion(FillingModule):
         divergence = kl_divergence(mean, log_variance, *prior).mean() / size
         loss = surprise + divergence
         self.descend(0, loss)
-        self.average.update(self.network)
+        self.average.update_parameters(self.network)
         return {"loss": loss, "surprise": surprise, "divergence": divergence}

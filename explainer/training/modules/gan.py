@@ -82,7 +82,7 @@ class Generation(GenerativeModule):
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make images by the averaged generator: (N, latent), (N,) → (N, 3, S, S) in [0, 1]."""
-        return self.average.network(codes, labels)
+        return self.average.module(codes, labels)
 
     def conditioned(self, batch: Any, draws: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Return the images, and for a conditional network one label of each image that has any."""
@@ -102,6 +102,7 @@ class Generation(GenerativeModule):
         if len(image) < 2:  # BatchNorm needs two
             return
         generator_turn = (index + 1) % self.critic_steps == 0
+        # on the other batches only the critic learns: a graph through the generator would be memory for nothing
         with torch.set_grad_enabled(generator_turn):
             generated = self.network.generate(self.network.codes(len(image), draws), labels)
         # detached: the critic's step must not reach the generator
@@ -112,23 +113,25 @@ class Generation(GenerativeModule):
             loss = generator_loss(self.network.realism(generated, labels).float())
             self.descend(0, loss)
             self.network.critic.requires_grad_(True)
-            self.average.update(self.network.generator)
+            self.average.update_parameters(self.network.generator)
             terms = {"loss": loss} | terms
         self.note("train", terms, len(image))
 
     def critic_terms(
-        self, image: Tensor, made: Tensor, labels: Tensor | None, draws: torch.Generator
+        self, image: Tensor, generated: Tensor, labels: Tensor | None, draws: torch.Generator
     ) -> dict[str, Tensor]:
         """Return the critic's loss and what it consists of."""
         both = None if labels is None else torch.cat([labels, labels])
-        scores = self.network.realism(torch.cat([image, made.to(image.dtype)]), both).float()
+        # real and made images in one pass: nothing in the critic mixes the images of a batch
+        scores = self.network.realism(torch.cat([image, generated.to(image.dtype)]), both).float()
         real, fake = scores.chunk(2)
         terms = {"critic": critic_loss(real, fake, self.loss), "real": real.mean(), "made": fake.mean()}
         if self.loss == "wgan_gp":
+            # drawn on the CPU: the same numbers on every device
             share = torch.rand(len(image), generator=draws).to(image)
             critic = self.network.critic
-            made_input = 2 * made.to(image.dtype) - 1
-            slope = gradient_penalty(lambda x: critic(x, labels), 2 * image - 1, made_input, share)
+            generated_input = 2 * generated.to(image.dtype) - 1
+            slope = gradient_penalty(lambda x: critic(x, labels), 2 * image - 1, generated_input, share)
             terms |= {"critic": terms["critic"] + self.penalty * slope, "penalty": slope}
         return terms
 
@@ -143,6 +146,7 @@ class Generation(GenerativeModule):
         generated = self(self.network.codes(len(image), draws), labels).to(image.dtype)
         real = self.network.realism(image, labels).float().mean()
         fake = self.network.realism(generated, labels).float().mean()
+        # a ratio, so that it can be read without knowing the data: 1 is as diverse as the real images
         variety = diversity(generated) / diversity(image).clamp_min(1e-6)
         distance = sliced_wasserstein(image, generated)
         terms = {"distance": distance, "diversity": variety, "real": real, "made": fake}

@@ -16,7 +16,8 @@ from explainer.errors import InputError
 from explainer.functional.gan_losses import hole_error
 from explainer.functional.random_masks import Holes
 from explainer.functional.seeds import derived_seed
-from explainer.networks import Explanandum
+from explainer.networks import DCGAN, Explanandum
+from explainer.networks.description import GeneratorParts
 from explainer.networks.ema import Average
 from explainer.networks.generative.inpainter import Inpainter
 from explainer.training.modules.base import SaliencyModule, require_finite
@@ -34,7 +35,7 @@ class GenerativeModule(SaliencyModule):
     """
 
     def __init__(
-        self, network: nn.Module, generator: nn.Module, optimizer: OptimizerCallable, decay: float, seed: int
+        self, network: DCGAN | Inpainter, generator: nn.Module, optimizer: OptimizerCallable, decay: float, seed: int
     ) -> None:
         super().__init__(optimizer, None, "epoch")
         if not 0 <= decay < 1:
@@ -51,9 +52,9 @@ class GenerativeModule(SaliencyModule):
         self.classes = classes
         self.multilabel = multilabel
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> GeneratorParts:
         """Return the data set's classes, and the network's hyperparameters."""
-        return {"classes": list(self.classes), "multilabel": self.multilabel, "network": self.network.spec}
+        return {"classes": list(self.classes), "multilabel": self.multilabel, "network": dict(self.network.spec)}
 
     @property
     def watched(self) -> None:
@@ -65,7 +66,9 @@ class GenerativeModule(SaliencyModule):
 
     def draws(self, stage: str, index: int) -> torch.Generator:
         """Return the generator of one batch: the same after a resume, and the same for every validation."""
-        epoch = self.current_epoch if stage == "train" else 0
+        epoch = 0  # other holes in each validation would make its curve jump
+        if stage == "train":
+            epoch = self.current_epoch
         part = ("train", "val", "test").index(stage)
         seed = derived_seed(self.seed, part, epoch, index, self.global_rank)
         return torch.Generator().manual_seed(seed)
@@ -81,8 +84,9 @@ class GenerativeModule(SaliencyModule):
             NonFiniteLossError: The loss is NaN or infinite; no weight is changed.
         """
         require_finite({"critic" if number else "generator": loss}, self.global_step)
-        optimizers: Any = self.optimizers()  # one alone comes without a list
-        optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
+        optimizer: Any = self.optimizers()
+        if isinstance(optimizer, list):  # one alone comes without a list
+            optimizer = optimizer[number]
         optimizer.zero_grad()
         self.manual_backward(loss)
         if number:  # past Lightning's wrapper, which counts every step that it takes
@@ -139,7 +143,7 @@ class FillingModule(GenerativeModule):
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Fill the holes of images by the averaged network: (B, 3, H, W), (B, 1, H, W) → (B, 3, H, W)."""
-        return self.average.network.complete(image, mask)
+        return self.average.module.complete(image, mask)
 
     def masks(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Draw random holes for a batch: (B, 1, H, W) of 0 and 1, 1 = keep."""
@@ -157,7 +161,7 @@ class FillingModule(GenerativeModule):
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
         """Take one step, and return the terms to be logged."""
 
-    def judged(self, image: Tensor, made: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def judged(self, image: Tensor, generated: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Return further terms of validation."""
         return {}
 

@@ -77,6 +77,7 @@ class Inpainting(FillingModule):
         self.critics = nn.ModuleDict(
             {
                 "global": Critic(width=critic_width, spectral=spectral),
+                # its window has half the side: a stage less ends in a map of the same size
                 "local": Critic(width=critic_width, stages=3, spectral=spectral),
             }
         )
@@ -94,8 +95,10 @@ class Inpainting(FillingModule):
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
         """Take the critics' step, and the generator's on every `critic_steps`-th batch."""
         generator_turn = (index + 1) % self.critic_steps == 0
+        # on the other batches only the critics learn: a graph through the generator would be memory for nothing
         with torch.set_grad_enabled(generator_turn):
             coarse, refined = self.network(image, mask)
+            # known pixels as they are: nothing but the hole can tell the critics which image was filled
             filled = torch.where(mask > 0, image, refined.to(image.dtype))
         terms = self.critic_terms(image, filled.detach(), mask, draws)
         self.descend(1, terms["critic"])
@@ -111,13 +114,13 @@ class Inpainting(FillingModule):
         loss = self.weights["reconstruction"] * error + self.weights["adversarial"] * fooled
         self.descend(0, loss)
         self.critics.requires_grad_(True)
-        self.average.update(self.network)
+        self.average.update_parameters(self.network)
         return {"loss": loss, "reconstruction": error, "fooled": fooled} | terms
 
-    def critic_terms(self, image: Tensor, made: Tensor, mask: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
+    def critic_terms(self, image: Tensor, generated: Tensor, mask: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
         """Return the critics' loss and what it consists of."""
         real = self.views(image, mask)
-        fake = self.views(made, mask)
+        fake = self.views(generated, mask)
         hole = {"global": mask, "local": (self.views(mask, mask)["local"] + 1) / 2}
         terms: dict[str, Tensor] = {}
         total = image.new_zeros(())
@@ -127,16 +130,17 @@ class Inpainting(FillingModule):
             terms |= {f"{name}_real": genuine.mean(), f"{name}_made": forged.mean()}
             total = total + critic_loss(genuine, forged, self.loss)
             if self.loss == "wgan_gp":
+                # drawn on the CPU: the same numbers on every device
                 share = torch.rand(len(image), generator=draws).to(image)
                 slope = gradient_penalty(critic, real[name], fake[name], share, hole[name])
                 terms[f"{name}_penalty"] = slope
                 total = total + self.weights["penalty"] * slope
         return {"critic": total} | terms
 
-    def judged(self, image: Tensor, made: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def judged(self, image: Tensor, generated: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Return the critics' scores of validation images and of what was made of them."""
         scores = {}
         for name, critic in self.critics.items():
-            for what, pictures in (("real", image), ("made", made)):
+            for what, pictures in (("real", image), ("made", generated)):
                 scores[f"{name}_{what}"] = critic(self.views(pictures, mask)[name]).float().mean()
         return scores

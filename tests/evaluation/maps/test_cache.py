@@ -8,7 +8,7 @@ import torch
 
 from explainer.attribution import Attribution
 from explainer.errors import InputError
-from explainer.evaluation.maps.cache import ABOUT, KeptMasks, Made
+from explainer.evaluation.maps.cache import ABOUT, MaskStore, MeasuredMasks
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.gallery import method_gallery
 from explainer.evaluation.run import check_room
@@ -20,7 +20,7 @@ ABOUT_ONCE = {"Once": {"checkpoint": "abc", "data": {"root": "x"}, "method": {"c
 
 
 def made(masks, seconds=0.5):
-    return Made(masks, [False] * len(masks), [{"seconds": seconds}] * len(masks))
+    return MeasuredMasks(masks, [False] * len(masks), [{"seconds": seconds}] * len(masks))
 
 
 class Once(Attribution):
@@ -37,11 +37,11 @@ def not_called():
 
 
 def kept_in(folder, only=None, **changed):
-    return KeptMasks(folder, {"Once": ABOUT_ONCE["Once"] | changed}, only)
+    return MaskStore(folder, {"Once": ABOUT_ONCE["Once"] | changed}, only)
 
 
 def test_masks_come_back_to_the_bit(tmp_path):
-    kept = KeptMasks(tmp_path / "maps", {"FIDO, SSR": {"checkpoint": "a"}}, ["a/b.jpg", "a_b.jpg", "c"])
+    kept = MaskStore(tmp_path / "maps", {"FIDO, SSR": {"checkpoint": "a"}}, ["a/b.jpg", "a_b.jpg", "c"])
     masks = torch.rand(4, 1, 5, 7)
     kept.add("FIDO, SSR", ["a/b.jpg", "a_b.jpg", "other", "c"], made(masks))
     for n, image in ((0, "a/b.jpg"), (1, "a_b.jpg"), (3, "c")):  # names that would be one file's are two

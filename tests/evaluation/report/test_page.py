@@ -13,8 +13,9 @@ from explainer.errors import InputError
 from explainer.evaluation import sanity_checks as probes
 from explainer.evaluation.report import read_results, write_report
 from explainer.evaluation.report.columns import quality
-from explainer.evaluation.report.page import failures, mathematics, odd_maps, page
-from explainer.evaluation.report.tables import grids
+from explainer.evaluation.report.html import mathematics
+from explainer.evaluation.report.page import failures, odd_maps, page
+from explainer.evaluation.report.tables import report_tables
 from tests.support.small_report import ABOUT, EVIL, IMAGES, folder, results, rows, shown
 
 VOID = {"meta", "link", "input", "img", "br"}
@@ -110,7 +111,7 @@ def test_the_report_is_written_beside_the_results_and_survives_a_torn_row(tmp_pa
     assert path == out / "report.html"
     assert path.read_text().startswith("<!doctype html>")
     assert (out / "table.tex").read_text().count(r"\toprule") == len(
-        grids(json.loads((out / "results.json").read_text()))
+        report_tables(json.loads((out / "results.json").read_text()))
     )
 
 

@@ -38,7 +38,7 @@ def finished(tmp_path):
 
 
 class Never(GradCAM):
-    def target_mask(self, *_):
+    def checked_target_mask(self, *_):
         raise AssertionError("computed again")
 
 
@@ -65,7 +65,7 @@ def test_a_method_that_failed_on_an_image_has_no_map_of_it(finished):
     shown = list(made.pictures(network, METHODS, batch, None, failed))
     assert [list(one.maps) for one in shown] == [["Ground truth", "Grad-CAM", "Box"], ["Ground truth", "Grad-CAM"]]
     assert all(note.startswith("area 0.") and "kept 0." in note for note in shown[0].notes.values())
-    assert shown[0].said.split()[0] == CLASSES[int(batch.labels[0].argmax())]
+    assert shown[0].labels.split()[0] == CLASSES[int(batch.labels[0].argmax())]
 
 
 def test_without_images_there_is_a_page_without_a_gallery(finished):

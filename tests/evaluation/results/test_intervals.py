@@ -8,7 +8,8 @@ import torch
 
 from explainer.evaluation.references import ORIGINAL, TRUTH
 from explainer.evaluation.report.files import write_results
-from explainer.evaluation.report.table import markdown, rich_table
+from explainer.evaluation.report.printers import to_markdown, to_terminal
+from explainer.evaluation.report.summary_table import summary_table
 from explainer.evaluation.results import intervals
 from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.results.intervals import (
@@ -164,14 +165,14 @@ def test_results_hold_intervals_and_pairs(tmp_path):
     for method, entry in content["results"].items():
         if method != ORIGINAL:
             for column, (low, high) in entry["interval"].items():
-                value = entry.get(column, entry.get(column.split(".")[0]))
+                value = {**entry, **entry["scores"]}.get(column.split(".")[0])
                 value = value[column.split(".")[1]] if isinstance(value, dict) else value
                 assert low - 1e-9 <= value <= high + 1e-9 or column.endswith(("mAP", "F1"))
-            assert set(entry["interval"]) >= {c for c in FIXED if entry[c] is not None}
+            assert set(entry["interval"]) >= {c for c in FIXED if entry["scores"][c] is not None}
     assert set(content["columns"]) == {"acc", "iou", "mae", "sal"}
     assert content["columns"]["acc"] == FIXED["acc"]
     for column, compared in content["pairs"].items():
-        known = {m: e[column] for m, e in content["results"].items() if m not in (ORIGINAL, TRUTH)}
+        known = {m: e["scores"][column] for m, e in content["results"].items() if m not in (ORIGINAL, TRUTH)}
         best = (max if FIXED[column]["higher_is_better"] else min)(known, key=known.get)
         assert {entry["against"] for entry in compared.values()} == {best}
         assert set(compared) == set(known) - {best}
@@ -188,12 +189,13 @@ def test_the_order_of_the_methods_changes_nothing(tmp_path):
 
 def test_tables_show_intervals_and_what_cannot_be_told_apart(tmp_path):
     content = write_results(run(tmp_path, pictures()).rows, {}, tmp_path)
-    results, compared = content["results"], content["pairs"]
+    results = content["results"]
+    plain, full = (to_markdown(summary_table(content, intervals=shown)) for shown in (False, True))
     low, high = results["Box"]["interval"]["acc"]
-    line = next(line for line in markdown(results, None, compared, True).splitlines() if line.startswith("| Box"))
-    assert f"{100 * results['Box']['acc']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in line
-    assert "[" not in markdown(results, None, compared)
-    assert "~ not told from the best" in markdown(results, None, compared, True)  # six images tell little
-    assert " ~ |" in markdown(results, None, compared)
-    table = rich_table(results, "t", None, compared, True)
+    line = next(line for line in full.splitlines() if line.startswith("| Box"))
+    assert f"{100 * results['Box']['scores']['acc']:.2f} [{100 * low:.1f}, {100 * high:.1f}]" in line
+    assert "[" not in plain
+    assert "~ not told from the best" in full  # six images tell little
+    assert " ~ |" in plain
+    table = to_terminal(summary_table(content, "t", intervals=True))
     assert any("±" in str(cell) for column in table.columns for cell in column.cells)

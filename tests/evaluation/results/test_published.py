@@ -13,8 +13,9 @@ from explainer.evaluation.facts import method_facts
 from explainer.evaluation.report import About
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.page import page
-from explainer.evaluation.report.table import markdown, rich_table
-from explainer.evaluation.report.tables import grids
+from explainer.evaluation.report.printers import markdown_file, to_markdown, to_terminal
+from explainer.evaluation.report.summary_table import summary_table
+from explainer.evaluation.report.tables import report_tables
 from explainer.evaluation.results.published import Published, check_columns, published_rows
 from explainer.experiments.retraining.layer_masked import MaskStatistic
 from explainer.experiments.retraining.layer_tables import (
@@ -49,7 +50,7 @@ def test_results_hold_the_numbers_and_whose_they_are(content, tmp_path):
 
 
 def test_tables_show_them_in_marked_rows_that_are_never_the_best(content):
-    text = markdown(content["results"], content["columns"], None, False, content["published"])
+    text = to_markdown(summary_table(content))
     header, lines = text.splitlines()[0], text.splitlines()
     count = header.count("|")
     (box,) = (line for line in lines if line.startswith("| Box (paper) |"))
@@ -61,9 +62,9 @@ def test_tables_show_them_in_marked_rows_that_are_never_the_best(content):
     assert "| Theirs (paper) | – | 30 |" in text
     assert "(paper): printed by A. Author, 2020, Table 1 (VOC), not measured here" in text
     ours = [line for line in lines if "(paper)" not in line]
-    plain = markdown(content["results"], content["columns"]).splitlines()
+    plain = to_markdown(summary_table(content | {"published": None})).splitlines()
     assert [line for line in ours if line.startswith("| ")] == [line for line in plain if line.startswith("| ")]
-    table = rich_table(content["results"], "t", content["columns"], None, False, content["published"])
+    table = to_terminal(summary_table(content, "t"))
     assert table.row_count == len(content["results"]) - 1 + 2
     assert "not measured here" in str(table.caption)
 
@@ -72,7 +73,7 @@ def test_the_report_shows_them_beside_ours_and_below(content):
     text = page(content, [], About("run"))
     assert "paper 61.25" in text
     assert "Published by A. Author, 2020, Table 1, VOC; not measured here" in text
-    (quality, *_) = grids(content)
+    (quality, *_) = report_tables(content)
     assert [row.name for row in quality.published] == ["Theirs"]
 
 
@@ -120,21 +121,23 @@ def test_they_are_no_part_of_the_fingerprint():
 
 
 def test_columns_that_a_table_lacks_leave_their_rows_out():
-    assert published_rows({"rows": {"a": {"x": 1}, "b": {"y": 2.5}}}, ["y", "z"]) == [["b (paper)", "2.5", "–"]]
+    assert published_rows({"rows": {"a": {"x": 1}, "b": {"y": 2.5}}}, ["y", "z"]) == [["b", "2.5", "–"]]
     assert published_rows(None, ["y"]) == []
 
 
 def test_retraining_tables_show_them_too():
     ours = {"A": {"KAR": 1.5, "ROAR": -1.0, "SUM": 0.5, "seconds": 0.001, "scores": {"keep": {}}}}
     paper = Published("P", {"A": {"SUM": 1.3, "KAR 10 %": 63.25}, "B": {"KAR": 3.6}}).content()
-    tables, text = retraining_tables(ours, ["keep"], [0.1], "t", paper)
-    assert [t.row_count for t in tables] == [3, 2]
+    tables = retraining_tables(ours, ["keep"], [0.1], "t", paper)
+    assert [to_terminal(t).row_count for t in tables] == [3, 2]
+    text = markdown_file(tables)
     assert "| A (paper) | – | – | 1.3 | – |" in text
     assert "| A (paper) | 63.25 |" in text
     assert text.rstrip().endswith("(paper): printed by P, not measured here.")
     ours = {"mean": {"keep": [0.5], "remove": [0.4], "D": 0.1, "I": 0.1}}
-    tables, text = layer_tables(ours, [1], "t", Published("P", {"mean": {"D": 1.29, "ROAR L1": 52.66}}).content())
-    assert [t.row_count for t in tables] == [2, 2]
+    tables = layer_tables(ours, [1], "t", Published("P", {"mean": {"D": 1.29, "ROAR L1": 52.66}}).content())
+    assert [to_terminal(t).row_count for t in tables] == [2, 2]
+    text = markdown_file(tables)
     assert "| mean (paper) | 1.29 | – |" in text
     assert "| mean (paper) | – | 52.66 |" in text
 

@@ -42,8 +42,8 @@ def test_columns_join_the_rows(tmp_path):
         without["scores"] = {name: value for name, value in row.get("scores", {}).items() if name not in probes}
         assert timeless(without) == timeless({"scores": {}} | other)
     results = summarise(rows, ["Outside", *probes])
-    assert (results["Gradient"]["Stable"], results["Gradient"]["n"]["Stable"]) == (1.0, 5)
-    assert (results["Half"]["Stable"], results["Half"]["n"]["Stable"]) == (None, 0)
+    assert (results["Gradient"]["scores"]["Stable"], results["Gradient"]["n"]["Stable"]) == (1.0, 5)
+    assert (results["Half"]["scores"]["Stable"], results["Half"]["n"]["Stable"]) == (None, 0)
     assert results["Ground truth"]["n"]["Random"] == 0  # nothing to run again
 
 
@@ -65,7 +65,7 @@ def test_probes_without_metrics_are_written(tmp_path):
     rows = run(tmp_path, pictures(), {"Gradient": Gradient()}, checks={"Stable": SeedStability(2)}).rows
     facts = FACTS | {"probes": {"Stable": {"class": "SeedStability"}}}
     content = write_results(rows, facts, tmp_path)
-    assert content["results"]["Gradient"]["Stable"] == 1.0
+    assert content["results"]["Gradient"]["scores"]["Stable"] == 1.0
     assert "Stable" in (tmp_path / "per_image.csv").read_text().splitlines()[0]
 
 
@@ -107,12 +107,12 @@ def test_a_config_builds_them(tmp_path, monkeypatch):
     evaluation = {"methods": methods, "probes": probes, "gallery": 0, "device": "cpu"}
     explainer_config("tiny", data=data, evaluation=evaluation)
     results = evaluate(["--config", "tiny.yaml"])["results"]
-    assert results["Box"]["Randomised"] == 1.0
-    assert results["Box"]["Masker"] is None
-    assert results["Explainer"]["Randomised"] == 1.0
-    assert results["Explainer"]["Retrained"] == 1.0
-    assert results["Explainer"]["Masker"] < 1
-    assert math.isfinite(results["RISE"]["Outside at 1/2"])
+    assert results["Box"]["scores"]["Randomised"] == 1.0
+    assert results["Box"]["scores"]["Masker"] is None
+    assert results["Explainer"]["scores"]["Randomised"] == 1.0
+    assert results["Explainer"]["scores"]["Retrained"] == 1.0
+    assert results["Explainer"]["scores"]["Masker"] < 1
+    assert math.isfinite(results["RISE"]["scores"]["Outside at 1/2"])
     header = (tmp_path / "results" / "tiny" / "table.md").read_text().splitlines()[0]
     assert "Stability ↑" in header
     assert "Outside at 1/2 ↓" in header

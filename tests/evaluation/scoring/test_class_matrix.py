@@ -9,11 +9,13 @@ import torch
 
 from explainer.attribution import Attribution, Constant, Explainer, GradCAM, Random
 from explainer.errors import InputError
+from explainer.evaluation.maps.make import MaskMaker
 from explainer.evaluation.report import About
 from explainer.evaluation.report.class_matrix import matrix_table
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.page import page
+from explainer.evaluation.report.printers import to_markdown
 from explainer.evaluation.results.class_matrix import matrices, told_apart
 from explainer.evaluation.scoring.class_matrix import ClassMatrix, class_masks, class_matrix
 from tests.support.small_checkpoints import save_explainer
@@ -99,7 +101,7 @@ def test_an_image_of_two_classes_counts_once_and_one_class_alone_has_no_other():
     torch.testing.assert_close(told_apart(both), torch.tensor([[0.25, 0.65, 0.55]]))
     (one,) = matrices(rows_with({"cat": [0.5, 0.75]}), ["cat"]).values()
     assert one["summary"]["other"] == [None, None, None]
-    assert matrix_table({"A": one})[1].splitlines()[-1] == "| A | 50.0 [50.0, 50.0] | 75.0 [75.0, 75.0] | – |"
+    assert to_markdown(matrix_table({"A": one})).splitlines()[-1] == "| A | 50.0 [50.0, 50.0] | 75.0 [75.0, 75.0] | – |"
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])
@@ -118,15 +120,19 @@ def test_class_masks_are_each_classes_own_in_the_order_asked_for(size):
 def test_an_explainers_class_masks_are_its_own_and_never_scaled(tmp_path):
     method = Explainer(save_explainer(tmp_path / "e.ckpt"))
     image = torch.rand(2, 3, 32, 32)
-    masks = class_masks(classifier(), method, image, [2, 0], scaled=True)
+    masks = class_masks(classifier(), method, image, [2, 0], MaskMaker(scaled=True))
     torch.testing.assert_close(masks, method.masks(image)[:, [2, 0]])
     assert masks.max() < 1
 
 
 def test_masks_are_scaled_as_elsewhere():
     half = Constant(0.5)
-    assert class_masks(classifier(), half, torch.rand(1, 3, 4, 4), [0], scaled=False).unique().tolist() == [0.5]
-    assert class_masks(classifier(), half, torch.rand(1, 3, 4, 4), [0], scaled=True).unique().tolist() == [0.0]
+    assert class_masks(classifier(), half, torch.rand(1, 3, 4, 4), [0], MaskMaker(scaled=False)).unique().tolist() == [
+        0.5
+    ]
+    assert class_masks(classifier(), half, torch.rand(1, 3, 4, 4), [0], MaskMaker(scaled=True)).unique().tolist() == [
+        0.0
+    ]
 
 
 def test_which_methods_have_one():

@@ -97,7 +97,7 @@ def test_a_method_that_fails_on_every_image_has_an_empty_entry(tmp_path):
     assert (entry["images"], entry["failed"]) == (1, 5)
     only = {name: dict.fromkeys(["a"], "RuntimeError: no message") for name in ("Other",)}
     entry = summarise(store.rows, failed=only)["Other"]
-    assert (entry["images"], entry["failed"], entry["acc"], entry["kept"]) == (0, 1, None, {})
+    assert (entry["images"], entry["failed"], entry["scores"]["acc"], entry["kept"]) == (0, 1, None, {})
 
 
 def test_the_search_for_levels_goes_on_too(tmp_path):

@@ -14,7 +14,7 @@ from explainer.data import Batch
 from explainer.data.shapes import CLASSES
 from explainer.errors import InputError
 from explainer.evaluation.images import true_boxes
-from explainer.evaluation.maps.make import make_mask
+from explainer.evaluation.maps.make import MaskMaker
 from explainer.evaluation.results.summary import summarise
 from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.scoring.threshold import search_alphas
@@ -85,17 +85,19 @@ def test_undefined_values_and_maps_without_a_region_are_counted(tmp_path):
     results = summarise(run(tmp_path, pictures(), methods, sure(), judge=judge(infill=WHITE)).rows, COLUMNS)
     assert {name: results["Box"]["n"][name] for name in COLUMNS} == {"Outside": 4, "WSL": 4, "SM": 2, "Flip": 2}
     none = results["None"]
-    assert (none["no_region"], none["WSL"]) == (6, 1.0)
-    assert none["SM"] > 0  # as if everything were salient
-    assert none["Outside"] == pytest.approx(results["Half"]["Outside"])  # half everywhere is not above a half
+    assert (none["no_region"], none["scores"]["WSL"]) == (6, 1.0)
+    assert none["scores"]["SM"] > 0  # as if everything were salient
+    assert none["scores"]["Outside"] == pytest.approx(
+        results["Half"]["scores"]["Outside"]
+    )  # half everywhere is not above a half
     assert results["Box"]["no_region"] == 0
 
 
 def test_images_without_any_ground_truth(tmp_path):
     results = summarise(run(tmp_path, pictures(segmented=False), judge=judge()).rows, COLUMNS)
-    assert (results["Box"]["Outside"], results["Box"]["WSL"]) == (None, None)
+    assert (results["Box"]["scores"]["Outside"], results["Box"]["scores"]["WSL"]) == (None, None)
     assert results["Box"]["n"]["WSL"] == 0
-    assert results["Box"]["SM"] is not None
+    assert results["Box"]["scores"]["SM"] is not None
 
 
 def test_values_do_not_depend_on_the_batch(tmp_path):
@@ -132,12 +134,13 @@ def test_boxes_come_from_the_annotation_else_from_the_segmentation():
 def test_masks_are_taken_as_they_are_when_asked():
     batch, explanandum = pictures((2,))[0], classifier()
     method = FIDO(2, grid=4, steps=2)
-    plain = make_mask(explanandum, method, batch._replace(labels=torch.eye(3)[:2]), scaled=False)
+    as_they_are, scaled = MaskMaker(scaled=False), MaskMaker()
+    plain = as_they_are.target_mask(explanandum, method, batch.image, torch.eye(3)[:2]).mask
     torch.testing.assert_close(plain, method(explanandum, batch.image, torch.tensor([0, 1])))
-    assert make_mask(explanandum, method, batch).amax() == 1
+    assert scaled.target_mask(explanandum, method, batch.image, batch.labels).mask.amax() == 1
     for other in (GradCAM(), METHODS["Box"]):  # not a mask; a mask that is never scaled
-        torch.testing.assert_close(make_mask(explanandum, other, batch, scaled=False),
-                                   make_mask(explanandum, other, batch))  # fmt: skip
+        masks = [m.target_mask(explanandum, other, batch.image, batch.labels).mask for m in (as_they_are, scaled)]
+        torch.testing.assert_close(*masks)
 
 
 def test_levels_are_fixed_for_masks_and_relative_for_other_maps():

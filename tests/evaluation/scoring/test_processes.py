@@ -15,8 +15,8 @@ from explainer.cli.evaluate import evaluate
 from explainer.data import Shapes
 from explainer.errors import InputError
 from explainer.evaluation.scoring import processes
-from explainer.evaluation.scoring.loop import ORIGINAL, Scoring
-from explainer.evaluation.scoring.processes import check_processes, refusal, unfinished
+from explainer.evaluation.scoring.loop import ORIGINAL, Scoring, Subject
+from explainer.evaluation.scoring.processes import Workload, check_processes, refusal, unfinished
 from explainer.evaluation.storage.store import Store
 from tests.support.small_checkpoints import save_classifier
 from tests.support.small_evaluation import timeless
@@ -161,6 +161,6 @@ def test_an_input_error_of_a_process_is_one_line(monkeypatch, tmp_path):
     dataset = Shapes(**data()["init_args"]).split("test")
     with pytest.raises(InputError, match="no layer 'x'"):
         processes.evaluate_together(
-            2, torch.nn.Identity(), {}, dataset, [[0], [1]], 0, Store(tmp_path, {}), Scoring(), device="cpu"
+            2, Subject(torch.nn.Identity(), {}), Workload(dataset, [[0], [1]]), Store(tmp_path, {}), Scoring()
         )
     assert Path(tmp_path / "rows.jsonl").exists() is False

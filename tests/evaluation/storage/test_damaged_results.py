@@ -19,8 +19,8 @@ from explainer.cli.evaluate import run as run_command
 from explainer.data import Batch, ImageDataset, Sample, Shapes
 from explainer.errors import InputError
 from explainer.evaluation.images import candidates, check_classifier, check_ids, first_readable, spread
-from explainer.evaluation.maps.cache import ABOUT, KeptMasks
-from explainer.evaluation.maps.make import Made
+from explainer.evaluation.maps.cache import ABOUT, MaskStore
+from explainer.evaluation.maps.make import MeasuredMasks
 from explainer.evaluation.report.page import read_results
 from explainer.evaluation.scoring.loop import attempt
 from explainer.evaluation.storage.rows import Evaluated, Filled, Searched, Varied, read_rows
@@ -191,10 +191,10 @@ def test_a_classifier_without_probabilities_is_refused_by_name():
 
 
 def kept_masks(folder):
-    return KeptMasks(folder, {"A": {"checkpoint": "abc"}})
+    return MaskStore(folder, {"A": {"checkpoint": "abc"}})
 
 
-MADE = Made(torch.rand(1, 1, 4, 4), [False], [{"seconds": 0.5}])
+MADE = MeasuredMasks(torch.rand(1, 1, 4, 4), [False], [{"seconds": 0.5}])
 
 
 @pytest.mark.parametrize("content", TORN.values(), ids=TORN)
@@ -204,7 +204,7 @@ def test_torn_descriptions_of_masks_are_written_anew(tmp_path, content):
     path = kept.places["A"] / ABOUT
     path.write_text(content)
     assert kept_masks(tmp_path).strangers() == []
-    assert KeptMasks(tmp_path, {"A": {"checkpoint": "other"}}).strangers() == []  # it says nothing
+    assert MaskStore(tmp_path, {"A": {"checkpoint": "other"}}).strangers() == []  # it says nothing
     kept_masks(tmp_path).add("A", ["y"], MADE)
     assert json.loads(path.read_text()) == {"checkpoint": "abc"}
 
@@ -232,7 +232,7 @@ def test_masks_of_another_kind_are_made_again(tmp_path, arrays):
 def test_half_written_masks_are_swept_and_names_of_any_length_are_files(tmp_path):
     kept = kept_masks(tmp_path)
     names = ["x" * 5000, "熊" * 200, "\U00020000" * 100, "\ud800", "../../up", "a\nb", ""]
-    kept.add("A", names, Made(MADE.mask.expand(len(names), 1, 4, 4), [False] * len(names), [{}] * len(names)))
+    kept.add("A", names, MeasuredMasks(MADE.mask.expand(len(names), 1, 4, 4), [False] * len(names), [{}] * len(names)))
     assert all(kept.read("A", name) is not None for name in names)
     assert {path.suffix for path in kept.places["A"].iterdir()} == {".npz", ".json"}
     stale = kept.places["A"] / ".0123456789ab.nowhere-1.partial.npz"

@@ -70,7 +70,7 @@ def test_what_is_done_is_not_computed_again(tmp_path):
     lines = (tmp_path / ROWS).read_bytes()
 
     class Never(GradCAM):
-        def target_mask(self, *_):
+        def checked_target_mask(self, *_):
             raise AssertionError("computed again")
 
     run(tmp_path, pictures(), {**METHODS, "Grad-CAM": Never()})

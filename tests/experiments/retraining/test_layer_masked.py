@@ -9,6 +9,7 @@ from PIL import Image
 
 from explainer.cli.evaluate import evaluate
 from explainer.errors import InputError
+from explainer.evaluation.report.printers import markdown_file
 from explainer.experiments.retraining.layer_masked import LayerMasked, location_mask, modules_before
 from explainer.experiments.retraining.layer_tables import (
     difference_by_scale,
@@ -164,7 +165,7 @@ def test_a_missing_cell_leaves_its_statistic_without_a_score():
     ]
     got = summarise_layers(rows, [1], "most")
     assert (got["mean"]["D"], got["random"]["D"]) == (None, 0)
-    assert "failed" in layer_tables(got, [1], "t")[1]
+    assert "failed" in markdown_file(layer_tables(got, [1], "t"))
 
 
 def test_a_grid_inside_the_network(tmp_path, monkeypatch, capsys):

@@ -13,6 +13,7 @@ from explainer.cli.prerequisites import prerequisites, train_missing
 from explainer.cli.train import train
 from explainer.data import Shapes
 from explainer.errors import InputError
+from explainer.evaluation.report.printers import markdown_file
 from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.experiments.retraining.tables import plot, retraining_tables, summarise_cells
 from tests.support import trees
@@ -174,8 +175,9 @@ def test_sums_by_hand():
     assert (got["A"]["KAR"], got["A"]["ROAR"], got["A"]["SUM"]) == pytest.approx((1.5, -1.0, 0.5))
     assert got["A"]["scores"]["keep"]["0.1"] == pytest.approx({"mean": 0.6, "deviation": math.sqrt(0.02), "n": 2})
     assert got["B"]["SUM"] is None
-    tables, text = retraining_tables(got, ["keep", "remove"], [0.1, 0.9], "title")
-    assert [t.row_count for t in tables] == [2, 2]
+    tables = retraining_tables(got, ["keep", "remove"], [0.1, 0.9], "title")
+    assert [len(t.rows) for t in tables] == [2, 2]
+    text = markdown_file(tables)
     assert "| A | 1.500 | -1.000 | 0.500 | 2.00 |" in text
     assert "60.0 ± 14.1" in text
     assert len(plot(got, ["keep", "remove"], [0.1, 0.9]).axes) == 2

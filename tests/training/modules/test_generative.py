@@ -71,7 +71,7 @@ def test_codes_that_are_drawn_from_the_whole_image_vary_in_the_hole():
         image = next(iter(eight().train_dataloader())).image
         mask = torch.ones_like(image[:, :1])
         mask[..., 8:24, 8:24] = 0
-        network = module.average.network
+        network = module.average.module
         drawn = [network.complete(image, mask, torch.Generator().manual_seed(seed)) for seed in range(8)]
         spreads.append(float(torch.stack(drawn)[..., 8:24, 8:24].std(0).mean()))
     assert spreads[1] > 1.2 * spreads[0]
@@ -101,7 +101,7 @@ def test_only_steps_of_the_generator_count(steps):
     trainer = fit(module, eight(train_images=48), 2)
     assert trainer.global_step == 2
     assert trainer.fit_loop.total_batch_idx + 1 == 2 * steps
-    assert int(module.average.updates) == 2
+    assert int(module.average.n_averaged) == 1 + 2
     assert "train/penalty" in trainer.callback_metrics
 
 
@@ -181,7 +181,7 @@ def test_pictures_show_the_hole_what_fills_it_and_the_same_codes_for_every_class
     images, labels = torch.rand(3, 3, 32, 32), torch.eye(6)[:3]
     masks = module.masks(images, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        module.average.network.refined[-2].bias.copy_(torch.tensor([30.0, -30.0, -30.0]))  # fills in red
+        module.average.module.refined[-2].bias.copy_(torch.tensor([30.0, -30.0, -30.0]))  # fills in red
         picture = draw_filled(module, images, labels, masks)
     assert picture.width > 6 * 168
     pixels = torch.from_numpy(numpy.array(picture)).int()
@@ -250,7 +250,7 @@ def test_a_stopped_training_ends_in_the_same_weights(kind, tmp_path, monkeypatch
         used = network.generator
     else:
         network = used = load_inpainter(loaded, "vae" if kind == "completion" else "inpainter")[0]
-    assert all(torch.equal(v, state[f"average.network.{k}"]) for k, v in used.state_dict().items())
+    assert all(torch.equal(v, state[f"average.module.{k}"]) for k, v in used.state_dict().items())
     assert not network.training
     with pytest.raises(InputError, match="but 'classifier' is needed here"):
         train(["--config", tiny_runs.classifier_config(), "--ckpt_path", str(loaded)])

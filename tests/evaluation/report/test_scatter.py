@@ -1,30 +1,12 @@
-"""The report's charts: mean curves, the scatter and its labels."""
+"""Quality against cost in the report, and the labels of its points."""
 
 import re
 
-import numpy as np
 import pytest
 
-from explainer.evaluation.report.charts import curves, label_points, mean_curves, scatter
 from explainer.evaluation.report.columns import Column
-from tests.support.oracles import mean_curve
-from tests.support.small_report import METHODS, results, rows
-
-
-def test_mean_curves_against_an_oracle():
-    found = mean_curves(rows(), METHODS, "Flip")
-    for method in METHODS:
-        np.testing.assert_allclose(found[method], mean_curve(rows(), method, "Flip"), atol=1e-12)
-    (one,) = curves(results(), rows())
-    assert [panel.name for panel in one.panels] == ["Ground truth", *METHODS]
-    assert curves(results(), [row | {"curves": {}} for row in rows()]) == []
-
-
-def test_curves_of_other_lengths_are_left_out():
-    some = [{"method": "a", "curves": {"c": [0.0, v]}} for v in (0.2, 0.4)] + [
-        {"method": "a", "curves": {"c": [9.0] * 5}}
-    ]
-    assert mean_curves(some, ["a"], "c") == {"a": [0.0, pytest.approx(0.3)]}
+from explainer.evaluation.report.labels import Box
+from explainer.evaluation.report.scatter import label_points, scatter
 
 
 def test_points_of_the_scatter_stand_where_the_numbers_say():
@@ -43,7 +25,7 @@ def test_points_of_the_scatter_stand_where_the_numbers_say():
 
 def test_labels_of_points_do_not_cover_each_other():
     places = {str(n): (100 + 12 * (n % 4), 100 + 9 * (n // 4)) for n in range(8)}
-    parts = label_points(places, dict.fromkeys(places, "name"), (0, 400, 0, 300))
+    parts = label_points(places, dict.fromkeys(places, "name"), Box(0, 0, 400, 300))
     boxes = [
         tuple(map(float, re.search(r'x="([\d.]+)" y="([\d.]+)"', p).groups())) for p in parts if p.startswith("<text")
     ]

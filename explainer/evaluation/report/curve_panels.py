@@ -1,0 +1,147 @@
+"""The mean curves of a report: a small panel for each method, before the curves of all others."""
+
+import statistics
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from explainer.evaluation.references import ORIGINAL
+from explainer.evaluation.report.columns import Column, quality
+from explainer.evaluation.report.content import Content
+from explainer.evaluation.report.numbers import formatted
+from explainer.evaluation.report.svg import Scale, path, picture, tag, tick_text, ticks, together
+
+WIDTH = 176.0
+HEIGHT = 122.0
+LEFT = 26.0
+RIGHT = 170.0
+TOP = 8.0
+BOTTOM = 106.0
+
+
+class Panel(NamedTuple):
+    """A small figure of one method.
+
+    Attributes:
+        name: Name of the method.
+        note: Number of the column, which is the area under the curve.
+        svg: The figure.
+    """
+
+    name: str
+    note: str
+    svg: Markup
+
+
+class Curves(NamedTuple):
+    """The panels of one column.
+
+    Attributes:
+        column: Column of the metric.
+        panels: A panel for each method with a curve.
+    """
+
+    column: Column
+    panels: list[Panel]
+
+
+def mean_curves(rows: Sequence[dict[str, Any]], methods: Collection[str], column: str) -> dict[str, list[float]]:
+    """Return the mean of the curves of each method's images.
+
+    Curves with another number of steps than the most frequent one are left out: there is no mean of them.
+
+    Args:
+        rows: Rows of rows.jsonl.
+        methods: Names of the methods.
+        column: Name of the metric below "curves".
+
+    Returns:
+        Method → mean curve, without methods that have none.
+
+    Example:
+        >>> rows = [{"method": "a", "curves": {"c": [0.0, v]}} for v in (0.5, 1.0)]
+        >>> mean_curves(rows, ["a", "b"], "c")
+        {'a': [0.0, 0.75]}
+    """
+    curves: dict[str, list[list[float]]] = {}
+    lengths: Counter[int] = Counter()
+    for row in rows:
+        curve = (row.get("curves") or {}).get(column)
+        if curve and row["method"] in methods:
+            curves.setdefault(row["method"], []).append(curve)
+    for method in curves:
+        lengths.update(len(curve) for curve in curves[method])
+    usual = lengths.most_common(1)[0][0] if lengths else 0
+    means = {}
+    for method in methods:
+        alike = [curve for curve in curves.get(method, []) if len(curve) == usual]
+        if alike:
+            means[method] = [statistics.fmean(values) for values in zip(*alike, strict=True)]
+    return means
+
+
+def curves(content: Content, rows: Sequence[dict[str, Any]]) -> list[Curves]:
+    """Draw a panel for each method and column with curves.
+
+    Args:
+        content: Content of results.json.
+        rows: Rows of rows.jsonl.
+
+    Returns:
+        The panels of each column; nothing where no row has a curve of two points or more.
+    """
+    names = dict.fromkeys(key for row in rows for key in row.get("curves") or {})
+    methods = [name for name in content["results"] if name != ORIGINAL]
+    known = {column.key: column for column in quality(content)}
+    groups = []
+    for number, name in enumerate(names):
+        means = {method: curve for method, curve in mean_curves(rows, methods, name).items() if len(curve) > 1}
+        if means:
+            column = known.get(name, Column((name,), name, None))
+            groups.append(Curves(column, _panels(means, column, content["results"], f"curves-{number}")))
+    return groups
+
+
+def _panels(
+    means: Mapping[str, Sequence[float]], column: Column, results: Mapping[str, Any], shared_id: str
+) -> list[Panel]:
+    """Draw each method's curve before those of all methods."""
+    values = [value for curve in means.values() for value in curve]
+    low = min(0.0, *values)
+    high = max(1e-6, *values)
+    vertical = Scale(low, high, BOTTOM, TOP)
+    background = _axes(vertical)
+    background += [_line(curve, vertical, "c-other") for curve in means.values()]
+    # what all panels share is written once: it would be most of a page with many methods
+    shared = tag("g", together(background), id=shared_id)
+    panels: list[Panel] = []
+    for name, curve in means.items():
+        behind = tag("use", href=f"#{shared_id}") if panels else shared
+        area = formatted(column.of(results[name]), column.kind)
+        label = f"{name}: mean curve of {column.label}, area {area}; grey: the other methods"
+        svg = picture([behind, _line(curve, vertical, "c-own")], WIDTH, HEIGHT, label)
+        panels.append(Panel(name, area, svg))
+    return panels
+
+
+def _line(curve: Sequence[float], vertical: Scale, class_: str) -> Markup:
+    """Draw a curve from the left to the right end of a panel."""
+    horizontal = Scale(0, len(curve) - 1, LEFT, RIGHT)
+    xs = [horizontal.place(step) for step in range(len(curve))]
+    return path(xs, [vertical.place(value) for value in curve], class_)
+
+
+def _axes(vertical: Scale) -> list[Markup]:
+    """Draw lines and numbers of a panel."""
+    parts = []
+    for mark in ticks(vertical.low, vertical.high, 2):
+        if not vertical.low <= mark <= vertical.high + 1e-9:
+            continue
+        y = vertical.place(mark)
+        parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, class_="c-grid"))
+        parts.append(tag("text", tick_text(mark), x=LEFT - 4, y=y + 3, class_="c-tick c-end"))
+    for x, text, side in ((LEFT, "0", "start"), (RIGHT, "100 %", "end")):
+        parts.append(tag("text", text, x=x, y=HEIGHT - 4, class_=f"c-tick c-{side}"))
+    return parts
