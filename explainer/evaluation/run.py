@@ -79,7 +79,9 @@ def score_methods(context: Context) -> Content:
     store = Store(out, facts, Evaluated)
     alphas = salient_alphas(context, setup)
     judge = judge_of(settings, alphas)
-    decisions = None if settings.decisions is None else Decisions(settings.targets.threshold, settings.maker)
+    decisions = None
+    if settings.decisions is not None:
+        decisions = Decisions(settings.targets.threshold, settings.maker)
     batches = unfinished(dataset, setup.places, context.data.batch_size, list(setup.methods), store)
     evaluate_together(
         settings.processes,
@@ -121,8 +123,11 @@ def judge_of(settings: Evaluation, alphas: Mapping[str, Alpha]) -> Judge:
         alphas: Method → α, of the methods that need one.
     """
     # maps that are masks or probabilities are cut at one half where the config names no level
-    level = 0.5 if settings.salient.level is None else settings.salient.level
-    return Judge(settings.metrics, settings.infill, level, {name: entry["alpha"] for name, entry in alphas.items()})
+    level = 0.5
+    if settings.salient.level is not None:
+        level = settings.salient.level
+    numbers = {name: alpha["alpha"] for name, alpha in alphas.items()}
+    return Judge(settings.metrics, settings.infill, level, numbers)
 
 
 def checked_matrix(settings: Evaluation, classes: Sequence[str], methods: dict[str, Attribution]) -> ClassMatrix | None:
@@ -317,7 +322,9 @@ def salient_alphas(context: Context, setup: Prepared) -> dict[str, Alpha]:
     if salient.alpha is not None:
         return {name: {"alpha": salient.alpha} for name in needing}
     dataset = context.data.split(salient.held_out_split)
-    taken = setup.places if salient.held_out_split == settings.images.split else []
+    taken: list[int] = []
+    if salient.held_out_split == settings.images.split:
+        taken = setup.places
     held_out = held_out_places(candidates(dataset, settings.images.one_label), salient.held_out, taken)
     batches = []
     for start in range(0, len(held_out), context.data.batch_size):

@@ -31,14 +31,14 @@ def ranks(values: Tensor) -> Tensor:
     return (below + not_above + 1).double() / 2
 
 
-def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
+def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     r"""Measure how alike the orders are in which two maps put the pixels.
 
     .. math:: \rho = \frac{\operatorname{cov}(R(a), R(b))}{\sigma_{R(a)} \sigma_{R(b)}}
 
     Args:
-        one: Maps (B, 1, H, W), or of any shape that begins with B.
-        other: Maps of the same shape.
+        maps: Maps (B, 1, H, W), or of any shape that begins with B.
+        others: Maps of the same shape.
 
     Returns:
         Correlation (B,) in [-1, 1]; higher is more alike, 1 the same order, -1 the reverse; NaN where a map is constant
@@ -48,8 +48,8 @@ def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
         >>> rank_correlation(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.1, 0.2, 9.0]])).item()
         1.0
     """
-    first = one.flatten(1)
-    second = other.flatten(1)
+    first = maps.flatten(1)
+    second = others.flatten(1)
     finite = (first.isfinite() & second.isfinite()).all(1)
     # ranks need finite values; the rows of others become NaN at the end
     a = ranks(first.nan_to_num())
@@ -69,6 +69,6 @@ class RankCorrelation(MeanOverImages):
     formula = "Pearson's correlation of the two maps' ranks, equal pixels sharing the mean of theirs"
     range = "−1 to 1; no value where a map is constant"
 
-    def update(self, one: Tensor, other: Tensor) -> None:
+    def update(self, maps: Tensor, others: Tensor) -> None:
         """Add two maps of each image, (B, 1, H, W)."""
-        self.add(rank_correlation(one, other))
+        self.add(rank_correlation(maps, others))

@@ -42,7 +42,7 @@ def one_label(count=3, side=16):
 
 def measured(check, explanandum, method, batch, mask, scaled=True):
     run = MethodRun(explanandum, method, batch, mask, MaskMaker(scaled))
-    return check.measure(Judge({}).judged(explanandum, "Method", mask, batch, origin=run))
+    return check.measure(Judge({}).judged(explanandum, "Method", mask, batch)._replace(origin=run))
 
 
 def asked(one, explanandum, method, batch, scaled=True):

@@ -50,8 +50,10 @@ class MethodRun(NamedTuple):
         Returns:
             Masks (B, 1, H, W) in [0, 1].
         """
-        method = self.method if method is None else method
-        image = self.batch.image if image is None else image
+        if method is None:
+            method = self.method
+        if image is None:
+            image = self.batch.image
         return self.maker.target_mask(self.explanandum, method, image, self.batch.labels).mask
 
     def undefined(self) -> Tensor:
@@ -74,6 +76,7 @@ class SanityCheck(ImageMetric):
         run = judged.origin
         if not isinstance(run, MethodRun):
             return Measured(judged.mask.new_full((len(judged.mask),), torch.nan))
+        # a constant mask puts the pixels in no order, and no norm of it can be compared with
         varied = (run.mask.amax((1, 2, 3)) > run.mask.amin((1, 2, 3))).nonzero()[:, 0]
         return of_some(varied, run.mask, lambda index: self.ask(run.of(index)))
 
@@ -87,20 +90,25 @@ class SanityCheck(ImageMetric):
 
 
 def select(batch: Batch, index: Tensor) -> Batch:
-    """Select some images of a batch by their indices, (N,) long.
+    """Select images of a batch.
+
+    Args:
+        batch: Batch of B images.
+        index: Indices of the images to select, (N,) long.
 
     Example:
         >>> select(Batch(torch.rand(2, 3, 4, 4), torch.eye(2), ["a", "b"]), torch.tensor([1])).id
         ['b']
     """
     places = index.tolist()
-    return Batch(
-        batch.image[index],
-        batch.labels[index],
-        [batch.id[n] for n in places],
-        None if batch.segmentation is None else batch.segmentation[index],
-        None if batch.boxes is None else [batch.boxes[n] for n in places],
-    )
+    segmentation = None
+    if batch.segmentation is not None:
+        segmentation = batch.segmentation[index]
+    boxes = None
+    if batch.boxes is not None:
+        boxes = [batch.boxes[place] for place in places]
+    ids = [batch.id[place] for place in places]
+    return Batch(batch.image[index], batch.labels[index], ids, segmentation, boxes)
 
 
 def with_setting(method: Attribution, name: str, value: Any) -> Attribution:
@@ -109,7 +117,7 @@ def with_setting(method: Attribution, name: str, value: Any) -> Attribution:
     Args:
         method: Method that stays as it is.
         name: Name of the hyperparameter.
-        value: Its new value.
+        value: New value of the hyperparameter.
 
     Raises:
         InputError: The method has no such hyperparameter.
@@ -121,6 +129,7 @@ def with_setting(method: Attribution, name: str, value: Any) -> Attribution:
     """
     if name not in vars(method):
         raise InputError(f"{type(method).__name__} has no hyperparameter {name!r} to change")
+    # a shallow copy: a network that the method holds is shared, and not held twice
     other = copy.copy(method)
     setattr(other, name, value)
     return other
@@ -132,11 +141,11 @@ def agreement(mask: Tensor, other: Tensor) -> Tensor:
     Leaving such an image out would flatter a method that gives no map at all under the other circumstance.
 
     Args:
-        mask: (B, 1, H, W).
+        mask: Masks (B, 1, H, W), not constant.
         other: Second mask or map, of the same shape.
 
     Returns:
-        (B,) in [-1, 1].
+        Correlation (B,) in [-1, 1]; higher is more alike.
 
     Example:
         >>> agreement(torch.rand(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).item()

@@ -32,6 +32,7 @@ def with_budget(method: Attribution, fraction: float) -> Attribution:
         >>> with_budget(RISE(masks=4000), 1 / 8).masks
         500
     """
+    # a method without a budget has no such hyperparameter, and is refused by this name
     name = method.budget or "budget"
     return with_setting(method, name, max(1, round(fraction * vars(method).get(name, 0))))
 
@@ -44,8 +45,8 @@ class Convergence(SanityCheck):
 
     Args:
         fractions: Fractions of the budget.
-        metric: Measure this of each mask, the whole budget's too, instead of the rank correlation with the latter. It
-            sees no level but 0.5.
+        metric: Metric to measure of each mask, the whole budget's too, instead of the rank correlation with the
+            latter. It sees no level but 0.5.
 
     Raises:
         InputError: A fraction lies outside (0, 1), or there is none.
@@ -62,7 +63,8 @@ class Convergence(SanityCheck):
         self.fractions = tuple(sorted(fractions))
         self.metric = metric
         self.percent = metric is not None and metric.percent
-        self.range = "[-1, 1]" if metric is None else metric.range
+        if metric is not None:
+            self.range = metric.range
         # a metric's direction is its class's, and torchmetrics lets nobody set it; this one has the other metric's
         vars(self)["higher_is_better"] = metric is None or bool(metric.higher_is_better)
 
@@ -71,6 +73,7 @@ class Convergence(SanityCheck):
         if run.method.budget is None:
             return Measured(run.undefined())
         masks = [run.again(with_budget(run.method, fraction)) for fraction in self.fractions]
+        # The whole budget's mask agrees with itself: a point for it would say nothing. A metric of it is a number.
         if self.metric is None:
             points = [agreement(run.mask, mask) for mask in masks]
         else:
@@ -80,6 +83,7 @@ class Convergence(SanityCheck):
 
     def _score(self, run: MethodRun, mask: Tensor) -> Tensor:
         assert self.metric is not None
+        # a sanity check is told no level of the evaluation, and masks have one that means something: a half
         levels = mask.new_full((len(mask),), 0.5)
         return self.metric.measure(metric_view(run.explanandum, mask, levels, run.batch)).value
 
@@ -88,4 +92,6 @@ class Convergence(SanityCheck):
         if method.budget is None:
             return []
         parts = [str(Fraction(fraction).limit_denominator(100)) for fraction in self.fractions]
-        return parts if self.metric is None else [*parts, "1"]
+        if self.metric is not None:
+            parts.append("1")
+        return parts

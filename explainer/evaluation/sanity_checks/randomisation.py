@@ -47,12 +47,17 @@ def similarity_of(mask: Tensor, other: Tensor, kind: Similarity) -> Tensor:
 
 
 def even_parts(items: Sequence[T], count: int) -> list[Sequence[T]]:
-    """Cut a sequence into at most so many runs of neighbours, as even as can be, the longer ones last.
+    """Cut a sequence into at most so many runs of neighbours, as even as can be.
+
+    Args:
+        items: Sequence to cut.
+        count: Largest number of runs.
 
     Example:
         >>> even_parts("abcde", 2)
         ['ab', 'cde']
     """
+    # an empty block would be a point at which nothing has changed
     count = min(count, len(items))
     edges = [n * len(items) // count for n in range(count + 1)]
     return [items[a:b] for a, b in pairwise(edges)]
@@ -84,6 +89,7 @@ def randomised_network(
     masker = getattr(method, "masker", None)
     if masker is None:
         return None
+    # an Explainer moves its masker only when it first makes masks
     masker.to(image.device)
     return masker.network, layers_of(masker.network, lambda: masker(image[:1]))[::-1]
 
@@ -92,13 +98,15 @@ class Randomisation(SanityCheck):
     """Measure how alike the mask is to those of a network with random weights: the mean over its blocks of layers.
 
     Args:
-        order: "cascading": everything from the output down to a block is random, block after block, until the whole
-            network is; "independent": one block at a time, the others as trained.
-        network: The "classifier" explained, which every method should depend on; or the "masker" of an Explainer, the
-            only network that its masks depend on (other methods have no value then).
-        blocks: The layers are taken together in at most so many blocks of neighbours; 0 takes each for itself.
-        similarity: "rank" (Spearman's correlation; a constant map counts as 0) or "ssim".
-        how: "initialise" the layers anew, as in the paper, or "shuffle" the values of each of their tensors.
+        order: Order of the blocks. "cascading": everything from the output down to a block is random, block after
+            block, until the whole network is; "independent": one block at a time, the others as trained.
+        network: Network to randomise: the "classifier" explained, which every method should depend on; or the "masker"
+            of an Explainer, the only network that its masks depend on (other methods have no value then).
+        blocks: Largest number of blocks of neighbours that the layers are taken together in; 0 takes each layer for
+            itself.
+        similarity: Measure of likeness: "rank" (Spearman's correlation; a constant map counts as 0) or "ssim".
+        how: Way to make weights random: "initialise" the layers anew, as in the paper, or "shuffle" the values of each
+            of their tensors.
         seed: Seed of the random weights.
 
     Raises:
@@ -141,9 +149,11 @@ class Randomisation(SanityCheck):
         subject = randomised_network(run.explanandum, run.method, self.network, run.batch.image)
         if subject is None:
             return Measured(run.undefined())
+        network, layers = subject
         points = []
-        for random in self._random(subject[1]):
-            with randomised(subject[0], random, self.seed, self.how):
+        for random in self._random(layers):
+            # the same seed at each point: a layer that is random already keeps its weights as further ones join
+            with randomised(network, random, self.seed, self.how):
                 other = run.again()
             points.append(similarity_of(run.mask, other, self.similarity))
         curve = torch.stack(points, 1)
@@ -152,9 +162,15 @@ class Randomisation(SanityCheck):
     def _random(self, layers: list[Layer]) -> list[list[Layer]]:
         """List the layers that are random at each point."""
         parts = [list(part) for part in even_parts(layers, self.blocks or len(layers))]
-        return parts if self.order == "independent" else list(accumulate(parts))
+        if self.order == "independent":
+            return parts
+        # the sums of lists: each point has the layers of all before, too
+        return list(accumulate(parts))
 
     def points(self, explanandum: Explanandum, method: Attribution, image: Tensor) -> list[str]:
         """Name the layer nearest to the input of each block."""
         subject = randomised_network(explanandum, method, self.network, image)
-        return [] if subject is None else [random[-1].name for random in self._random(subject[1])]
+        if subject is None:
+            return []
+        _, layers = subject
+        return [random[-1].name for random in self._random(layers)]

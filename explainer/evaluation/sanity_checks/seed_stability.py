@@ -55,6 +55,7 @@ class SeedStability(SanityCheck):
     def ask(self, run: MethodRun) -> Measured:
         """Run the method with further seeds; its own masks are the first run."""
         method = run.method
+        # without a seed there is nothing to vary, yet a method that is not deterministic shows itself
         if not hasattr(method, "seed"):
             return Measured(agreement(run.mask, run.again()))
         others = [with_setting(method, "seed", method.seed + n) for n in range(1, self.runs)]

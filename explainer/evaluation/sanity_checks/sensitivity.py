@@ -63,7 +63,9 @@ class Sensitivity(SanityCheck):
         generator = torch.Generator().manual_seed(self.seed)
         worst = run.mask.new_zeros(len(image))
         for _ in range(self.samples):
+            # one noise for all images: the value of an image does not depend on the others of its batch
             noise = self.radius * (2 * torch.rand(image.shape[1:], generator=generator) - 1)
+            # no classifier knows values outside the range of an image
             near = (image + noise.to(image)).clamp(0, 1)
             worst = worst.maximum(relative_change(run.mask, run.again(image=near)))
         return Measured(worst)

@@ -20,16 +20,16 @@ from explainer.metrics import masking_scores
 from explainer.networks import Explanandum
 
 MOST = 100
-"""Classes; an image costs nine forward passes for each."""
+"""Most classes of a matrix: an image costs nine forward passes for each."""
 
 
 class ClassMatrix:
-    """What the masks of some classes do to the classifier's confidence in those that are present.
+    """Measure what the masks of classes do to the classifier's confidence in those that are present.
 
     Args:
-        classes: Names of those shown.
+        classes: Names of the classes that are shown.
         known: Names of all the classifier's classes.
-        methods: Names of those that have a matrix.
+        methods: Names of the methods that have a matrix.
         maker: Maker of the masks.
 
     Raises:
@@ -71,6 +71,7 @@ class ClassMatrix:
         """
         if method is None or name not in self.methods:
             return None
+        # images without any of the classes have no row in the matrix, and cost nothing
         labels = batch.labels[:, self.places]
         labelled = (labels > 0).any(1).nonzero()[:, 0].tolist()
         entries: list[dict[str, list[float]]] = [{} for _ in batch.id]
@@ -86,9 +87,11 @@ class ClassMatrix:
         return entries
 
     def _scores(self, explanandum: Explanandum, batch: Batch, masks: Tensor, labels: Tensor) -> Tensor:
+        # the softmax over all classes, of which the shown ones are columns, as in the paper
         def probabilities(seen: Tensor) -> Tensor:
             return two_outcomes(explanandum(seen).float()).softmax(1)[:, self.places]
 
+        # the paper's in-fill, whatever the config's is
         def grey(images: Tensor, masks: Tensor) -> Tensor:
             return explanandum.mean_colour.expand_as(images)
 
@@ -98,17 +101,17 @@ class ClassMatrix:
 def class_masks(
     explanandum: Explanandum, method: Attribution, image: Tensor, places: Sequence[int], maker: MaskMaker = SCALED
 ) -> Tensor:
-    """The mask of each of some classes, present or not.
+    """Make the masks of several classes, present or not.
 
     Args:
-        explanandum: The frozen classifier.
-        method: An Explainer has them all at once; others explain one class after the other.
-        image: (B, 3, H, W) in [0, 1].
+        explanandum: Frozen classifier.
+        method: Method of the masks: an Explainer has them all at once, others explain one class after the other.
+        image: Images (B, 3, H, W) in [0, 1].
         places: Indices of the C classes.
         maker: Maker of the masks; the masks of an Explainer are taken as they are.
 
     Returns:
-        (B, C, H, W) in [0, 1]; a map with a NaN or infinite pixel counts as 0.
+        Masks (B, C, H, W) in [0, 1]; a map with a NaN or infinite pixel counts as 0.
 
     Example:
         >>> from explainer.attribution import Random
@@ -117,15 +120,19 @@ def class_masks(
     """
     if isinstance(method, Explainer):
         return method.masks(image)[:, list(places)]
-    asked = torch.zeros(len(image), explanandum.num_classes, dtype=torch.bool, device=image.device)
-    asked[:, list(places)] = True
-    found = []
-    for start in range(0, len(image), few := max(1, method.batch_size // len(places))):
-        some = slice(start, start + few)
-        found.append(method(explanandum, image[some], asked[some], progress=False).detach())
-    masks = maker.masks_of(method, torch.cat(found))
+    wanted = torch.zeros(len(image), explanandum.num_classes, dtype=torch.bool, device=image.device)
+    wanted[:, list(places)] = True
+    # a method makes as many maps at once as there are images and classes: few images, then, of many classes
+    step = max(1, method.batch_size // len(places))
+    parts = []
+    for start in range(0, len(image), step):
+        stop = start + step
+        parts.append(method(explanandum, image[start:stop], wanted[start:stop], progress=False).detach())
+    masks = maker.masks_of(method, torch.cat(parts))
+    # maps come in the order of the classifier's classes, and leave in the order that was asked for
     rising = sorted(places)
-    return masks.view(len(image), len(places), *image.shape[-2:])[:, [rising.index(place) for place in places]]
+    order = [rising.index(place) for place in places]
+    return masks.view(len(image), len(places), *image.shape[-2:])[:, order]
 
 
 def class_matrix(
@@ -135,17 +142,17 @@ def class_matrix(
     methods: Mapping[str, Attribution],
     maker: MaskMaker = SCALED,
 ) -> ClassMatrix | None:
-    """What `evaluation.class_matrix.methods` asks for.
+    """Build the matrix that `evaluation.class_matrix.methods` asks for.
 
     Args:
-        wanted: Whether there is one, of all methods that explain a class; or names of methods.
-        shown: Names of classes; None takes all.
+        wanted: Whether there is a matrix of all methods that explain a class; or names of methods.
+        shown: Names of the classes that are shown; None takes all.
         known: Names of all classes.
         methods: Name → method.
         maker: Maker of the masks.
 
     Returns:
-        None where nothing is asked for.
+        Matrix; None where nothing is asked for.
 
     Raises:
         InputError: A method or a class is unknown, or there are too many classes.
@@ -156,6 +163,10 @@ def class_matrix(
     """
     if not wanted:
         return None
-    names = [n for n, m in methods.items() if not isinstance(m, Reference)] if wanted is True else list(wanted)
+    if wanted is True:
+        # a reference has the same mask for every class
+        names = [name for name, method in methods.items() if not isinstance(method, Reference)]
+    else:
+        names = list(wanted)
     check_methods("evaluation.class_matrix.methods", names, methods)
     return ClassMatrix(known if shown is None else shown, known, names, maker)

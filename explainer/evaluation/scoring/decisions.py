@@ -8,6 +8,7 @@ predicted, and of the complement it does not.
 
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from explainer.attribution import Attribution, Reference
 from explainer.data import Batch
@@ -19,11 +20,29 @@ from explainer.functional.masking import composite
 from explainer.networks import Explanandum
 
 KINDS = ("true positive", "false positive", "false negative")
-"""Of an image and a class; the many classes that are rightly not predicted have no mask here."""
+"""Kinds of decisions about an image and a class; the many classes that are rightly not predicted have no mask here."""
+
+
+class Seen(TypedDict):
+    """The mask of a class over one image, and what the classifier says of the class.
+
+    Attributes:
+        mask: Mask (1, 1, H, W) in [0, 1].
+        area: Mean of the mask, ().
+        image: Probability of the class for the image, ().
+        kept: Probability of the class for what the mask keeps, ().
+        removed: Probability of the class for what is left without it, ().
+    """
+
+    mask: Tensor
+    area: Tensor
+    image: Tensor
+    kept: Tensor
+    removed: Tensor
 
 
 class Decisions:
-    """Masks of single classes, by what became of the classifier's decision.
+    """Measure the masks of single classes, by what became of the classifier's decision.
 
     Args:
         threshold: Probability from which a class of a multi-label classifier counts as predicted.
@@ -38,18 +57,18 @@ class Decisions:
         """Sort the classes of each image by what became of them.
 
         Args:
-            explanandum: The frozen classifier, on the batch's device.
-            batch: The images.
+            explanandum: Frozen classifier, on the batch's device.
+            batch: Images.
 
         Returns:
-            An entry an image: classes that are labelled or predicted, and which of `KINDS` each is.
+            An entry an image: indices of the classes that are labelled or predicted, and which of `KINDS` each is.
         """
         with torch.no_grad():
             decided = explanandum.decided(explanandum(batch.image).float(), self.threshold) > 0
         present = batch.labels > 0
         of_images = []
         for labelled, predicted in zip(present.tolist(), decided.tolist(), strict=True):
-            kinds = [kind_of(*pair) for pair in zip(labelled, predicted, strict=True)]
+            kinds = map(kind_of, labelled, predicted)
             of_images.append([(index, kind) for index, kind in enumerate(kinds) if kind is not None])
         return of_images
 
@@ -74,6 +93,7 @@ class Decisions:
         for place, classes in enumerate(self.kinds(explanandum, batch)):
             decisions: list[Decision] = []
             for index, kind in classes:
+                # image by image, since each has decisions about other classes
                 seen = self.seen(explanandum, method, part(batch, [place]), index)
                 decisions.append(
                     {
@@ -88,35 +108,41 @@ class Decisions:
             entries.append(decisions)
         return entries
 
-    def seen(self, explanandum: Explanandum, method: Attribution, one: Batch, index: int) -> dict[str, Tensor]:
+    def seen(self, explanandum: Explanandum, method: Attribution, single: Batch, index: int) -> Seen:
         """Make the mask of a class over one image, and ask the classifier about the class with it.
 
         Args:
             explanandum: Frozen classifier.
             method: Method of the mask.
-            one: Batch of one image.
+            single: Batch of one image.
             index: Index of the class.
-
-        Returns:
-            "mask" (1, 1, H, W) in [0, 1]; its "area"; probabilities for the "image", and of what it "kept" and what
-            without it is left ("removed").
         """
-        mask = class_masks(explanandum, method, one.image, [index], self.maker)
+        mask = class_masks(explanandum, method, single.image, [index], self.maker)
         colour = explanandum.mean_colour
-        pictures = [one.image, composite(one.image, mask, colour), composite(one.image, 1 - mask, colour)]
+        shown = composite(single.image, mask, colour)
+        complement = composite(single.image, 1 - mask, colour)
         with torch.no_grad():
-            logits = explanandum(torch.cat(pictures)).float()
-            image, kept, removed = explanandum.probabilities(logits)[:, index]
-        return {"mask": mask, "area": mask.mean(), "image": image, "kept": kept, "removed": removed}
+            # one forward pass for the three pictures
+            logits = explanandum(torch.cat([single.image, shown, complement])).float()
+            of_image, of_shown, of_complement = explanandum.probabilities(logits)[:, index]
+        return {"mask": mask, "area": mask.mean(), "image": of_image, "kept": of_shown, "removed": of_complement}
 
 
 def kind_of(labelled: bool, predicted: bool) -> str | None:
-    """Name a decision; None where nothing is labelled and nothing predicted.
+    """Name a decision; None where a class is neither labelled nor predicted.
+
+    Args:
+        labelled: Whether the image has the class.
+        predicted: Whether the classifier predicts the class.
 
     Example:
         >>> [kind_of(*pair) for pair in ((True, True), (False, True), (True, False), (False, False))]
         ['true positive', 'false positive', 'false negative', None]
     """
+    if labelled and predicted:
+        return "true positive"
+    if predicted:
+        return "false positive"
     if labelled:
-        return "true positive" if predicted else "false negative"
-    return "false positive" if predicted else None
+        return "false negative"
+    return None

@@ -155,12 +155,15 @@ def append_or_note(store: Store, name: str, batch: Batch, rows: MakeRows) -> Non
         return store.append(rows(batch))
     # a batch in which an image failed before would fail again as a whole
     failed_before = bool(store.failures(name, batch.id))
-    failures = {} if failed_before else attempt(store, batch, rows)
+    failures: dict[str, tuple[str | None, str]] = {}
+    if not failed_before:
+        failures = attempt(store, batch, rows)
     if failed_before or (failures and len(batch.id) > 1):
         failures = {}
         for index, image in enumerate(batch.id):
             if not store.has(name, [image]):
                 failures |= attempt(store, part(batch, [index]), rows)
+    # one refused image is a failure like any other; when all are refused, more of them would be, too
     refusals = [refusal for refusal, _ in failures.values() if refusal is not None]
     if batch.id and len(refusals) == len(batch.id) and not store.any(name):
         raise InputError(refusals[0])
@@ -213,28 +216,31 @@ def score(
     if name == ORIGINAL:
         return rows_of_originals(explanandum, batch)
     explained = masks.targets.of(explanandum, batch)
-    mask, broken, cost = masks(explanandum, name, method, batch if method is None else explained)
+    # a reference is the mask of what the images have, whichever classes the methods explain
+    asked = batch if method is None else explained
+    mask, broken, cost = masks(explanandum, name, method, asked)
     with torch.no_grad():
         masked_logits = explanandum(composite(batch.image, mask, explanandum.mean_colour)).float()
         complement_logits = explanandum(composite(batch.image, 1 - mask, explanandum.mean_colour)).float()
+    origin = None
+    if method is not None:
+        origin = MethodRun(explanandum, method, explained, mask, scoring.maker)
     judge = scoring.judge or Judge({})
-    judged = judge.judged(
-        explanandum,
-        name,
-        mask,
-        explained,
-        annotated=batch.labels,
-        masked_logits=masked_logits,
-        origin=None if method is None else MethodRun(explanandum, method, explained, mask, scoring.maker),
-    )
+    judged = judge.judged(explanandum, name, mask, explained)
+    # the labels of the images, whose objects are the truth, may be others than those that are explained
+    judged = judged._replace(annotated=batch.labels, masked_logits=masked_logits, origin=origin)
     answers = judge(judged, scoring.metrics_of(name, explanandum))
     areas = mask.mean((1, 2, 3)).tolist()
     constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
     without_region = (~judged.region.flatten(1).any(1)).tolist()
     after_keeping = predictions(explanandum, masked_logits, batch.labels)
     after_removing = predictions(explanandum, complement_logits, batch.labels)
-    matrix = None if scoring.matrix is None else scoring.matrix(explanandum, name, method, batch)
-    decisions = None if scoring.decisions is None else scoring.decisions(explanandum, method, batch)
+    matrix = None
+    if scoring.matrix is not None:
+        matrix = scoring.matrix(explanandum, name, method, batch)
+    decisions = None
+    if scoring.decisions is not None:
+        decisions = scoring.decisions(explanandum, method, batch)
     rows = []
     for index, image in enumerate(batch.id):
         row: Scored = {

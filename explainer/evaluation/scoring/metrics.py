@@ -116,8 +116,10 @@ class Judge:
         Returns:
             Values and curves of each image.
         """
+        if metrics is None:
+            metrics = self.metrics
         answers = [Answers({}, {}) for _ in judged.mask]
-        for column, metric in (self.metrics if metrics is None else metrics).items():
+        for column, metric in metrics.items():
             measured = metric.measure(judged)
             for index, answer in enumerate(answers):
                 value = float(measured.value[index])

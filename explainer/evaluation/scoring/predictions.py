@@ -22,9 +22,12 @@ def predictions(explanandum: Explanandum, logits: Tensor, labels: Tensor) -> lis
     entries: list[Prediction] = []
     for of_classes, multi_hot in zip(probabilities, labels.cpu(), strict=True):
         present = multi_hot.nonzero().flatten().tolist()
+        # 5 digits: there are as many numbers as images, methods and classes, twice, and they are read as text
         if explanandum.multilabel:
             entries.append({"labels": present, "probabilities": [round(value, 5) for value in of_classes.tolist()]})
             continue
-        of_label = round(float(of_classes[present[0]]), 5) if present else None
+        of_label = None
+        if present:
+            of_label = round(float(of_classes[present[0]]), 5)
         entries.append({"labels": present, "predicted": int(of_classes.argmax()), "probability": of_label})
     return entries

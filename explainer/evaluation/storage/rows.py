@@ -214,7 +214,9 @@ def read_rows(path: Path, kind: Any = Row) -> list[PlainRow]:
         row = parsed(line)
         if row is None:
             raise _no_row(path, number)
-        rows.append(nested(row) if kind is Evaluated else row)
+        if kind is Evaluated:
+            row = nested(row)
+        rows.append(row)
     _check(rows, kind, path)
     return rows
 
