@@ -5,14 +5,14 @@ tokens row by row, behind class and register tokens, as a Vision Transformer doe
 activations goes through the `Layout` of the layer, and sees (B, C, h, w).
 
 The shape tells most layouts. Where it leaves a choice, and for tokens, whose order no shape tells, the network is
-asked: a picture is changed in one quarter, and the layer must change most in the same quarter. A layout under which it
-does not is not taken, so that a map of a wrong layout is never shown.
+asked: parts of a picture are changed one after the other, and the layer must change most where the picture did. A
+layout under which it does not is not taken, so that a map of a wrong layout is never shown.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from itertools import permutations
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -26,8 +26,10 @@ MOST_PREFIX = 16
 """Class, distillation and register tokens that may stand before the places."""
 MOST_BANDS = 16
 """Channels that a picture may have; a convolution of more stands behind something else."""
-DRAWS = 3
-"""Noises whose changes are added up: what one shows by chance, several do not."""
+PARTS = 4
+"""Rows and columns of the parts of a picture that are changed one after the other."""
+SURE = 0.7
+"""Correlation from which an order is taken for that of the image; a random order of many tokens reaches 0.5 at most."""
 SIDES = (224, 64, 32, 96, 128, 256, 299, 384, 28, 48, 160, 192, 320, 448, 512, 518)
 """Sides of the images that are tried where a network does not say what it takes."""
 _layouts: "WeakKeyDictionary[nn.Module, dict[str, Layout | None]]" = WeakKeyDictionary()
@@ -289,22 +291,31 @@ def _unclear(name: str) -> InputError:
 
 
 def _find_layouts(network: nn.Module, names: Sequence[str], size: int | None) -> dict[str, "Layout | None"]:
-    outputs, quarters = _changed_quarters(network, names, size)
-    return {name: _layout_of(network, name, outputs.get(name), quarters.get(name)) for name in names}
+    shapes = _shapes_of(network, names, size)
+    layouts: dict[str, Layout | None] = {}
+    doubtful = {}
+    for name in names:
+        choice = candidates(shapes.shapes[name]) if name in shapes.shapes else []
+        # feature maps that are no choice need no proof: a network may mix its places so that none shows
+        if len(choice) == 1 and choice[0].kind != "tokens":
+            layouts[name] = choice[0]
+        else:
+            layouts[name] = None
+            doubtful[name] = choice
+    doubtful = {name: choice for name, choice in doubtful.items() if choice}
+    if doubtful and shapes.side is not None:
+        changes = _changes(network, list(doubtful), shapes.side)
+        for name, choice in doubtful.items():
+            choice = [*choice, *_unrolled(network, name, shapes.shapes[name])]
+            layouts[name] = _proven(choice, changes[name])
+    return layouts
 
 
-def _layout_of(network: nn.Module, name: str, shape: Sequence[int] | None, changes: Tensor | None) -> Layout | None:
-    """Choose the layout of a layer by its shape, and by where it changes with a quarter of the picture."""
-    if shape is None or changes is None:
-        return None
-    layouts = candidates(shape)
-    # what is no choice and no sequence needs no proof: a network may mix its places so that none shows
-    if len(layouts) == 1 and layouts[0].kind != "tokens":
-        return layouts[0]
-    layouts += [layout for layout in _unrolled(network, name, shape) if layout not in layouts]
-    scored = [(_agreement(to_maps(changes, layout).sum(1, keepdim=True)), layout) for layout in layouts]
-    proven = [(score, layout) for score, layout in scored if score > 0]
-    return max(proven, key=lambda pair: pair[0])[1] if proven else None
+def _proven(choice: Sequence[Layout], changes: Tensor) -> Layout | None:
+    """Return the layout under which a layer changes where the picture does; None where none is sure enough."""
+    scored = [(agreement(to_maps(changes, layout).sum(1, keepdim=True)), layout) for layout in choice]
+    best = max(scored, key=lambda pair: pair[0])
+    return best[1] if best[0] > SURE else None
 
 
 def _unrolled(network: nn.Module, name: str, shape: Sequence[int]) -> Iterator[Layout]:
@@ -322,70 +333,98 @@ def _unrolled(network: nn.Module, name: str, shape: Sequence[int]) -> Iterator[L
     yield Layout("tokens", 0, tuple(token_of_place.argsort().tolist()))
 
 
-def _agreement(changes: Tensor) -> float:
-    """Tell how surely a layer changes in the quarter in which the picture did.
+def agreement(changes: Tensor) -> float:
+    """Correlate where a layer changes with where the picture was changed.
 
     Args:
-        changes: Size of the change at each place, (4, 1, h, w), for the quarters from top left to bottom right.
+        changes: Size of the change at each place, (16, 1, h, w), for the sixteenths of the picture row by row.
 
     Returns:
-        Lead of the right assignment of pictures to quarters over the best wrong one, relative to the spread; at most 0
-        where a wrong one fits as well.
+        Smaller one of the correlations of rows and of columns, in [-1, 1]; 0 where nothing changes.
     """
-    side = changes.shape[-1]
-    half = side // 2
-    if not half or not bool(changes.isfinite().all()):
+    rows, columns = changes.shape[-2:]
+    flat = changes.flatten(1).double()
+    if not bool(flat.isfinite().all()) or not bool((flat.sum(1) > 0).all()):
         return 0.0
-    # the middle row and column of an odd grid belong to no quarter
-    rows = changes[:, 0, :half].sum(1), changes[:, 0, side - half :].sum(1)
-    parts = [part for row in rows for part in (row[:, :half].sum(1), row[:, side - half :].sum(1))]
-    mass = torch.stack(parts, 1).double()
-    share = mass / mass.sum(1, keepdim=True).clamp_min(1e-30)
-    # where a quarter changes more than the others in any case, that says nothing
-    lead = share - share.mean(0)
-    fits = {
-        order: sum(float(lead[row, column]) for row, column in enumerate(order)) for order in permutations(range(4))
-    }
-    right = fits.pop((0, 1, 2, 3))
-    return (right - max(fits.values())) / (float(lead.abs().sum()) + 1e-30)
+    share = flat / flat.sum(1, keepdim=True)
+    # where a place changes with whatever part of the picture, that says nothing
+    lead = (share - share.mean(0)).relu().view(-1, rows, columns)
+    mass = lead.sum((1, 2)).clamp_min(1e-30)
+    row = (lead.sum(2) * torch.arange(rows)).sum(1) / mass
+    column = (lead.sum(1) * torch.arange(columns)).sum(1) / mass
+    number = torch.arange(PARTS**2).double()
+    correlations = [torch.stack([row, number // PARTS]), torch.stack([column, number % PARTS])]
+    return min(float(torch.corrcoef(pair)[0, 1].nan_to_num(0.0)) for pair in correlations)
+
+
+class _Shapes(NamedTuple):
+    """Shapes of layers' outputs for one image, and the side of the image; None where the network took none."""
+
+    shapes: dict[str, tuple[int, ...]]
+    side: int | None
 
 
 @torch.no_grad()
-def _changed_quarters(
-    network: nn.Module, names: Sequence[str], size: int | None
-) -> tuple[dict[str, tuple[int, ...]], dict[str, Tensor]]:
-    """Return the shapes of layers' outputs, and how much each of their values changes with a quarter of a picture."""
-    parameter = next((weight for weight in network.parameters() if weight.is_floating_point()), torch.zeros(()))
-    channels = input_channels(network)
+def _shapes_of(network: nn.Module, names: Sequence[str], size: int | None) -> _Shapes:
     shapes: dict[str, tuple[int, ...]] = {}
-    changes: dict[str, Tensor] = {}
 
-    def keep(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
-        tensor = tensor_of(output, 5)
-        if tensor is not None:
-            shapes[name] = (1, *tensor.shape[1:])
-            difference = (tensor[1:].detach().float() - tensor[:1].detach().float()).abs().cpu()
-            changes[name] = changes[name] + difference if name in changes else difference
+    def keep(name: str, output: Tensor) -> None:
+        shapes[name] = tuple(output.shape)
 
-    handles = [network.get_submodule(name).register_forward_hook(partial(keep, name)) for name in names]
-    try:
+    with _listening(network, names, 1, keep):
         for side in sides(network, size):
             try:
-                with evaluation_mode(network), torch.random.fork_rng(devices=[]):
-                    for seed in range(DRAWS):
-                        network(probe_pictures(channels, side, seed).to(parameter))
-                break
+                network(_like_weights(network, torch.zeros(1, input_channels(network), side, side)))
+                return _Shapes(shapes, side)
             except Exception:  # what a network says of a size that it does not take may be anything
                 shapes.clear()
-                changes.clear()
+    return _Shapes(shapes, None)
+
+
+@torch.no_grad()
+def _changes(network: nn.Module, names: Sequence[str], side: int) -> dict[str, Tensor]:
+    """Return how much each value of layers' outputs changes with each sixteenth of a picture: (16, …) each."""
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def keep(name: str, output: Tensor) -> None:
+        parts[name].append((output[1:].float() - output[:1].float()).abs().cpu())
+
+    pictures = probe_pictures(input_channels(network), side)
+    with _listening(network, names, PARTS + 1, keep):
+        # a row of the picture at a time: all at once would take the memory of a large batch
+        for changed in pictures[1:].split(PARTS):
+            network(_like_weights(network, torch.cat([pictures[:1], changed])))
+    return {name: torch.cat(rows) for name, rows in parts.items()}
+
+
+@contextmanager
+def _listening(
+    network: nn.Module, names: Sequence[str], batch: int, keep: Callable[[str, Tensor], None]
+) -> Iterator[None]:
+    """Hand on, while open, what layers give for batches of a size; the network is in evaluation mode."""
+
+    def listen(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
+        tensor = tensor_of(output, batch)
+        if tensor is not None:
+            keep(name, tensor.detach())
+
+    handles = [network.get_submodule(name).register_forward_hook(partial(listen, name)) for name in names]
+    try:
+        with evaluation_mode(network), torch.random.fork_rng(devices=[]):
+            yield
     finally:
         for handle in handles:
             handle.remove()
-    return shapes, changes
+
+
+def _like_weights(network: nn.Module, image: Tensor) -> Tensor:
+    """Bring an image to the device and the precision of the network's weights."""
+    weight = next((weight for weight in network.parameters() if weight.is_floating_point()), image)
+    return image.to(weight)
 
 
 def probe_pictures(channels: int, side: int, seed: int = 0) -> Tensor:
-    """Draw a picture of noise, and the same with one quarter drawn anew: (5, channels, side, side) around 0.
+    """Draw a picture of noise, and the same with one sixteenth drawn anew: (17, channels, side, side) around 0.
 
     Args:
         channels: Channels of the picture.
@@ -395,13 +434,13 @@ def probe_pictures(channels: int, side: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     picture = torch.randn(1, channels, side, side, generator=generator)
     other = torch.randn(1, channels, side, side, generator=generator)
-    pictures = picture.repeat(5, 1, 1, 1)
-    # the middle half of the quarter, so that its neighbours' places see little of it
-    start, stop = side // 8, side // 2 - side // 8
-    for number, (top, left) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1)), 1):
-        rows = slice(top * side // 2 + start, top * side // 2 + stop)
-        columns = slice(left * side // 2 + start, left * side // 2 + stop)
-        pictures[number, :, rows, columns] = other[0, :, rows, columns]
+    pictures = picture.repeat(1 + PARTS**2, 1, 1, 1)
+    edges = [side * number // PARTS for number in range(PARTS + 1)]
+    for number in range(PARTS**2):
+        row, column = divmod(number, PARTS)
+        rows = slice(edges[row], edges[row + 1])
+        columns = slice(edges[column], edges[column + 1])
+        pictures[1 + number, :, rows, columns] = other[0, :, rows, columns]
     return pictures
 
 

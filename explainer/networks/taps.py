@@ -23,7 +23,6 @@ from explainer.networks.spatial import (
     input_channels,
     known_layouts,
     layout_at_sight,
-    layouts_of,
     layouts_of_shapes,
     sides,
     tensor_of,
@@ -79,17 +78,28 @@ def find_taps(network: nn.Module, size: int | None = None) -> tuple[str, ...]:
     for deeper in (False, True):
         taps = _scale_ends(network, size, deeper)
         if len(taps) >= 2:
-            layouts_of(network, taps, size)
+            # a layer whose places cannot be told is passed over: its map would be no map
+            certain = known_layouts(network, taps, size)
+            taps = [tap for tap in taps if tap in certain]
+        if len(taps) >= 2:
             return tuple(taps)
     raise InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
 
 
 class _Layer(NamedTuple):
-    """A layer that ran once and gave something with places: its name, when it ran, and whether it is active."""
+    """A layer that ran once and gave something with places.
+
+    Attributes:
+        name: Dotted name.
+        number: Number of layers that ran before.
+        active: Whether it is more than a convolution or a normalisation.
+        prefix: Number of tokens that are no places.
+    """
 
     name: str
     number: int
     active: bool
+    prefix: int
 
 
 def _scale_ends(network: nn.Module, size: int | None, deeper: bool) -> list[str]:
@@ -105,12 +115,16 @@ def _scale_ends(network: nn.Module, size: int | None, deeper: bool) -> list[str]
         if side > 1 and times[name] == 1 and not isinstance(module, _PASSIVE):
             head = side in with_blocks and isinstance(module, _LINEAR) and isinstance(previous, nn.Conv2d)
             active = not head and (name in rectified or not _is_linear(module))
-            scales.setdefault(side, []).append(_Layer(name, number, active))
+            prefix = 0 if layout is None else layout.prefix
+            scales.setdefault(side, []).append(_Layer(name, number, active, prefix))
             if not isinstance(module, _LINEAR) and next(module.children(), None) is not None:
                 with_blocks.add(side)
         previous = module
     ends = []
     for side in sorted(scales, reverse=True):
+        # what stands before the class token joins embeds, and where it joins late, what stands behind attends to it
+        ((usual, _),) = Counter(layer.prefix for layer in scales[side]).most_common(1)
+        scales[side] = [layer for layer in scales[side] if layer.prefix == usual]
         active_layers = [layer for layer in scales[side] if layer.active]
         ends.append((active_layers or scales[side])[-1])
     chain = _deepening(ends)
@@ -118,8 +132,7 @@ def _scale_ends(network: nn.Module, size: int | None, deeper: bool) -> list[str]
         return [layer.name for layer in chain]
     (only,) = (layers for layers in scales.values() if chain[0] in layers)
     names = [layer.name for layer in only if layer.active]
-    prefixed = any(layout is not None and layout.prefix for layout in layouts)
-    return quarters(names[:-1] if prefixed else names)
+    return quarters(names[:-1] if only[-1].prefix else names)
 
 
 def _deepening(ends: Sequence[_Layer]) -> list[_Layer]:
