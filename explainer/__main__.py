@@ -120,6 +120,7 @@ class Command:
         from rich.console import Console
         from rich.progress import track
 
+        # on stderr: what is piped on is the table alone
         console = Console(stderr=True)
         for photo in track(self.options.photos, "explaining", console=console, disable=not console.is_terminal):
             try:
@@ -128,6 +129,7 @@ class Command:
                 self._refuse(photo, str(error))
             except OSError as error:
                 self._refuse(photo, f"{photo}: {plain_words(error)}")
+                # an unreadable photograph concerns no other one; a full disk concerns all that come after it
                 if error.errno in _NO_ROOM:
                     say("error: the photographs after it are left out")
                     return
@@ -148,8 +150,14 @@ class Command:
         areas = save(explanation, folder, self._names, self.explainer.explanandum.mean_colour.cpu())
         self.done.append(folder)
         for index, area in areas.items():
-            numbers = (explanation.probabilities[index], explanation.kept[index], explanation.removed[index], area)
+            numbers = (
+                explanation.probabilities[index],
+                explanation.through_mask[index],
+                explanation.through_complement[index],
+                area,
+            )
             shown = [f"{float(number):.3f}" for number in numbers]
+            # a class name may be a long sentence, which would fill the screen
             name = for_terminal(explanation.classes[index][:60])
             self.table.add_row(for_terminal(folder.name), name, *shown)
 

@@ -28,11 +28,11 @@ class WorkError(RuntimeError):
 
 
 @contextmanager
-def working(kept: str) -> Iterator[None]:
+def working(remains: str) -> Iterator[None]:
     """Turn what the machine refuses while the block runs into a `WorkError`.
 
     Args:
-        kept: Words for the error: the part of the work that is kept, and how to go on.
+        remains: Words for the error: the part of the work that is kept, and how to go on.
 
     Raises:
         WorkError: The disk or the memory failed.
@@ -48,7 +48,7 @@ def working(kept: str) -> Iterator[None]:
     except Exception as error:
         if not is_refusal(error):
             raise
-        raise WorkError(f"{plain_words(error)}; {kept}") from error
+        raise WorkError(f"{plain_words(error)}; {remains}") from error
 
 
 def is_refusal(error: BaseException) -> bool:

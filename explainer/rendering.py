@@ -51,8 +51,11 @@ def to_pil(image: Tensor) -> Image.Image:
     """
     pixels = image.detach().cpu()
     if pixels.dtype != torch.uint8:
-        pixels = (pixels.float().clamp(0, 1) * 255).round().byte()
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+        # rounded: byte() alone cuts off, and an image would be darker each time that it is saved and read
+        clipped = pixels.float().clamp(0, 1)
+        pixels = (clipped * 255).round().byte()
+    rows = pixels.permute(1, 2, 0).contiguous()
+    return Image.fromarray(rows.numpy())
 
 
 def mask_image(mask: Tensor) -> Image.Image:
@@ -70,7 +73,8 @@ def mask_image(mask: Tensor) -> Image.Image:
         255
     """
     grey = _one_map(mask).clamp(0, 1)
-    return Image.fromarray((grey * 255).round().byte().numpy())
+    rounded = (grey * 255).round()
+    return Image.fromarray(rounded.byte().numpy())
 
 
 def _one_map(values: Tensor) -> Tensor:
@@ -99,7 +103,8 @@ def heat_map(saliency: Tensor) -> Image.Image:
     table = (rgb * 255).round().astype(np.uint8)
     # the map's two ends are nearly black, where low and high could not be told apart
     shades = (0.06 + 0.86 * values) * colours.N
-    return Image.fromarray(table[shades.astype(np.uint8)])
+    indices = shades.astype(np.uint8)
+    return Image.fromarray(table[indices])
 
 
 def overlay(image: Tensor, saliency: Tensor, opacity: float = 0.55) -> Image.Image:
@@ -162,11 +167,14 @@ def lovi(scales: Tensor) -> Image.Image:
     top = stack.amax(0)
     place = torch.linspace(1, 0, count, dtype=stack.dtype)[:, None, None]
     # 300 of 360 degrees: beyond violet comes red again
-    hue = (stack * place).sum(0) / total.clamp_min(1e-12) * 300 / 360
+    weighted_place = (stack * place).sum(0)
+    hue = weighted_place / total.clamp_min(1e-12) * 300 / 360
     alike = total / (count * top.clamp_min(1e-12))
-    saturation = 1 - (alike - 1 / count) / (1 - 1 / count)
-    hsv = torch.stack([hue, saturation, top], -1).clamp(0, 1).numpy()
-    return Image.fromarray((hsv_to_rgb(hsv) * 255).round().astype(np.uint8))
+    least = 1 / count  # where one scale alone is active
+    saturation = 1 - (alike - least) / (1 - least)
+    hsv = torch.stack([hue, saturation, top], -1).clamp(0, 1)
+    rgb = hsv_to_rgb(hsv.numpy()) * 255
+    return Image.fromarray(rgb.round().astype(np.uint8))
 
 
 def beside_grey(image: Tensor, picture: Image.Image, share: float = 0.25) -> Image.Image:
@@ -203,34 +211,39 @@ def gallery(rows: Sequence[Sequence[Tile]], header: Sequence[str] = (), tile_siz
         >>> gallery([[Tile(Image.new("RGB", (8, 4)), "a")]], header=["b"]).mode
         'RGB'
     """
-    points = max(11, tile_size // 13)
+    points = max(11, tile_size // 13)  # a thirteenth of a tile leaves some twenty letters to a caption
     font = ImageFont.truetype(FONT, points)
     gap = max(4, tile_size // 28)
     line = int(1.6 * points)
     top = line + gap if header else gap
     has_captions = any(tile.caption for row in rows for tile in row)
     captions = line if has_captions else 0
+    step = tile_size + gap
     pictures = []
     for row in rows:
         pictures.append([fit(tile.picture.convert("RGB"), tile_size) for tile in row])
     # a row is as high as its highest picture
     heights = [max(picture.height for picture in row) for row in pictures]
     columns = max(len(row) for row in rows)
-    width = gap + columns * (tile_size + gap)
-    height = top + sum(heights) + len(rows) * (captions + gap)
+    width = gap + columns * step
+    between_rows = captions + gap
+    height = top + sum(heights) + len(rows) * between_rows
     canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
     for column, words in enumerate(header):
-        _write(draw, words, gap + column * (tile_size + gap), gap, tile_size, font, "black")
+        x = gap + column * step
+        _write(draw, words, x, gap, tile_size, font, "black")
     y = top
     for row, fitted, row_height in zip(rows, pictures, heights, strict=True):
-        for column, (tile, picture) in enumerate(zip(row, fitted, strict=True)):
-            x = gap + column * (tile_size + gap)
+        x = gap
+        caption_y = y + row_height + 2
+        for tile, picture in zip(row, fitted, strict=True):
             left = x + (tile_size - picture.width) // 2
             upper = y + (row_height - picture.height) // 2
             canvas.paste(picture, (left, upper))
-            _write(draw, tile.caption, x, y + row_height + 2, tile_size, font, "#333333")
-        y += row_height + captions + gap
+            _write(draw, tile.caption, x, caption_y, tile_size, font, "#333333")
+            x += step
+        y += row_height + between_rows
     return canvas
 
 
@@ -249,10 +262,12 @@ def fit(picture: Image.Image, side: int = TILE) -> Image.Image:
         (100, 50)
     """
     scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    # a picture that is a hundred times as wide as high keeps one row
+    width = max(1, round(picture.width * scale))
+    height = max(1, round(picture.height * scale))
     if scale > 1:
-        return picture.resize(size, Image.Resampling.NEAREST)
-    return picture.resize(size, Image.Resampling.LANCZOS)
+        return picture.resize((width, height), Image.Resampling.NEAREST)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _write(

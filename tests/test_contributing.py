@@ -11,6 +11,7 @@ from explainer.attribution import Attribution
 from explainer.cli.evaluate import evaluate
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
+from explainer.evaluation.sanity_checks import SanityCheck
 from explainer.experiments.base import Experiment
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
@@ -18,6 +19,7 @@ from explainer.networks import Explanandum
 from tests.support import trees
 from tests.support.small_checkpoints import SMALL
 from tests.support.small_judged import judged
+from tests.support.small_sanity_checks import Drawn, Grey, asked, one_label
 from tests.support.tiny_runs import ROOT
 
 PAGE = (ROOT / "docs" / "contributing.md").read_text()
@@ -67,6 +69,13 @@ def test_the_metric():
     assert value[:2].tolist() == [1.0, 0.5]
     assert value[2].isnan()
     assert kind(2).settings == {"width": 2}
+
+
+def test_the_sanity_check():
+    kind, _ = example(SanityCheck)
+    explanandum = Explanandum(**SMALL, num_classes=3, multilabel=True)
+    assert asked(kind(), explanandum, Grey(), one_label()).value.tolist() == pytest.approx([1, 1, 1])
+    assert asked(kind(), explanandum, Drawn(), one_label()).value.abs().max() < 0.5
 
 
 def test_the_data_set(tmp_path):

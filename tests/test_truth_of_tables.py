@@ -42,7 +42,7 @@ def test_the_constants_rows_are_what_the_masks_themselves_say(config, tmp_path, 
         "Constant 1": (part, part, 1 - part),
     }
     for name, columns in want.items():
-        got = [results[name][key] for key in ("acc", "iou", "mae")]
+        got = [results[name]["scores"][key] for key in ("acc", "iou", "mae")]
         assert got == pytest.approx([float(column.mean()) for column in columns], abs=1e-6)
 
 

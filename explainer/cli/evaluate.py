@@ -47,7 +47,7 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
         context = context_of(cli, out)
         if cli.experiment is not None:
             return cli.experiment.run(context)
-        return score_methods(context)
+        return dict(score_methods(context))
 
 
 def context_of(cli: ExplainerCLI, out: Path) -> Context:

@@ -119,6 +119,7 @@ def check_optimizers(path: Path, states: list[Any], model: SaliencyModule) -> No
     Raises:
         InputError: Names the file.
     """
+    # only the number and the parameters count: the optimizers that train are made later, by Lightning.
     # Lightning's three forms: an optimizer, several, or one in a dictionary with its scheduler
     configured: Any = model.configure_optimizers()
     if isinstance(configured, dict):
@@ -138,5 +139,6 @@ def _fits(number: Any, parts: Any, parameters: list[Tensor]) -> bool:
     """Tell whether an optimizer's state of a parameter has the parameter's shape; a number without shape is a count."""
     if not isinstance(number, int) or not 0 <= number < len(parameters) or not isinstance(parts, dict):
         return False
+    shape = parameters[number].shape
     tensors = [part for part in parts.values() if isinstance(part, Tensor)]
-    return all(tensor.ndim == 0 or tensor.shape == parameters[number].shape for tensor in tensors)
+    return all(tensor.ndim == 0 or tensor.shape == shape for tensor in tensors)

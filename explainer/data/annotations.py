@@ -38,16 +38,19 @@ def read_xml(path: Path) -> tuple[int, int, list[Annotated]]:
         InputError: The file is missing or is no such XML, or it has a text where a number belongs.
     """
     try:
+        # bytes, not text: the XML itself says in which encoding it is
         root = ElementTree.fromstring(read_bytes(path))
-        sides = [_side(root.findtext(f"size/{key}", "")) for key in ("width", "height")]
+        width = _side(root.findtext("size/width", ""))
+        height = _side(root.findtext("size/height", ""))
         objects = [_read_object(element) for element in root.iter("object")]
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:  # LookupError: its encoding
         raise InputError(f"cannot read annotation {path}: {error}") from error
-    return sides[0], sides[1], objects
+    return width, height, objects
 
 
 def _side(text: str) -> int:
     """Return a width or height; tools that do not know it write 0 or nothing."""
+    # a float first, for tools that write 500.0
     side = float(text or 0)
     if not 0 <= side < 2**31 or side != int(side):
         raise InputError(f"an image cannot be {text} pixels wide or high")
@@ -61,9 +64,12 @@ def _read_object(element: ElementTree.Element) -> Annotated:
         x0, y0, x1, y1 = map(float, texts)
     except ValueError as error:
         raise InputError(f"object {name!r} has the box {', '.join(texts)}, which is not four numbers") from error
+    left, right = sorted((x0, x1))
+    top, bottom = sorted((y0, y1))
     # corners count from 1 and include the last pixel: ours count from 0 and end behind it
-    box = (min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1), max(y0, y1))
-    return Annotated(name, element.findtext("difficult", "0").strip() == "1", box)
+    box = (left - 1, top - 1, right, bottom)
+    difficult = element.findtext("difficult", "0").strip()
+    return Annotated(name, difficult == "1", box)
 
 
 def check_box(corners: Sequence[float], width: float, height: float, where: str) -> Box | None:
@@ -91,12 +97,12 @@ def check_box(corners: Sequence[float], width: float, height: float, where: str)
     y0, y1 = sorted((corners[1], corners[3]))
     if x0 == x1 or y0 == y1:
         return None
-    if width and height:
-        if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-            raise InputError(f"{where} has the box {list(corners)} outside its image of {width} x {height} pixels")
-        x0, x1 = max(x0, 0), min(x1, width)
-        y0, y1 = max(y0, 0), min(y1, height)
-    return x0, y0, x1, y1
+    if not (width and height):
+        return x0, y0, x1, y1
+    # a box may reach a little over the border, and is clipped; one beside its image is a mistake in the file
+    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+        raise InputError(f"{where} has the box {list(corners)} outside its image of {width} x {height} pixels")
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
 
 
 def turn_box(box: Box, orientation: int) -> Box:
@@ -114,6 +120,7 @@ def turn_box(box: Box, orientation: int) -> Box:
         (0.75, 0.0, 1.0, 0.5)
     """
     x0, y0, x1, y1 = box
+    # EXIF numbers the eight ways to mirror and turn; mirrored here as stored, before the axes are swapped
     if orientation in (2, 3, 7, 8):
         x0, x1 = 1 - x1, 1 - x0
     if orientation in (3, 4, 6, 7):
@@ -147,9 +154,11 @@ def place_boxes(
     placed = []
     for number, (x0, y0, x1, y1) in rows:
         box = (x0 * across, y0 * down, x1 * across, y1 * down)
+        # only where they are turned: by way of parts of the sides, corners would be rounded once more
         if orientation != 1:
-            x0, y0, x1, y1 = turn_box((x0 / width, y0 / height, x1 / width, y1 / height), orientation)
-            box = (x0 * size, y0 * size, x1 * size, y1 * size)
+            parts = (x0 / width, y0 / height, x1 / width, y1 / height)
+            left, top, right, bottom = turn_box(parts, orientation)
+            box = (left * size, top * size, right * size, bottom * size)
         placed.append([number, *box])
     return torch.tensor(placed, dtype=torch.float32).view(-1, 5)
 
@@ -172,8 +181,10 @@ def divide(items: Sequence, fraction: float, seed: int) -> tuple[list, list]:
     """
     order = list(range(len(items)))
     random.Random(seed).shuffle(order)
+    wanted = round(fraction * len(items))
     most = max(1, len(items) - 1)
-    count = min(max(1, round(fraction * len(items))), most)
+    count = min(max(1, wanted), most)
+    # only which items go where is drawn: both parts keep the list's order, which is that of the images' names
     chosen = set(order[:count])
     first = [item for index, item in enumerate(items) if index in chosen]
     second = [item for index, item in enumerate(items) if index not in chosen]

@@ -105,6 +105,7 @@ class ImageDataset(Dataset, ABC):
         random_crop: bool = False,
     ) -> None:
         twice = next((name for name, count in Counter(ids).items() if count > 1), None)
+        # refused here, and not after an evaluation in which the second image's scores replaced the first one's
         if twice is not None:
             raise InputError(f"image {twice} is listed twice: an image's name stands for its scores, list it once")
         self.ids = ids
@@ -119,6 +120,7 @@ class ImageDataset(Dataset, ABC):
         self.crop_to = crop_to
         self.random_crop = random_crop
         self.epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # seen by loader workers too
+        # shared too: it is a worker that meets an unreadable image, and the main process that reports them
         self._unreadable = torch.zeros(len(ids), dtype=torch.bool).share_memory_()
 
     def check(self) -> None:
@@ -175,12 +177,14 @@ class ImageDataset(Dataset, ABC):
             image, segmentation, boxes = self._load(index)
         except _UNREADABLE as error:
             self._report_unreadable(index, error)
+            # `collate` leaves it out: a replacement would count one image twice
             return None
         return self._augment(Sample(image, self.labels(index), self.ids[index], segmentation, boxes), index)
 
     def _load(self, index: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Read image, segmentation and boxes: everything that lies in files, which may be damaged."""
         image = self.image(index)
+        # training looks at none of them, and to read them takes time
         if not self.annotations:
             return image, None, None
         return image, self.segmentation(index), self.boxes(index)
@@ -206,6 +210,7 @@ class ImageDataset(Dataset, ABC):
             sample = flip_sample(sample)
         if draw[1] < self.erase:
             sample = sample._replace(image=erase_rectangle(sample.image, draw[2:]))
+        # a draw of its own, the last one: `blank` came later, and the six numbers must stay what they were
         if self.blank and torch.rand((), generator=generator) < self.blank:
             sample = blank_sample(sample)
         return sample
@@ -268,6 +273,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.erase = erase
         self.blank = blank
         self.crop = crop
+        # built once: building lists and checks all files, and several callbacks ask for a split
         self._splits: dict[str, ImageDataset] = {}
         self.progress = EpochProgress()
 
@@ -310,6 +316,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Download when asked, or when the root is empty or missing."""
+        # a root that holds anything is somebody's: nothing is downloaded into it unasked
         if self.download or not self.root.is_dir() or not any(self.root.iterdir()):
             self.fetch()
 
@@ -339,12 +346,14 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             collate_fn=collate,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
+            # without one, each loader draws its workers' seed from the global state, and so moves it
             generator=torch.Generator().manual_seed(self.seed),
             worker_init_fn=end_with_parent,
         )
         if name != "train":
             return new_loader(batch_size=self.batch_size, sampler=sampler)
         batches = EpochBatches(sampler, self.batch_size)
+        # without a Trainer, in a script or a test, there is no epoch to go on with
         if self.trainer is not None:
             self.progress.enter(self.trainer.fit_loop, batches)
         return new_loader(batch_sampler=batches)

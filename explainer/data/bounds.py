@@ -8,6 +8,7 @@ from explainer.errors import InputError
 
 LARGEST_SEED = 2**32 - 1
 _WORKERS_A_CORE = 4
+"""Most loader processes a core: more than one may help where they wait for a disk, hundreds only take memory."""
 
 
 def within(name: str, value: float, low: float, high: float | None = None) -> None:
@@ -51,6 +52,7 @@ def worker_count(asked: int | None) -> int:
     """
     cores = os.cpu_count() or 1
     if asked is None:
+        # eight, as every process takes memory, on a machine of a hundred cores too; who needs more says so
         return min(8, cores)
     within("num_workers", asked, 0)
     most = _WORKERS_A_CORE * cores

@@ -46,7 +46,9 @@ class COCODataset(ImageDataset):
     def labels(self, index: int) -> Tensor:
         """Return the labels (K,): the categories annotated, crowds included."""
         present = torch.zeros(len(self.classes))
-        present[[thing.category for thing in self.photos[index].things]] = 1
+        # a set: several things of a category, as several people, are one label
+        categories = [thing.category for thing in self.photos[index].things]
+        present[categories] = 1
         return present
 
     def _frame(self, index: int) -> tuple[int, int, int]:
@@ -56,7 +58,8 @@ class COCODataset(ImageDataset):
         """
         photo = self.photos[index]
         frame = read_frame(self.folder / photo.file_name)
-        width, height = photo.width, photo.height
+        width = photo.width
+        height = photo.height
         if not width:
             width, height = frame.upright
             packed = [thing.segmentation for thing in photo.things if isinstance(thing.segmentation, RunLengths)]
@@ -82,11 +85,12 @@ class COCODataset(ImageDataset):
             assert thing.segmentation is not None
             if not self.photos[index].width:
                 check_segmentation(thing.segmentation, width, height)
-            drawn = turned(Image.fromarray(draw(thing.segmentation, width, height)), orientation)
+            drawn = Image.fromarray(draw(thing.segmentation, width, height))
+            upright = turned(drawn, orientation)
             # the nearest pixel: there is nothing between object and no object
-            small = torch.from_numpy(np.array(drawn.resize((side, side), Image.Resampling.NEAREST)))
+            small = upright.resize((side, side), Image.Resampling.NEAREST)
             # objects of one category are one mask, whether or not they overlap
-            masks[thing.category] |= small
+            masks[thing.category] |= torch.from_numpy(np.array(small))
         return masks
 
     def boxes(self, index: int) -> Tensor:

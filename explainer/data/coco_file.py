@@ -17,6 +17,8 @@ from explainer.files.reading import parse
 _Id = int | str | float
 _LARGEST = 178_956_970
 """Most pixels of an image: Pillow opens no larger one, and pycocotools does not survive one."""
+_NO_IMAGE = "annotations name no image"
+"""Words under which such annotations are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,12 @@ def read_annotations(path: Path) -> Annotations:
     if not path.is_file():
         raise InputError(f"no {path}: unpack COCO's annotations_trainval archive there")
     content = parse(path, _File, f"{path} is not a COCO annotation file")
+    # by id: two files with the same categories in another order mean the same class indices
     categories = sorted(content.categories, key=_order)
-    index = {_key(category.id): number for number, category in enumerate(categories)}
-    _refuse_twice([_key(category.id) for category in categories], f"{path}: category")
+    category_ids = [_key(category.id) for category in categories]
+    _refuse_twice(category_ids, f"{path}: category")
+    index = {identity: number for number, identity in enumerate(category_ids)}
+    # and so do the seeded splits: they depend on ids, not on the order in which a tool wrote them
     images = sorted(content.images, key=_order)
     _refuse_twice([_key(image.id) for image in images], f"{path}: image id")
     _refuse_twice([image.file_name for image in images], f"{path}: image")
@@ -127,25 +132,28 @@ def read_annotations(path: Path) -> Annotations:
     left_out: dict[str, list[str]] = defaultdict(list)
     for number, annotation in enumerate(content.annotations):
         name = f"annotation {number if annotation.id is None else annotation.id}"
-        if _key(annotation.category_id) not in index:
+        category = index.get(_key(annotation.category_id))
+        if category is None:
             raise InputError(f"{name} in {path} names the unknown category {annotation.category_id}")
         photo = photos.get(_key(annotation.image_id))
         if photo is None:
-            left_out["annotations name no image"].append(f"{name} of image {annotation.image_id!r}")
-        else:
-            try:
-                photo.things.append(_thing(annotation, name, index[_key(annotation.category_id)], photo, left_out))
-            except InputError as error:
-                raise InputError(f"{path}: {name} of {photo.file_name}: {error}") from error
-    if content.annotations and len(left_out["annotations name no image"]) == len(content.annotations):
-        raise InputError(
-            f"{path}: no annotation names an image; the first is {left_out['annotations name no image'][0]}"
-        )
+            left_out[_NO_IMAGE].append(f"{name} of image {annotation.image_id!r}")
+            continue
+        try:
+            thing = _thing(annotation, name, category, photo, left_out)
+        except InputError as error:
+            raise InputError(f"{path}: {name} of {photo.file_name}: {error}") from error
+        photo.things.append(thing)
+    without_image = left_out[_NO_IMAGE]
+    # a few are a slip; all of them mean that ids of another file are meant
+    if content.annotations and len(without_image) == len(content.annotations):
+        raise InputError(f"{path}: no annotation names an image; the first is {without_image[0]}")
     for what, names in left_out.items():
         if names:
             rank_zero_warn(f"{path}: {len(names)} {what} and are left out, such as {names[0]}")
+    names_of_classes = tuple(category.name for category in categories)
     segmented = any(thing.segmentation is not None for photo in photos.values() for thing in photo.things)
-    return Annotations(tuple(category.name for category in categories), list(photos.values()), segmented)
+    return Annotations(names_of_classes, list(photos.values()), segmented)
 
 
 def _key(identity: _Id) -> str:
@@ -169,11 +177,13 @@ def _refuse_twice(names: list[str], what: str) -> None:
 
 def _photo(image: _Image, path: Path) -> Photo:
     try:
-        width, height = (float(side or 0) for side in (image.width, image.height))
+        width = float(image.width or 0)
+        height = float(image.height or 0)
     except ValueError as error:
         raise InputError(f"{path}: image {image.file_name} has a size that is no number: {error}") from error
-    whole = width >= 0 and height >= 0 and width % 1 == 0 and height % 1 == 0
-    if not whole or width * height > _LARGEST:
+    # the remainder of NaN is NaN, and so is that of infinity: neither is whole
+    whole = width % 1 == 0 and height % 1 == 0
+    if not whole or min(width, height) < 0 or width * height > _LARGEST:
         raise InputError(f"{path}: image {image.file_name} cannot have {width:g} x {height:g} pixels")
     if not (width and height):
         return Photo(image.file_name, 0, 0)
@@ -227,11 +237,16 @@ def _check_polygon(polygon: list[float], width: int, height: int) -> bool:
     if width:
         xs = polygon[::2]
         ys = polygon[1::2]
-        left, right = min(xs), max(xs)
-        top, bottom = min(ys), max(ys)
+        left = min(xs)
+        right = max(xs)
+        top = min(ys)
+        bottom = max(ys)
         if left > width or right < 0 or top > height or bottom < 0:
             raise InputError(f"a polygon lies outside its image of {width} x {height} pixels")
-        if left < -width or right > 2 * width or top < -height or bottom > 2 * height:  # and costs memory to draw
+        # annotators draw a little over the border; what goes far beyond it costs memory to draw
+        far_across = left < -width or right > 2 * width
+        far_down = top < -height or bottom > 2 * height
+        if far_across or far_down:
             raise InputError(f"a polygon goes far beyond its image of {width} x {height} pixels")
     return len(polygon) >= 6
 
@@ -261,8 +276,12 @@ def unpack(text: str) -> list[int]:
         >>> unpack("52203")
         [5, 2, 2, 2, 5]
     """
-    codes = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
-    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+    # vectorised: a mask of COCO has hundreds of runs, and a file has hundreds of thousands of masks
+    characters = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
+    codes = characters.astype(np.int64) - 48
+    if not len(codes) or codes.min() < 0 or codes.max() > 63:
+        return []
+    if codes[-1] & 32:  # the last number goes on, and nothing follows
         return []
     ends = np.flatnonzero((codes & 32) == 0)
     starts = np.concatenate([[0], ends[:-1] + 1])
@@ -270,8 +289,11 @@ def unpack(text: str) -> list[int]:
     if lengths.max() > 6:  # more than 30 bits: no image has so many pixels
         return []
     digit = np.arange(len(codes)) - np.repeat(starts, lengths)
-    values = np.add.reduceat((codes & 31) << (5 * digit), starts)
-    values -= np.where(codes[ends] & 16, 1 << (5 * lengths), 0)  # two's complement
+    parts = (codes & 31) << (5 * digit)
+    values = np.add.reduceat(parts, starts)
+    negative = codes[ends] & 16
+    values -= np.where(negative, 1 << (5 * lengths), 0)  # two's complement
+    # differences to the one before the last, so odd and even places add up apart; the very first stands alone
     values[1::2] = values[1::2].cumsum()
     values[2::2] = values[2::2].cumsum()
     return values.tolist()
@@ -298,4 +320,6 @@ def draw(segmentation: Segmentation, width: int, height: int) -> NDArray[np.uint
     if isinstance(segmentation, RunLengths):
         return run_lengths.decode(_packed(segmentation))
     polygons = run_lengths.frPyObjects(segmentation, height, width)
-    return run_lengths.decode(run_lengths.merge(polygons))
+    # parts of one object, as a car behind a post: a pixel of any of them is the object's
+    merged = run_lengths.merge(polygons)
+    return run_lengths.decode(merged)

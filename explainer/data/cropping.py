@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from explainer.data.sample import Sample
@@ -65,16 +66,22 @@ def random_window(side: int, draws: Sequence[float]) -> Window:
         >>> random_window(100, [1.0, 0.5, 0.0, 0.0] + [0.0] * 36)
         Window(top=0, left=0, height=100, width=100)
     """
-    low, high = math.log(3 / 4), math.log(4 / 3)
+    low = math.log(3 / 4)
+    high = math.log(4 / 3)
     for start in range(0, CROP_DRAWS, 4):
         size, shape, down, across = draws[start : start + 4]
-        area = side * side * (0.08 + 0.92 * size)
-        ratio = math.exp(low + (high - low) * shape)
+        share = 0.08 + 0.92 * size
+        area = side * side * share
+        # even in the logarithm: a ratio of 4/3 is as likely as one of 3/4
+        log_ratio = low + (high - low) * shape
+        ratio = math.exp(log_ratio)
         width = round(math.sqrt(area * ratio))
         height = round(math.sqrt(area / ratio))
         if 0 < width <= side and 0 < height <= side:
-            top = int((side - height + 1) * down)
-            left = int((side - width + 1) * across)
+            places_down = side - height + 1
+            places_across = side - width + 1
+            top = int(places_down * down)
+            left = int(places_across * across)
             return Window(top, left, height, width)
     return centre_window(side)
 
@@ -83,12 +90,16 @@ def random_crop(sample: Sample, size: int, generator: torch.Generator) -> Sample
     """Resize a random part of a sample to a square; the generator gives `CROP_DRAWS` numbers."""
     # always all of them, so that what is drawn next does not depend on which try fitted
     draws = torch.rand(CROP_DRAWS, generator=generator).tolist()
-    return crop_sample(sample, random_window(sample.image.shape[-1], draws), size)
+    side = sample.image.shape[-1]
+    window = random_window(side, draws)
+    return crop_sample(sample, window, size)
 
 
 def centre_crop(sample: Sample, size: int) -> Sample:
     """Resize the middle of a sample to a square."""
-    return crop_sample(sample, centre_window(sample.image.shape[-1]), size)
+    side = sample.image.shape[-1]
+    window = centre_window(side)
+    return crop_sample(sample, window, size)
 
 
 def crop_sample(sample: Sample, window: Window, size: int) -> Sample:
@@ -110,16 +121,30 @@ def crop_sample(sample: Sample, window: Window, size: int) -> Sample:
     top, left, height, width = window
     rows = slice(top, top + height)
     columns = slice(left, left + width)
-    image = tvf.resize(sample.image[:, rows, columns], [size, size], antialias=True).clamp(0, 1)
+    square = [size, size]
+    part = sample.image[:, rows, columns]
+    # clamped: with antialiasing, rounding takes values a little out of [0, 1]
+    image = tvf.resize(part, square, antialias=True).clamp(0, 1)
     segmentation = sample.segmentation
     boxes = sample.boxes
     if segmentation is not None:
         nearest = tvf.InterpolationMode.NEAREST  # a mean of classes is no class
-        segmentation = tvf.resize(segmentation[:, rows, columns], [size, size], interpolation=nearest)
+        segmentation = tvf.resize(segmentation[:, rows, columns], square, interpolation=nearest)
     if boxes is not None:
-        shift = boxes.new_tensor([left, top, left, top])
-        scale = boxes.new_tensor([size / width, size / height, size / width, size / height])
-        corners = ((boxes[:, 1:] - shift) * scale).clamp(0, size)
-        inside = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
-        boxes = torch.cat([boxes[:, :1], corners], 1)[inside]
+        boxes = _crop_boxes(boxes, window, size)
     return sample._replace(image=image, segmentation=segmentation, boxes=boxes)
+
+
+def _crop_boxes(boxes: Tensor, window: Window, size: int) -> Tensor:
+    """Cut boxes (N, 5) at a window's border, and scale them with it; those outside of it are left out."""
+    across = size / window.width
+    down = size / window.height
+    shift = boxes.new_tensor([window.left, window.top, window.left, window.top])
+    scale = boxes.new_tensor([across, down, across, down])
+    corners = (boxes[:, 1:] - shift) * scale
+    corners = corners.clamp(0, size)
+    x0, y0, x1, y1 = corners.unbind(1)
+    # what the clamp has pressed flat lay outside
+    inside = (x1 > x0) & (y1 > y0)
+    cropped = torch.cat([boxes[:, :1], corners], 1)
+    return cropped[inside]

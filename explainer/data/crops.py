@@ -42,10 +42,13 @@ class CropDataset(ImageNetDataset):
         generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index, 1))
         extent, across, down = torch.rand(3, generator=generator).tolist()
         photo = read_picture(self.folder / self.ids[index].rpartition("#")[0])
-        side = max(1, round(min(photo.size) * (self.smallest + (1 - self.smallest) * extent)))
+        shorter = min(photo.size)
+        share = self.smallest + (1 - self.smallest) * extent
+        side = max(1, round(shorter * share))
         left = round(across * (photo.width - side))
         top = round(down * (photo.height - side))
-        return pixels(photo.crop((left, top, left + side, top + side)), self.image_size)
+        crop = photo.crop((left, top, left + side, top + side))
+        return pixels(crop, self.image_size)
 
     def boxes(self, index: int) -> None:
         """Return None: a crop need not contain the image's boxes."""
@@ -77,6 +80,7 @@ class ImageNetCrops(ImageNet):
             part = "val"
         folder = self.root / part
         ids = list_images(folder)
+        # images are divided, not crops: two crops of one image must not stand on both sides
         if split == "test" and not trained:
             ids = divide(ids, 1 - self.val_fraction, self.seed)[1]
         elif split != "test":

@@ -42,7 +42,8 @@ def partition(labels: Sequence[tuple[str, ...]], seed: int) -> list[int]:
         if len(places) >= _ENOUGH:
             train, rest = divide(places, FRACTIONS[0], seed)
             val, test = divide(rest, 0.5, seed)
-            for part, chosen in enumerate((train, val, test)):
+            parts_of_combination = (train, val, test)
+            for part, chosen in enumerate(parts_of_combination):
                 for place in chosen:
                     parts[place] = part
     return stratify(labels, FRACTIONS, seed, parts)
@@ -69,10 +70,13 @@ def stratify(
     order = list(range(len(labels)))
     draw.shuffle(order)
     stratification = _Stratification(labels, fractions, order, draw)
-    stratification.put_given([None] * len(labels) if given is None else given)
+    if given is not None:
+        stratification.put_given(given)
+    # labels first: an image without one fits anywhere, and evens out what they have left
     stratification.put_labelled()
     stratification.put_rest()
-    return _filled([part for part in stratification.parts if part is not None], labels, fractions, order)
+    parts = [part for part in stratification.parts if part is not None]
+    return _filled(parts, labels, fractions, order)
 
 
 class _Stratification:
@@ -99,9 +103,11 @@ class _Stratification:
         for place in order:
             for name in self._names[place]:
                 self._members[name].append(place)
-        self._lacking = {name: [share * len(places) for share in fractions] for name, places in self._members.items()}
-        self._room = [share * len(labels) for share in fractions]
         self._left = {name: len(places) for name, places in self._members.items()}
+        self._room = [share * len(labels) for share in fractions]
+        self._lacking: dict[str, list[float]] = {}
+        for name, count in self._left.items():
+            self._lacking[name] = [share * count for share in fractions]
         self._queue: list[tuple[int, str]] = []
 
     def put_given(self, given: Sequence[int | None]) -> None:
@@ -121,13 +127,15 @@ class _Stratification:
                 continue
             for place in self._members[name]:
                 if self.parts[place] is None:
-                    self._put(place, _neediest(self._lacking[name], self._room, self._draw))
+                    part = _neediest(self._lacking[name], self._room, self._draw)
+                    self._put(place, part)
 
     def put_rest(self) -> None:
         """Decide the images without any label by the room that is left."""
         for place in self._order:
             if self.parts[place] is None:
-                self._put(place, _neediest(self._room, self._room, self._draw))
+                part = _neediest(self._room, self._room, self._draw)
+                self._put(place, part)
 
     def _put(self, place: int, part: int) -> None:
         self.parts[place] = part
@@ -142,8 +150,9 @@ def _neediest(lacking: Sequence[float], room: Sequence[float], draw: random.Rand
     """Return the part that lacks most, then the one with most room; among equal ones chance decides."""
     needs = list(zip(lacking, room, strict=True))
     greatest = max(needs)
+    neediest = [part for part, need in enumerate(needs) if need == greatest]
     # drawn from even where there is one part only: it takes a random number, on which later draws depend
-    return draw.choice([part for part, need in enumerate(needs) if need == greatest])
+    return draw.choice(neediest)
 
 
 def _filled(
@@ -160,7 +169,9 @@ def _filled(
     rare_last = sorted(order, key=lambda place: -rarest_label(place))
     for part, share in enumerate(fractions):
         wanted = max(1, round(share * len(parts)))
-        if sizes[part] < max(1, wanted / 2):
+        # a part that has half of its share is left alone: moving images undoes some of the stratification
+        least = max(1, wanted / 2)
+        if sizes[part] < least:
             _fill(parts, part, wanted, sizes, rare_last)
     return parts
 

@@ -43,7 +43,8 @@ class FolderDataset(ImageDataset):
     def labels(self, index: int) -> Tensor:
         """Return the labels (K,), multi-hot."""
         present = torch.zeros(len(self.classes))
-        present[[self._index[name] for name in self.items[index].labels]] = 1
+        indices = [self._index[name] for name in self.items[index].labels]
+        present[indices] = 1
         return present
 
     def _mask(self, index: int) -> Path | None:
@@ -175,6 +176,7 @@ class Folder(ImageDataModule):
         if parts["train"] and not parts["val"] and not parts["test"]:
             return self._share_out(parts["train"], "there are neither val nor test images")
         if parts["train"] and not parts["val"]:
+            # sorted, so that neither the order of folders nor that of a CSV's lines decides
             train = sorted(parts["train"], key=lambda item: item.labels)
             chosen = stratify([item.labels for item in train], (0.9, 0.1), self.seed)
             parts["train"] = [item for item, part in zip(train, chosen) if part == 0]
@@ -182,6 +184,7 @@ class Folder(ImageDataModule):
             counts = f"{len(parts['val'])} of {len(train)} train images, chosen by labels, seed {self.seed}"
             rank_zero_info(f"{self.root}: there are no val images, they are {counts}")
         elif parts["val"] and not parts["test"]:
+            # nothing is taken out of val: it stays the split that was given
             parts["test"] = parts["val"]
         return parts
 

@@ -62,8 +62,12 @@ class ImageNetDataset(ImageDataset):
 
     def _xml(self, index: int) -> Path | None:
         relative = Path(self.ids[index]).with_suffix(".xml")
-        paths = (path for folder in self.xml for path in (folder / relative, folder / relative.name))
-        return next((path for path in paths if path.is_file()), None)
+        for folder in self.xml:
+            # train's XML comes in folders of wnids, val's in one folder
+            for path in (folder / relative, folder / relative.name):
+                if path.is_file():
+                    return path
+        return None
 
     def boxes(self, index: int) -> Tensor | None:
         """Return all boxes (N, 5) of the image's class; None without XML.
@@ -78,6 +82,7 @@ class ImageNetDataset(ImageDataset):
         if not (width and height):
             width, height = frame.upright
         boxes = [check_box(item.box, width, height, f"{path}: {item.name}") for item in objects]
+        # all of the image's class, as the challenge has it: its XML names no other
         rows = [(self._class(index), box) for box in boxes if box is not None]
         return place_boxes(rows, width, height, self.image_size, frame.turn_of(width, height))
 

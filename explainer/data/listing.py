@@ -49,11 +49,16 @@ def walk(folder: Path, passed: Counter, but: Path | None = None) -> Iterator[tup
     Yields:
         Parts of each image's path below the folder, in no certain order.
     """
-    left_out = os.path.realpath(but) if but is not None else None
-    todo: list[tuple[tuple[str, ...], frozenset[str]]] = [((), frozenset({os.path.realpath(folder)}))]
+    left_out = None
+    if but is not None:
+        left_out = os.path.realpath(but)
+    root = os.path.realpath(folder)
+    # a list and not a recursion: folders may be nested deeper than Python calls
+    todo: list[tuple[tuple[str, ...], frozenset[str]]] = [((), frozenset({root}))]
     while todo:
         parts, above = todo.pop()
         for entry in os.scandir(folder.joinpath(*parts)):
+            # by the ending: to open each of a million files would take as long as an epoch
             image = Path(entry.name).suffix.lower() in IMAGES
             folder_like = _follows(entry.is_dir)
             if hidden(entry.name):
@@ -122,10 +127,14 @@ def _splits(paths: list[tuple[str, ...]]) -> dict[str, str]:
     """Return the top folders that are splits, with the splits' names; none where they are classes."""
     direct = {parts[0] for parts in paths if len(parts) == 2}
     nested = {parts[0] for parts in paths if len(parts) > 2}
-    splits = {name: _NAMES[name.casefold()] for name in direct | nested if name.casefold() in _NAMES}
-    others = (direct | nested) - set(splits)
+    folders = direct | nested
+    splits = {name: _NAMES[name.casefold()] for name in folders if name.casefold() in _NAMES}
+    others = folders - set(splits)
+    # a split holds folders of images; "train" may be a class, too, of locomotives
     held = {split for name, split in splits.items() if name in nested}
     flat = any(name not in nested for name in splits)
+    if not held:
+        return {}
     if others and (flat or "train" not in held or len(held) == 1):
         return {}
-    return splits if held else {}
+    return splits

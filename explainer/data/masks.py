@@ -37,14 +37,17 @@ def read_mask(path: Path, classes: int) -> Image.Image:
         mode = file.mode
         values = np.asarray(file)
     numbers = _numbers(values, mode, path)
-    wrong = numbers[(numbers > classes) & (numbers != VOID) | (numbers < 0)]
+    unknown = (numbers > classes) & (numbers != VOID)
+    wrong = numbers[unknown | (numbers < 0)]
     if wrong.size:
         raise InputError(
             f"mask {path} holds {wrong.flat[0]}, and there are {classes} classes: "
             "a mask holds class index + 1, 0 for nothing and 255 for void"
         )
-    narrow = numbers.astype(np.uint8 if numbers.max() <= 255 else np.int32)
-    return turned(Image.fromarray(narrow), orientation)
+    # of NumPy's kinds of whole numbers, Pillow turns and resizes these two
+    kind = np.uint8 if numbers.max() <= 255 else np.int32
+    narrow = Image.fromarray(numbers.astype(kind))
+    return turned(narrow, orientation)
 
 
 def _numbers(values: NDArray, mode: str, path: Path) -> NDArray:
@@ -55,9 +58,12 @@ def _numbers(values: NDArray, mode: str, path: Path) -> NDArray:
         if (values[..., :1] != values[..., 1:3]).any():
             raise InputError(f"mask {path} holds colours: save it as grey, with class index + 1 at each pixel")
         values = values[..., 0]
-    if values.ndim != 2 or (values.dtype.kind == "f" and not (values == np.floor(values)).all()):
+    is_float = values.dtype.kind == "f"
+    # some tools write whole numbers as floats; broken ones are a picture, and no mask
+    broken = is_float and bool((values != np.floor(values)).any())
+    if values.ndim != 2 or broken:
         raise InputError(f"mask {path} has the mode {mode}: save it as grey, with class index + 1 at each pixel")
-    if values.dtype.kind == "f":
+    if is_float:
         return values.astype(np.int64)
     return values
 
@@ -78,6 +84,7 @@ def check_shape(path: Path, width: int, height: int, frame: Frame, side: int) ->
     ratios = [frame.width / frame.height]
     if frame.orientation >= 5:  # the picture lies sideways: the mask may be drawn on the upright one
         ratios.append(frame.height / frame.width)
+    # a twentieth: masks that were drawn on a smaller copy have sides that were rounded
     alike = any(abs(width / height - ratio) <= 0.05 * ratio for ratio in ratios)
     if not alike and (width, height) != (side, side):
         across, down = frame.upright
@@ -115,8 +122,11 @@ def place_mask(path: Path, photo: Path, classes: int, size: int) -> Tensor:
     """
     mask = _lay_on(path, photo, classes, size)
     # the nearest pixel: a mean of two class numbers would be a third class
-    drawn = torch.from_numpy(np.array(mask.resize((size, size), Image.Resampling.NEAREST)))
-    present = (drawn == torch.arange(1, classes + 1)[:, None, None]).to(torch.uint8)
+    small = mask.resize((size, size), Image.Resampling.NEAREST)
+    drawn = torch.from_numpy(np.array(small))
+    numbers = torch.arange(1, classes + 1)
+    present = (drawn == numbers[:, None, None]).to(torch.uint8)
+    # void for every class: nobody knows which of them is there
     return present.masked_fill(drawn == VOID, VOID)
 
 

@@ -61,20 +61,19 @@ def collate(samples: list[Sample | None]) -> Batch:
     """
     readable = [sample for sample in samples if sample is not None]
     if not readable:
+        # an empty batch and not None: whoever takes batches can ask it for its names
         return Batch(torch.zeros(0, 3, 1, 1), torch.zeros(0, 1), [])
+    images = torch.stack([sample.image for sample in readable])
+    labels = torch.stack([sample.labels for sample in readable])
+    ids = [sample.id for sample in readable]
     segmentation = None
+    # one annotated image is enough: the others are void, which no metric counts
     if any(sample.segmentation is not None for sample in readable):
         segmentation = torch.stack([_segmentation_or_void(sample) for sample in readable])
     boxes = None
     if any(sample.boxes is not None for sample in readable):
         boxes = [_boxes_or_none(sample) for sample in readable]
-    return Batch(
-        torch.stack([sample.image for sample in readable]),
-        torch.stack([sample.labels for sample in readable]),
-        [sample.id for sample in readable],
-        segmentation,
-        boxes,
-    )
+    return Batch(images, labels, ids, segmentation, boxes)
 
 
 def _segmentation_or_void(sample: Sample) -> Tensor:
@@ -121,8 +120,11 @@ def flip_sample(sample: Sample) -> Sample:
         segmentation = segmentation.flip(-1)
     if boxes is not None:
         width = sample.image.shape[-1]
-        boxes = torch.stack([boxes[:, 0], width - boxes[:, 3], boxes[:, 2], width - boxes[:, 1], boxes[:, 4]], 1)
-    return sample._replace(image=sample.image.flip(-1), segmentation=segmentation, boxes=boxes)
+        category, x0, y0, x1, y1 = boxes.unbind(1)
+        # the right border becomes the left one: x0 stays the smaller
+        boxes = torch.stack([category, width - x1, y0, width - x0, y1], 1)
+    image = sample.image.flip(-1)
+    return sample._replace(image=image, segmentation=segmentation, boxes=boxes)
 
 
 def blank_sample(sample: Sample) -> Sample:
@@ -133,19 +135,17 @@ def blank_sample(sample: Sample) -> Sample:
         >>> sample.labels.tolist(), bool(sample.image[:, :1, :1].eq(sample.image).all())
         ([0.0, 0.0], True)
     """
+    # the image's own mean, not a constant colour: a network would learn the constant by heart
     mean = sample.image.mean((1, 2), keepdim=True)
+    image = mean.expand_as(sample.image).clone()
+    labels = torch.zeros_like(sample.labels)
     segmentation = sample.segmentation
     if segmentation is not None:
         segmentation = torch.zeros_like(segmentation)
     boxes = sample.boxes
     if boxes is not None:
         boxes = boxes[:0]
-    return sample._replace(
-        image=mean.expand_as(sample.image).clone(),
-        labels=torch.zeros_like(sample.labels),
-        segmentation=segmentation,
-        boxes=boxes,
-    )
+    return sample._replace(image=image, labels=labels, segmentation=segmentation, boxes=boxes)
 
 
 def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:
@@ -159,10 +159,12 @@ def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:
         A copy (3, H, W) in [0, 1].
     """
     rows, columns = image.shape[1:]
-    height = int(rows * (0.1 + 0.5 * draw[0]))
-    width = int(columns * (0.1 + 0.5 * draw[1]))
-    top = int((rows - height) * draw[2])
-    left = int((columns - width) * draw[3])
-    erased = image.clone()
-    erased[:, top : top + height, left : left + width] = image.mean((1, 2), keepdim=True)
+    height_share, width_share, down, across = draw
+    height = int(rows * (0.1 + 0.5 * height_share))
+    width = int(columns * (0.1 + 0.5 * width_share))
+    top = int((rows - height) * down)
+    left = int((columns - width) * across)
+    erased = image.clone()  # a data set may hold its images in memory, and give the same tensor out again
+    rectangle = erased[:, top : top + height, left : left + width]
+    rectangle.copy_(image.mean((1, 2), keepdim=True))
     return erased

@@ -21,6 +21,7 @@ CLASSES = tuple(TEXTURES)
 _SUPERSAMPLING = 2
 """Samples a pixel and axis: without them the edges of textures would be jagged."""
 _CACHE_BYTES = 1 << 29
+"""Bytes of drawn scenes that each loader process keeps: half a GiB holds 2,600 scenes of 224 pixels a side."""
 
 
 class Scene(NamedTuple):
@@ -53,12 +54,16 @@ def _plan(rng: np.random.Generator) -> list[_Object]:
     smallest, largest = ((0.0, 0.0), (0.29, 0.48), (0.23, 0.37), (0.2, 0.28))[labelled]
     objects = []
     for _ in range(labelled):
+        # nearly anywhere: a map that is merely central should score badly
         x, y = rng.uniform(0.08, 0.92, 2)
         name = CLASSES[rng.integers(len(CLASSES))]
-        objects.append(_Object(name, x, y, rng.uniform(smallest, largest)))
-    for _ in range(int(rng.integers(1, 4))):
+        radius = rng.uniform(smallest, largest)
+        objects.append(_Object(name, x, y, radius))
+    distractors = int(rng.integers(1, 4))
+    for _ in range(distractors):
         x, y = rng.uniform(0.1, 0.9, 2)
-        objects.append(_Object(None, x, y, rng.uniform(0.13, 0.27)))
+        radius = rng.uniform(0.13, 0.27)
+        objects.append(_Object(None, x, y, radius))
     # in any order: distractors cover objects as often as they are covered
     return [objects[i] for i in rng.permutation(len(objects))]
 
@@ -77,10 +82,13 @@ def _paint(rng: np.random.Generator, canvas: NDArray, top: NDArray, thing: _Obje
     rows, columns = np.mgrid[y0:y1, x0:x1] + 0.5
     x = (columns - centre_x).astype(np.float32)
     y = (rows - centre_y).astype(np.float32)
-    outline = silhouette(rng)(np.arctan2(y, x))
-    inside = np.hypot(x, y) < thing.radius * side * outline
+    outline = silhouette(rng)
+    border = thing.radius * side * outline(np.arctan2(y, x))
+    inside = np.hypot(x, y) < border
+    # the period goes with the image, not with the object: a large object shows more of a pattern, not a larger one
     period = side * rng.uniform(0.085, 0.125)
-    canvas[y0:y1, x0:x1][inside] = surface(rng, thing.name, x[inside], y[inside], period)
+    colours = surface(rng, thing.name, x[inside], y[inside], period)
+    canvas[y0:y1, x0:x1][inside] = colours
     top[y0:y1, x0:x1][inside] = number
     return int(inside.sum())
 
@@ -105,15 +113,19 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
     # one generator a scene: it can be drawn without those before it, in any process
     rng = np.random.default_rng((seed, split, index))
     side = size * _SUPERSAMPLING
+    # a background has no edges that supersampling would smooth: drawn at the image's size, it costs a quarter
     behind = background(rng, size).repeat(_SUPERSAMPLING, 0).repeat(_SUPERSAMPLING, 1)
     while True:  # until no labelled object is hidden behind the others
         canvas = behind.copy()
         top = np.zeros((side, side), np.uint8)
         objects = _plan(rng)
-        drawn = [_paint(rng, canvas, top, thing, n + 1) for n, thing in enumerate(objects)]
-        seen = np.bincount(top.ravel(), minlength=len(objects) + 1)[1:]
-        enough = seen >= np.maximum(0.4 * np.array(drawn), 0.02 * side**2)
-        if all(e or thing.name is None for e, thing in zip(enough, objects, strict=True)):
+        drawn = [_paint(rng, canvas, top, thing, number) for number, thing in enumerate(objects, 1)]
+        counts = np.bincount(top.ravel(), minlength=len(objects) + 1)
+        seen = counts[1:]  # 0 is the background
+        # two fifths of the object, and of a small one a fiftieth of the image: less could not be told apart
+        least = np.maximum(0.4 * np.array(drawn), 0.02 * side**2)
+        labelled = np.array([thing.name is not None for thing in objects])
+        if (seen >= least)[labelled].all():
             return _finish(canvas, top, objects, size)
 
 
@@ -121,25 +133,32 @@ def _finish(canvas: NDArray, top: NDArray, objects: list[_Object], size: int) ->
     """Average the supersamples; a pixel belongs to the object at its first sample."""
     samples = [canvas[i::_SUPERSAMPLING, j::_SUPERSAMPLING] for i, j in np.ndindex(_SUPERSAMPLING, _SUPERSAMPLING)]
     averaged = np.add.reduce(samples) / len(samples)
-    image = torch.from_numpy((255 * averaged + 0.5).astype(np.uint8)).permute(2, 0, 1).contiguous()
-    number = top[::_SUPERSAMPLING, ::_SUPERSAMPLING]
+    rounded = (255 * averaged + 0.5).astype(np.uint8)
+    image = torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
+    # one sample, not a mean: numbers of objects cannot be averaged
+    owners = top[::_SUPERSAMPLING, ::_SUPERSAMPLING]
     codes = np.zeros(len(objects) + 1, np.uint8)
     boxes = []
-    for n, thing in enumerate(objects, 1):
-        if thing.name is not None:
-            codes[n] = CLASSES.index(thing.name) + 1
-            rows, columns = np.nonzero(number == n)
-            corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-            boxes.append([CLASSES.index(thing.name), *map(float, corners)])
-    return Scene(image, torch.from_numpy(codes[number]), torch.tensor(boxes, dtype=torch.float32).view(-1, 5))
+    for number, thing in enumerate(objects, 1):
+        if thing.name is None:
+            continue
+        category = CLASSES.index(thing.name)
+        codes[number] = category + 1
+        rows, columns = np.nonzero(owners == number)
+        corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        boxes.append([category, *map(float, corners)])
+    owner = torch.from_numpy(codes[owners])
+    placed = torch.tensor(boxes, dtype=torch.float32).view(-1, 5)
+    return Scene(image, owner, placed)
 
 
 class ShapesDataset(ImageDataset):
     """Scenes of one split, drawn when first asked for and then kept (in each loader process)."""
 
     def __init__(self, split: int, scene_seed: int, count: int, **options: object) -> None:
-        names = ("train", "val", "test")
-        super().__init__([f"{names[split]}_{i:05d}" for i in range(count)], CLASSES, **options)  # type: ignore[arg-type]
+        name = ("train", "val", "test")[split]
+        ids = [f"{name}_{number:05d}" for number in range(count)]
+        super().__init__(ids, CLASSES, **options)  # type: ignore[arg-type]
         self._split = split
         self._scene_seed = scene_seed
         self._scenes: dict[int, Scene] = {}
@@ -168,7 +187,8 @@ class ShapesDataset(ImageDataset):
     def segmentation(self, index: int) -> Tensor:
         """Return the exact segmentation (K, S, S) of 0 and 1."""
         owner = self.scene(index).owner
-        return torch.stack([owner == c + 1 for c in range(len(CLASSES))]).to(torch.uint8)
+        masks = [owner == number for number in range(1, len(CLASSES) + 1)]
+        return torch.stack(masks).to(torch.uint8)
 
     def boxes(self, index: int) -> Tensor:
         """Return boxes (N, 5) around the visible parts."""

@@ -138,11 +138,14 @@ class SmallImages(ImageDataModule):
         if split != "test":
             indices = divide(indices, 0.9, self.seed)[split == "val"]
         indices = indices[: self.limits[split]]  # cut after the division, which a limit must not change
-        images = torch.as_tensor(np.asarray(part.data))[indices]
+        # some of torchvision's sets hold tensors, others arrays or lists
+        all_images = torch.as_tensor(np.asarray(part.data))
+        images = all_images[indices]
         images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
         targets = torch.as_tensor(part.targets)[indices].tolist()
+        # by the file's part and place: val's images come out of the training file, and keep the names they have there
         kind = "test" if split == "test" else "train"
-        ids = [f"{kind}_{i:05d}" for i in indices]
+        ids = [f"{kind}_{index:05d}" for index in indices]
         return SmallDataset(images, targets, ids, self.classes, **self.options(split))
 
 
@@ -151,10 +154,13 @@ def _announced(file: BinaryIO) -> int | None:
     head = file.read(4)
     if len(head) < 4 or head[:3] != b"\0\0\x08":  # two zeros, then the type: bytes
         return None
-    sides = file.read(4 * head[3])
-    if not head[3] or len(sides) < 4 * head[3]:
+    axes = head[3]
+    length = 4 * axes
+    sides = file.read(length)
+    if not axes or len(sides) < length:
         return None
-    return 4 + len(sides) + math.prod(struct.unpack(f">{head[3]}I", sides))
+    counts = struct.unpack(f">{axes}I", sides)
+    return 4 + length + math.prod(counts)
 
 
 def _is_whole(path: Path) -> bool:
@@ -181,6 +187,7 @@ def unpack(source: Path, target: Path) -> None:
         if size is None or size > _LARGEST:
             raise InputError(f"{source} is no packed idx file of this collection: fetch it again")
         with gzip.open(source) as packed:
+            # one byte more than announced: enough to tell a longer file, and no bomb is unpacked
             content = packed.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot unpack {source} ({error}): fetch it again") from error

@@ -46,14 +46,20 @@ def read_csv(root: Path, name: str) -> list[Item]:
             undecided = (line, item.split is None)
         elif undecided[1] != (item.split is None):
             raise InputError(f"{path}, line {line}: some lines have a split and others have none; give it to all")
-        key = (os.path.normpath(os.path.join(base, item.path)), item.split)  # noqa: PTH118, which keeps "a/../b"
+        whole = os.path.join(base, item.path)  # noqa: PTH118, which keeps "a/../b"
+        key = (os.path.normpath(whole), item.split)
+        # the first spelling names the image everywhere
         paths.setdefault(key, item.path)
         labels.setdefault(key, set()).update(item.labels)
         lines += 1
     if lines > len(labels):
         rank_zero_info(f"{path}: {lines} lines name {len(labels)} images; the labels of each are joined")
     _name_shared(path, list(labels))
-    return [Item(paths[key], tuple(sorted(names)), key[1]) for key, names in labels.items()]
+    items = []
+    for key, names in labels.items():
+        # sorted: a set has an order of its own in every run
+        items.append(Item(paths[key], tuple(sorted(names)), key[1]))
+    return items
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict]]:
@@ -61,7 +67,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict]]:
     text = read_text(path)
     limit = csv.field_size_limit(max(131_072, len(text)))  # a field may hold thousands of labels
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""))
+        # newline="" leaves line ends as they are: inside of quotes they belong to the field
+        file = io.StringIO(text, newline="")
+        reader = csv.DictReader(file)
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(f"{path} is not a CSV: {error}") from error
@@ -74,21 +82,26 @@ def _rows(path: Path) -> Iterator[tuple[int, dict]]:
 
 
 def _read_row(root: Path, path: Path, line: int, row: dict) -> Item:
-    if row["labels"] is None or any(row.get(None) or ()):
+    # DictReader puts None where columns are missing, and those that are too many under the key None
+    too_many = any(row.get(None) or ())
+    if row["labels"] is None or too_many:
         raise InputError(f"{path}, line {line}: not as many columns as the first line (labels are separated by ';')")
     split = (row.get("split") or "").strip() or None
     if split not in (None, *SPLITS):
         raise InputError(f"{path}, line {line}: split {split!r} is none of train, val, test")
     if not row["path"] or not os.path.isfile(root / row["path"]):  # noqa: PTH113, which fails on overlong names
         raise InputError(f"{path}, line {line}: no image {root / row['path']}")
-    labels = [label.strip() for label in row["labels"].split(";")]
-    return Item(row["path"], tuple(sorted({label for label in labels if label})), split)
+    labels = {label.strip() for label in row["labels"].split(";")}
+    names = labels - {""}  # of an image without labels, or behind a last semicolon
+    return Item(row["path"], tuple(sorted(names)), split)
 
 
 def _name_shared(path: Path, keys: list[tuple[str, str | None]]) -> None:
     """Say which images are in several splits: what is tested has then been trained on."""
     first: dict[str, str | None] = {}
     shared = [name for name, split in keys if first.setdefault(name, split) != split]
+    # a warning, not an error: in a trial, a few images may stand in every split on purpose
     if shared:
         example = os.path.relpath(shared[0], path.parent)
-        rank_zero_warn(f"{path}: {len(set(shared))} images are in several splits, such as {example}")
+        count = len(set(shared))
+        rank_zero_warn(f"{path}: {count} images are in several splits, such as {example}")

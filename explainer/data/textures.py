@@ -18,31 +18,40 @@ def stripes(u: Array, v: Array) -> Array:
 
 def checks(u: Array, v: Array) -> Array:
     """Draw a chessboard."""
+    # a product of two sines is small over most of a square: 2.5 brings it up to the other patterns
     return 2.5 * np.sin(0.8 * u) * np.sin(0.8 * v)
 
 
 def dots(u: Array, v: Array) -> Array:
     """Draw round spots, every second row shifted."""
+    # rows are 5.6 apart and dots 6.4: shifted by half of that, each has six neighbours that are equally near
     row = np.round(v / 5.6)
     across = u - 3.2 * (row % 2)
-    du = across - 6.4 * np.round(across / 6.4)
+    column = np.round(across / 6.4)
+    du = across - 6.4 * column
     dv = v - 5.6 * row
-    return 1.5 * (1.9 - np.hypot(du, dv))
+    distance = np.hypot(du, dv)
+    return 1.5 * (1.9 - distance)
 
 
 def rings(u: Array, v: Array) -> Array:
     """Draw concentric circles around the object's centre."""
-    return np.sin(np.hypot(u, v))
+    distance = np.hypot(u, v)
+    return np.sin(distance)
 
 
 def zigzags(u: Array, v: Array) -> Array:
     """Draw bars that turn back and forth."""
-    return np.sin(u + 1.1 * np.abs((v / 2.2) % 4 - 2))
+    # a triangle wave, half of whose period is 4.4: there the bars turn
+    turn = np.abs((v / 2.2) % 4 - 2)
+    return np.sin(u + 1.1 * turn)
 
 
 def rays(u: Array, v: Array) -> Array:
     """Draw sectors around the object's centre."""
-    return 2 * np.sin(7 * np.arctan2(v, u))
+    # a whole number of sectors: with another one there would be a seam where the angle begins again
+    angle = np.arctan2(v, u)
+    return 2 * np.sin(7 * angle)
 
 
 TEXTURES: dict[str, Callable[[Array, Array], Array]] = {
@@ -63,18 +72,22 @@ def sigmoid(values: Array) -> Array:
 
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Array:
     """Draw noise (size, size) with a grain of 1/cells of the image, mean 0, standard deviation about 1."""
+    # two points more than cells: the last pixels lie, after the shift, in one cell further
     grid = rng.standard_normal((cells + 2, cells + 2), np.float32)
     position = np.linspace(0, cells, size, endpoint=False, dtype=np.float32)
+    # shifted at random: the grid's lines should not lie at the same place in every image
     position = position + np.float32(rng.random())
     low = position.astype(int)
-    weight = position - low
-    weight = weight * weight * (3 - 2 * weight)  # smooth at the grid's lines, which linear weights would show
-    above = grid[low] * (1 - weight)[:, None]
-    below = grid[low + 1] * weight[:, None]
+    high = low + 1
+    share = position - low
+    weight = share * share * (3 - 2 * share)  # smooth at the grid's lines, which linear weights would show
+    rest = 1 - weight
+    above = grid[low] * rest[:, None]
+    below = grid[high] * weight[:, None]
     rows = above + below
+    left = rows[:, low] * rest
+    right = rows[:, high] * weight
     # means between the grid's points vary less than the points: 1.4 makes up for it
-    left = rows[:, low] * (1 - weight)
-    right = rows[:, low + 1] * weight
     return 1.4 * (left + right)
 
 
@@ -82,18 +95,25 @@ def background(rng: np.random.Generator, size: int) -> Array:
     """Draw clouds (size, size, 3) in [0, 1] of three colours in several octaves, with light from one side."""
     colours = rng.uniform(0.1, 0.9, (3, 3)).astype(np.float32)
     # none a multiple of another: their grids would coincide, and be seen
-    octaves = [smooth_noise(rng, size, cells) / (1 + 0.35 * i) for i, cells in enumerate((2, 5, 11, 23))]
+    octaves = []
+    for number, cells in enumerate((2, 5, 11, 23)):
+        noise = smooth_noise(rng, size, cells)
+        octaves.append(noise / (1 + 0.35 * number))
     first = sigmoid(2.0 * np.add.reduce(octaves))
     coarse = smooth_noise(rng, size, 4)
     fine = smooth_noise(rng, size, 17)
     second = sigmoid(1.5 * (coarse + 0.5 * fine))
-    picture = colours[0] + first[..., None] * (colours[1] - colours[0])
-    picture = picture + 0.6 * second[..., None] * (colours[2] - picture)
+    difference = colours[1] - colours[0]
+    picture = colours[0] + first[..., None] * difference
+    difference = colours[2] - picture
+    picture = picture + 0.6 * second[..., None] * difference
     slope = rng.uniform(-0.2, 0.2, 2).astype(np.float32)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     light = slope[0] * axis[:, None] + slope[1] * axis
+    # grain, as of a camera, on backgrounds as on objects: it must not tell them apart
     grain = 0.04 * rng.standard_normal((size, size, 1), np.float32)
-    return np.clip(picture + light[..., None] + grain, 0, 1)
+    lit = picture + light[..., None]
+    return np.clip(lit + grain, 0, 1)
 
 
 def silhouette(rng: np.random.Generator) -> Callable[[Array], Array]:
@@ -118,8 +138,10 @@ def two_colours(rng: np.random.Generator) -> Array:
     """Draw two colours (2, 3) in [0, 1] that can be told apart by lightness."""
     while True:
         pair = rng.uniform(0, 1, (2, 3)).astype(np.float32)
+        difference = pair[0] - pair[1]
         # weights of lightness as in ITU-R BT.601; two colours of one lightness would hide the pattern in grey
-        if abs(np.dot(pair[0] - pair[1], (0.3, 0.59, 0.11))) > 0.35:
+        lightness = np.dot(difference, (0.3, 0.59, 0.11))
+        if abs(lightness) > 0.35:
             return pair
 
 
@@ -139,21 +161,33 @@ def surface(rng: np.random.Generator, name: str | None, x: Array, y: Array, peri
     colours = two_colours(rng)
     angle = rng.uniform(0, 2 * np.pi)
     scale = 2 * np.pi / period
-    u = scale * (np.cos(angle) * x + np.sin(angle) * y)
-    v = scale * (np.cos(angle) * y - np.sin(angle) * x)
+    cosine = np.cos(angle)
+    sine = np.sin(angle)
+    u = scale * (cosine * x + sine * y)
+    v = scale * (cosine * y - sine * x)
     if name is not None:
+        # 6 leaves a soft edge between the two colours, about a tenth of a period wide
         amount = sigmoid(6 * TEXTURES[name](u, v))
     elif rng.random() < 0.5:
-        amount = 0.5 + 0.5 * np.tanh(0.12 * u + rng.uniform(-0.8, 0.8))
+        offset = rng.uniform(-0.8, 0.8)
+        # shading has no period: what has one could be taken for a class
+        amount = 0.5 + 0.5 * np.tanh(0.12 * u + offset)
     else:
-        offsets = rng.uniform(0, 2 * np.pi, 6)
-        waves = rng.uniform(-0.5, 0.5, (6, 2))
-        height = sum(np.sin(a * u + b * v + offset) for (a, b), offset in zip(waves, offsets, strict=True))
-        amount = sigmoid(2 * height)
-    colour = colours[0] + amount[..., None] * (colours[1] - colours[0])
+        amount = _blotches(rng, u, v)
+    difference = colours[1] - colours[0]
+    colour = colours[0] + amount[..., None] * difference
     # brighter to one side, as a surface in light is; too little to be taken for the pattern
     shade_across = rng.uniform(-0.012, 0.012) * scale * x
     shade_down = rng.uniform(-0.012, 0.012) * scale * y
     shade = 1 + shade_across + shade_down
     grain = 0.03 * rng.standard_normal((*x.shape, 1), np.float32)
-    return np.clip(colour * shade[..., None] + grain, 0, 1)
+    shaded = colour * shade[..., None]
+    return np.clip(shaded + grain, 0, 1)
+
+
+def _blotches(rng: np.random.Generator, u: Array, v: Array) -> Array:
+    """Draw blotches without a period, in (0, 1): waves of any direction and length."""
+    offsets = rng.uniform(0, 2 * np.pi, 6)
+    waves = rng.uniform(-0.5, 0.5, (6, 2))
+    height = sum(np.sin(a * u + b * v + offset) for (a, b), offset in zip(waves, offsets, strict=True))
+    return sigmoid(2 * height)

@@ -95,7 +95,9 @@ class VOCDataset(ImageDataset):
     def labels(self, index: int) -> Tensor:
         """Return the labels (20,): the classes of the annotated objects."""
         present = torch.zeros(len(CLASSES))
-        present[[c for c, _ in self._annotated[index].rows]] = 1
+        # boxes without an area too: the object is there, however badly it was marked
+        categories = [category for category, _ in self._annotated[index].rows]
+        present[categories] = 1
         return present
 
     def _mask(self, index: int) -> Path | None:

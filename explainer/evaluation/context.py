@@ -11,6 +11,7 @@ from explainer.data import ImageDataModule, ImageDataset, Sample
 from explainer.errors import InputError
 from explainer.evaluation.images import candidates, check_classifier, first_readable, spread
 from explainer.evaluation.settings import Evaluation, data_facts
+from explainer.evaluation.storage.fingerprint import Fingerprint
 from explainer.networks import Explanandum
 from explainer.networks.checkpoint import read_checkpoint
 from explainer.networks.devices import choose_device
@@ -64,7 +65,7 @@ class Prepared(NamedTuple):
     places: list[int]
     sample: Sample
     device: str
-    facts: dict[str, Any]
+    facts: Fingerprint
 
 
 def prepared(context: Context) -> Prepared:
@@ -202,6 +203,7 @@ def chosen_methods(settings: Evaluation, path: Path, kind: str, allow: Sequence[
     methods: dict[str, Attribution] = {}
     if kind == "explainer":
         methods["Explainer"] = Explainer(str(path), allow=allow)
+    # an Explainer is explained also beside the methods that a config names: its checkpoint was given for that
     if settings.methods is None:
         return methods | usual
     return methods | settings.methods
@@ -219,6 +221,7 @@ def trusted(config: Mapping[str, Any]) -> list[str]:
     settings = explanandum_settings(config)
     network = str(settings.get("network", ""))
     names = list(settings.get("allow") or [])
+    # a checkpoint's name has a dot, too, and is no builder
     is_file = "/" in network or network.endswith(".ckpt")
     if "." in network and not is_file:
         names.append(network)

@@ -1,19 +1,18 @@
 """The facts on which the rows of an evaluation depend, as plain values: the fingerprint of its store."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from explainer.attribution import Attribution
 from explainer.evaluation.scoring.class_matrix import ClassMatrix
 from explainer.evaluation.settings import Evaluation
-from explainer.evaluation.storage.fingerprint import infill_settings, settings_of
+from explainer.evaluation.storage.fingerprint import Description, Fingerprint, infill_settings, settings_of
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 
 
 def method_facts(
     settings: Evaluation, methods: dict[str, Attribution], matrix: ClassMatrix | None = None
-) -> dict[str, Any]:
+) -> Fingerprint:
     """Gather the facts on which the rows depend, besides the classifier and the images.
 
     Args:
@@ -24,7 +23,7 @@ def method_facts(
     Returns:
         Plain values; settings that are not used are left out, so that earlier results stay valid.
     """
-    facts: dict[str, Any] = {"void": settings.truth.void, "methods": settings_of(methods)}
+    facts: Fingerprint = {"void": settings.truth.void, "methods": settings_of(methods)}
     if settings.truth.objects != "labelled":
         facts["objects"] = settings.truth.objects
     facts |= target_facts(settings)
@@ -46,18 +45,18 @@ def method_facts(
     return facts
 
 
-def check_facts(settings: Evaluation) -> dict[str, Any]:
+def check_facts(settings: Evaluation) -> Fingerprint:
     """Return what the config asks of sanity checks; nothing without any."""
     if not settings.checks:
         return {}
     # the key keeps its name of before, so that earlier results stay valid
-    facts: dict[str, Any] = {"probes": described_metrics(settings.checks)}
+    facts: Fingerprint = {"probes": described_metrics(settings.checks)}
     if settings.checked is not None:
         facts["probed"] = sorted(settings.checked)
     return facts
 
 
-def metric_facts(settings: Evaluation) -> dict[str, Any]:
+def metric_facts(settings: Evaluation) -> Fingerprint:
     """Return what the config asks of further metrics, and what they depend on; nothing without any."""
     if not settings.metrics:
         return {}
@@ -68,7 +67,7 @@ def metric_facts(settings: Evaluation) -> dict[str, Any]:
     return {"metrics": described_metrics(settings.metrics), "infill": infill, "salient": salient}
 
 
-def described_metrics(metrics: Mapping[str, ImageMetric]) -> dict[str, dict[str, Any]]:
+def described_metrics(metrics: Mapping[str, ImageMetric]) -> dict[str, Description]:
     """Describe metrics by class, direction and hyperparameters.
 
     Args:
@@ -85,7 +84,7 @@ def described_metrics(metrics: Mapping[str, ImageMetric]) -> dict[str, dict[str,
     }
 
 
-def target_facts(settings: Evaluation) -> dict[str, Any]:
+def target_facts(settings: Evaluation) -> Fingerprint:
     """Return which classes the masks explain, unless it is the labels, so that earlier results stay valid."""
     if settings.targets.kind == "labels":
         return {}

@@ -105,6 +105,7 @@ def check_classifier(explanandum: Explanandum, sample: Sample) -> None:
     with size_fits(image):
         probabilities = explanandum.probabilities(explanandum(image).float())
     if not bool(probabilities.isfinite().all()):
+        # weights that are not finite are the usual reason: naming one saves a search
         broken = [name for name, values in explanandum.state_dict().items() if not bool(values.isfinite().all())]
         where = "its weights are finite"
         if broken:
@@ -124,6 +125,7 @@ def check_infills(infills: Mapping[str, Infill], sample: Sample, explanandum: Ex
         InputError: Names the in-fill, and says why it refuses the image or the classes.
     """
     image = sample.image[None].to(explanandum.mean.device)
+    # half an image is a hole in which every in-fill has something to do
     mask = torch.ones_like(image[:, :1])
     mask[..., : mask.shape[-1] // 2] = 0
     for name, infill in infills.items():

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Sequence
 
 from explainer.errors import InputError, check_range
-from explainer.evaluation.results.columns import FIXED
 from explainer.evaluation.storage.fingerprint import slug
 from explainer.files import printable
 from explainer.metrics.localisation import ALPHAS
@@ -27,6 +26,7 @@ def check_levels(level: float | None, alpha: float | None, held_out: int) -> Non
     Example:
         >>> check_levels(0.5, None, 50)
     """
+    # nothing lies above a level of 1, which is a mask's largest value
     if level is not None and not 0 <= level < 1:
         raise InputError(f"evaluation.salient.level must lie in [0, 1), got {level}")
     if alpha is not None:
@@ -50,6 +50,7 @@ def check_processes_wanted(key: str, count: int | None) -> None:
     """
     if count is None:
         return
+    # a small machine may still try what a large one does, in a test for example
     most = max(16, 4 * (os.cpu_count() or 1))
     if not 1 <= count <= most:
         raise InputError(f"{key} must be positive and at most {most}, four for each core here, got {count}")
@@ -77,28 +78,6 @@ def check_names(key: str, names: Iterable[str]) -> None:
             raise InputError(f"{key}: the name {name!r} has a line end or another character that cannot be shown")
 
 
-def check_new_columns(metrics: Iterable[str], checks: Iterable[str]) -> None:
-    """Refuse metrics and sanity checks with the name of another column.
-
-    Args:
-        metrics: Names of metrics.
-        checks: Names of sanity checks.
-
-    Raises:
-        InputError: Names the first.
-
-    Example:
-        >>> check_new_columns(["ssr"], ["seed stability"])
-    """
-    taken = {*FIXED, "area"}
-    for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.sanity_checks.checks", list(checks))):
-        check_names(key, names)
-        for name in names:
-            if name in taken:
-                raise InputError(f"{key}: {name!r} is the name of another column; choose another one")
-        taken |= {*names}
-
-
 def check_different_files(key: str, names: Iterable[str]) -> None:
     """Refuse names that would be one file's, whose results would overwrite each other's.
 
@@ -114,6 +93,7 @@ def check_different_files(key: str, names: Iterable[str]) -> None:
     """
     seen: dict[str, str] = {}
     for name in names:
+        # some file systems do not tell capital letters apart
         other = seen.setdefault(slug(name).casefold(), name)
         if other != name:
             raise InputError(f"{key}: {other!r} and {name!r} would have the same files: give one another name")

@@ -167,7 +167,7 @@ def scoring_of(
         rule=settings.truth.rule,
         targets=settings.targets,
         maker=settings.maker,
-        kept=mask_store,
+        mask_store=mask_store,
         curve_steps=settings.curve_steps,
         judge=judge if settings.metrics else None,
         checks=settings.checks,
@@ -192,13 +192,12 @@ def present(context: Context, setup: Prepared, content: Content, pictured: list[
     settings = context.settings
     tables = write_tables(content, settings, out, f"{context.name} on {settings.images.split}")
     batch = to_device(collate([setup.dataset[place] for place in pictured]), setup.device)
-    explained = settings.targets.of(setup.explanandum, batch)
-    page = report(context, setup.explanandum, setup.methods, explained, mask_store, out)
+    page = report(context, setup.explanandum, setup.methods, batch, mask_store, out)
     show_tables([to_terminal(table) for table in tables], table_width(content, settings))
     if page:
         tell([f"report: {page}"])
     tell([f"written to {out}: {', '.join(files_of(settings))}"])
-    tell(missing(content["failed"], setup.dataset.unreadable))
+    tell(missing(content.get("failed") or {}, setup.dataset.unreadable))
 
 
 def files_of(settings: Evaluation) -> list[str]:
@@ -349,8 +348,10 @@ def write_tables(content: Content, settings: Evaluation, out: Path, title: str) 
         The tables.
     """
     tables = [summary_table(content, title, settings.report.intervals)]
-    if any("summary" in one for one in (content["matrix"] or {}).values()):
-        tables.append(matrix_table(content["matrix"]))
+    matrices = content["matrix"] or {}
+    # a paper's matrix has no summary
+    if any("summary" in matrix for matrix in matrices.values()):
+        tables.append(matrix_table(matrices))
     if content["decisions"]:
         tables.append(decision_table(content["decisions"]))
     write_text(out / "table.md", markdown_file(tables))

@@ -26,10 +26,12 @@ def metric_view(
     Returns:
         What every `ImageMetric` measures.
     """
+    # metrics of one class ask about images with one label only, of which the first label is the label
     target = batch.labels.argmax(1)
     fill = infill or Constant(explanandum.mean_colour.flatten().tolist())
 
     def filled(images: Tensor, masks: Tensor) -> Tensor:
+        # the same draws at each call: a metric compares pictures, not draws
         generator = torch.Generator(images.device).manual_seed(0)
         return fill(images, masks, generator).expand_as(images)
 

@@ -42,7 +42,10 @@ def smoe_scale(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
     """
     positive = activation + check_epsilon(epsilon)
     mean = positive.mean(1, keepdim=True)
-    spikiness = mean.log2() - mean_log2(positive)
+    log_of_mean = mean.log2()
+    mean_of_log = mean_log2(positive)
+    # Jensen's inequality: the difference is never negative, and 0 only where all channels are equal
+    spikiness = log_of_mean - mean_of_log
     return mean * spikiness
 
 
@@ -75,9 +78,11 @@ def mean_log2(positive: Tensor) -> Tensor:
     total = rest.log2().sum(1, keepdim=True)
     if quarter:
         # quarters of the channels, not neighbours: slices are views, which cost nothing
-        first, second, third, fourth = positive[:, : 4 * quarter].split(quarter, 1)
+        whole = positive[:, : 4 * quarter]
+        first, second, third, fourth = whole.split(quarter, 1)
         product = first * second * third * fourth
-        total = total + product.log2().sum(1, keepdim=True)
+        logarithm = product.log2()
+        total = total + logarithm.sum(1, keepdim=True)
     return total / channels
 
 
@@ -104,9 +109,11 @@ def gamma_scale(activation: Tensor, iterations: int = 5, epsilon: float = EPSILO
     # in double precision: s is the difference of two numbers that are nearly the same
     positive = activation.double() + check_epsilon(epsilon)
     mean = positive.mean(1, keepdim=True)
-    s = mean.log() - positive.log().mean(1, keepdim=True)
+    mean_of_log = positive.log().mean(1, keepdim=True)
+    s = mean.log() - mean_of_log
     s = s.clamp_min(1e-9)  # equal channels have no finite shape
-    root = ((s - 3).square() + 24 * s).sqrt()
+    offset = (s - 3).square()
+    root = (offset + 24 * s).sqrt()
     k = (3 - s + root) / (12 * s)
     for _ in range(iterations):
         value = k.log() - k.digamma() - s
@@ -152,8 +159,10 @@ def shannon_entropy(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
         3.0
     """
     positive = activation + check_epsilon(epsilon)
-    share = positive / positive.sum(1, keepdim=True)
-    return -(share * share.log2()).sum(1, keepdim=True)
+    total = positive.sum(1, keepdim=True)
+    share = positive / total
+    terms = share * share.log2()
+    return -terms.sum(1, keepdim=True)
 
 
 def _log_normal(activation: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -198,8 +207,10 @@ def log_normal_entropy(activation: Tensor, epsilon: float = EPSILON) -> Tensor:
     """
     location, variance = _log_normal(activation, epsilon)
     # equal channels have no variance, of which there is no logarithm
-    log_spread = 0.5 * (2 * math.pi * variance.clamp_min(EPSILON**2)).log()
-    return (location + 0.5 + log_spread) / math.log(2)
+    positive_variance = variance.clamp_min(EPSILON**2)
+    log_spread = 0.5 * (2 * math.pi * positive_variance).log()
+    nats = location + 0.5 + log_spread
+    return nats / math.log(2)
 
 
 class _Truncated(NamedTuple):
@@ -223,7 +234,9 @@ class _Truncated(NamedTuple):
 def _truncated(before: Tensor) -> _Truncated:
     """Estimate the distribution of activations before the ReLU, (B, C, H, W)."""
     location = before.mean(1, keepdim=True)
-    scale = before.std(1, correction=0, keepdim=True).clamp_min(EPSILON)
+    deviation = before.std(1, correction=0, keepdim=True)
+    # equal channels have no deviation, and the place of the cut is measured in deviations
+    scale = deviation.clamp_min(EPSILON)
     cut = -location / scale
     log_mass = torch.special.log_ndtr(-cut)
     # by logarithms: far out in the tail density and mass are both 0 in single precision, their ratio is not
@@ -246,7 +259,9 @@ def truncated_normal_mean(before: Tensor) -> Tensor:
         0.7979
     """
     normal = _truncated(before)
-    return (normal.location + normal.scale * normal.hazard).clamp_min(0)
+    shift = normal.scale * normal.hazard
+    mean = normal.location + shift
+    return mean.clamp_min(0)  # far below 0, location and shift cancel but for rounding
 
 
 def truncated_normal_std(before: Tensor) -> Tensor:
@@ -263,8 +278,10 @@ def truncated_normal_std(before: Tensor) -> Tensor:
         0.6028
     """
     normal = _truncated(before)
-    share = 1 + normal.cut * normal.hazard - normal.hazard.square()
-    return normal.scale * share.clamp_min(0).sqrt()  # rounding may take the share below 0
+    lost = normal.hazard.square()
+    share = 1 + normal.cut * normal.hazard - lost
+    positive_share = share.clamp_min(0)  # rounding may take the share below 0
+    return normal.scale * positive_share.sqrt()
 
 
 def truncated_normal_entropy(before: Tensor) -> Tensor:
@@ -282,7 +299,9 @@ def truncated_normal_entropy(before: Tensor) -> Tensor:
     """
     normal = _truncated(before)
     constant = 0.5 * math.log(2 * math.pi * math.e)
-    nats = constant + normal.scale.log() + normal.log_mass + normal.cut * normal.hazard / 2
+    log_scale = normal.scale.log()
+    correction = normal.cut * normal.hazard / 2
+    nats = constant + log_scale + normal.log_mass + correction
     return nats / math.log(2)
 
 
@@ -303,8 +322,10 @@ def normal_cdf(maps: Tensor) -> Tensor:
         return torch.full_like(maps, 0.5)
     variance, mean = torch.var_mean(maps, (2, 3), keepdim=True)
     # a constant map's variance is not 0 but what rounding leaves: noise that would be squashed to a full map
-    rounding = (torch.finfo(maps.dtype).eps * mean).square() * 4
-    standardised = (maps - mean) * variance.clamp_min(1e-30).rsqrt()
+    step = torch.finfo(maps.dtype).eps * mean
+    rounding = step.square() * 4
+    factor = variance.clamp_min(1e-30).rsqrt()
+    standardised = (maps - mean) * factor
     squashed = torch.special.ndtr(standardised)
     return torch.where(variance > rounding, squashed, 0.5)
 
@@ -330,12 +351,15 @@ def combine(maps: Sequence[Tensor], weights: Sequence[float], size: tuple[int, i
         torch.Size([2, 1, 16, 16])
     """
     total = float(sum(weights))
-    if len(weights) != len(maps) or total <= 0 or min(weights) < 0:
+    as_many = len(weights) == len(maps)
+    if not as_many or total <= 0 or min(weights) < 0:
         raise ValueError(f"{len(maps)} maps need as many weights, at least 0 and not all 0; got {tuple(weights)}")
     combined = maps[0].new_zeros(len(maps[0]), 1, *size)
     for weight, scale in zip(weights, maps, strict=True):
         if weight:  # a scale without weight need not be squashed
-            squashed = weight / total * normal_cdf(scale)
+            share = weight / total
+            # weighted before it is enlarged, while it is small: both are linear
+            squashed = share * normal_cdf(scale)
             combined += upsample(squashed, size)
     return combined
 

@@ -83,14 +83,19 @@ def gradient_penalty(
         35.144
     """
     part = share.view(-1, 1, 1, 1)
-    between = (part * real + (1 - part) * generated).detach().requires_grad_()
+    mixture = part * real + (1 - part) * generated
+    # detached: the penalty is the critic's alone, and the generator must not learn from it
+    between = mixture.detach().requires_grad_()
+    score = critic(between).sum()
     # create_graph: the penalty itself is differentiated, with respect to the critic's weights
-    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    (slope,) = torch.autograd.grad(score, between, create_graph=True)
+    # in float32: squares of small slopes are 0 in half precision
     slope = slope.float()
     if mask is not None:
         slope = slope * (1 - mask)
     steepness = slope.flatten(1).norm(dim=1)
-    return (steepness - 1).square().mean()
+    excess = steepness - 1
+    return excess.square().mean()
 
 
 def hole_depth(mask: Tensor) -> Tensor:
@@ -111,13 +116,17 @@ def hole_depth(mask: Tensor) -> Tensor:
     height, width = mask.shape[-2:]
     far = float(height + width)
     columns = torch.arange(width, device=mask.device, dtype=torch.float32)
-    rows = torch.arange(height, device=mask.device, dtype=torch.float32)[:, None]
-    depth = far * (mask < 0.5).to(torch.float32)
+    rows = torch.arange(height, device=mask.device, dtype=torch.float32)
+    rows = rows[:, None]
+    hole = (mask < 0.5).to(torch.float32)
+    depth = far * hole
     # The distance along one axis after the other. The nearest known pixel lies before or after: running minima from
     # both ends find it without a loop over pixels.
     for axis, place in ((-1, columns), (-2, rows)):
-        before = (depth - place).cummin(axis).values + place
-        reversed_minimum = (depth + place).flip(axis).cummin(axis).values
+        minimum = (depth - place).cummin(axis).values
+        before = minimum + place
+        reversed_depth = (depth + place).flip(axis)
+        reversed_minimum = reversed_depth.cummin(axis).values
         after = reversed_minimum.flip(axis) - place
         depth = torch.minimum(before, after)
     return depth.clamp_max(far)
@@ -147,8 +156,10 @@ def discounted_reconstruction(
         >>> discounted_reconstruction(torch.ones(1, 3, 1, 2), torch.zeros(1, 3, 1, 2), hole, 0.5).item()
         0.75
     """
-    weight = torch.where(mask > 0, known, discount ** hole_depth(mask))
-    return (weight * (generated - image).abs()).mean()
+    weight_in_hole = discount ** hole_depth(mask)
+    weight = torch.where(mask > 0, known, weight_in_hole)
+    error = (generated - image).abs()
+    return (weight * error).mean()
 
 
 def hole_error(generated: Tensor, image: Tensor, mask: Tensor) -> Tensor:
@@ -167,9 +178,11 @@ def hole_error(generated: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         1.0
     """
     hole = 1 - mask
-    error = ((generated - image).abs() * hole).sum((1, 2, 3))
+    error = (generated - image).abs() * hole
+    total = error.sum((1, 2, 3))
+    # a pixel of the hole counts once a channel
     values = generated.shape[1] * hole.sum((1, 2, 3))
-    return error / values.clamp_min(1)
+    return total / values.clamp_min(1)
 
 
 def kl_divergence(
@@ -193,7 +206,9 @@ def kl_divergence(
         >>> kl_divergence(torch.ones(1, 2), torch.zeros(1, 2)).item()
         1.0
     """
-    offset = mean if prior_mean is None else mean - prior_mean
+    offset = mean
+    if prior_mean is not None:
+        offset = mean - prior_mean
     distance = offset.square()
     log_ratio = log_variance
     if prior_log_variance is not None:
@@ -220,7 +235,10 @@ def gaussian_surprise(generated: Tensor, image: Tensor, deviation: float) -> Ten
         >>> gaussian_surprise(torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), 1.0).item()
         1.0
     """
-    return (generated - image).square().flatten(1).sum(1) / (2 * deviation**2)
+    squares = (generated - image).square()
+    # a sum, not a mean: the other part of the bound, the divergence, is a sum over the code's values
+    distance = squares.flatten(1).sum(1)
+    return distance / (2 * deviation**2)
 
 
 def sliced_wasserstein(real: Tensor, generated: Tensor, patch: int = 7, directions: int = 64, seed: int = 0) -> Tensor:
@@ -245,17 +263,22 @@ def sliced_wasserstein(real: Tensor, generated: Tensor, patch: int = 7, directio
     generated_patches = _patches(generated, patch)
     # drawn on the CPU, so that a seed means the same directions on every device
     generator = torch.Generator().manual_seed(seed)
-    axes = torch.randn(real_patches.shape[1], directions, generator=generator).to(real_patches)
-    axes = F.normalize(axes, dim=0)
+    length = real_patches.shape[1]
+    axes = torch.randn(length, directions, generator=generator)
+    axes = F.normalize(axes.to(real_patches), dim=0)
+    real_projections = real_patches @ axes
+    generated_projections = generated_patches @ axes
     # in one dimension, sorting pairs the points of two sets at the least total distance
-    real_projections = (real_patches @ axes).sort(0).values
-    generated_projections = (generated_patches @ axes).sort(0).values
-    return (real_projections - generated_projections).abs().mean()
+    real_order = real_projections.sort(0).values
+    generated_order = generated_projections.sort(0).values
+    return (real_order - generated_order).abs().mean()
 
 
 def _patches(images: Tensor, side: int) -> Tensor:
     """Cut a grid of overlapping patches from images: (N, C, H, W) → (patches, C · side²)."""
-    columns = F.unfold(images.float(), side, stride=side // 2 + 1)
+    # steps of half a patch: what the border of one patch cuts lies inside its neighbour, and there are few patches
+    step = side // 2 + 1
+    columns = F.unfold(images.float(), side, stride=step)
     return columns.transpose(1, 2).flatten(0, 1)
 
 
@@ -272,4 +295,6 @@ def diversity(images: Tensor) -> Tensor:
         >>> diversity(torch.ones(3, 3, 2, 2)).item()
         0.0
     """
-    return (images - images.roll(1, 0)).abs().mean()
+    # successors, not all pairs: they estimate the same mean, at a cost that grows with N and not with its square
+    successors = images.roll(1, 0)
+    return (images - successors).abs().mean()

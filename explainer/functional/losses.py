@@ -34,7 +34,8 @@ def two_outcomes(logits: Tensor) -> Tensor:
     """
     if logits.shape[1] > 1:
         return logits
-    return torch.cat([logits, torch.zeros_like(logits)], 1)
+    other_outcome = torch.zeros_like(logits)
+    return torch.cat([logits, other_outcome], 1)
 
 
 def multilabel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -54,7 +55,9 @@ def multilabel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         >>> round(multilabel_cross_entropy(torch.zeros(1, 4), torch.tensor([[1.0, 0, 0, 0]])).item(), 4)
         0.6931
     """
-    return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(1)
+    losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    # a mean over the classes, as Eq. 2 has it: weights tuned for 20 classes do not carry over to 80
+    return losses.mean(1)
 
 
 def single_label_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -76,7 +79,8 @@ def single_label_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     if logits.shape[1] == 1:
         return multilabel_cross_entropy(logits, labels)
-    return -(labels * logits.log_softmax(1)).sum(1)
+    log_probabilities = logits.log_softmax(1)
+    return -(labels * log_probabilities).sum(1)
 
 
 def negative_entropy(logits: Tensor) -> Tensor:
@@ -97,9 +101,10 @@ def negative_entropy(logits: Tensor) -> Tensor:
         -0.3466
     """
     probabilities = two_outcomes(logits).softmax(1)
-    # a probability of 0 has no logarithm, but its term is 0
-    log_probabilities = probabilities.clamp_min(1e-16).log()
-    return (probabilities * log_probabilities).mean(1)
+    # a probability of 0 has no logarithm, but its term is 0; 1e-16 is the published code's
+    positive = probabilities.clamp_min(1e-16)
+    terms = probabilities * positive.log()
+    return terms.mean(1)
 
 
 def area(mask: Tensor) -> Tensor:
@@ -155,7 +160,9 @@ def bounding_measure(mask: Tensor, minimum: float = 0.05, maximum: float = 0.3) 
     # the least largest values are among the most largest ones: the second selection looks there only
     top = largest.topk(least, sorted=False).values
     lacking = least - top.sum(-1)
-    return (lacking + values.sum(-1) - largest.sum(-1)) / count
+    total = values.sum(-1)
+    free = largest.sum(-1)
+    return (lacking + total - free) / count
 
 
 def total_variation(mask: Tensor, power: int = 1) -> Tensor:
@@ -176,14 +183,16 @@ def total_variation(mask: Tensor, power: int = 1) -> Tensor:
         >>> total_variation(torch.tensor([[0.0, 0.0, 1.0, 1.0]])).item()
         0.25
     """
+    image = (-2, -1)
     down = mask.diff(dim=-2).abs().pow(power)
     right = mask.diff(dim=-1).abs().pow(power)
-    total = down.sum((-2, -1)) + right.sum((-2, -1))
+    total = down.sum(image) + right.sum(image)
     # the reflection at the border: the last difference once more
-    last_down = down[..., -1:, :].sum((-2, -1))
-    last_right = right[..., -1:].sum((-2, -1))
-    total = total + last_down + last_right
-    return total / (mask.shape[-2] * mask.shape[-1])
+    last_row = down[..., -1:, :]
+    last_column = right[..., -1:]
+    total = total + last_row.sum(image) + last_column.sum(image)
+    height, width = mask.shape[-2:]
+    return total / (height * width)
 
 
 def select_present(masks: Tensor, labels: Tensor) -> Tensor:
@@ -201,7 +210,8 @@ def select_present(masks: Tensor, labels: Tensor) -> Tensor:
         torch.Size([2, 4, 4])
     """
     rows = labels.flatten().nonzero()[:, 0]
-    return masks.flatten(0, 1).index_select(0, rows)
+    all_masks = masks.flatten(0, 1)
+    return all_masks.index_select(0, rows)
 
 
 def over_present(values: Tensor, labels: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
@@ -224,7 +234,9 @@ def over_present(values: Tensor, labels: Tensor, reduction: Literal["mean", "sum
     present = labels > 0
     counts = present.sum(1)
     owner = present.nonzero()[:, 0]
-    summed = values.new_zeros(len(labels)).index_add(0, owner, values)
+    empty = values.new_zeros(len(labels))
+    summed = empty.index_add(0, owner, values)
     if reduction == "sum":
         return summed
+    # an image without a label has the sum 0: over 1, and not over 0, its mean is 0 too
     return summed / counts.clamp_min(1)

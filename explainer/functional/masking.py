@@ -52,7 +52,9 @@ def target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tensor:
         True
     """
     missing = labels[:, :, None, None] == 0
-    return masks.masked_fill(missing, absent).amax(1, keepdim=True)
+    # filled and not selected: images have different numbers of labels, which no rectangular tensor holds
+    masks_of_present = masks.masked_fill(missing, absent)
+    return masks_of_present.amax(1, keepdim=True)
 
 
 def non_target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tensor:
@@ -111,7 +113,8 @@ def min_max(maps: Tensor) -> Tensor:
     low = maps.amin((-2, -1), keepdim=True)
     high = maps.amax((-2, -1), keepdim=True)
     smallest = torch.finfo(maps.dtype).tiny  # where() computes both branches: no division by 0 in either
-    scaled = (maps - low) / (high - low).clamp_min(smallest)
+    span = (high - low).clamp_min(smallest)
+    scaled = (maps - low) / span
     return torch.where(high > low, scaled, 0.0)
 
 
@@ -131,10 +134,12 @@ def smallest_box(region: Tensor) -> Tensor:
         [[2.0, 1.0, 5.0, 3.0]]
     """
     sides = []
-    for dim in (2, 3):  # which columns, then which rows, hold something
-        line = region[:, 0].any(dim - 1).float()
+    regions = region[:, 0]
+    for axis in (1, 2):  # which columns, then which rows, hold something
+        line = regions.any(axis).float()
         start = line.argmax(1)  # the first of equal maxima
-        end = line.shape[1] - line.flip(1).argmax(1)
+        distance_to_end = line.flip(1).argmax(1)
+        end = line.shape[1] - distance_to_end
         # a line of zeros has its "maximum" at both ends: an empty region would have a box of the whole image
         end = torch.where(line.any(1), end, 0)
         sides.append((start, end))

@@ -34,12 +34,21 @@ def boxes(count: int, size: tuple[int, int], generator: torch.Generator) -> Tens
     draws = torch.rand(2, 2, count, 1, generator=generator)
     inside = []
     for side, (extent, place) in zip(size, draws, strict=True):
-        length = (side * (0.2 + 0.4 * extent)).round()
-        start = (place * (side - length + 1)).floor()
+        share = 0.2 + 0.4 * extent
+        length = (side * share).round()
+        places = side - length + 1
+        start = (place * places).floor()
         position = torch.arange(side)
-        inside.append((position >= start) & (position < start + length))
+        behind_start = position >= start
+        before_end = position < start + length
+        inside.append(behind_start & before_end)
     rows, columns = inside
     hole = rows[:, :, None] & columns[:, None]
+    return _mask_of(hole)
+
+
+def _mask_of(hole: Tensor) -> Tensor:
+    """Return the masks (N, 1, H, W) of holes (N, H, W) bool."""
     return 1 - hole.float()[:, None]
 
 
@@ -63,34 +72,47 @@ def strokes(count: int, size: tuple[int, int], generator: torch.Generator) -> Te
     corners = 5
     shorter = min(size)
     # The order of the draws is part of what a seed means: start, turns, first direction, length, radius.
-    start = torch.rand(count, lines, 1, 2, generator=generator) * torch.tensor([height, width])
-    turns = (torch.rand(count, lines, corners, generator=generator) - 0.5) * 2.4
-    first_angle = torch.rand(count, lines, 1, generator=generator) * 2 * torch.pi
+    start_share = torch.rand(count, lines, 1, 2, generator=generator)
+    start = start_share * torch.tensor([height, width])
+    turn_share = torch.rand(count, lines, corners, generator=generator)
+    # at most 1.2 radians, some 70 degrees, to either side: a stroke wanders, but does not fold back on itself
+    turns = (turn_share - 0.5) * 2.4
+    angle_share = torch.rand(count, lines, 1, generator=generator)
+    first_angle = angle_share * 2 * torch.pi
     angle = first_angle + turns.cumsum(2)
-    length = shorter * (0.1 + 0.25 * torch.rand(count, lines, corners, generator=generator))
+    length_share = torch.rand(count, lines, corners, generator=generator)
+    # lengths and widths are parts of the shorter side: a stroke looks the same at every size of the images
+    length = shorter * (0.1 + 0.25 * length_share)
     direction = torch.stack([angle.sin(), angle.cos()], -1)
     moves = length[..., None] * direction
-    points = torch.cat([start, start + moves.cumsum(2)], 2)
-    radius = shorter * (0.03 + 0.06 * torch.rand(count, lines, generator=generator))
+    later_points = start + moves.cumsum(2)
+    points = torch.cat([start, later_points], 2)
+    radius_share = torch.rand(count, lines, generator=generator)
+    radius = shorter * (0.03 + 0.06 * radius_share)
     hole = torch.zeros(count, height, width, dtype=torch.bool)
     for line in range(lines):
         for corner in range(corners):
-            distance = _distance(points[:, line, corner], points[:, line, corner + 1], size)
+            start_of_part = points[:, line, corner]
+            end_of_part = points[:, line, corner + 1]
+            distance = _distance(start_of_part, end_of_part, size)
             hole |= distance < radius[:, line, None, None]
-    return 1 - hole.float()[:, None]
+    return _mask_of(hole)
 
 
 def _distance(start: Tensor, end: Tensor, size: tuple[int, int]) -> Tensor:
     """Measure the distance from every pixel to a line between two points, (N, 2) as row and column: (N, H, W)."""
     rows = torch.arange(size[0]) + 0.5
     columns = torch.arange(size[1]) + 0.5
-    pixels = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1)
+    grid = torch.meshgrid(rows, columns, indexing="ij")
+    pixels = torch.stack(grid, -1)
     line = (end - start)[:, None, None]
     offset = pixels - start[:, None, None]
-    squared_length = line.square().sum(-1, keepdim=True).clamp_min(1e-6)
+    squared_length = line.square().sum(-1, keepdim=True)
+    along = (offset * line).sum(-1, keepdim=True)
     # the nearest point of the line as a share of its length; beyond its ends the ends are nearest
-    place = (offset * line).sum(-1, keepdim=True) / squared_length
-    return (offset - place.clamp(0, 1) * line).norm(dim=-1)
+    place = along / squared_length.clamp_min(1e-6)
+    nearest = place.clamp(0, 1) * line
+    return (offset - nearest).norm(dim=-1)
 
 
 def blotches(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -112,12 +134,16 @@ def blotches(count: int, size: tuple[int, int], generator: torch.Generator) -> T
     fields = []
     for cells in grains:
         noise = torch.rand(1, 1, cells, cells, generator=generator)
-        fields.append(F.interpolate(noise, size, mode="bilinear", align_corners=False))
+        field = F.interpolate(noise, size, mode="bilinear", align_corners=False)
+        fields.append(field)
+    # drawn after all fields, as it always was: the order is part of what a seed means
     shares = 0.1 + 0.8 * torch.rand(count, generator=generator)
     masks = torch.zeros(count, 1, *size)
-    for index, (field, share) in enumerate(zip(fields, shares.tolist(), strict=True)):
+    pairs = zip(fields, shares.tolist(), strict=True)
+    for index, (field, share) in enumerate(pairs):
         # the level that leaves just that share of the pixels below it
-        masks[index] = field[0] > field.quantile(share)
+        level = field.quantile(share)
+        masks[index] = field[0] > level
     return masks
 
 
@@ -137,7 +163,8 @@ def speckles(count: int, size: tuple[int, int], generator: torch.Generator) -> T
         torch.Size([2, 1, 32, 32])
     """
     share = 0.1 + 0.8 * torch.rand(count, 1, 1, 1, generator=generator)
-    return (torch.rand(count, 1, *size, generator=generator) >= share).float()
+    chance = torch.rand(count, 1, *size, generator=generator)
+    return (chance >= share).float()
 
 
 @dataclass(frozen=True)
@@ -189,7 +216,9 @@ class Holes:
             masks[indices] = draw(len(indices), size, generator)
         # a network learns nothing without a hole, and has nothing to go by without a known pixel
         without_hole = masks.amin((1, 2, 3)) > 0
-        masks[without_hole, :, size[0] // 2, size[1] // 2] = 0
+        middle_row = size[0] // 2
+        middle_column = size[1] // 2
+        masks[without_hole, :, middle_row, middle_column] = 0
         without_rest = masks.amax((1, 2, 3)) == 0
         masks[without_rest, :, 0, 0] = 1
         return masks
@@ -212,13 +241,18 @@ def window(mask: Tensor, side: tuple[int, int]) -> Tensor:
     """
     hole = 1 - mask[:, 0]
     weight = hole.sum((1, 2)).clamp_min(1e-6)
+    height, width = side
     starts = []
-    for axis, length in ((2, side[0]), (1, side[1])):
+    for axis, length in ((2, height), (1, width)):
         line = hole.sum(axis)
-        place = torch.arange(line.shape[1], device=mask.device) + 0.5
-        centre = (line * place).sum(1) / weight
+        count = line.shape[1]
+        place = torch.arange(count, device=mask.device) + 0.5
+        moment = (line * place).sum(1)
+        centre = moment / weight
         start = (centre - length / 2).round()
-        starts.append(start.clamp(0, line.shape[1] - length).long())
+        last_start = count - length
+        within = start.clamp(0, last_start)
+        starts.append(within.long())
     return torch.stack(starts, 1)
 
 
@@ -238,8 +272,12 @@ def crop(image: Tensor, corner: Tensor, side: tuple[int, int]) -> Tensor:
         [2.0, 3.0]
     """
     # one indexing for all images: a loop of slices would ask the device for every corner
-    rows = corner[:, 0, None] + torch.arange(side[0], device=image.device)
-    columns = corner[:, 1, None] + torch.arange(side[1], device=image.device)
-    owner = torch.arange(len(image), device=image.device)[:, None, None]
-    pixels = image.permute(0, 2, 3, 1)[owner, rows[:, :, None], columns[:, None]]
+    height, width = side
+    rows = corner[:, 0, None] + torch.arange(height, device=image.device)
+    columns = corner[:, 1, None] + torch.arange(width, device=image.device)
+    owner = torch.arange(len(image), device=image.device)
+    owner = owner[:, None, None]
+    # the three indices stand side by side: with a slice between them, indexing would move the channels unasked
+    channels_last = image.permute(0, 2, 3, 1)
+    pixels = channels_last[owner, rows[:, :, None], columns[:, None]]
     return pixels.permute(0, 3, 1, 2)

@@ -64,8 +64,11 @@ def resize_bands(parts: Iterable[Tensor], size: tuple[int, int]) -> Tensor:
         >>> torch.allclose(resize_bands(image.split(16, 2), (8, 8)), resize(image, (8, 8)), atol=1e-6)
         True
     """
-    narrow = [resize(part, (part.shape[-2], size[1])) for part in parts]
-    return resize(torch.cat(narrow, -2), size)
+    width = size[1]
+    # rows first: a row lies whole in its band, a column does not
+    narrow = [resize(part, (part.shape[-2], width)) for part in parts]
+    whole = torch.cat(narrow, -2)
+    return resize(whole, size)
 
 
 def enlarge_rows(maps: Tensor, size: tuple[int, int], rows: slice) -> Tensor:
@@ -89,18 +92,24 @@ def enlarge_rows(maps: Tensor, size: tuple[int, int], rows: slice) -> Tensor:
     if maps.shape[-2:] == torch.Size(size):
         return maps[..., rows, :].clone()
     # PyTorch rounds the scale to single precision, and the place only once, after a fused multiplication and addition
-    scale = torch.tensor(height / size[0], dtype=torch.float32).double()
-    place = torch.arange(rows.start, rows.stop, device=maps.device, dtype=torch.float64)
-    place = ((place + 0.5) * scale - 0.5).float().clamp_min(0)
-    above = place.floor().long().clamp_max(height - 1)
-    below = (above + 1).clamp_max(height - 1)
-    share = (place - above).clamp(0, 1)[:, None]
+    scale = torch.tensor(height / size[0], dtype=torch.float32)
+    row = torch.arange(rows.start, rows.stop, device=maps.device, dtype=torch.float64)
+    # the half: a pixel's value stands at its middle
+    place = (row + 0.5) * scale.double() - 0.5
+    place = place.float().clamp_min(0)
+    lowest = height - 1
+    above = place.floor().long().clamp_max(lowest)
+    below = (above + 1).clamp_max(lowest)
+    share = (place - above).clamp(0, 1)
+    share = share[:, None]
     first = int(above[0])
     last = int(below[-1]) + 1
     wide = maps[..., first:last, :]
     if wide.shape[-1] != size[1]:
         wide = F.interpolate(wide, (last - first, size[1]), mode="bilinear", align_corners=False)
     # in place: the rows are the largest tensor here
-    upper = wide.index_select(-2, above - first).mul_(1 - share)
-    lower = wide.index_select(-2, below - first).mul_(share)
+    upper = wide.index_select(-2, above - first)
+    upper.mul_(1 - share)
+    lower = wide.index_select(-2, below - first)
+    lower.mul_(share)
     return upper.add_(lower)

@@ -62,8 +62,9 @@ class Explainer(nn.Module):
             unknown = [name for name in classes if name not in self.classes]
             if unknown:
                 raise InputError(f"no class {unknown[0]!r}; there are {', '.join(self.classes[:20])}")
+            indices = [self.classes.index(name) for name in classes]
             # before the enlargement, which costs most: masks that nobody wants are left out
-            logits = logits[:, [self.classes.index(name) for name in classes]]
+            logits = logits[:, indices]
         if logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
         return logits.sigmoid().to(images.device)
@@ -71,7 +72,8 @@ class Explainer(nn.Module):
     def _small(self, images: Tensor) -> Tensor:
         """Return images at the networks' size, on their device."""
         side = self.image_size
-        return resize(images.to(self.device, torch.float32), (side, side))
+        on_device = images.to(self.device, torch.float32)
+        return resize(on_device, (side, side))
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
@@ -117,6 +119,7 @@ class Explainer(nn.Module):
         # some rows at a time: as floats, a large photograph and its masks would not fit into the memory
         photo_bands = (to_float(pixels[..., rows, :]) for rows in bands(*size))
         small = resize_bands(photo_bands, side).to(self.device)
+        # one pass for both where the masker reads the classifier's own features
         class_logits, mask_logits = self.masker.with_logits(small)
         probabilities = self.explanandum.probabilities(class_logits.float())[0]
         predicted = self._present(probabilities, threshold, top)
@@ -125,13 +128,25 @@ class Explainer(nn.Module):
         # the mask that a person sees, shrunk again: not quite the one that the masker gave
         mask = resize_bands(mask_bands, side).to(self.device)
         colour = self.explanandum.mean_colour
-        both = torch.cat([composite(small, mask, colour), composite(small, 1 - mask, colour)])
-        kept, removed = self.explanandum.probabilities(self.explanandum(both).float()).cpu()
-        return Explanation(pixels, self.classes, probabilities.cpu(), mask_logits, tuple(predicted), kept, removed)
+        masked = composite(small, mask, colour)
+        complement = composite(small, 1 - mask, colour)
+        # one pass of two images in place of two
+        logits = self.explanandum(torch.cat([masked, complement])).float()
+        through_mask, through_complement = self.explanandum.probabilities(logits).cpu()
+        return Explanation(
+            pixels=pixels,
+            classes=self.classes,
+            probabilities=probabilities.cpu(),
+            logits=mask_logits,
+            predicted=tuple(predicted),
+            through_mask=through_mask,
+            through_complement=through_complement,
+        )
 
     def _present(self, probabilities: Tensor, threshold: float, top: int) -> list[int]:
         """Return the classes that count as present, the most probable first."""
         order = probabilities.argsort(descending=True).tolist()
+        # of a single-label classifier the likeliest class is the answer, however low its probability
         if self.explanandum.multilabel:
             reached = [index for index in order if probabilities[index] >= threshold]
             if reached:

@@ -27,8 +27,8 @@ class Explanation:
         probabilities: Probabilities of the photograph, (K,) in [0, 1], by the explanandum.
         logits: Logits of the masker at the networks' size, (1, K, h, w); enlarged, their sigmoid is the class masks.
         predicted: Indices of the classes that count as present, most probable first.
-        kept: Probabilities of the photograph seen through `target`, (K,) in [0, 1].
-        removed: Probabilities of the photograph seen through the complement of `target`, (K,) in [0, 1].
+        through_mask: Probabilities of the photograph seen through `target`, (K,) in [0, 1].
+        through_complement: Probabilities of the photograph seen through the complement of `target`, (K,) in [0, 1].
     """
 
     pixels: Tensor
@@ -36,8 +36,8 @@ class Explanation:
     probabilities: Tensor
     logits: Tensor
     predicted: tuple[int, ...]
-    kept: Tensor
-    removed: Tensor
+    through_mask: Tensor
+    through_complement: Tensor
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,9 +63,10 @@ class Explanation:
         """
         height, width = self.size
         count = len(self.classes)
-        needed = 4 * count * height * width
+        needed = 4 * count * height * width  # four bytes a float
+        gibibytes = needed / 2**30
         refusal = (
-            f"{count} masks of {width}×{height} pixels take {needed / 2**30:.1f} GiB, more memory "
+            f"{count} masks of {width}×{height} pixels take {gibibytes:.1f} GiB, more memory "
             "than is free: ask for mask(name), target or bands(classes)"
         )
         # Linux grants more than there is, and ends the process when it is written to: ask beforehand

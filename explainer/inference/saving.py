@@ -41,6 +41,7 @@ def class_file_names(classes: Sequence[str]) -> list[str]:
     """
     names: list[str] = []
     for name in classes:
+        # one after the other: a name is marked only where an earlier class has taken it
         names.append(file_name(name, names))
     return names
 
@@ -60,8 +61,10 @@ def mask_picture(explanation: Explanation, classes: Sequence[int]) -> tuple[Imag
     total = 0.0
     for rows, mask in explanation.bands(classes):
         picture.paste(mask_image(mask[0]), (0, rows.start))
+        # in double precision: of a hundred million pixels, a sum in single precision loses the last ones
         total += float(mask.double().sum())
-    return picture, total / (height * width)
+    area = total / (height * width)
+    return picture, area
 
 
 def overlay_picture(explanation: Explanation, index: int) -> Image.Image:
@@ -110,16 +113,21 @@ def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colo
     tiles = [Tile(photograph, "photograph")]
     areas = {}
     for index in explanation.predicted:
+        name = names[index]
         mask, areas[index] = mask_picture(explanation, [index])
-        save_picture(mask, folder / f"mask_{names[index]}.png")
+        save_picture(mask, folder / f"mask_{name}.png")
         del mask  # before the next large picture is drawn
         overlaid = overlay_picture(explanation, index)
-        save_picture(overlaid, folder / f"overlay_{names[index]}.png")
-        caption = f"{explanation.classes[index]} {explanation.probabilities[index]:.2f}"
-        tiles.append(Tile(fit(overlaid), caption))
+        save_picture(overlaid, folder / f"overlay_{name}.png")
+        small = fit(overlaid)
         del overlaid
-    tiles += _seen_through(explanation, photograph, target, to_pil(mean_colour[0]))
-    save_picture(gallery([tiles]), folder / "overview.png")
+        caption = f"{explanation.classes[index]} {explanation.probabilities[index]:.2f}"
+        tiles.append(Tile(small, caption))
+    colour = to_pil(mean_colour[0])
+    tiles += _seen_through(explanation, photograph, target, colour)
+    overview = gallery([tiles])
+    save_picture(overview, folder / "overview.png")
+    # last: a reader who sees this file may rely on all others
     write_json(folder / "probabilities.json", numbers(explanation, area))
     return areas
 
@@ -131,9 +139,13 @@ def _seen_through(
     plain = colour.resize(photograph.size)
     first = explanation.predicted[0]
     name = explanation.classes[first]
-    kept = Tile(Image.composite(photograph, plain, target), f"kept: {name} {explanation.kept[first]:.2f}")
-    removed = Tile(Image.composite(plain, photograph, target), f"removed: {name} {explanation.removed[first]:.2f}")
-    return [kept, removed]
+    # composed of the small pictures, for the eye: the probabilities are of the composites that the network saw
+    through_mask = Image.composite(photograph, plain, target)
+    through_complement = Image.composite(plain, photograph, target)
+    return [
+        Tile(through_mask, f"kept: {name} {explanation.through_mask[first]:.2f}"),
+        Tile(through_complement, f"removed: {name} {explanation.through_complement[first]:.2f}"),
+    ]
 
 
 def numbers(explanation: Explanation, area: float) -> Numbers:
@@ -150,8 +162,8 @@ def numbers(explanation: Explanation, area: float) -> Numbers:
     for index, name in enumerate(explanation.classes):
         scores[name] = ClassProbabilities(
             photograph=float(explanation.probabilities[index]),
-            kept=float(explanation.kept[index]),
-            removed=float(explanation.removed[index]),
+            kept=float(explanation.through_mask[index]),
+            removed=float(explanation.through_complement[index]),
         )
     predicted = [explanation.classes[index] for index in explanation.predicted]
     return Numbers(predicted=predicted, area=area, probabilities=scores)

@@ -85,8 +85,10 @@ class ForeignInfill(Infill):
             mask = torch.zeros_like(image[:, :1])
         known = (mask > 0.5).to(image)
         visible = torch.where(known > 0, image, 0.5).float()
+        images = visible.split(self.batch_size)
+        masks = known.float().split(self.batch_size)
         pictures = [image[:0]]  # an empty batch has pictures of the right shape too
-        for part, its_mask in zip(visible.split(self.batch_size), known.float().split(self.batch_size), strict=True):
+        for part, its_mask in zip(images, masks, strict=True):
             if not len(part):
                 continue
             picture = paint(part, its_mask)

@@ -30,9 +30,11 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     channels = image.shape[1]
     radius = math.ceil(3 * sigma)
     offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    deviations = offsets / sigma
+    kernel = torch.exp(-0.5 * deviations**2)
     kernel = kernel / kernel.sum()  # what is cut off must not darken the image
     kernel = kernel.expand(channels, 1, -1)
+    # replicated: zeros around the image would darken its border
     padded = F.pad(image, (radius,) * 4, mode="replicate")
     blurred_down = F.conv2d(padded, kernel[..., None], groups=channels)
     return F.conv2d(blurred_down, kernel[..., None, :], groups=channels)

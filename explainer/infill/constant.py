@@ -32,4 +32,6 @@ class Constant(Infill):
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Return the colour: (1, 3, 1, 1)."""
-        return torch.tensor(self.colour, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+        # one pixel: whoever composes broadcasts it, and no tensor of the image's size is made
+        colour = torch.tensor(self.colour, dtype=image.dtype, device=image.device)
+        return colour.view(1, 3, 1, 1)

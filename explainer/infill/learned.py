@@ -82,9 +82,9 @@ class LearnedInfill(Infill):
         self._network.to(image.device)
         seed = self._seed(generator)
         pictures = []
-        for part, its_mask in zip(
-            image.float().split(self._batch_size), mask.float().split(self._batch_size), strict=True
-        ):
+        images = image.float().split(self._batch_size)
+        masks = mask.float().split(self._batch_size)
+        for part, its_mask in zip(images, masks, strict=True):
             # seeded anew for each part: the images of a call share their noise, wherever they stand
             noise = None if seed is None else torch.Generator().manual_seed(seed)
             pictures.append(self._complete(part, its_mask, noise))
@@ -98,8 +98,10 @@ class LearnedInfill(Infill):
         known = (mask > 0.5).to(image)
         share = F.interpolate(known, small, mode="area")
         # the mean of what is known: what stands in the hole must not shine through
-        visible = F.interpolate(image * known, small, mode="area") / share.clamp_min(1e-6)
-        picture = self._network.complete(visible, (share >= 0.5).to(image), noise)
+        total = F.interpolate(image * known, small, mode="area")
+        visible = total / share.clamp_min(1e-6)
+        mostly_known = (share >= 0.5).to(image)
+        picture = self._network.complete(visible, mostly_known, noise)
         return F.interpolate(picture, image.shape[-2:], mode="bilinear", align_corners=False)
 
     def _seed(self, generator: torch.Generator | None) -> int | None:

@@ -36,10 +36,13 @@ class Local(Infill):
             mask = torch.ones_like(image[:, :1])
         # where() computes both branches, and passes NaN on to the gradient: hence the lower bounds of the denominators
         visible = mask.sum((2, 3), keepdim=True)
-        visible_mean = (mask * image).sum((2, 3), keepdim=True) / visible.clamp_min(1e-6)
-        everywhere = torch.where(visible > 0, visible_mean, image.mean((2, 3), keepdim=True))
+        total = (mask * image).sum((2, 3), keepdim=True)
+        visible_mean = total / visible.clamp_min(1e-6)
+        image_mean = image.mean((2, 3), keepdim=True)
+        everywhere = torch.where(visible > 0, visible_mean, image_mean)
         weight = self._box(mask)
         around = self._box(mask * image) / weight.clamp_min(1e-6)
+        # clamped: the ratio of two rounded means may lie a little outside
         return torch.where(weight > 1e-6, around, everywhere).clamp(0, 1)
 
     def _box(self, values: Tensor) -> Tensor:

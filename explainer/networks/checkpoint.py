@@ -36,9 +36,12 @@ def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[Describe
     if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
         raise InputError(f"{path} is not a checkpoint that train.py of this project wrote")
     spec = content[KEY]
-    check_description(spec, path, check_kind(spec, path, kind))
-    check_state(content["state_dict"], path)
-    return spec, content["state_dict"]
+    state = content["state_dict"]
+    # the kind first: it says which fields the description must have
+    spec_kind = check_kind(spec, path, kind)
+    check_description(spec, path, spec_kind)
+    check_state(state, path)
+    return spec, state
 
 
 def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[Classified, dict[str, Tensor]]:
@@ -77,4 +80,5 @@ def part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
         >>> list(part({"masker.a": Tensor(1), "explanandum.b": Tensor(1)}, "masker"))
         ['a']
     """
-    return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+    prefix = f"{name}."  # with its dot: "mask" is no part of "masker"
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

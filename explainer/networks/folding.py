@@ -37,7 +37,13 @@ def folded(network: nn.Module, example: Tensor) -> nn.Module:
         convolution: Any = copied.get_submodule(convolution_name)
         norm: Any = copied.get_submodule(norm_name)
         weight, bias = fuse_conv_bn_weights(
-            convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            convolution.weight,
+            convolution.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
         )
         layout = torch.contiguous_format
         if weight.ndim == 4:  # as the classifier's own weights lie, see layout.py
@@ -106,6 +112,7 @@ def _pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:
     finally:
         for handle in handles:
             handle.remove()
+    # a layer that runs twice is shared, and its other run may have another normalisation behind it
     return [(a, b) for a, b in pairs if runs[a] == 1 and runs[b] == 1]
 
 
@@ -117,4 +124,5 @@ def _same(network: nn.Module, other: nn.Module, example: Tensor) -> bool:
     if not torch.is_tensor(expected) or not torch.is_tensor(actual):
         return False
     scale = expected.abs().amax().clamp_min(1e-6)
-    return bool((expected - actual).abs().amax() <= _CLOSE * scale)
+    difference = (expected - actual).abs().amax()
+    return bool(difference <= _CLOSE * scale)

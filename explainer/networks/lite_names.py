@@ -31,6 +31,7 @@ def timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         InputError: The tensors are not those of EfficientNet-Lite0.
     """
     names = list(timm.create_model("tf_efficientnet_lite0").state_dict())
+    # by their order, which in both is that of the layers from the input to the output
     if not is_packaged(state) or len(names) != len(state):
         raise InputError(f"a state dict of {len(state)} tensors is not EfficientNet-Lite0's, which has {len(names)}")
     return dict(zip(names, state.values(), strict=True))

@@ -52,7 +52,8 @@ def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequen
         state = read_state(path)
         classifier = part(state, "explanandum")
         if "mean" in classifier and "std" in classifier:
-            mean, std = (classifier[name].flatten().tolist() for name in ("mean", "std"))
+            mean = classifier["mean"].flatten().tolist()
+            std = classifier["std"].flatten().tolist()
         state = part(classifier, "network") or state
         if is_packaged(state):
             state = timm_names(state)
@@ -62,7 +63,9 @@ def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequen
     # encoders of timm lie one level deeper than the classifier whose weights they take
     prefix = "model." if all(name.startswith("model.") for name in names) else ""
     prefixed = {f"{prefix}{name}": tensor for name, tensor in state.items()}
-    load_state(encoder, {name: prefixed[name] for name in names if name in prefixed}, path)
+    # what the encoder lacks is left out here; what the file lacks, `load_state` refuses
+    shared = {name: prefixed[name] for name in names if name in prefixed}
+    load_state(encoder, shared, path)
     return mean, std
 
 
@@ -178,6 +181,7 @@ class Masker(MaskNetwork):
 
     def normalised(self, image: Tensor) -> Tensor:
         """Normalise images in [0, 1], and resize them: the network takes sides that are multiples of 32."""
+        # 32: the encoders halve the side five times
         fitting = [max(32, 32 * round(side / 32)) for side in image.shape[-2:]]
         normalised = (image - self.mean) / self.std
         if list(image.shape[-2:]) == fitting:

@@ -35,6 +35,7 @@ def logits_of(output: Any, network: str, num_classes: int | None = None) -> Tens
         explainer.errors.InputError: network 'mine' returned a tensor (2), not logits (B, K): return a tensor (B, K)
     """
     tensor = _tensor(output, num_classes)
+    # heads that are 1×1 convolutions leave two axes of length 1
     if tensor is not None and tensor.ndim > 2 and set(tensor.shape[2:]) == {1}:
         tensor = tensor.flatten(1)
     if tensor is None or tensor.ndim != 2:

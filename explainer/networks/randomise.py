@@ -117,7 +117,8 @@ def _redraw(module: nn.Module, seed: int, how: How) -> None:
         else:
             # of these values, not of a sample: one value alone then has the spread 0, not NaN
             spread = old.float().std(correction=0)
-            new = old.float().mean() + spread * torch.randn(len(old), generator=generator)
+            noise = torch.randn(len(old), generator=generator)
+            new = old.float().mean() + spread * noise
         parameter.copy_(new.view(parameter.shape))
 
 

@@ -80,11 +80,18 @@ def read_generative(
     if image_size is not None and spec["image_size"] != image_size:
         raise InputError(f"{path} was trained on images of {spec['image_size']} pixels a side, not {image_size}")
     if classes is not None and tuple(classes) != tuple(spec["classes"]):
-        trained, wanted = (f"{len(c)} classes ({', '.join(list(c)[:3])} …)" for c in (spec["classes"], classes))
+        trained = _words(spec["classes"])
+        wanted = _words(classes)
         raise InputError(f"{path} was trained on a data set of {trained}; here there are {wanted}")
     tensors = part(state, "average.module") or part(state, "average.network")  # the second in earlier checkpoints
     average = {f"{averaged}{name}": tensor for name, tensor in tensors.items()}
+    # the average over what was trained: it is what was validated, and by which the best checkpoint was chosen
     return spec, part(state, "network") | average
+
+
+def _words(classes: Sequence[str]) -> str:
+    """Name a data set by the number of its classes and the first of them."""
+    return f"{len(classes)} classes ({', '.join(list(classes)[:3])} …)"
 
 
 def load_generator(

@@ -17,9 +17,13 @@ class SmallCNN(nn.Module):
         channels = 3
         for index in range(4):
             wider = width * 2**index
-            layers: list[nn.Module] = [nn.MaxPool2d(2)] if index else []
+            layers: list[nn.Module] = []
+            if index:
+                layers.append(nn.MaxPool2d(2))
             for _ in range(2):
-                layers += [nn.Conv2d(channels, wider, 3, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+                # no bias: the BatchNorm behind it would take it away again
+                convolution = nn.Conv2d(channels, wider, 3, padding=1, bias=False)
+                layers += [convolution, nn.BatchNorm2d(wider), nn.ReLU()]
                 channels = wider
             stages.append(nn.Sequential(*layers))
         self.stages = nn.Sequential(*stages)
@@ -28,7 +32,9 @@ class SmallCNN(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Turn normalised images (B, 3, H, W) into logits (B, K)."""
-        return self.classifier(self.pool(self.stages(image)).flatten(1))
+        features = self.stages(image)
+        pooled = self.pool(features).flatten(1)
+        return self.classifier(pooled)
 
 
 def small_cnn(num_classes: int = 6, width: int = 16) -> SmallCNN:

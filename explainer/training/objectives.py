@@ -32,8 +32,8 @@ class View(NamedTuple):
         mask_logits: Mask logits (B, K, H, W); (B, 1, H, W) of the one label for objectives of the target alone.
         target: Target mask (B, 1, H, W) in [0, 1].
         non_target: Non-target mask (B, 1, H, W) in [0, 1]; None for objectives of the target alone.
-        kept: Logits (B, K) of the explanandum on the image seen through the target mask.
-        removed: Logits (B, K) of the explanandum on the image seen through the complement.
+        through_mask: Logits (B, K) of the explanandum on the image seen through the target mask.
+        through_complement: Logits (B, K) of the explanandum on the image seen through the complement.
         labels: Labels (B, K), multi-hot.
         multilabel: Whether the explanandum ends in sigmoids; else in a softmax, or with one class in a sigmoid.
     """
@@ -41,8 +41,8 @@ class View(NamedTuple):
     mask_logits: Tensor
     target: Tensor
     non_target: Tensor | None
-    kept: Tensor
-    removed: Tensor
+    through_mask: Tensor
+    through_complement: Tensor
     labels: Tensor
     multilabel: bool
 
@@ -138,15 +138,18 @@ class ExplainerObjective(Objective):
         """Return Eq. 2, 3, 5, the two areas of Eq. 6, and 8."""
         cross_entropy = multilabel_cross_entropy if view.multilabel else single_label_cross_entropy
         assert view.non_target is not None
+        # each class's mask apart, not their maximum: one large mask must not stand in for all classes
         present = select_present(view.mask_logits, view.labels).sigmoid()
         bounds = bounding_measure(present, self.min_area, self.max_area)
+        bound = over_present(bounds, view.labels, self.bound_reduction)
+        variation = total_variation(view.target) + total_variation(view.non_target)
         return {
-            "classification": cross_entropy(view.kept, view.labels).mean(),
-            "entropy": negative_entropy(view.removed).mean(),
-            "bound": over_present(bounds, view.labels, self.bound_reduction).mean(),
+            "classification": cross_entropy(view.through_mask, view.labels).mean(),
+            "entropy": negative_entropy(view.through_complement).mean(),
+            "bound": bound.mean(),
             "target_area": area(view.target).mean(),
             "non_target_area": area(view.non_target).mean(),
-            "tv": (total_variation(view.target) + total_variation(view.non_target)).mean(),
+            "tv": variation.mean(),
         }
 
 
@@ -192,17 +195,20 @@ class RTISObjective(Objective):
         """Return the four terms; the last two leave images without label out."""
         present = view.labels > 0
         # a softmax of one logit is 1 whatever the logit is: one class is scored by its sigmoid
-        if view.multilabel or view.kept.shape[1] == 1:
-            log_kept = F.logsigmoid(view.kept)
-            removed = view.removed.sigmoid()
+        if view.multilabel or view.through_mask.shape[1] == 1:
+            log_preserved = F.logsigmoid(view.through_mask)
+            left_over = view.through_complement.sigmoid()
         else:
-            log_kept = view.kept.log_softmax(1)
-            removed = view.removed.softmax(1)
+            log_preserved = view.through_mask.log_softmax(1)
+            left_over = view.through_complement.softmax(1)
+        preservation = self._mean(log_preserved[present], view.labels)
+        # the mean first, then the power, as in the published code: the other order gives another loss
+        deletion = self._power(self._mean(left_over[present], view.labels), view.labels)
         return {
             "tv": total_variation(view.target, power=2).mean(),
             "area": area(view.target).mean(),
-            "preservation": -self._mean(log_kept[present], view.labels).mean(),
-            "deletion": self._power(self._mean(removed[present], view.labels), view.labels).mean(),
+            "preservation": -preservation.mean(),
+            "deletion": deletion.mean(),
         }
 
     def _mean(self, values: Tensor, labels: Tensor) -> Tensor:

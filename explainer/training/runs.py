@@ -81,6 +81,7 @@ def newest(folder: Path, kind: str) -> Path:
     if not can_go_on(folder):
         raise InputError(f"nothing to go on with: no {folder / LAST}; leave out --ckpt_path last")
     try:
+        # read, not only looked for: a torn file exists too
         read_checkpoint(folder / LAST, kind)
         return folder / LAST
     except InputError as error:
@@ -117,6 +118,7 @@ def set_aside(folder: Path) -> Path:
     Returns:
         New path of the folder; folders that are moved within the same second are numbered.
     """
+    # local time: a person looks for the run of yesterday evening
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime())
     target = folder.with_name(f"{folder.name}.{stamp}")
     number = 0
@@ -150,6 +152,7 @@ def same_run(folder: Path, config: Mapping[str, object]) -> bool:
     try:
         earlier = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
+        # what cannot be read cannot be compared: it counts as another run, which is moved aside and not lost
         return False
     if not isinstance(earlier, dict):
         return False

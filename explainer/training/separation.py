@@ -13,13 +13,13 @@ class Separation(NamedTuple):
     """One value for each pair of an image and a class that it has, (P,) each.
 
     Attributes:
-        own: Probability of the class, in [0, 1], when only its own mask is seen; higher is better.
-        others: Its probability when the masks of all other classes are seen; lower is better.
-        area: Mean of its own mask, in [0, 1].
+        through_mask: Probability of the class, in [0, 1], when only its mask is seen; higher is better.
+        through_others: Its probability when the masks of all other classes are seen; lower is better.
+        area: Mean of its mask, in [0, 1].
     """
 
-    own: Tensor
-    others: Tensor
+    through_mask: Tensor
+    through_others: Tensor
     area: Tensor
 
 
@@ -48,11 +48,13 @@ def separation(
     highest = masks.topk(min(2, masks.shape[1]), dim=1)
     parts = []
     # in parts of a batch's size: an image with several classes stands in several pairs
-    for row, column in zip(rows.split(len(image)), columns.split(len(image)), strict=True):
-        own_mask = masks[row, column][:, None]
+    batch_size = len(image)
+    pairs = zip(rows.split(batch_size), columns.split(batch_size), strict=True)
+    for row, column in pairs:
+        class_mask = masks[row, column][:, None]
         # the maximum of the others is the highest mask, or where that is the class's own, the second highest
         is_first = highest.indices[row, :1] == column[:, None, None, None]
-        second = torch.zeros_like(own_mask)  # of one class alone, no other mask shows anything
+        second = torch.zeros_like(class_mask)  # of one class alone, no other mask shows anything
         if masks.shape[1] > 1:
             second = highest.values[row, 1:]
         other_masks = torch.where(is_first, second, highest.values[row, :1])
@@ -60,22 +62,23 @@ def separation(
         if len(infill) > 1:  # one for each image
             fill = infill[row]
         columns_of_part = []
-        for mask in (own_mask, other_masks):
+        for mask in (class_mask, other_masks):
             logits = explanandum(composite(image[row], mask, fill)).float()
             probabilities = explanandum.probabilities(logits)
             columns_of_part.append(probabilities.gather(1, column[:, None])[:, 0])
-        parts.append(torch.stack([*columns_of_part, own_mask.mean((1, 2, 3))]))
+        area = class_mask.mean((1, 2, 3))
+        parts.append(torch.stack([*columns_of_part, area]))
     if not parts:
         return Separation(*masks.new_zeros(3, 0))
     return Separation(*torch.cat(parts, 1))
 
 
-def fault(own: float, others: float, area: float) -> str | None:
+def fault(through_mask: float, through_others: float, area: float) -> str | None:
     """Say in one line what is wrong with masks that explain nothing, and what to try; None for masks that may.
 
     Args:
-        own: Mean of `Separation.own`.
-        others: Mean of `Separation.others`.
+        through_mask: Mean of `Separation.through_mask`.
+        through_others: Mean of `Separation.through_others`.
         area: Mean of `Separation.area`.
 
     Example:
@@ -88,10 +91,11 @@ def fault(own: float, others: float, area: float) -> str | None:
         return "the masks are empty: lower the weights of target_area and bound, or raise the learning rate"
     if area > 0.95:
         return "the masks are full: raise the weights of target_area, bound or entropy, or the learning rate"
-    if own - others < 0.05:
+    # from scratch, a masker finds objects before it tells classes apart: for long the difference is about 0
+    if through_mask - through_others < 0.05:
         return (
-            f"the masks are the same for every class (a class has probability {own:.2f} through its own mask, "
-            f"{others:.2f} through the others'): start the masker from a classifier's weights (encoder_weights), "
-            "take FeatureMasker, or raise the learning rate"
+            f"the masks are the same for every class (a class has probability {through_mask:.2f} through its own "
+            f"mask, {through_others:.2f} through the others'): start the masker from a classifier's weights "
+            "(encoder_weights), take FeatureMasker, or raise the learning rate"
         )
     return None

@@ -34,7 +34,9 @@ def view(seed=0, size=(7, 9), dtype=torch.float64, device="cpu"):
 def test_explainer_terms_equal_the_equations(seed):
     v = view(seed)
     ours = ExplainerObjective(min_area=0.07, max_area=0.31).terms(v)
-    theirs = oracles.explainer_terms(*(t.numpy() for t in (v.mask_logits, v.kept, v.removed, v.labels)), 0.07, 0.31)
+    theirs = oracles.explainer_terms(
+        *(t.numpy() for t in (v.mask_logits, v.through_mask, v.through_complement, v.labels)), 0.07, 0.31
+    )
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         assert float(ours[name]) == pytest.approx(value, abs=1e-6), name
@@ -46,7 +48,7 @@ def test_rtis_terms_equal_the_equations(mean_over, seed):
     v = view(seed)
     ours = RTISObjective(mean_over=mean_over).terms(v)
     oracle = oracles.rtis_terms_of_a_batch if mean_over == "batch" else oracles.rtis_terms
-    theirs = oracle(*(t.numpy() for t in (v.mask_logits, v.kept, v.removed, v.labels)), 0.3)
+    theirs = oracle(*(t.numpy() for t in (v.mask_logits, v.through_mask, v.through_complement, v.labels)), 0.3)
     for name, value in theirs.items():
         assert float(ours[name]) == pytest.approx(value, abs=1e-6), name
 
@@ -82,7 +84,7 @@ def test_rtis_of_a_batch_without_any_label_is_the_masks_own_terms(mean_over):
     terms = RTISObjective(mean_over=mean_over).terms(v)
     assert (float(terms["preservation"]), float(terms["deletion"])) == (0, 0)
     RTISObjective(mean_over=mean_over).total(terms).backward()
-    assert v.removed.grad.eq(0).all()
+    assert v.through_complement.grad.eq(0).all()
 
 
 @pytest.mark.parametrize("objective", [ExplainerObjective(), RTISObjective(), RTISObjective(mean_over="image")])
@@ -94,7 +96,7 @@ def test_gradients_of_the_objectives(objective):
         other = non_target_mask(logits, v.labels, -torch.inf).sigmoid()
         return objective.total(objective.terms(View(logits, target, other, kept, removed, v.labels, True)))
 
-    inputs = [t.clone().requires_grad_() for t in (v.mask_logits, v.kept, v.removed)]
+    inputs = [t.clone().requires_grad_() for t in (v.mask_logits, v.through_mask, v.through_complement)]
     assert torch.autograd.gradcheck(loss, inputs)
 
 

@@ -48,7 +48,7 @@ def test_an_explanation_has_the_numbers_of_the_whole_computation(loaded, monkeyp
         kept = loaded.explanandum(seen * small + (1 - seen) * colour).sigmoid()[0]
     torch.testing.assert_close(got.masks, logits.sigmoid(), rtol=0, atol=1e-6)
     torch.testing.assert_close(got.target, target, rtol=0, atol=1e-6)
-    torch.testing.assert_close(got.kept, kept, rtol=0, atol=1e-5)
+    torch.testing.assert_close(got.through_mask, kept, rtol=0, atol=1e-5)
     assert torch.equal(got.image, image)
     assert got.logits.shape == (1, 3, 32, 32)
 

@@ -22,10 +22,10 @@ def test_separation_pair_by_pair():
     fill = explanandum.mean_colour
     found = separation(explanandum, image, masks, labels, fill, classes=2)
     pairs = [(0, 0), (0, 3), (2, 1), (2, 2)]  # the third image's last class is one too many
-    assert len(found.own) == len(pairs)
+    assert len(found.through_mask) == len(pairs)
     for place, (n, c) in enumerate(pairs):
         others = torch.stack([masks[n, d] for d in range(4) if d != c]).amax(0)
-        for got, mask in ((found.own[place], masks[n, c]), (found.others[place], others)):
+        for got, mask in ((found.through_mask[place], masks[n, c]), (found.through_others[place], others)):
             seen = mask * image[n] + (1 - mask) * fill[0]
             torch.testing.assert_close(got, explanandum(seen[None]).sigmoid()[0, c])
         torch.testing.assert_close(found.area[place], masks[n, c].mean())
@@ -35,9 +35,9 @@ def test_no_label_and_one_class():
     explanandum = Explanandum(**SMALL, num_classes=1, multilabel=True)
     image, masks = torch.rand(2, 3, 16, 16), torch.rand(2, 1, 16, 16)
     fill = explanandum.mean_colour
-    assert len(separation(explanandum, image, masks, torch.zeros(2, 1), fill).own) == 0
+    assert len(separation(explanandum, image, masks, torch.zeros(2, 1), fill).through_mask) == 0
     found = separation(explanandum, image, masks, torch.ones(2, 1), fill)
-    torch.testing.assert_close(found.others, explanandum(fill.expand(2, 3, 16, 16)).sigmoid()[:, 0])
+    torch.testing.assert_close(found.through_others, explanandum(fill.expand(2, 3, 16, 16)).sigmoid()[:, 0])
 
 
 @pytest.mark.parametrize(("values", "word"), [

@@ -11,8 +11,8 @@ from PIL import Image
 
 from explainer.attribution import Attribution
 from explainer.data import Batch
+from explainer.evaluation.maps.class_masks import class_masks
 from explainer.evaluation.maps.make import SCALED, MaskMaker
-from explainer.evaluation.scoring.class_matrix import class_masks
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
 
@@ -40,6 +40,7 @@ def class_gallery(
     indices = [explanandum.classes.index(name) for name in classes]
     with torch.no_grad():
         probabilities = explanandum.probabilities(explanandum(batch.image).float())
+    # all at once: a method explains a batch in fewer passes than its images one by one
     masks = {name: class_masks(explanandum, method, batch.image, indices, maker) for name, method in methods.items()}
     rows = []
     for n in range(len(batch.id)):

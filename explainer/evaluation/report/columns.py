@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from explainer.evaluation.report.content import Content
 from explainer.evaluation.results.columns import FIXED
+from explainer.evaluation.results.content import Content
 from explainer.evaluation.scoring.loop import ORIGINAL
 
 
@@ -42,7 +42,7 @@ class Column(NamedTuple):
         """The direction in which numbers get better, in words."""
         return {True: "higher is better", False: "lower is better", None: "neither direction is better"}[self.up]
 
-    def of(self, entry: dict[str, Any]) -> float | None:
+    def of(self, entry: Mapping[str, Any]) -> float | None:
         """Return the number of a method, or None.
 
         Args:
@@ -53,7 +53,7 @@ class Column(NamedTuple):
             value = value.get(key) if isinstance(value, dict) else None
         return value if isinstance(value, int | float) else None
 
-    def interval(self, entry: dict[str, Any]) -> list[float] | None:
+    def interval(self, entry: Mapping[str, Any]) -> list[float] | None:
         """Return the 95 % interval of a method's number, or None.
 
         Args:

@@ -3,15 +3,16 @@
 import statistics
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.report.columns import Column, quality
-from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.svg import Scale, path, picture, tag, tick_text, ticks, together
+from explainer.evaluation.results.content import Content, MethodResults
+from explainer.evaluation.storage.rows import PlainRow
 
 WIDTH = 176.0
 HEIGHT = 122.0
@@ -47,7 +48,7 @@ class Curves(NamedTuple):
     panels: list[Panel]
 
 
-def mean_curves(rows: Sequence[dict[str, Any]], methods: Collection[str], column: str) -> dict[str, list[float]]:
+def mean_curves(rows: Sequence[PlainRow], methods: Collection[str], column: str) -> dict[str, list[float]]:
     """Return the mean of the curves of each method's images.
 
     Curves with another number of steps than the most frequent one are left out: there is no mean of them.
@@ -82,7 +83,7 @@ def mean_curves(rows: Sequence[dict[str, Any]], methods: Collection[str], column
     return means
 
 
-def curves(content: Content, rows: Sequence[dict[str, Any]]) -> list[Curves]:
+def curves(content: Content, rows: Sequence[PlainRow]) -> list[Curves]:
     """Draw a panel for each method and column with curves.
 
     Args:
@@ -105,7 +106,7 @@ def curves(content: Content, rows: Sequence[dict[str, Any]]) -> list[Curves]:
 
 
 def _panels(
-    means: Mapping[str, Sequence[float]], column: Column, results: Mapping[str, Any], shared_id: str
+    means: Mapping[str, Sequence[float]], column: Column, results: Mapping[str, MethodResults], shared_id: str
 ) -> list[Panel]:
     """Draw each method's curve before those of all methods."""
     values = [value for curve in means.values() for value in curve]

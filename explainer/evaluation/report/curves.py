@@ -1,11 +1,11 @@
 """The curves that metrics are areas of, as a figure (C.-H. Chang et al., ICLR 2019, Figure 10)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.metrics import pixels_needed
 
 REDUCTIONS = torch.linspace(0, 1, 21)
@@ -15,7 +15,7 @@ STYLES = ("-", "--", ":")
 """Styles of lines; the next one begins when the colours repeat."""
 
 
-def plot_flipping(rows: Sequence[dict[str, Any]], methods: Sequence[str], column: str) -> Figure:
+def plot_flipping(rows: Sequence[PlainRow], methods: Sequence[str], column: str) -> Figure:
     """Draw the pixels that have to be replaced against the reduction of the log-odds; lower is better.
 
     Args:

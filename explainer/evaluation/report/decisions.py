@@ -10,6 +10,7 @@ from explainer.data import Batch
 from explainer.evaluation.batches import part
 from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Heading, Table, text_row
+from explainer.evaluation.results.content import DecisionMeans
 from explainer.evaluation.scoring.decisions import KINDS, Decisions
 from explainer.networks import Explanandum
 from explainer.rendering import Tile, gallery, overlay, to_pil
@@ -18,7 +19,7 @@ SHORT = dict(zip(KINDS, ("TP", "FP", "FN"), strict=True))
 """As they stand under pictures, where there is little room."""
 
 
-def decision_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+def decision_table(results: Mapping[str, Mapping[str, DecisionMeans]]) -> Table:
     """Return the results as a table, a row for each method and kind of decision.
 
     Args:
@@ -33,7 +34,8 @@ def decision_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> 
     rows = []
     for method, kinds in results.items():
         for kind, entry in kinds.items():
-            values = [number(entry[key]) for key in ("area", "image", "kept", "removed")]
+            means = (entry["area"], entry["image"], entry["kept"], entry["removed"])
+            values = [number(mean) for mean in means]
             rows.append(text_row(f"{method}, {kind}", [str(entry["pairs"]), *values]))
     columns = [Heading(label) for label in labels]
     return Table("Masks of right and of wrong decisions", "masks of classes", columns, rows)
@@ -60,12 +62,13 @@ def decision_gallery(
     for kind in KINDS:
         for n, index in _examples(classes, kind)[:count]:
             one = part(batch, [n])
-            views = [decisions.seen(explanandum, method, one, index) for method in shown.values()]
-            probability = float(views[0]["image"]) if views else math.nan
+            views = [decisions.view(explanandum, method, one, index) for method in shown.values()]
+            # the same for every method, for none of them changes the image
+            probability = views[0].image if views else math.nan
             row = [Tile(to_pil(one.image[0]), f"{SHORT[kind]}: {explanandum.classes[index]} {probability:.2f}")]
             for view in views:
-                words = f"kept {float(view['kept']):.2f}, without {float(view['removed']):.2f}"
-                row.append(Tile(overlay(one.image[0], view["mask"][0]), words))
+                words = f"kept {view.keeping:.2f}, without {view.removing:.2f}"
+                row.append(Tile(overlay(one.image[0], view.mask[0]), words))
             rows.append(row)
     if not rows or not shown:
         return None

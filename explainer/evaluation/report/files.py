@@ -9,11 +9,12 @@ from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.report.class_matrix import write_matrix
 from explainer.evaluation.results.class_matrix import matrices
 from explainer.evaluation.results.columns import FIXED, ColumnDescription
-from explainer.evaluation.results.content import MatrixResults, PublishedMatrix, RunFacts
+from explainer.evaluation.results.content import Content, MatrixResults, PublishedMatrix, RunFacts
 from explainer.evaluation.results.decisions import decision_results
 from explainer.evaluation.results.published import Published
 from explainer.evaluation.results.summary import Row, pairs, summarise
 from explainer.evaluation.scoring.threshold import Alpha
+from explainer.evaluation.storage.fingerprint import Fingerprint
 from explainer.evaluation.targets import Targets
 from explainer.files import write_csv, write_json
 from explainer.metrics.segmentation import TruthRule
@@ -21,15 +22,15 @@ from explainer.metrics.segmentation import TruthRule
 
 def write_results(
     rows: list[Row],
-    facts: dict[str, Any],
+    facts: Fingerprint,
     folder: Path,
     alphas: Mapping[str, Alpha] | None = None,
     *,
     columns: Mapping[str, ColumnDescription] | None = None,
-    failed: Mapping[str, Mapping[str, str]] | None = None,
+    failed: dict[str, dict[str, str]] | None = None,
     run: RunFacts | None = None,
     published: Published | None = None,
-) -> dict[str, Any]:
+) -> Content:
     """Write results.json, per_image.csv and, of rows that have one, matrix.csv.
 
     Args:
@@ -67,7 +68,7 @@ def write_results(
     class_matrices |= matrices(rows, facts.get("matrix", {}).get("classes", []))
     if published is not None:
         class_matrices |= published.matrices()
-    content = {
+    content: Content = {
         "facts": facts,
         "results": results,
         "columns": shown,

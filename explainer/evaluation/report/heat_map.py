@@ -84,6 +84,7 @@ def heat_maps(matrix: dict[str, Any] | None) -> list[HeatMap]:
 def _heat_map(name: str, matrix: Mapping[str, Any]) -> HeatMap:
     """Return the heat map of one matrix."""
     classes = [str(class_) for class_ in matrix["classes"]]
+    # with many classes a cell has no room for an interval
     intervals = matrix.get("interval") if len(classes) <= FEW else None
     cells = []
     for number, values in enumerate(matrix["values"]):

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -11,10 +11,9 @@ from PIL import Image
 from explainer.attribution import Attribution, Constant
 from explainer.data import Batch
 from explainer.evaluation.batches import part
-from explainer.evaluation.maps.cache import MaskStore
-from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, having
-from explainer.evaluation.report.gallery import read_or_make
+from explainer.evaluation.report.gallery import PictureMasks
+from explainer.evaluation.storage.rows import PlainRow, Prediction
 from explainer.networks import Explanandum
 from explainer.rendering import heat_map, to_pil
 
@@ -32,7 +31,7 @@ class Shown(NamedTuple):
         photograph: The picture.
         labels: Labels of the image with the classifier's probabilities, in words.
         maps: Method → its map in colours, of the photograph's size.
-        notes: Method → what the classifier makes of the image through the map.
+        notes: Method → words on what the classifier makes of the image through the map.
     """
 
     id: str
@@ -46,19 +45,21 @@ def pictures(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    cache: MaskStore | None,
-    rows: Sequence[dict[str, Any]],
-    maker: MaskMaker = SCALED,
+    source: PictureMasks,
+    rows: Sequence[PlainRow],
+    annotated: Batch | None = None,
 ) -> Iterator[Shown]:
     """Yield every method's maps of every image of a batch; maps on the disk are not made again.
 
     Args:
         explanandum: Frozen classifier, on the batch's device.
         methods: Name → method; constant masks are not worth a picture.
-        batch: Images; ground truth and bounding box join where they were scored.
-        cache: Masks on the disk.
-        rows: Rows of rows.jsonl: what the classifier said, and which method failed on which image.
-        maker: Maker of the masks.
+        batch: Images, whose labels are the classes to explain; ground truth and bounding box join where they were
+            scored.
+        source: Source of the masks.
+        rows: Rows of rows.jsonl: the classifier's answers, and which method failed on which image.
+        annotated: Same images with the labels of the data set, on which the references depend; None where these are
+            the labels of the batch.
 
     Yields:
         An image at a time.
@@ -66,14 +67,18 @@ def pictures(
     rows_by_name = {(row["method"], row["id"]): row for row in rows}
     for n, image in enumerate(batch.id):
         one = part(batch, [n])
+        one_annotated = one if annotated is None else part(annotated, [n])
         # a row may be missing: a map is shown also of what was not scored
         method_rows = {name: rows_by_name.get((name, image), {}) for name in (ORIGINAL, *methods)}
-        names = [name for name in ANNOTATED if (name, image) in rows_by_name and having(name, one).id]
-        method_rows |= {name: rows_by_name[name, image] for name in names}
+        masks: dict[str, torch.Tensor] = {}
+        for name in ANNOTATED:
+            if (name, image) in rows_by_name and having(name, one_annotated).id:
+                method_rows[name] = rows_by_name[name, image]
+                masks[name] = source.of_reference(name, one_annotated)[0]
         for name, method in methods.items():
+            # a method that failed on an image would fail on it again
             if not isinstance(method, Constant) and "error" not in method_rows[name]:
-                names.append(name)
-        masks = {name: read_or_make(explanandum, name, methods.get(name), one, cache, maker)[0] for name in names}
+                masks[name] = source.of_method(explanandum, name, method, one)[0]
         present = one.labels[0].nonzero().flatten().tolist()
         yield Shown(
             image,
@@ -84,13 +89,13 @@ def pictures(
         )
 
 
-def label_text(classes: Sequence[str], labels: Collection[int], prediction: dict[str, Any] | None) -> str:
+def label_text(classes: Sequence[str], labels: Collection[int], prediction: Prediction | None) -> str:
     """Return labels with their probabilities, and what a single-label classifier says instead.
 
     Args:
         classes: Names of all classes.
         labels: Indices of the image's labels.
-        prediction: What the classifier says, as in the rows, or None.
+        prediction: Answer of the classifier, as in the rows, or None.
 
     Example:
         >>> label_text(["cat", "dog"], [1], {"probability": 0.25, "predicted": 0})
@@ -103,17 +108,18 @@ def label_text(classes: Sequence[str], labels: Collection[int], prediction: dict
     words = ", ".join(names) or "no label"
     if len(labels) > LABELS:
         words += " …"
-    predicted = (prediction or {}).get("predicted")
+    predicted = None if prediction is None else prediction.get("predicted")
+    # of a single-label classifier: a wrong answer is worth more room than a right one
     if predicted is not None and predicted not in labels:
         words += f"; the classifier says {classes[predicted]}"
     return words
 
 
-def probability(prediction: dict[str, Any] | None, label: int) -> float | None:
+def probability(prediction: Prediction | None, label: int) -> float | None:
     """Return the probability of a label, or None where it is not known.
 
     Args:
-        prediction: What the classifier says, as in the rows: all probabilities, or that of the only label.
+        prediction: Answer of the classifier, as in the rows: all probabilities, or that of the only label.
         label: Index of the label.
     """
     if not prediction:
@@ -122,7 +128,7 @@ def probability(prediction: dict[str, Any] | None, label: int) -> float | None:
     return probabilities[label] if probabilities else prediction.get("probability")
 
 
-def map_text(row: dict[str, Any], mask: torch.Tensor) -> str:
+def map_text(row: PlainRow, mask: torch.Tensor) -> str:
     """Return what becomes of the first label's probability when only the map's part remains, and when it is gone.
 
     Args:
@@ -135,9 +141,11 @@ def map_text(row: dict[str, Any], mask: torch.Tensor) -> str:
     """
     parts = [f"area {float(mask.mean()):.2f}"]
     for word in ("kept", "removed"):
-        prediction = row.get(word) or {}
-        labels = prediction.get("labels") or []
-        p = probability(prediction, labels[0]) if labels else None
+        prediction: Prediction | None = row.get(word)
+        # a row may be empty, and an image may have no label
+        if not prediction or not prediction["labels"]:
+            continue
+        p = probability(prediction, prediction["labels"][0])
         if p is not None:
             parts.append(f"{word} {p:.2f}")
     if row.get("broken"):
@@ -162,6 +170,7 @@ def data_uri(picture: Image.Image) -> str:
     """
     fitted = picture.convert("RGB")
     fitted.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    # PNG is the shorter one for flat maps, JPEG for photographs
     files = {}
     for kind, settings in (("png", {"optimize": True}), ("jpeg", {"quality": 80, "optimize": True})):
         buffer = io.BytesIO()

@@ -1,16 +1,17 @@
 """The figures of each measure of a report: every image's value with the interval, and quality against cost."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.report.columns import Column, quality
-from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.scatter import scatter
 from explainer.evaluation.report.svg import Scale, picture, tag
+from explainer.evaluation.results.content import Content, MethodResults
+from explainer.evaluation.storage.rows import PlainRow
 
 DOTS = 60
 """Images at most, evenly chosen, whose values are drawn for one method."""
@@ -54,7 +55,7 @@ class Measure(NamedTuple):
     numbers: list[str]
 
 
-def measures(content: Content, rows: Sequence[dict[str, Any]]) -> list[Measure]:
+def measures(content: Content, rows: Sequence[PlainRow]) -> list[Measure]:
     """Draw the figures of every measure that has numbers.
 
     Args:
@@ -83,24 +84,25 @@ def measures(content: Content, rows: Sequence[dict[str, Any]]) -> list[Measure]:
     return figures
 
 
-def _best_first(results: Mapping[str, Any], column: Column) -> dict[str, dict[str, Any]]:
+def _best_first(results: Mapping[str, MethodResults], column: Column) -> dict[str, MethodResults]:
     """Return the results of methods with a number in a column, the best first."""
     values = {}
     for name, entry in results.items():
         value = column.of(entry)
         if name != ORIGINAL and value is not None:
             values[name] = value
+    # where neither direction is better, the largest comes first
     order = sorted(values, key=lambda name: values[name], reverse=column.up is not False)
     return {name: results[name] for name in order}
 
 
-def _has_cost(name: str, entry: Mapping[str, Any]) -> bool:
+def _has_cost(name: str, entry: MethodResults) -> bool:
     """Return whether a method's time can stand on a logarithmic axis; what the annotation gives costs nothing."""
     return name not in ANNOTATED and (entry.get("cost", {}).get("ms") or 0) > 0
 
 
 def _lines(
-    column: Column, entries: Mapping[str, dict[str, Any]], rows: Sequence[dict[str, Any]]
+    column: Column, entries: Mapping[str, MethodResults], rows: Sequence[PlainRow]
 ) -> tuple[list[Line], tuple[str, str]]:
     """Draw a line for each method, and return them with the numbers at their ends."""
     values = {name: _image_values(rows, name, column.key) for name in entries}
@@ -116,18 +118,19 @@ def _lines(
     return lines, (formatted(low, column.kind), formatted(high, column.kind))
 
 
-def _image_values(rows: Sequence[dict[str, Any]], method: str, key: str) -> list[float]:
+def _image_values(rows: Sequence[PlainRow], method: str, key: str) -> list[float]:
     """Return the values of evenly chosen images."""
     values = []
     for row in rows:
         value = row.get("scores", {}).get(key)
         if row["method"] == method and value is not None:
             values.append(value)
+    # more dots would lie over one another, and make the page large
     step = max(1, len(values) // DOTS)
     return values[::step][:DOTS]
 
 
-def _line(column: Column, name: str, entry: dict[str, Any], values: Sequence[float], scale: Scale) -> Line:
+def _line(column: Column, name: str, entry: MethodResults, values: Sequence[float], scale: Scale) -> Line:
     """Draw a method's images (faint), interval (line) and mean (full)."""
     mean = column.of(entry) or 0.0
     parts = [tag("line", x1=scale.start, x2=scale.end, y1=MIDDLE, y2=MIDDLE, class_="c-grid")]

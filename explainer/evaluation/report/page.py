@@ -1,16 +1,15 @@
 """report.html: one file that shows a finished evaluation to someone who does not know it, without any network."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from explainer.errors import InputError
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
 from explainer.evaluation.report.columns import costs, decisions, quality
-from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.curve_panels import curves
 from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.html import TEMPLATES, template
@@ -19,8 +18,8 @@ from explainer.evaluation.report.measures import measures
 from explainer.evaluation.report.printers import latex_file, to_html
 from explainer.evaluation.report.table import MARKS
 from explainer.evaluation.report.tables import report_tables, with_costs
-from explainer.evaluation.results.content import nested_results
-from explainer.evaluation.storage.rows import nested, parsed
+from explainer.evaluation.results.content import Content, MethodResults, nested_results
+from explainer.evaluation.storage.rows import PlainRow, nested, parsed
 from explainer.evaluation.storage.store import ROWS
 from explainer.files import read_state, write_text
 
@@ -113,7 +112,7 @@ def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Pat
     return write_text(folder / PAGE, page(content, rows, about, shown))
 
 
-def read_results(folder: Path) -> tuple[Content, list[dict[str, Any]]]:
+def read_results(folder: Path) -> tuple[Content, list[PlainRow]]:
     """Read results.json and the rows of its methods.
 
     Args:
@@ -135,11 +134,12 @@ def read_results(folder: Path) -> tuple[Content, list[dict[str, Any]]]:
     lines = stored.read_bytes().splitlines() if stored.is_file() else []
     rows = [nested(row) for row in map(parsed, lines) if row is not None]
     asked = {*content["results"], *(content.get("failed") or {})}
+    # what failed and was tried again has two rows, of which the later one counts
     last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
-    return cast(Content, nested_results(content)), list(last.values())
+    return nested_results(content), list(last.values())
 
 
-def page(content: Content, rows: Sequence[dict[str, Any]], about: About, shown: Iterable[Shown] = ()) -> str:
+def page(content: Content, rows: Sequence[PlainRow], about: About, shown: Iterable[Shown] = ()) -> str:
     """Return the page; every word that comes from outside is escaped.
 
     Args:
@@ -151,6 +151,7 @@ def page(content: Content, rows: Sequence[dict[str, Any]], about: About, shown: 
     Returns:
         HTML that asks for no other file.
     """
+    # folders of early versions have other costs
     content = with_costs(content)
     results = content["results"]
     performance = results.get(ORIGINAL, {}).get("kept") or {}
@@ -229,12 +230,14 @@ def run_facts(content: Content) -> list[tuple[str, str]]:
     return [(words, str(value)) for words, value in known.items() if value]
 
 
-def _seconds_of_maps(results: dict[str, Any]) -> float:
+def _seconds_of_maps(results: Mapping[str, MethodResults]) -> float:
     """Return how long all maps took together, as far as that is known."""
     total = 0.0
     for entry in results.values():
-        ms = (entry.get("cost") or {}).get("ms") or 0
-        total += ms / 1000 * (entry.get("images") or 0)
+        cost = entry.get("cost")
+        # the images as they are have no map, and folders of early versions no cost
+        if cost:
+            total += (cost.get("ms") or 0) / 1000 * (entry.get("images") or 0)
     return total
 
 
@@ -265,7 +268,7 @@ def config_text(content: Content) -> str:
     return json.dumps(config or content.get("facts", {}), indent=2, ensure_ascii=False)
 
 
-def failures(content: Content, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+def failures(content: Content, rows: Sequence[PlainRow]) -> dict[str, dict[str, str]]:
     """Return the errors of each method.
 
     Args:
@@ -286,7 +289,7 @@ def failures(content: Content, rows: Sequence[dict[str, Any]]) -> dict[str, dict
     return errors_by_method
 
 
-def odd_maps(content: Content, rows: Sequence[dict[str, Any]]) -> list[OddMaps]:
+def odd_maps(content: Content, rows: Sequence[PlainRow]) -> list[OddMaps]:
     """Return the maps that hold no information.
 
     Args:

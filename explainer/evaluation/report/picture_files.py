@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from explainer.attribution import Attribution, Constant, Reference
 from explainer.data import Batch, ImageDataset, collate
@@ -13,19 +12,22 @@ from explainer.evaluation.report.counterfactuals import counterfactual_gallery
 from explainer.evaluation.report.curves import plot_flipping
 from explainer.evaluation.report.decisions import decision_gallery
 from explainer.evaluation.report.drawing import save_figure
-from explainer.evaluation.report.gallery import method_gallery, read_or_make
+from explainer.evaluation.report.gallery import PictureMasks, method_gallery
 from explainer.evaluation.results.decisions import examples
 from explainer.evaluation.scoring.decisions import Decisions
 from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.settings import Evaluation
 from explainer.evaluation.storage.fingerprint import slug
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.files import file_name
 from explainer.metrics import Flipping
 from explainer.networks import Explanandum
 from explainer.rendering import save_picture
 
-GALLERY, COUNTERFACTUALS = "gallery.png", "counterfactuals"
-CLASSES, DECISIONS = "classes.png", "decisions.png"
+GALLERY = "gallery.png"
+COUNTERFACTUALS = "counterfactuals"
+CLASSES = "classes.png"
+DECISIONS = "decisions.png"
 LONGEST = 100
 """Characters of a file name, at most."""
 
@@ -77,7 +79,7 @@ def write_pictures(
     dataset: ImageDataset,
     places: tuple[list[int], list[int]],
     judge: Judge,
-    cache: MaskStore,
+    store: MaskStore,
     out: Path,
     device: str,
 ) -> None:
@@ -90,24 +92,25 @@ def write_pictures(
         dataset: Data set of the images.
         places: Places of the images of the galleries, and of those of the counterfactuals.
         judge: Judge, which knows the levels of maps.
-        cache: Masks on the disk.
+        store: Masks on the disk.
         out: Folder of the results.
         device: Device on which to compute.
     """
-    batches = []
-    for chosen_places in places:
-        batch = to_device(collate([dataset[place] for place in chosen_places]), device)
-        batches.append(settings.targets.of(explanandum, batch))
-    chosen, imagined = batches
+    pictured, imagined = (to_device(collate([dataset[n] for n in of_pictures]), device) for of_pictures in places)
+    source = PictureMasks(store, settings.maker, settings.truth.rule)
+    chosen = settings.targets.of(explanandum, pictured)
     if chosen.id:
-        save_picture(method_gallery(explanandum, methods, chosen, cache, settings.maker), out / GALLERY)
+        save_picture(method_gallery(explanandum, methods, chosen, source, pictured), out / GALLERY)
+    # a reference has one mask whatever the class
     without_references = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
     classes = settings.report.class_gallery
     if chosen.id and without_references and classes:
         picture = class_gallery(explanandum, without_references, chosen, classes, settings.maker)
         save_picture(picture, out / CLASSES)
     if imagined.id:
-        write_counterfactuals(settings, explanandum, methods, judge, imagined, cache, out)
+        write_counterfactuals(
+            settings, explanandum, methods, judge, settings.targets.of(explanandum, imagined), source, out
+        )
 
 
 def write_decisions(
@@ -116,7 +119,7 @@ def write_decisions(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     dataset: ImageDataset,
-    rows: list[dict[str, Any]],
+    rows: list[PlainRow],
     out: Path,
     device: str,
 ) -> None:
@@ -148,7 +151,7 @@ def write_counterfactuals(
     methods: dict[str, Attribution],
     judge: Judge,
     batch: Batch,
-    cache: MaskStore,
+    source: PictureMasks,
     out: Path,
 ) -> None:
     """Write a picture for each method, of what remains and what replaces the region.
@@ -159,18 +162,18 @@ def write_counterfactuals(
         methods: Name → method; constant masks are not worth a picture.
         judge: Judge, which knows the levels of maps.
         batch: Images, at least one.
-        cache: Masks on the disk.
+        source: Source of the masks.
         out: Folder of the results.
     """
     names = file_names(methods)
     for name, method in methods.items():
         if not isinstance(method, Constant):
-            mask = read_or_make(explanandum, name, method, batch, cache, settings.maker)
+            mask = source.of_method(explanandum, name, method, batch)
             picture = counterfactual_gallery(explanandum, mask, judge.levels(name, mask), batch, settings.infills)
             save_picture(picture, out / COUNTERFACTUALS / f"{names[name]}.png")
 
 
-def write_curves(settings: Evaluation, methods: list[str], rows: list[dict[str, Any]], out: Path) -> None:
+def write_curves(settings: Evaluation, methods: list[str], rows: list[PlainRow], out: Path) -> None:
     """Write a figure of every metric that has curves.
 
     Args:

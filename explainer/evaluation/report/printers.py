@@ -39,6 +39,7 @@ def _terminal_cell(cell: Cell) -> str:
     text = cell.text
     if cell.interval is not None:
         text = f"{text} {cell.interval.half}"
+    # the mark's sign as well as bold type: a file or a log has no bold type
     text = for_terminal(text + SIGNS[cell.mark])
     return f"[bold]{text}[/bold]" if cell.mark == "best" else text
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
@@ -10,9 +9,10 @@ from explainer.evaluation.report.columns import Column
 from explainer.evaluation.report.labels import Box, Point, place_labels
 from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.svg import Scale, decades, picture, tag, tick_text, ticks
+from explainer.evaluation.results.content import MethodResults
 
 
-def scatter(column: Column, entries: Mapping[str, dict[str, Any]], small: bool) -> Markup:
+def scatter(column: Column, entries: Mapping[str, MethodResults], small: bool) -> Markup:
     """Draw a column upwards against milliseconds an image, on a logarithmic axis.
 
     Args:
@@ -22,8 +22,10 @@ def scatter(column: Column, entries: Mapping[str, dict[str, Any]], small: bool) 
     """
     width, height = (340.0, 320.0) if small else (720.0, 430.0)
     room = Box(left=44.0, top=14.0, right=width - 14, bottom=height - 40)
-    costs = {name: entry["cost"]["ms"] for name, entry in entries.items()}
+    # the caller has chosen methods whose time is known
+    costs = {name: entry["cost"]["ms"] or 0.0 for name, entry in entries.items()}
     values = {name: column.of(entry) or 0.0 for name, entry in entries.items()}
+    # times of methods lie several powers of ten apart
     across = decades(min(costs.values()), max(costs.values()))
     upward = ticks(min(values.values()), max(values.values()))
     horizontal = Scale(math.log10(across[0]), math.log10(across[-1]), room.left, room.right)
@@ -38,6 +40,7 @@ def scatter(column: Column, entries: Mapping[str, dict[str, Any]], small: bool) 
         x = horizontal.place(math.log10(costs[name]))
         y = vertical.place(values[name])
         points[name] = (x, y)
+        # names would cover the points of a phone's picture
         names[name] = str(number) if small else name
         score = formatted(values[name], column.kind)
         tooltip = tag("title", f"{name}: {column.label} {score}, {formatted(costs[name], 'ms')} ms an image")

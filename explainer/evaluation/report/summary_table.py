@@ -1,19 +1,18 @@
 """The results of an evaluation in one table, for the terminal and for a README."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Literal, cast
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, left_out
 from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Cell, Heading, Interval, Mark, Note, Row, Table, paper_rows
 from explainer.evaluation.results.columns import FIXED, ColumnDescription
+from explainer.evaluation.results.content import Comparison, Content, MethodResults
+from explainer.evaluation.results.intervals import is_doubtful
 from explainer.evaluation.results.published import reference
 
-DOUBTFUL = 0.05
-"""p from which a difference to the best is not told from chance."""
 
-
-def summary_table(content: Mapping[str, Any], title: str = "", intervals: bool = False) -> Table:
+def summary_table(content: Content, title: str = "", intervals: bool = False) -> Table:
     """Return a row for each method, the best of each score marked, references of the annotation left out.
 
     Args:
@@ -27,7 +26,7 @@ def summary_table(content: Mapping[str, Any], title: str = "", intervals: bool =
     results = content["results"]
     published = content.get("published")
     scores = score_columns(results, content.get("columns") or {})
-    kind = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
+    kind: Literal["mAP", "accuracy"] = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
     headings = [Heading(about["label"], _arrow(about)) for about in scores.values()]
     headings += [Heading("area"), Heading(f"{kind} masked", "↑"), Heading(f"{kind} complement", "↓")]
     levels = any(entry.get("level") for entry in methods_of(results).values())
@@ -42,7 +41,8 @@ def summary_table(content: Mapping[str, Any], title: str = "", intervals: bool =
             cells.append(score_cell(entry, column, about["percent"], marks[column].get(name, ""), intervals))
         texts = [number(entry["area"]), number(entry["kept"].get(kind)), number(entry["removed"].get(kind))]
         if levels:
-            texts.append(number((entry.get("level") or {}).get("alpha"), 1))
+            level = entry.get("level")
+            texts.append(number(None if level is None else level["alpha"], 1))
         texts.append(number(entry["cost"]["ms"], 1))
         rows.append(Row(name, cells + [Cell(text) for text in texts]))
     keys = [*scores, "area"]
@@ -58,12 +58,14 @@ def summary_table(content: Mapping[str, Any], title: str = "", intervals: bool =
     )
 
 
-def methods_of(results: Mapping[str, Any]) -> dict[str, Any]:
+def methods_of(results: Mapping[str, MethodResults]) -> dict[str, MethodResults]:
     """Return the results of everything that was scored: all but the untouched images."""
     return {name: entry for name, entry in results.items() if name != ORIGINAL}
 
 
-def score_columns(results: Mapping[str, Any], columns: Mapping[str, ColumnDescription]) -> dict[str, ColumnDescription]:
+def score_columns(
+    results: Mapping[str, MethodResults], columns: Mapping[str, ColumnDescription]
+) -> dict[str, ColumnDescription]:
     """Return the columns of scores: those of the config, and those fixed ones that have a value.
 
     Args:
@@ -83,7 +85,7 @@ def _arrow(about: ColumnDescription) -> str:
     return "↑" if about["higher_is_better"] else "↓"
 
 
-def marks_of(content: Mapping[str, Any], column: str, higher_is_better: bool) -> dict[str, Mark]:
+def marks_of(content: Content, column: str, higher_is_better: bool) -> dict[str, Mark]:
     """Return the marks of a column.
 
     Args:
@@ -107,14 +109,15 @@ def marks_of(content: Mapping[str, Any], column: str, higher_is_better: bool) ->
     tests = (content.get("pairs") or {}).get(column, {})
     marks: dict[str, Mark] = {}
     for name in entries:
+        # several methods may share the best number: all of them are marked as the best
         if best is not None and values.get(name) == best:
             marks[name] = "best"
-        elif tests.get(name, {}).get("p", 0) >= DOUBTFUL:
+        elif name in tests and is_doubtful(tests[name]):
             marks[name] = "tied"
     return marks
 
 
-def score_cell(entry: Mapping[str, Any], column: str, percent: bool, mark: Mark = "", intervals: bool = False) -> Cell:
+def score_cell(entry: MethodResults, column: str, percent: bool, mark: Mark = "", intervals: bool = False) -> Cell:
     """Return the cell of a score.
 
     Args:
@@ -145,11 +148,12 @@ def score_cell(entry: Mapping[str, Any], column: str, percent: bool, mark: Mark 
     return Cell(text, value, interval, mark)
 
 
-def caption(results: Mapping[str, Any]) -> str:
+def caption(results: Mapping[str, MethodResults]) -> str:
     """Return what the table is of: images, how many had a segmentation, the classifier, and what went wrong."""
     original = results[ORIGINAL]
     methods = methods_of(results)
-    performance = ", ".join(f"{key} {number(value)}" for key, value in original["kept"].items())
+    scores = cast(Mapping[str, float | None], original["kept"])
+    performance = ", ".join(f"{key} {number(value)}" for key, value in scores.items())
     annotated = max((entry["n"]["acc"] for entry in methods.values()), default=0)
     parts = [
         f"{original['images']} images, {annotated} with a segmentation",
@@ -165,19 +169,19 @@ def caption(results: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _problems(methods: Mapping[str, Any], key: str, words: str) -> list[str]:
+def _problems(methods: Mapping[str, MethodResults], key: Literal["broken", "failed"], words: str) -> list[str]:
     """Return what went wrong, by method; nothing where all went well."""
     counts = ", ".join(f"{entry[key]} of {name}" for name, entry in methods.items() if entry.get(key))
     return [f"{words}: {counts}"] if counts else []
 
 
-def _notes(content: Mapping[str, Any], intervals: bool) -> dict[Note, str]:
+def _notes(content: Content, intervals: bool) -> dict[Note, str]:
     """Return what the signs in the cells mean, as far as they occur."""
     references = left_out(content["results"])
     notes: dict[Note, str] = {"best": "best of the column"}
     if references:
         notes["best"] += f", {references} left out"
-    if any(test["p"] >= DOUBTFUL for test in _tests(content)):
+    if any(is_doubtful(test) for test in _tests(content)):
         notes["tied"] = "not told from the best (p ≥ 0.05, paired sign flips, Holm)"
     if intervals:
         notes["interval"] = "95 % bootstrap intervals over images"
@@ -187,7 +191,7 @@ def _notes(content: Mapping[str, Any], intervals: bool) -> dict[Note, str]:
     return notes
 
 
-def _tests(content: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+def _tests(content: Content) -> Iterable[Comparison]:
     """Yield every paired test of results.json."""
     for tests in (content.get("pairs") or {}).values():
         yield from tests.values()

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.report.columns import Column, costs, decisions, quality
-from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.table import Cell, Heading, Interval, Mark, Row, Table, paper_rows
+from explainer.evaluation.results.content import Content, CostSummary, MethodResults
+from explainer.evaluation.results.intervals import is_doubtful
 from explainer.evaluation.results.published import printed
 
 WIDEST = 7
 """Columns of numbers in one table: more would be cut on paper."""
-LEVEL = 0.05
-"""Of the paired tests: above it a difference is not called one."""
 
 
 def report_tables(content: Content) -> list[Table]:
@@ -73,11 +72,12 @@ def method_table(content: Content, title: str, columns: Sequence[Column]) -> Tab
 
 def with_costs(content: Content) -> Content:
     """Return the content, with seconds as a cost where a run knows no other."""
-    results = {}
+    results: dict[str, MethodResults] = {}
     for name, entry in content["results"].items():
-        cost = entry.get("cost") or {}
+        cost: CostSummary = entry.get("cost") or {}
         seconds = entry.get("seconds")
         if not cost and seconds is not None:
+            # early versions measured the time alone
             cost = {"ms": 1000 * seconds}
         results[name] = {**entry, "cost": cost}
     return {**content, "results": results}
@@ -99,6 +99,7 @@ def _cell(content: Content, column: Column, name: str, mark: Mark) -> Cell:
 
 def best_of(content: Content, column: Column) -> list[str]:
     """Return the methods with the best number of a column, references left out; none where no direction is better."""
+    # areas and costs are no merits of a map: the empty mask would be the best of all
     if column.up is None or not column.ranked:
         return []
     known = {}
@@ -141,9 +142,7 @@ def tied(content: Content, column: Column, name: str, best: Sequence[str]) -> bo
         False where there was no such test.
     """
     pair = ((content.get("pairs") or {}).get(column.key) or {}).get(name)
+    # a test against a method that is not the best any more says nothing
     if not pair or pair.get("against") not in best or name in best or name in ANNOTATED:
         return False
-    if pair.get("p") is not None:
-        return pair["p"] >= LEVEL
-    low, high = pair.get("interval") or (1, 1)
-    return low <= 0 <= high
+    return is_doubtful(pair)

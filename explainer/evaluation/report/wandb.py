@@ -8,10 +8,10 @@ import wandb
 from PIL import Image
 
 from explainer.evaluation.report.columns import costs, decisions, quality
-from explainer.evaluation.report.content import Content
 from explainer.evaluation.report.maps import Shown
 from explainer.evaluation.report.printers import to_wandb
 from explainer.evaluation.report.tables import method_table, with_costs
+from explainer.evaluation.results.content import Content
 from explainer.rendering import Tile, gallery
 
 OPACITY = 0.55

@@ -7,6 +7,7 @@ from explainer.data import Batch
 from explainer.evaluation.context import Context
 from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.report import About, log_report, pictures, read_results, write_report
+from explainer.evaluation.report.gallery import PictureMasks
 from explainer.networks import Explanandum
 from explainer.tracking import Tracker
 
@@ -16,7 +17,7 @@ def report(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     batch: Batch,
-    cache: MaskStore | None,
+    store: MaskStore | None,
     out: Path,
 ) -> Path | None:
     """Write report.html and table.tex from what a folder holds, and log them to wandb; each only where asked for.
@@ -25,8 +26,8 @@ def report(
         context: Name, config and settings of the evaluation.
         explanandum: Frozen classifier, on the batch's device.
         methods: Name → method.
-        batch: Images of the gallery.
-        cache: Masks on the disk.
+        batch: Images of the gallery, with the labels of the data set.
+        store: Masks on the disk.
         out: Folder with results.json.
 
     Returns:
@@ -36,7 +37,9 @@ def report(
     if not (settings.report.page or settings.report.wandb):
         return None
     content, rows = read_results(out)
-    shown = list(pictures(explanandum, methods, batch, cache, rows, settings.maker))
+    source = PictureMasks(store, settings.maker, settings.truth.rule)
+    explained = settings.targets.of(explanandum, batch)
+    shown = list(pictures(explanandum, methods, explained, source, rows, batch))
     page = write_report(out, about(context, explanandum), shown)
     if settings.report.wandb:
         tracker = Tracker(f"{context.name}_evaluation", out, resume=True)

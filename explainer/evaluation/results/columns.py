@@ -1,9 +1,11 @@
 """The columns of a table: their direction, how they are shown, and whose they are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from typing_extensions import TypedDict
 
+from explainer.errors import InputError
+from explainer.evaluation.ranges import check_names
 from explainer.metrics import (
     Deletion,
     ImageMetric,
@@ -84,3 +86,25 @@ def columns_of(metrics: Mapping[str, ImageMetric]) -> dict[str, ColumnDescriptio
         True
     """
     return FIXED | {name: describe(metric, name) for name, metric in metrics.items()}
+
+
+def check_new_columns(metrics: Iterable[str], checks: Iterable[str]) -> None:
+    """Refuse metrics and sanity checks with the name of another column.
+
+    Args:
+        metrics: Names of metrics.
+        checks: Names of sanity checks.
+
+    Raises:
+        InputError: Names the first.
+
+    Example:
+        >>> check_new_columns(["ssr"], ["seed stability"])
+    """
+    taken = {*FIXED, "area"}
+    for key, names in (("evaluation.metrics", list(metrics)), ("evaluation.sanity_checks.checks", list(checks))):
+        check_names(key, names)
+        for name in names:
+            if name in taken:
+                raise InputError(f"{key}: {name!r} is the name of another column; choose another one")
+        taken |= {*names}

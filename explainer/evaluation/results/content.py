@@ -4,17 +4,14 @@ A figure or a table may count on these names. They are plain dictionaries, since
 report is written later.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Required, cast
 
 from typing_extensions import TypedDict
 
+from explainer.evaluation.results.columns import ColumnDescription
 from explainer.evaluation.scoring.threshold import Alpha
-
-Content = dict[str, Any]
-"""Everything in results.json: "facts", "results" (method → `MethodResults`), "columns" (column →
-`explainer.evaluation.results.columns.ColumnDescription`), "pairs" (column → method → `Comparison`), "failed" (method →
-image → error), "published" (`PublishedContent`), "matrix" (method → `MatrixResults` or `PublishedMatrix`), "run"
-(`RunFacts`) and "decisions" (method → kind → `DecisionMeans`)."""
+from explainer.evaluation.storage.fingerprint import Fingerprint
 
 Interval = list[float]
 """Low and high end."""
@@ -36,8 +33,8 @@ class Classification(TypedDict, total=False):
     probability: float | None
 
 
-class CostSummary(TypedDict):
-    """What a method's masks cost; None where it was not measured.
+class CostSummary(TypedDict, total=False):
+    """What a method's masks cost; None where it was not measured, and nothing in folders of early versions.
 
     Attributes:
         passes: Mean number of forward passes an image.
@@ -69,6 +66,7 @@ class MethodResults(TypedDict, total=False):
         removed: Classification of the complement images.
         truth: Words for a caption that say what the truth is; with the image as it is only.
         targets: Words for a caption that say which classes are explained; with the image as it is only.
+        seconds: Mean time an image; early versions had it in place of a cost.
     """
 
     images: int
@@ -86,9 +84,10 @@ class MethodResults(TypedDict, total=False):
     removed: Classification
     truth: str
     targets: str
+    seconds: float
 
 
-def nested_results(content: Content) -> Content:
+def nested_results(content: Mapping[str, Any]) -> "Content":
     """Bring the content of an earlier version, whose scores stood beside a method's other results, into today's form.
 
     Args:
@@ -98,26 +97,27 @@ def nested_results(content: Content) -> Content:
         >>> nested_results({"results": {"RISE": {"images": 2, "iou": 0.5, "area": 0.1}}})["results"]["RISE"]
         {'images': 2, 'area': 0.1, 'scores': {'iou': 0.5}}
     """
-    known = {*MethodResults.__annotations__, "seconds"}
+    known = MethodResults.__annotations__
     results = {}
     for method, entry in content["results"].items():
         if "scores" in entry:
             results[method] = entry
             continue
+        # the columns are those of a config, so that every key that is not fixed is one
         scores = {key: value for key, value in entry.items() if key not in known}
         others = {key: value for key, value in entry.items() if key in known}
         results[method] = others | {"scores": scores}
-    return {**content, "results": results}
+    return cast(Content, {**content, "results": results})
 
 
-class Comparison(TypedDict):
+class Comparison(TypedDict, total=False):
     """A method against the best one of a column, on the images that have a value of both.
 
     Attributes:
         against: Name of the best method.
         difference: Mean of the method minus mean of the best one.
         interval: 95 % interval of the difference.
-        p: P value of the difference, corrected for the number of methods in the column.
+        p: P value of the difference, corrected for the number of methods in the column; early versions have none.
     """
 
     against: str
@@ -173,7 +173,7 @@ class PublishedMatrix(TypedDict):
     note: str
 
 
-class PublishedContent(TypedDict):
+class PublishedContent(TypedDict, total=False):
     """Numbers that a paper prints.
 
     Attributes:
@@ -205,8 +205,8 @@ class DecisionMeans(TypedDict):
     removed: float
 
 
-class RunFacts(TypedDict):
-    """Facts of a run, none of which its results depend on.
+class RunFacts(TypedDict, total=False):
+    """Facts of a run, none of which its results depend on; empty where nobody measured them.
 
     Attributes:
         commit: Commit of the code; None outside a repository.
@@ -225,3 +225,29 @@ class RunFacts(TypedDict):
     processes: int
     seconds: float
     started: str
+
+
+class Content(TypedDict, total=False):
+    """Content of results.json; folders of early versions lack all but the results.
+
+    Attributes:
+        facts: Facts on which the results depend.
+        results: Name → results of a method, of a reference, or of the untouched images.
+        columns: Column → its description.
+        pairs: Column → method → comparison with the best.
+        failed: Method → image → error.
+        published: Numbers that a paper prints, or None.
+        matrix: Method → class matrix; None where none was asked for.
+        run: Facts of this run, which another one with the same results would not share.
+        decisions: Method → kind → what masks show of such decisions.
+    """
+
+    facts: Fingerprint
+    results: Required[dict[str, MethodResults]]
+    columns: dict[str, ColumnDescription]
+    pairs: dict[str, dict[str, Comparison]]
+    failed: dict[str, dict[str, str]] | None
+    published: PublishedContent | None
+    matrix: dict[str, MatrixResults | PublishedMatrix] | None
+    run: RunFacts
+    decisions: dict[str, dict[str, DecisionMeans]]

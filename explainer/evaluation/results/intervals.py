@@ -21,6 +21,8 @@ RESAMPLES = 1000
 """Resamples of a bootstrap: the ends of an interval lie in its tails, and take more of them than a deviation would."""
 FLIPS = 9999
 """Sign flips of a test: with the observed signs they are 10,000, so that the smallest p value is 0.0001."""
+DOUBTFUL = 0.05
+"""P value from which a difference from the best method is not told from chance."""
 LEVEL = 0.95
 """Level of confidence of all intervals."""
 FEWEST = 200
@@ -276,6 +278,24 @@ def holm(p: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
         corrected[index] = largest
     return corrected
+
+
+def is_doubtful(comparison: Comparison) -> bool:
+    """Return whether a method is not told from the best of a column.
+
+    Args:
+        comparison: Comparison of the method with the best one.
+
+    Example:
+        >>> is_doubtful({"against": "RISE", "p": 0.2}), is_doubtful({"against": "RISE", "interval": [0.1, 0.3]})
+        (True, False)
+    """
+    p = comparison.get("p")
+    if p is not None:
+        return p >= DOUBTFUL
+    # early versions had no p value: their interval says as much, if more roughly
+    low, high = comparison.get("interval") or (1, 1)
+    return low <= 0 <= high
 
 
 class _Pair(NamedTuple):

@@ -33,6 +33,7 @@ class Retrained(SanityCheck):
         check_setting(self, similarity in ("rank", "ssim"), f"similarity is 'rank' or 'ssim', got {similarity!r}")
         self.checkpoint = checkpoint
         self.similarity = similarity
+        # loaded at once: a wrong file is refused before the long work
         self._other = Explainer(checkpoint)
 
     def ask(self, run: MethodRun) -> Measured:

@@ -57,6 +57,7 @@ class SeedStability(SanityCheck):
         method = run.method
         # without a seed there is nothing to vary, yet a method that is not deterministic shows itself
         if not hasattr(method, "seed"):
+            # a method may draw from what has no seed, such as a GPU's order of sums: asking again tells
             return Measured(agreement(run.mask, run.again()))
         others = [with_setting(method, "seed", method.seed + n) for n in range(1, self.runs)]
         return Measured(pairwise([run.mask, *map(run.again, others)]).mean(0))

@@ -6,13 +6,13 @@ Attributions, NeurIPS 2022 (section 4.2, Table 1). See `explainer.metrics.maskin
 
 from collections.abc import Collection, Mapping, Sequence
 
-import torch
 from torch import Tensor
 
-from explainer.attribution import Attribution, Explainer, Reference
+from explainer.attribution import Attribution, Reference
 from explainer.data import Batch
 from explainer.errors import InputError
 from explainer.evaluation.batches import part
+from explainer.evaluation.maps.class_masks import class_masks
 from explainer.evaluation.maps.make import SCALED, MaskMaker
 from explainer.evaluation.names import check_classes, check_methods
 from explainer.functional.losses import two_outcomes
@@ -77,6 +77,7 @@ class ClassMatrix:
         entries: list[dict[str, list[float]]] = [{} for _ in batch.id]
         if not labelled:
             return entries
+        # only images with a class of the matrix: the masks of the others would be made for nothing
         images = part(batch, labelled)
         masks = class_masks(explanandum, method, images.image, self.places, self.maker)
         scores = self._scores(explanandum, images, masks, labels[labelled])
@@ -96,43 +97,6 @@ class ClassMatrix:
             return explanandum.mean_colour.expand_as(images)
 
         return masking_scores(batch.image, masks, labels, probabilities, grey)
-
-
-def class_masks(
-    explanandum: Explanandum, method: Attribution, image: Tensor, places: Sequence[int], maker: MaskMaker = SCALED
-) -> Tensor:
-    """Make the masks of several classes, present or not.
-
-    Args:
-        explanandum: Frozen classifier.
-        method: Method of the masks: an Explainer has them all at once, others explain one class after the other.
-        image: Images (B, 3, H, W) in [0, 1].
-        places: Indices of the C classes.
-        maker: Maker of the masks; the masks of an Explainer are taken as they are.
-
-    Returns:
-        Masks (B, C, H, W) in [0, 1]; a map with a NaN or infinite pixel counts as 0.
-
-    Example:
-        >>> from explainer.attribution import Random
-        >>> class_masks(Explanandum("alexnet", num_classes=3), Random(), torch.rand(1, 3, 8, 8), [2, 0]).shape
-        torch.Size([1, 2, 8, 8])
-    """
-    if isinstance(method, Explainer):
-        return method.masks(image)[:, list(places)]
-    wanted = torch.zeros(len(image), explanandum.num_classes, dtype=torch.bool, device=image.device)
-    wanted[:, list(places)] = True
-    # a method makes as many maps at once as there are images and classes: few images, then, of many classes
-    step = max(1, method.batch_size // len(places))
-    parts = []
-    for start in range(0, len(image), step):
-        stop = start + step
-        parts.append(method(explanandum, image[start:stop], wanted[start:stop], progress=False).detach())
-    masks = maker.masks_of(method, torch.cat(parts))
-    # maps come in the order of the classifier's classes, and leave in the order that was asked for
-    rising = sorted(places)
-    order = [rising.index(place) for place in places]
-    return masks.view(len(image), len(places), *image.shape[-2:])[:, order]
 
 
 def class_matrix(

@@ -6,39 +6,38 @@ that is faithful to the classifier shows what misled it: seen through the mask, 
 predicted, and of the complement it does not.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
-from typing_extensions import TypedDict
 
 from explainer.attribution import Attribution, Reference
 from explainer.data import Batch
 from explainer.evaluation.batches import part
+from explainer.evaluation.maps.class_masks import class_masks
 from explainer.evaluation.maps.make import SCALED, MaskMaker
-from explainer.evaluation.scoring.class_matrix import class_masks
 from explainer.evaluation.storage.rows import Decision
 from explainer.functional.masking import composite
 from explainer.networks import Explanandum
 
 KINDS = ("true positive", "false positive", "false negative")
-"""Kinds of decisions about an image and a class; the many classes that are rightly not predicted have no mask here."""
+"""Kinds of decisions about a class of an image; the many classes that are rightly not predicted have no mask here."""
 
 
-class Seen(TypedDict):
-    """The mask of a class over one image, and what the classifier says of the class.
+class ClassView(NamedTuple):
+    """A class's mask over one image, and what the classifier says of the class with it.
 
     Attributes:
         mask: Mask (1, 1, H, W) in [0, 1].
-        area: Mean of the mask, ().
-        image: Probability of the class for the image, ().
-        kept: Probability of the class for what the mask keeps, ().
-        removed: Probability of the class for what is left without it, ().
+        image: Probability of the class for the image.
+        keeping: Probability of the class for what the mask keeps.
+        removing: Probability of the class for what is left without it.
     """
 
     mask: Tensor
-    area: Tensor
-    image: Tensor
-    kept: Tensor
-    removed: Tensor
+    image: float
+    keeping: float
+    removing: float
 
 
 class Decisions:
@@ -90,25 +89,25 @@ class Decisions:
         if method is None or isinstance(method, Reference):
             return None
         entries = []
+        # one image at a time: images have different numbers of decided classes
         for place, classes in enumerate(self.kinds(explanandum, batch)):
             decisions: list[Decision] = []
             for index, kind in classes:
-                # image by image, since each has decisions about other classes
-                seen = self.seen(explanandum, method, part(batch, [place]), index)
+                view = self.view(explanandum, method, part(batch, [place]), index)
                 decisions.append(
                     {
                         "class": explanandum.classes[index],
                         "kind": kind,
-                        "area": round(float(seen["area"]), 5),
-                        "image": round(float(seen["image"]), 5),
-                        "kept": round(float(seen["kept"]), 5),
-                        "removed": round(float(seen["removed"]), 5),
+                        "area": round(float(view.mask.mean()), 5),
+                        "image": round(view.image, 5),
+                        "kept": round(view.keeping, 5),
+                        "removed": round(view.removing, 5),
                     }
                 )
             entries.append(decisions)
         return entries
 
-    def seen(self, explanandum: Explanandum, method: Attribution, single: Batch, index: int) -> Seen:
+    def view(self, explanandum: Explanandum, method: Attribution, single: Batch, index: int) -> ClassView:
         """Make the mask of a class over one image, and ask the classifier about the class with it.
 
         Args:
@@ -122,10 +121,10 @@ class Decisions:
         shown = composite(single.image, mask, colour)
         complement = composite(single.image, 1 - mask, colour)
         with torch.no_grad():
-            # one forward pass for the three pictures
+            # one call for the three pictures: a network takes a batch in little more time than an image
             logits = explanandum(torch.cat([single.image, shown, complement])).float()
-            of_image, of_shown, of_complement = explanandum.probabilities(logits)[:, index]
-        return {"mask": mask, "area": mask.mean(), "image": of_image, "kept": of_shown, "removed": of_complement}
+        image, keeping, removing = explanandum.probabilities(logits)[:, index].tolist()
+        return ClassView(mask, image, keeping, removing)
 
 
 def kind_of(labelled: bool, predicted: bool) -> str | None:

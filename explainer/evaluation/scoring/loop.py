@@ -57,7 +57,7 @@ class Scoring(NamedTuple):
         rule: Rule that says which pixels of the annotation are the truth.
         targets: Choice of the classes of an image that are explained.
         maker: Maker of the masks.
-        kept: Store of masks, which are read from it and put into it; None: masks are made each time.
+        mask_store: Store of masks, which are read from it and put into it; None: masks are made each time.
         curve_steps: Steps of the insertion and deletion curves of images with one label; 0: none.
         judge: Further metrics of a config, and the levels above which pixels are salient for them.
         checks: Column → sanity check of a config, which takes further maps of a method.
@@ -70,7 +70,7 @@ class Scoring(NamedTuple):
     rule: TruthRule = USUAL_TRUTH
     targets: Targets = LABELS
     maker: MaskMaker = SCALED
-    kept: MaskStore | None = None
+    mask_store: MaskStore | None = None
     curve_steps: int = 0
     judge: Judge | None = None
     checks: Mapping[str, SanityCheck] = {}
@@ -117,7 +117,7 @@ def evaluate(
     """
     explanandum, methods, device = subject
     explanandum.to(device)
-    masks = CachedMasks(scoring.kept, scoring.rule, scoring.maker, scoring.targets)
+    masks = CachedMasks(scoring.mask_store, scoring.rule, scoring.maker, scoring.targets)
     with bars(quiet=quiet) as progress:
         task = progress.add_task("evaluating", total=total)
         for batch in batches:

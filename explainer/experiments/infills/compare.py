@@ -7,7 +7,7 @@ C.-H. Chang, E. Creager, A. Goldenberg, D. Duvenaud: Explaining Image Classifier
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -23,6 +23,7 @@ from explainer.evaluation.images import true_boxes
 from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Cell, Heading, Note, Row, Table
 from explainer.evaluation.scoring.loop import ORIGINAL
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.evaluation.storage.store import Store
 from explainer.experiments.infills.settings import InfillSettings
 from explainer.functional.masking import composite
@@ -134,7 +135,7 @@ def compare_fills(
         image = batch.image
         mask = cpu_mask.to(device)
         hidden = 1 - mask
-        untouched = said(explanandum, batch, image)
+        untouched = answer_to(explanandum, batch, image)
         for name, fill in {ORIGINAL: None, **fills}.items():
             if store.has(name, batch.id):
                 continue
@@ -144,17 +145,18 @@ def compare_fills(
             if fill is not None:
                 seen = filled_in(fill, image, mask, seed)
             seconds = time.perf_counter() - start
-            scores = said(explanandum, batch, seen)
+            scores = answer_to(explanandum, batch, seen)
             difference = (seen - image).abs() * hidden
             row = {
                 "id": batch.id[0],
                 "method": name,
-                **scores,
+                "probability": scores.probability,
+                "log_odds": scores.log_odds,
                 # a mean over the three channels of the hidden pixels
                 "l1": float(difference.sum() / (3 * hidden.sum())),
                 "seconds": seconds,
                 "area": float(hidden.mean()),
-                "change": abs(scores["probability"] - untouched["probability"]),
+                "change": abs(scores.probability - untouched.probability),
             }
             store.append([row])
 
@@ -175,7 +177,19 @@ def filled_in(fill: Infill, image: Tensor, mask: Tensor, seed: int) -> Tensor:
     return composite(image, mask, fill(image, mask, generator))
 
 
-def said(explanandum: Explanandum, batch: Batch, seen: Tensor) -> dict[str, float]:
+class Answer(NamedTuple):
+    """What the classifier says of the labels of one image.
+
+    Attributes:
+        probability: Mean probability of the labels.
+        log_odds: Mean log-odds of the labels.
+    """
+
+    probability: float
+    log_odds: float
+
+
+def answer_to(explanandum: Explanandum, batch: Batch, seen: Tensor) -> Answer:
     """Return the mean probability and the mean log-odds of the labels of one image.
 
     Args:
@@ -187,10 +201,10 @@ def said(explanandum: Explanandum, batch: Batch, seen: Tensor) -> dict[str, floa
     target = batch.labels[0].nonzero()[:, 0]
     probabilities = explanandum.probabilities(logits)[0, target]
     odds = score_of(logits.expand(len(target), -1), target, explanandum.multilabel, "log_odds")
-    return {"probability": float(probabilities.mean()), "log_odds": float(odds.mean())}
+    return Answer(float(probabilities.mean()), float(odds.mean()))
 
 
-def summarise_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+def summarise_fills(rows: Sequence[PlainRow], names: Sequence[str]) -> dict[str, Any]:
     """Return means, medians and quartiles over the holes.
 
     Args:
@@ -242,7 +256,7 @@ def fill_table(results: dict[str, Any], title: str, caption: str = "") -> Table:
     return Table(title, "in-fill", [*columns, Heading("ms an image")], rows, caption=caption, notes=notes)
 
 
-def plot_fills(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
+def plot_fills(rows: Sequence[PlainRow], names: Sequence[str]) -> Figure:
     """Draw box plots of the L1 in the hole, the probability of the labels and its change (Figure 16).
 
     Args:
@@ -299,7 +313,7 @@ def fill_gallery(
         pictures = [image, *(filled_in(fill, image, mask, seed) for fill in fills.values())]
         tiles = []
         for picture in pictures:
-            probability = said(explanandum, batch, picture)["probability"]
+            probability = answer_to(explanandum, batch, picture).probability
             tiles.append(Tile(to_pil(picture[0]), f"{probability:.2f}"))
         # what the classifier would say of the white hole is no result
         tiles.insert(1, Tile(to_pil(white[0])))

@@ -36,10 +36,10 @@ def degrade(image: Tensor, rank: Tensor, mode: Mode, fraction: float, fill: Tens
         >>> degrade(torch.ones(3, 1, 2), rank, "remove", 0.5, torch.zeros(3, 1, 1))[0].tolist()
         [[0.0, 1.0]]
     """
-    return torch.where(kept(rank, mode, fraction), image, fill)
+    return torch.where(staying(rank, mode, fraction), image, fill)
 
 
-def kept(rank: Tensor, mode: Mode, fraction: float) -> Tensor:
+def staying(rank: Tensor, mode: Mode, fraction: float) -> Tensor:
     """Return where the image stays.
 
     Args:
@@ -77,7 +77,7 @@ class DegradedDataset(ImageDataset):
         rank = self.ranks[index]
         if isinstance(self.fill, Tensor):
             return degrade(image, rank, self.mode, self.fraction, self.fill)
-        mask = kept(rank, self.mode, self.fraction).to(image)[None, None]
+        mask = staying(rank, self.mode, self.fraction).to(image)[None, None]
         # the same picture in every epoch and every process: what retraining sees is one data set
         fill = self.fill(image[None], mask, torch.Generator().manual_seed(index))
         return degrade(image, rank, self.mode, self.fraction, fill[0])

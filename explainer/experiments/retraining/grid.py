@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from explainer.errors import InputError, one_line
+from explainer.evaluation.storage.fingerprint import Fingerprint
 from explainer.files import append_lines, write_text
 from explainer.stopping import Stopped, end_with_parent, exit_status, raise_stopped
 from explainer.training.runs import by_class
@@ -39,7 +40,7 @@ class Cell(NamedTuple):
     facts: dict[str, Any]
 
 
-def read_cells(path: Path, fingerprint: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def read_cells(path: Path, fingerprint: Fingerprint) -> dict[str, dict[str, Any]]:
     """Read the finished cells of an earlier call, or begin the file of a new grid.
 
     Args:

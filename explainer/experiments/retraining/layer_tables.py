@@ -7,7 +7,7 @@ Figure 4).
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
@@ -17,8 +17,6 @@ from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Heading, Table, paper_rows, text_row
 from explainer.experiments.retraining.tables import paper_note
 
-Both = tuple[Sequence[float], Sequence[float]]
-"""Scores with locations kept, and with locations removed, one a scale."""
 StatisticResult = TypedDict(
     "StatisticResult",
     {
@@ -30,11 +28,25 @@ StatisticResult = TypedDict(
     },
 )
 """Results of one statistic: mean scores over seeds, one a scale (None where it is missing), D, I and the parts of D."""
+
+
+class ScaleScores(NamedTuple):
+    """Scores of one statistic in [0, 1], one a scale.
+
+    Attributes:
+        keeping: Scores with the most salient locations kept.
+        removing: Scores with locations removed.
+    """
+
+    keeping: Sequence[float]
+    removing: Sequence[float]
+
+
 TINY = 1e-9
 """Smallest score of which a logarithm is taken: a score of 0 would make the gain infinite."""
 
 
-def difference_score(kar: Sequence[float], roar: Sequence[float], random: Both) -> float:
+def difference_score(kar: Sequence[float], roar: Sequence[float], random: ScaleScores) -> float:
     r"""Return how far a statistic is from random masks, summed over scales.
 
     .. math:: D = \sum_p (z_p - \rho_p) + \sum_q (\kappa_q - z_q) \quad (7)
@@ -48,13 +60,13 @@ def difference_score(kar: Sequence[float], roar: Sequence[float], random: Both) 
         D, higher is better; random masks have 0.
 
     Example:
-        >>> round(difference_score([0.6], [0.3], ([0.5], [0.7])), 6)
+        >>> round(difference_score([0.6], [0.3], ScaleScores([0.5], [0.7])), 6)
         0.5
     """
     return sum(difference_by_scale(kar, roar, random))
 
 
-def difference_by_scale(kar: Sequence[float], roar: Sequence[float], random: Both) -> list[float]:
+def difference_by_scale(kar: Sequence[float], roar: Sequence[float], random: ScaleScores) -> list[float]:
     """Return each scale's part of `difference_score`, as in the paper's Figure 4.
 
     Args:
@@ -66,14 +78,16 @@ def difference_by_scale(kar: Sequence[float], roar: Sequence[float], random: Bot
         A number for each scale, higher is better; their sum is D.
 
     Example:
-        >>> [round(part, 6) for part in difference_by_scale([0.6, 0.5], [0.3, 0.7], ([0.5, 0.5], [0.7, 0.7]))]
+        >>> chance = ScaleScores([0.5, 0.5], [0.7, 0.7])
+        >>> [round(part, 6) for part in difference_by_scale([0.6, 0.5], [0.3, 0.7], chance)]
         [0.5, 0.0]
     """
-    parts = zip(kar, roar, *random, strict=True)
-    return [(removed - r) + (k - kept) for k, r, kept, removed in parts]
+    by_removal = [chance - score for score, chance in zip(roar, random.removing, strict=True)]
+    by_keeping = [score - chance for score, chance in zip(kar, random.keeping, strict=True)]
+    return [removal + keeping for removal, keeping in zip(by_removal, by_keeping, strict=True)]
 
 
-def information_score(kar: Sequence[float], roar: Sequence[float], random: Both) -> float:
+def information_score(kar: Sequence[float], roar: Sequence[float], random: ScaleScores) -> float:
     r"""Return how far a statistic is from random masks as an information gain, in bits.
 
     The paper prints the binary logarithm, but the values of its Table 1 follow from its Table 4 with the natural one:
@@ -90,12 +104,11 @@ def information_score(kar: Sequence[float], roar: Sequence[float], random: Both)
         I, higher is better; random masks have 0.
 
     Example:
-        >>> information_score([1.0], [0.25], ([0.5], [0.5]))
+        >>> information_score([1.0], [0.25], ScaleScores([0.5], [0.5]))
         0.75
     """
-    kept, removed = random
-    by_removal = sum(_gain(r, z) for r, z in zip(roar, removed, strict=True))
-    by_keeping = sum(_gain(z, k) for k, z in zip(kar, kept, strict=True))
+    by_removal = sum(_gain(score, chance) for score, chance in zip(roar, random.removing, strict=True))
+    by_keeping = sum(_gain(chance, score) for score, chance in zip(kar, random.keeping, strict=True))
     return -by_removal - by_keeping
 
 
@@ -138,15 +151,15 @@ def summarise_layers(rows: Sequence[dict[str, Any]], scales: Sequence[int], remo
     return results
 
 
-def _complete(result: StatisticResult | None) -> Both | None:
+def _complete(result: StatisticResult | None) -> ScaleScores | None:
     """Return the scores with locations kept and removed; None while one is missing."""
     if result is None:
         return None
-    kept = [score for score in result["keep"] if score is not None]
-    removed = [score for score in result["remove"] if score is not None]
-    if len(kept) < len(result["keep"]) or len(removed) < len(result["remove"]):
+    keeping = [score for score in result["keep"] if score is not None]
+    removing = [score for score in result["remove"] if score is not None]
+    if len(keeping) < len(result["keep"]) or len(removing) < len(result["remove"]):
         return None
-    return kept, removed
+    return ScaleScores(keeping, removing)
 
 
 def _mean_score(rows: Sequence[dict[str, Any]], scale: int, mode: str, removed: str) -> float | None:
@@ -265,21 +278,22 @@ def published_by_scale(published: Mapping[str, Any] | None) -> dict[str, list[fl
         [0.5]
     """
     rows = (published or {}).get("rows") or {}
-    scores: dict[str, dict[str, Both]] = {}
+    scores: dict[str, dict[str, ScaleScores]] = {}
     for row, numbers in rows.items():
         name, _, data = row.partition(", ")
         kar = _fractions(numbers, "KAR")
         roar = _fractions(numbers, "ROAR")
         if kar and len(kar) == len(roar):
-            scores.setdefault(data, {})[name] = (kar, roar)
+            scores.setdefault(data, {})[name] = ScaleScores(kar, roar)
     parts: dict[str, list[list[float]]] = {}
     for data_scores in scores.values():
         chance = data_scores.pop("random", None)
         if chance is None:
             continue
-        for name, (kept, removed) in data_scores.items():
-            if len(kept) == len(chance[0]):
-                parts.setdefault(name, []).append(difference_by_scale(kept, removed, chance))
+        for name, of_statistic in data_scores.items():
+            # a paper may leave scales of a statistic out: a part of D has no counterpart then
+            if len(of_statistic.keeping) == len(chance.keeping):
+                parts.setdefault(name, []).append(difference_by_scale(*of_statistic, chance))
     means = {}
     for name, data_parts in parts.items():
         # data sets may have different numbers of scales: those that all have are compared

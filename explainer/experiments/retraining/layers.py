@@ -98,8 +98,8 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
         content["results"][removed] = results
         what = f"ROAR removes the {100 * settings.remove:g} % {removed} salient"
         tables = layer_tables(results, scales, f"{context.name}, {what}", published)
-        kept = f"KAR keeps the {100 * settings.keep:g} % most salient"
-        text.append(f"{what} locations, {kept}.\n\n{markdown_file(tables)}")
+        keeping = f"KAR keeps the {100 * settings.keep:g} % most salient"
+        text.append(f"{what} locations, {keeping}.\n\n{markdown_file(tables)}")
         picture = "layers.png" if removed == "most" else f"layers_{removed}.png"
         figure = plot_layers(results, scales, published)
         save_figure(figure, out / picture, dpi=150, bbox_inches="tight")

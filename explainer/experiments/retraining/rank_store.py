@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from explainer.errors import InputError
+from explainer.evaluation.storage.fingerprint import Fingerprint
 from explainer.files import read_state, write_json
 
 LEVELS = 200
@@ -60,7 +61,7 @@ class State(TypedDict):
         colour: Mean colour of the training images, three numbers in [0, 1]; None until all ranks are written.
     """
 
-    fingerprint: dict[str, Any]
+    fingerprint: Fingerprint
     ids: str
     count: int
     size: int
@@ -82,7 +83,7 @@ class Ranks:
         self.about = Path(folder) / f"{split}.json"
         self._array: np.memmap | None = None
 
-    def create(self, ids: Sequence[str], size: int, fingerprint: dict[str, Any]) -> int:
+    def create(self, ids: Sequence[str], size: int, fingerprint: Fingerprint) -> int:
         """Make the file, or go on with it.
 
         Args:

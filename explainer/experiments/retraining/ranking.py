@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from rich.progress import Progress
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from explainer.attribution import Attribution
 from explainer.data import ImageDataModule, ImageDataset
 from explainer.data.base import Split
+from explainer.evaluation.storage.fingerprint import Fingerprint
 from explainer.experiments.retraining.rank_store import Ranks, levels
 from explainer.networks import Explanandum
 
@@ -43,7 +44,7 @@ def rank_data_set(
     method: Attribution,
     data: ImageDataModule,
     folder: Path,
-    fingerprint: dict[str, Any],
+    fingerprint: Fingerprint,
     progress: Progress,
     device: str = "cpu",
     target: Literal["predicted", "label"] = "predicted",

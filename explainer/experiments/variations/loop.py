@@ -7,7 +7,7 @@ IV-F).
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from explainer.attribution import Attribution
 from explainer.data import ImageDataset
 from explainer.evaluation.report.drawing import save_figure
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import bars
 from explainer.experiments.variations import saliency_boxes, shrink
@@ -175,7 +176,7 @@ def image_folders(ids: Sequence[str]) -> dict[str, str]:
     return folders
 
 
-def draw_sizes(rows: Sequence[dict[str, Any]], name: str, settings: VariationSettings, folder: Path) -> None:
+def draw_sizes(rows: Sequence[PlainRow], name: str, settings: VariationSettings, folder: Path) -> None:
     """Save the curves over sizes of the box of one image in its folder, if any of its boxes was varied."""
     image_rows = [row for row in rows if row["id"] == name]
     if any(row["status"] == DONE for row in image_rows):
@@ -190,7 +191,7 @@ def vary_one(
     settings: VariationSettings,
     folder: Path,
     tick: Callable[[], object],
-) -> dict[str, Any]:
+) -> PlainRow:
     """Vary one image by one source at one size, and save the pictures.
 
     Args:
@@ -205,7 +206,7 @@ def vary_one(
         The row of results.
     """
     box = shrink(case.box, cell.alpha)
-    row: dict[str, Any] = {
+    row: PlainRow = {
         "id": case.id,
         "method": row_name(cell.name, cell.alpha),
         "source": cell.name,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.experiments.variations.acceptance import t_score
 from explainer.functional.masking import min_max
 from explainer.rendering import FONT, Tile, gallery, mask_image, overlay, to_pil
@@ -61,7 +62,7 @@ class Varied(NamedTuple):
         return keys.argsort(descending=True, stable=True)[:count].tolist()
 
 
-def variation_picture(varied: Varied, row: dict[str, Any], shown: int) -> Image.Image:
+def variation_picture(varied: Varied, row: PlainRow, shown: int) -> Image.Image:
     """Draw image, saliency, box, reconstruction mask, and variations, accepted ones in green frames (Figures 3 and 5).
 
     Args:
@@ -95,7 +96,7 @@ def variation_picture(varied: Varied, row: dict[str, Any], shown: int) -> Image.
     return titled(gallery([first, *lines], tile_size=TILE), headline(row))
 
 
-def headline(row: dict[str, Any]) -> str:
+def headline(row: PlainRow) -> str:
     """Return the line above the picture of one image, source and size.
 
     Args:
@@ -160,7 +161,7 @@ def _framed(picture: Image.Image, colour: str) -> Image.Image:
     return ImageOps.expand(picture, width, colour)
 
 
-def pixel_histograms(varied: Varied, row: dict[str, Any]) -> Figure:
+def pixel_histograms(varied: Varied, row: PlainRow) -> Figure:
     """Draw the pixel values in the box, of the original and of variations, the surest first (Figure 6).
 
     Args:

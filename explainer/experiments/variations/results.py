@@ -13,6 +13,7 @@ from explainer.errors import InputError
 from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Heading, Table, text_row
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.experiments.variations import Variation
 from explainer.experiments.variations.pictures import size_curves
 from explainer.experiments.variations.settings import VariationSettings
@@ -80,7 +81,7 @@ def row_name(source: str, alpha: float) -> str:
     return f"{source}, α {alpha:g}"
 
 
-def summarise_rows(rows: Sequence[dict[str, Any]], settings: VariationSettings) -> dict[str, Any]:
+def summarise_rows(rows: Sequence[PlainRow], settings: VariationSettings) -> dict[str, Any]:
     """Return means over images.
 
     Args:
@@ -112,7 +113,7 @@ def summarise_rows(rows: Sequence[dict[str, Any]], settings: VariationSettings) 
 
 
 def write_variations(
-    rows: Sequence[dict[str, Any]], settings: VariationSettings, facts: dict[str, Any], folder: Path
+    rows: Sequence[PlainRow], settings: VariationSettings, facts: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
     """Write results.json, per_image.csv and the curves over sizes of the box.
 
@@ -181,7 +182,7 @@ def variation_table(results: dict[str, Any], title: str) -> Table:
     return Table(title, "source", columns, rows, caption=caption)
 
 
-def not_varied(rows: Sequence[dict[str, Any]], settings: VariationSettings) -> list[str]:
+def not_varied(rows: Sequence[PlainRow], settings: VariationSettings) -> list[str]:
     """Name the images and sources without an accepted variation.
 
     Args:

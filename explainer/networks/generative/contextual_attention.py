@@ -33,9 +33,12 @@ def lendable(known: Tensor, patch: int) -> Tensor:
         >>> lendable(torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]]), 1).tolist()
         [[True, True, False, False]]
     """
-    share = F.avg_pool2d(known, patch, 1, patch // 2, count_include_pad=False).flatten(1)
-    threshold = share.topk(max(1, share.shape[1] // LEAST_BORROWED)).values[:, -1:]
-    return share >= threshold
+    # without the padding: a patch at the border is as whole as any other
+    shares = F.avg_pool2d(known, patch, 1, patch // 2, count_include_pad=False).flatten(1)
+    least = max(1, shares.shape[1] // LEAST_BORROWED)
+    best = shares.topk(least).values
+    threshold = best[:, -1:]
+    return shares >= threshold
 
 
 def propagated(scores: Tensor, reach: int) -> Tensor:
@@ -61,14 +64,13 @@ def propagated(scores: Tensor, reach: int) -> Tensor:
         length = scores.shape[lender]
         for shift in range(1, min(reach, length - 1) + 1):
             rest = length - shift
-            first = (0, rest)
-            last = (shift, rest)
-            total.narrow(lender, *first).narrow(borrower, *first).add_(
-                scores.narrow(lender, *last).narrow(borrower, *last)
-            )
-            total.narrow(lender, *last).narrow(borrower, *last).add_(
-                scores.narrow(lender, *first).narrow(borrower, *first)
-            )
+            # views of both axes, added in place: the scores are the largest tensor of the network
+            first_total = total.narrow(lender, 0, rest).narrow(borrower, 0, rest)
+            first_scores = scores.narrow(lender, 0, rest).narrow(borrower, 0, rest)
+            last_total = total.narrow(lender, shift, rest).narrow(borrower, shift, rest)
+            last_scores = scores.narrow(lender, shift, rest).narrow(borrower, shift, rest)
+            first_total.add_(last_scores)
+            last_total.add_(first_scores)
         scores = total
     return scores
 
@@ -104,17 +106,22 @@ def attend(
     compared = F.normalize(F.unfold(small, patch, padding=patch // 2), dim=1)
     # in float32: half precision would round similar scores to equal ones
     scores = (compared.transpose(1, 2) @ compared).float()
-    scores = propagated(scores.unflatten(2, (height, width)).unflatten(1, (height, width)), reach)
-    scores = scores.flatten(3).flatten(1, 2)
+    small_size = (height, width)
+    on_grid = scores.unflatten(2, small_size).unflatten(1, small_size)
+    scores = propagated(on_grid, reach).flatten(3).flatten(1, 2)
     allowed = lendable(F.avg_pool2d(known, rate), patch)
-    weights = (scale * scores).masked_fill(~allowed[:, :, None], -torch.inf).softmax(1).to(features.dtype)
+    # forbidden before the softmax: weights that are removed after it would no longer add up to 1
+    allowed_scores = (scale * scores).masked_fill(~allowed[:, :, None], -torch.inf)
+    weights = allowed_scores.softmax(1).to(features.dtype)
     # borrowed patches are larger than the step between them: their overlap hides the seams
     side = 2 * rate if rate > 1 else patch
     layout = {"kernel_size": side, "padding": (side - rate) // 2, "stride": rate}
     lent = F.unfold(features, **layout)
     size = (features.shape[2], features.shape[3])
-    overlap = F.fold(torch.ones_like(lent[:1, : side * side]), size, **layout)
-    return F.fold(lent @ weights, size, **layout) / overlap
+    ones = torch.ones_like(lent[:1, : side * side])
+    overlap = F.fold(ones, size, **layout)
+    borrowed = F.fold(lent @ weights, size, **layout)
+    return borrowed / overlap
 
 
 def encoder(width: int) -> nn.Sequential:
@@ -130,7 +137,10 @@ def encoder(width: int) -> nn.Sequential:
 
 def context(width: int, dilations: Sequence[int]) -> nn.Sequential:
     """Build dilated convolutions, which look far: (N, width, h, w) → the same shape."""
-    return nn.Sequential(convolution(width, width), *(convolution(width, width, dilation=d) for d in dilations))
+    layers = [convolution(width, width)]
+    for dilation in dilations:
+        layers.append(convolution(width, width, dilation=dilation))
+    return nn.Sequential(*layers)
 
 
 def decoder(inside: int, width: int) -> nn.Sequential:
@@ -207,10 +217,11 @@ class ContextualAttention(Inpainter):
         known = (mask > 0.5).to(image.dtype)
         coarse = self.coarse(visible(image, known))
         first = visible(image, known, coarse.to(image.dtype))
-        matched = attend(
-            self.matched(first), F.avg_pool2d(known, 4), rate=self.rate, scale=self.scale, reach=self.reach
-        )
-        return coarse, self.refined(torch.cat([self.dilated(first), self.borrowed(matched)], 1))
+        # the encoder's features are a quarter of the image's side, and so must be what is known
+        small_known = F.avg_pool2d(known, 4)
+        matched = attend(self.matched(first), small_known, rate=self.rate, scale=self.scale, reach=self.reach)
+        both = torch.cat([self.dilated(first), self.borrowed(matched)], 1)
+        return coarse, self.refined(both)
 
     def filled(self, image: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:
         """Return the refined picture; nothing is drawn."""

@@ -60,7 +60,9 @@ class Critic(nn.Module):
         layers: list[nn.Module] = []
         for index in range(stages):
             wider = width * min(2**index, 8)
-            layers += [normed(nn.Conv2d(channels, wider, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+            convolution = nn.Conv2d(channels, wider, 4, stride=2, padding=1)
+            # leaky: a critic whose units are silent gives the generator no gradient to learn from
+            layers += [normed(convolution), nn.LeakyReLU(0.2)]
             channels = wider
         # pooled to 4×4: the head has as many inputs whatever the size of the image
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
@@ -86,4 +88,5 @@ class Critic(nn.Module):
         score = self.head(features)[:, 0]
         if labels is None or self.projection is None:
             return score
-        return score + (self.projection(labels) * features).sum(1)
+        fit = self.projection(labels) * features
+        return score + fit.sum(1)

@@ -37,7 +37,9 @@ class ClassNorm(nn.Module):
         normed = self.norm(features)
         if self.gain is None:
             return normed
-        return normed * self.gain(labels)[..., None, None] + self.offset(labels)[..., None, None]
+        gain = self.gain(labels)[..., None, None]
+        offset = self.offset(labels)[..., None, None]
+        return normed * gain + offset
 
 
 class Generator(nn.Module):
@@ -55,10 +57,10 @@ class Generator(nn.Module):
         widths = [width * min(2**index, 8) for index in reversed(range(stages))]
         self.first = nn.Linear(latent, 16 * widths[0])
         self.norms = nn.ModuleList(ClassNorm(channels, num_classes) for channels in widths)
-        # the stride divides the kernel: every pixel gets as many summands, which leaves no chessboard
-        self.grow = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, [*widths[1:], 3], strict=True)
-        )
+        self.grow = nn.ModuleList()
+        for inside, outside in zip(widths, [*widths[1:], 3], strict=True):
+            # the stride divides the kernel: every pixel gets as many summands, which leaves no chessboard
+            self.grow.append(nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1))
 
     def forward(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make images (N, 3, S, S) in [0, 1] from codes (N, latent) and classes (N,)."""
@@ -123,7 +125,8 @@ class DCGAN(nn.Module):
             (N, latent) from a normal distribution, on the network's device.
         """
         device = "cpu" if generator is None else generator.device  # a generator draws on its own device alone
-        return torch.randn(count, self.latent, generator=generator, device=device).to(self.generator.first.weight)
+        codes = torch.randn(count, self.latent, generator=generator, device=device)
+        return codes.to(self.generator.first.weight)
 
     def generate(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make images from codes.

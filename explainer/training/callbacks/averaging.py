@@ -24,6 +24,7 @@ class AveragedWeights(WeightAveraging):
         def step(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
             return average.lerp(current.to(average), 1 - decay_at(int(updates), decay))
 
+        # buffers are copied, not averaged: BatchNorm's statistics are averages already, and counters have no mean
         super().__init__(use_buffers=False, avg_fn=step)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -91,6 +91,7 @@ def moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
     """
 
     def place(path: str) -> str:
+        # an empty path says that there is no such file yet
         return str(Path(folder) / Path(path).name) if path else path
 
     paths = {key: place(value) for key, value in state.items() if key.endswith("_model_path")}

@@ -66,6 +66,7 @@ def forgiving(trainer: pl.Trainer, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # a mistake in the program is no such refusal: it should be seen, and mended
         if not isinstance(error, InputError) and not is_refusal(error):
             raise
         if (id(trainer), name) not in _REPORTED:
@@ -82,6 +83,7 @@ def show(trainer: pl.Trainer, name: str, picture: Image.Image) -> None:
         name: Name of the series of pictures.
         picture: Picture to show.
     """
+    # a trial run must leave the folder of the real one as it is
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]
         with forgiving(trainer, name):
             folder = Path(trainer.default_root_dir) / name

@@ -82,7 +82,8 @@ class Gallery(pl.Callback):
         with forgiving(trainer, "gallery"):
             if self._fixed is None:
                 self._fixed = validation_images(trainer.datamodule.split("val"), self.images)  # type: ignore[attr-defined]
-            images, labels = (t.to(module.device) for t in self._fixed)
+            images, labels = (fixed.to(module.device) for fixed in self._fixed)
+            # in evaluation mode: otherwise a picture would move the running statistics of the training
             with torch.no_grad(), evaluation_mode(module):
                 masks = module(images)
                 picture = draw(module, images, labels, masks, self.classes)
@@ -104,8 +105,10 @@ def validation_images(dataset: Any, count: int) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: None of the images can be read.
     """
-    chosen = range(0, len(dataset), max(1, len(dataset) // count))
-    samples = [sample for index in chosen if (sample := dataset[index]) is not None][:count]
+    # spread: many data sets are sorted by class, and their first images would all be of one
+    step = max(1, len(dataset) // count)
+    candidates = [dataset[index] for index in range(0, len(dataset), step)]
+    samples = [sample for sample in candidates if sample is not None][:count]
     if not samples:
         raise InputError(f"none of {count} validation images can be read: {', '.join(dataset.unreadable[:3])}")
     images = torch.stack([sample.image for sample in samples])
@@ -132,36 +135,51 @@ def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) 
     infill = explanandum.mean_colour
     through_mask = composite(images, target, infill)
     through_complement = composite(images, 1 - target, infill)
-    scores = [
-        explanandum.probabilities(explanandum(shown).float()) for shown in (images, through_mask, through_complement)
-    ]
+    scores = []
+    for shown in (images, through_mask, through_complement):
+        logits = explanandum(shown).float()
+        scores.append(explanandum.probabilities(logits))
     rows = []
-    for n in range(len(images)):
-        present = labels[n].nonzero().flatten().tolist()
-
-        def caption(stage: int, n: int = n, present: list[int] = present) -> str:
-            probabilities = scores[stage][n]
-            named = present[:3] or [int(probabilities.argmax())]  # without labels, the classifier's own choice
-            return ", ".join(f"{explanandum.classes[c]} {probabilities[c]:.2f}" for c in named)
-
+    for n, image in enumerate(images):
+        captions = [_caption(explanandum.classes, probabilities[n], labels[n]) for probabilities in scores]
         row = [
-            Tile(to_pil(images[n]), caption(0)),
-            Tile(overlay(images[n], target[n]), f"area {target[n].mean():.2f}"),
+            Tile(to_pil(image), captions[0]),
+            Tile(overlay(image, target[n]), f"area {target[n].mean():.2f}"),
             Tile(heat_map(non_target[n]), f"area {non_target[n].mean():.2f}"),
-            Tile(to_pil(through_mask[n]), caption(1)),
-            Tile(to_pil(through_complement[n]), caption(2)),
+            Tile(to_pil(through_mask[n]), captions[1]),
+            Tile(to_pil(through_complement[n]), captions[2]),
         ]
-        for c in present[:most]:
-            row.append(Tile(overlay(images[n], masks[n, c : c + 1]), f"mask of {explanandum.classes[c]}"))
-        # below every area, so that no present class is taken
-        largest = masks[n].mean((1, 2)).masked_fill(labels[n] > 0, -1)
-        if most and not bool(labels[n].all()):
-            c = int(largest.argmax())
-            words = f"absent: {explanandum.classes[c]} {float(largest[c]):.2f}"
-            row.append(Tile(overlay(images[n], masks[n, c : c + 1]), words))
-        rows.append(row)
-    further = max(map(len, rows)) - len(HEADER)
+        rows.append(row + _class_tiles(explanandum.classes, image, labels[n], masks[n], most))
+    longest = max(len(row) for row in rows)
+    further = longest - len(HEADER)
     return gallery(rows, header=HEADER + ["class mask"] * further)
+
+
+def _caption(classes: tuple[str, ...], probabilities: Tensor, labels: Tensor) -> str:
+    """Return the names and probabilities of an image's first three labels; without labels, of the likeliest class."""
+    present = labels.nonzero().flatten().tolist()
+    if not present:
+        present = [int(probabilities.argmax())]
+    return ", ".join(f"{classes[c]} {probabilities[c]:.2f}" for c in present[:3])
+
+
+def _class_tiles(classes: tuple[str, ...], image: Tensor, labels: Tensor, masks: Tensor, most: int) -> list[Tile]:
+    """Draw an image's masks (K, H, W): those of the first classes present, and the largest of a class that is absent.
+
+    That last one shows what the masks of the other classes should not do: cover anything.
+    """
+    tiles = []
+    present = labels.nonzero().flatten().tolist()
+    for c in present[:most]:
+        picture = overlay(image, masks[c : c + 1])
+        tiles.append(Tile(picture, f"mask of {classes[c]}"))
+    if most and not bool(labels.all()):
+        # below every area, so that no present class is taken
+        areas = masks.mean((1, 2)).masked_fill(labels > 0, -1)
+        c = int(areas.argmax())
+        picture = overlay(image, masks[c : c + 1])
+        tiles.append(Tile(picture, f"absent: {classes[c]} {float(areas[c]):.2f}"))
+    return tiles
 
 
 def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: Tensor) -> wandb.Table:
@@ -183,7 +201,7 @@ def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: T
         whole = explanandum.probabilities(explanandum(images).float())
         pairs = separation(explanandum, images, masks, labels, explanandum.mean_colour, classes=labels.shape[1])
     for place, (n, c) in enumerate(labels.nonzero().tolist()):
-        numbers = (whole[n, c], pairs.own[place], pairs.others[place], pairs.area[place])
+        numbers = (whole[n, c], pairs.through_mask[place], pairs.through_others[place], pairs.area[place])
         rounded = [round(float(number), 4) for number in numbers]
         table.add_data(wandb.Image(to_pil(images[n])), printable(explanandum.classes[c]), *rounded)
     return table
@@ -220,8 +238,10 @@ def _renumbered(label: Tensor, classes: tuple[str, ...]) -> tuple[Tensor, dict[i
     areas = label.flatten().bincount(minlength=len(classes) + 1)
     # label 0 is where no mask is high: it covers most of an image, and is no class
     areas[0] = 0
+    # stable: of equal areas the first class always goes first, so that labels do not flicker between pictures
     order = areas.argsort(descending=True, stable=True).tolist()
-    largest = [c for c in order if areas[c]][: LAST_LABEL - 1]
+    covering = [c for c in order if areas[c]]
+    largest = covering[: LAST_LABEL - 1]
     numbers = torch.full((len(classes) + 1,), LAST_LABEL)
     numbers[[0, *largest]] = torch.arange(len(largest) + 1)
     named = {number: classes[c - 1] for number, c in enumerate(largest, 1)}

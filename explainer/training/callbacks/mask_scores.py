@@ -30,10 +30,11 @@ class Scores(pl.Callback):
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start with empty scores."""
-        # an image without an object has no score, which is NaN
-        self._means = {
-            name: MeanMetric(nan_strategy="ignore").to(pl_module.device) for name in ("acc", "iou", "mae", "sal")
-        }
+        self._means = {}
+        for name in ("acc", "iou", "mae", "sal"):
+            # an image without an object has no score, which is NaN
+            mean = MeanMetric(nan_strategy="ignore")
+            self._means[name] = mean.to(pl_module.device)
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -42,7 +43,9 @@ class Scores(pl.Callback):
         if pl_module.kind != "explainer" or batch_idx >= self.batches or batch.segmentation is None or not batch.id:
             return
         mask = target_mask(pl_module(batch.image), batch.labels)
-        logits = pl_module.explanandum(composite(batch.image, mask, pl_module.explanandum.mean_colour)).float()
+        explanandum = pl_module.explanandum
+        masked = composite(batch.image, mask, explanandum.mean_colour)
+        logits = explanandum(masked).float()
         truth, weight = truth_and_weight(batch.segmentation, batch.labels)
         self._means["acc"].update(soft_accuracy(mask, truth, weight))
         self._means["iou"].update(soft_iou(mask, truth, weight))
@@ -52,5 +55,6 @@ class Scores(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log what was scored."""
         for name, mean in self._means.items():
+            # of a data set without segmentations, or without an object in these batches, there is nothing to log
             if mean.weight > 0:
                 pl_module.log(f"val/{name}", mean.compute(), prog_bar=name == "iou")

@@ -29,7 +29,7 @@ class RandomStates(TypedDict):
 class EpochEnd(NamedTuple):
     """What a checkpoint holds besides Lightning's own state, until the training that goes on has started.
 
-    Args:
+    Attributes:
         random: States of the random number generators; None in a checkpoint without them.
         should_stop: Whether early stopping has decided to end the training.
         plateau: Score that each scheduler still waits for; None where it waits for none.

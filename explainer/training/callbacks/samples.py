@@ -58,6 +58,7 @@ class Pictures(pl.Callback):
     def _show(self, trainer: pl.Trainer, module: Any) -> None:
         if not self.images or not trainer.is_global_zero or trainer.sanity_checking:
             return
+        # anew each time: the same codes and holes in every picture, so that only the network changes
         generator = torch.Generator().manual_seed(self.seed)
         with forgiving(trainer, "pictures"), torch.no_grad(), evaluation_mode(module):
             if module.kind == "generator":
@@ -66,8 +67,10 @@ class Pictures(pl.Callback):
                 if self._fixed is None:
                     data: Any = trainer.datamodule  # type: ignore[attr-defined]
                     self._fixed = validation_images(data.split("val"), self.images)
-                images, labels = (t.to(module.device) for t in self._fixed)
-                show(trainer, "pictures", draw_filled(module, images, labels, module.masks(images, generator)))
+                images, labels = (fixed.to(module.device) for fixed in self._fixed)
+                masks = module.masks(images, generator)
+                picture = draw_filled(module, images, labels, masks)
+                show(trainer, "pictures", picture)
 
 
 def draw_filled(module: Any, images: Tensor, labels: Tensor, masks: Tensor) -> Image.Image:
@@ -83,15 +86,22 @@ def draw_filled(module: Any, images: Tensor, labels: Tensor, masks: Tensor) -> I
         A picture with two images a row.
     """
     filled = module(images, masks)
-    shown = [images, composite(images, masks, torch.full_like(images, GREY)), filled]
-    captions = [["" for _ in images] for _ in shown]
+    grey = torch.full_like(images, GREY)
+    with_hole = composite(images, masks, grey)
+    shown = [images, with_hole, filled]
     values_in_holes = 3 * (1 - masks).sum((1, 2, 3))  # known pixels are unchanged: their error is 0
-    errors = ((filled - images).abs().sum((1, 2, 3)) / values_in_holes.clamp_min(1)).tolist()
-    captions[1] = [f"hole {1 - float(mask.mean()):.2f}" for mask in masks]
-    captions[2] = [f"L1 {error:.3f}" for error in errors]
+    total_error = (filled - images).abs().sum((1, 2, 3))
+    errors = total_error / values_in_holes.clamp_min(1)
+    captions = [
+        ["" for _ in images],
+        [f"hole {1 - float(mask.mean()):.2f}" for mask in masks],
+        [f"L1 {error:.3f}" for error in errors.tolist()],
+    ]
     if module.explanandum is not None:
+        # whole and filled: what a classifier says of grey holes tells nothing about the network
         for stage in (0, 2):
-            probabilities = module.explanandum.probabilities(module.explanandum(shown[stage]).float())
+            logits = module.explanandum(shown[stage]).float()
+            probabilities = module.explanandum.probabilities(logits)
             for n in range(len(images)):
                 words = _label_words(module.explanandum.classes, probabilities[n], labels[n])
                 captions[stage][n] = f"{captions[stage][n]} {words}".strip()
@@ -124,8 +134,10 @@ def draw_made(module: Any, count: int, generator: torch.Generator) -> Image.Imag
     if not network.num_classes:
         return strip(module(codes))
     rows = []
+    # eight rows: of a thousand classes nobody would look at all
     for label, name in enumerate(network.classes[:8]):
-        images = module(codes, torch.full((count,), label, device=codes.device))
+        labels = torch.full((count,), label, device=codes.device)
+        images = module(codes, labels)
         captions = [name] + [""] * (count - 1)
         rows.append([Tile(to_pil(image), caption) for image, caption in zip(images, captions, strict=True)])
     return gallery(rows, tile_size=128)

@@ -55,18 +55,23 @@ def draw(explanandum: Any, maps: Maps, photograph: Answer | None = None, masked:
         A picture with one row for each image.
     """
     size = (maps.image.shape[-2], maps.image.shape[-1])
-    stack = torch.cat([statistics.upsample(statistics.normal_cdf(m), size) for m in maps.scales], 1)
+    squashed = [statistics.normal_cdf(scale) for scale in maps.scales]
+    # squashed first, then enlarged, as they are combined: the columns show the summands of "combined"
+    stack = torch.cat([statistics.upsample(scale, size) for scale in squashed], 1)
     rows = []
     for n, image in enumerate(maps.image):
         present = maps.labels[n].nonzero().flatten().tolist()
         names = [explanandum.classes[label] for label in present[:3]]
         row = [Tile(to_pil(image), ", ".join(names) or "no label")]
-        row.append(Tile(beside_grey(image, heat_map(maps.combined[n])), guess(explanandum, photograph, n)))
+        combined = beside_grey(image, heat_map(maps.combined[n]))
+        row.append(Tile(combined, guess(explanandum, photograph, n)))
         for upsampled, scale in zip(stack[n], maps.scales, strict=True):
-            row.append(Tile(heat_map(upsampled), f"{scale.shape[-2]}×{scale.shape[-1]}"))
+            height, width = scale.shape[-2:]
+            row.append(Tile(heat_map(upsampled), f"{height}×{width}"))
         row.append(Tile(beside_grey(image, lovi(stack[n]))))
         if masked is not None:
-            row.append(Tile(to_pil(masked.image[n].float().clamp(0, 1)), guess(explanandum, masked, n)))
+            picture = to_pil(masked.image[n].float().clamp(0, 1))
+            row.append(Tile(picture, guess(explanandum, masked, n)))
         rows.append(row)
     header = ["image", "combined", *(f"scale {k + 1}" for k in range(len(maps.scales))), "LOVI"]
     if masked is not None:
@@ -78,8 +83,10 @@ def guess(explanandum: Any, answer: Answer | None, index: int) -> str:
     """Return the most probable class of an image and its probability, for a caption; empty without an answer."""
     if answer is None:
         return ""
-    probability = explanandum.probabilities(answer.logits[index : index + 1].float())[0]
-    return f"predicted: {explanandum.classes[int(probability.argmax())]} {float(probability.max()):.2f}"
+    logits = answer.logits[index : index + 1].float()
+    probabilities = explanandum.probabilities(logits)[0]
+    best = int(probabilities.argmax())
+    return f"predicted: {explanandum.classes[best]} {float(probabilities[best]):.2f}"
 
 
 def strip_over_time(folder: Path, photograph: Image.Image) -> Image.Image:
@@ -92,13 +99,17 @@ def strip_over_time(folder: Path, photograph: Image.Image) -> Image.Image:
     Returns:
         A picture of one row.
     """
+    # sorted by name is sorted by step: numbers in names have zeros in front
     files = sorted(folder.glob("step_[0-9]*.png"))
     chosen = set()
     if files:
-        chosen = {round(i * (len(files) - 1) / max(1, STRIP - 1)) for i in range(STRIP)}
+        # evenly, with the first and the last: what a training began from, and what it has come to
+        distance = (len(files) - 1) / max(1, STRIP - 1)
+        chosen = {round(place * distance) for place in range(STRIP)}
     tiles = [Tile(photograph, "image")]
     for index in sorted(chosen):
-        step = files[index].stem.split("_")[1].lstrip("0") or "0"
+        digits = files[index].stem.split("_")[1]
+        step = digits.lstrip("0") or "0"
         with contextlib.suppress(UnreadableError):  # a kill tore it: the training must not end for a picture
             tiles.append(Tile(read_picture(files[index]), f"step {step}"))
     return gallery([tiles], tile_size=128)

@@ -185,19 +185,23 @@ class AmortizedExplainer(SaliencyModule):
         if mask_logits.shape[1] != view.labels.shape[1]:  # the view has the mask of one label alone
             mask_logits = self.masker(image).float()
         pairs = separation(self.explanandum, image, mask_logits.sigmoid(), view.labels, self.explanandum.mean_colour)
-        if not len(pairs.own):
+        if not len(pairs.area):
             return
-        own, others, area = (values.mean() for values in pairs)
+        through_mask = pairs.through_mask.mean()
+        through_others = pairs.through_others.mean()
+        area = pairs.area.mean()
         values = {
-            "own": own,
-            "others": others,
-            "separation": own - others,
-            "score": own - others - area,
+            "own": through_mask,
+            "others": through_others,
+            "separation": through_mask - through_others,
+            # less the area: without it, masks that keep the whole image would be the best
+            "score": through_mask - through_others - area,
             "area": area,
         }
         self.log_dict(
             {f"{stage}/{name}": value for name, value in values.items()},
-            batch_size=len(pairs.own),
+            # pairs, not images: a mean over batches must weigh each by what it averages
+            batch_size=len(pairs.area),
             on_step=False,
             on_epoch=True,
             sync_dist=True,
@@ -208,7 +212,11 @@ class AmortizedExplainer(SaliencyModule):
         metrics = self.trainer.callback_metrics
         if self.trainer.sanity_checking or self.global_step < self.check_after or "val/own" not in metrics:
             return
-        wrong = fault(*(float(metrics[f"val/{name}"]) for name in ("own", "others", "area")))
+        through_mask = float(metrics["val/own"])
+        through_others = float(metrics["val/others"])
+        area = float(metrics["val/area"])
+        wrong = fault(through_mask, through_others, area)
+        # a warning, not an error: the masks may still part, as they do late when trained from scratch
         if wrong:
             rank_zero_warn(f"after {self.global_step} steps {wrong}")
 

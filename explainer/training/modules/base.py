@@ -107,13 +107,15 @@ class SaliencyModule(pl.LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """Make one optimizer of all that is trained, and its scheduler."""
-        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = self.optimizer(parameters)
         if self.scheduler is None:
             return optimizer
         scheduler = self.scheduler(optimizer)
         interval = "step" if isinstance(scheduler, WarmUpCosine) else self.scheduler_interval
-        schedule = {"scheduler": scheduler, "interval": interval}
-        return {"optimizer": optimizer, "lr_scheduler": schedule | {"monitor": self.monitor}}
+        # monitored in any case: of all schedulers only ReduceLROnPlateau asks, and it fails without an answer
+        schedule = {"scheduler": scheduler, "interval": interval, "monitor": self.monitor}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_start(self) -> None:
         """Tell schedules how many steps the training has, where their config does not.
@@ -131,7 +133,9 @@ class SaliencyModule(pl.LightningModule, ABC):
         train = stage == "train"
         values = {f"{stage}/{name}": term.detach() for name, term in terms.items()}
         if train and self._trainer is not None and self.trainer.optimizers:
-            values["train/learning_rate"] = torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"])
+            group = self.trainer.optimizers[0].param_groups[0]
+            values["train/learning_rate"] = torch.tensor(group["lr"])
+        # processes are averaged once an epoch: to do so at each step would make all wait for the slowest
         self.log_dict(values, batch_size=batch_size, on_step=train, on_epoch=not train, sync_dist=not train)
         # once more under a short name, for the progress bar alone
         self.log("loss", values[f"{stage}/loss"], batch_size=batch_size, prog_bar=True, logger=False)

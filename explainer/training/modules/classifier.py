@@ -95,6 +95,7 @@ class Classifier(SaliencyModule):
         """
         check_learnable(classes, multilabel)
         self.explanandum.describe_classes(classes, multilabel, new_head=True)
+        # after the head was made: with head_only it is the new one that trains
         self.explanandum.unfreeze(head_only=self.head_only, parts=self.trained)
         self.explanandum.start_afresh(self._fresh)
         self._fresh = []  # once: a second call must not throw away what was learned
@@ -157,9 +158,11 @@ class Classifier(SaliencyModule):
     def _score(self, batch: Any, stage: str, scores: MetricCollection) -> None:
         if not batch.id:
             return
-        logits = self.shared_step(batch, stage)[1]
+        _, logits = self.shared_step(batch, stage)
         truth = batch.labels.argmax(1)
         if self.explanandum.multilabel:
             truth = batch.labels.long()
-        scores.update(self.explanandum.probabilities(logits), truth)
+        probabilities = self.explanandum.probabilities(logits)
+        scores.update(probabilities, truth)
+        # the metrics themselves, not their values: mAP and F1 are of the whole split, no means over batches
         self.log_dict(scores, batch_size=len(batch.id), prog_bar=True)

@@ -64,15 +64,23 @@ class Completion(FillingModule):
         prior: tuple[Tensor, ...] = ()
         if self.conditional:
             # the whole image and its visible part in one pass of the encoder
-            both = self.network.encode(torch.cat([image, image]), torch.cat([torch.ones_like(mask), mask]))
-            (mean, visible_mean), (log_variance, visible_log_variance) = (part.chunk(2) for part in both)
+            images = torch.cat([image, image])
+            known = torch.cat([torch.ones_like(mask), mask])
+            means, log_variances = self.network.encode(images, known)
+            mean, visible_mean = means.chunk(2)
+            log_variance, visible_log_variance = log_variances.chunk(2)
+            # the prior is what the visible part leaves open: only what the hole adds has to be paid for
             prior = (visible_mean, visible_log_variance)
-            completed = self.network.decode(mean, log_variance, draw(mean.shape, draws).to(mean))
+            noise = draw(mean.shape, draws).to(mean)
+            completed = self.network.decode(mean, log_variance, noise)
         else:
             completed, mean, log_variance = self.network(image, mask, draws)
+        # a value's share of the bound: a learning rate then serves every size of the images
         size = image[0].numel()
-        surprise = gaussian_surprise(completed.float(), image, self.deviation).mean() / size
-        divergence = kl_divergence(mean, log_variance, *prior).mean() / size
+        surprises = gaussian_surprise(completed.float(), image, self.deviation)
+        surprise = surprises.mean() / size
+        divergences = kl_divergence(mean, log_variance, *prior)
+        divergence = divergences.mean() / size
         loss = surprise + divergence
         self.descend(0, loss)
         self.average.update_parameters(self.network)

@@ -110,7 +110,8 @@ class Generation(GenerativeModule):
         self.descend(1, terms["critic"])
         if generator_turn:
             self.network.critic.requires_grad_(False)  # its gradients would be computed and thrown away
-            loss = generator_loss(self.network.realism(generated, labels).float())
+            scores = self.network.realism(generated, labels).float()
+            loss = generator_loss(scores)
             self.descend(0, loss)
             self.network.critic.requires_grad_(True)
             self.average.update_parameters(self.network.generator)
@@ -123,7 +124,8 @@ class Generation(GenerativeModule):
         """Return the critic's loss and what it consists of."""
         both = None if labels is None else torch.cat([labels, labels])
         # real and made images in one pass: nothing in the critic mixes the images of a batch
-        scores = self.network.realism(torch.cat([image, generated.to(image.dtype)]), both).float()
+        images = torch.cat([image, generated.to(image.dtype)])
+        scores = self.network.realism(images, both).float()
         real, fake = scores.chunk(2)
         terms = {"critic": critic_loss(real, fake, self.loss), "real": real.mean(), "made": fake.mean()}
         if self.loss == "wgan_gp":
@@ -143,7 +145,8 @@ class Generation(GenerativeModule):
         image, labels = self.conditioned(batch, draws)
         if len(image) < 2:
             return
-        generated = self(self.network.codes(len(image), draws), labels).to(image.dtype)
+        codes = self.network.codes(len(image), draws)
+        generated = self(codes, labels).to(image.dtype)
         real = self.network.realism(image, labels).float().mean()
         fake = self.network.realism(generated, labels).float().mean()
         # a ratio, so that it can be read without knowing the data: 1 is as diverse as the real images

@@ -171,7 +171,9 @@ class FillingModule(GenerativeModule):
             return
         mask = self.masks(batch.image, self.draws(stage, index))
         filled = self(batch.image, mask)
-        terms = {"l1": hole_error(filled, batch.image, mask).mean()} | self.judged(batch.image, filled, mask)
+        error = hole_error(filled, batch.image, mask).mean()
+        terms = {"l1": error} | self.judged(batch.image, filled, mask)
+        # the same classifier before and after: how much of the class the network has put back
         if self.explanandum is not None:
             terms["probability_before"] = label_probability(self.explanandum, batch.image, batch.labels)
             terms["probability_after"] = label_probability(self.explanandum, filled, batch.labels)
@@ -193,8 +195,10 @@ def label_probability(explanandum: Explanandum, image: Tensor, labels: Tensor) -
     Returns:
         A scalar in [0, 1]; 0 when no image has a label.
     """
-    probabilities = explanandum.probabilities(explanandum(image).float())
-    return (probabilities * labels).sum() / labels.sum().clamp_min(1)
+    logits = explanandum(image).float()
+    probabilities = explanandum.probabilities(logits)
+    of_labels = probabilities * labels
+    return of_labels.sum() / labels.sum().clamp_min(1)
 
 
 def trainable(networks: Sequence[nn.Module]) -> list[nn.Parameter]:

@@ -106,10 +106,11 @@ class Inpainting(FillingModule):
             return terms
         self.critics.requires_grad_(False)  # their gradients would be computed and thrown away
         views = self.views(filled, mask)
-        fooled = torch.stack([generator_loss(self.critics[name](view)) for name, view in views.items()]).sum()
-        errors = [
-            discounted_reconstruction(picture, image, mask, self.discount, self.known) for picture in (coarse, refined)
-        ]
+        losses = [generator_loss(self.critics[name](view)) for name, view in views.items()]
+        fooled = torch.stack(losses).sum()
+        errors = []
+        for picture in (coarse, refined):
+            errors.append(discounted_reconstruction(picture, image, mask, self.discount, self.known))
         error = torch.stack(errors).sum()
         loss = self.weights["reconstruction"] * error + self.weights["adversarial"] * fooled
         self.descend(0, loss)
@@ -126,7 +127,8 @@ class Inpainting(FillingModule):
         total = image.new_zeros(())
         for name, critic in self.critics.items():
             # real and filled images in one pass: nothing in a critic mixes the images of a batch
-            genuine, forged = critic(torch.cat([real[name], fake[name]])).float().chunk(2)
+            both = torch.cat([real[name], fake[name]])
+            genuine, forged = critic(both).float().chunk(2)
             terms |= {f"{name}_real": genuine.mean(), f"{name}_made": forged.mean()}
             total = total + critic_loss(genuine, forged, self.loss)
             if self.loss == "wgan_gp":
@@ -142,5 +144,6 @@ class Inpainting(FillingModule):
         scores = {}
         for name, critic in self.critics.items():
             for what, pictures in (("real", image), ("made", generated)):
-                scores[f"{name}_{what}"] = critic(self.views(pictures, mask)[name]).float().mean()
+                view = self.views(pictures, mask)[name]
+                scores[f"{name}_{what}"] = critic(view).float().mean()
         return scores

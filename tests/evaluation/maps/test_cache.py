@@ -10,7 +10,7 @@ from explainer.attribution import Attribution
 from explainer.errors import InputError
 from explainer.evaluation.maps.cache import ABOUT, MaskStore, MeasuredMasks
 from explainer.evaluation.report.files import write_results
-from explainer.evaluation.report.gallery import method_gallery
+from explainer.evaluation.report.gallery import PictureMasks, method_gallery
 from explainer.evaluation.run import check_room
 from explainer.evaluation.scoring.metrics import Judge
 from explainer.metrics import Localisation
@@ -90,7 +90,7 @@ def test_a_flipped_byte_is_noticed(tmp_path):
 
 def finish(folder, kept, **settings):
     methods = {"Once": Once(), **METHODS}
-    store = run(folder, pictures(), methods, kept=kept, **settings)
+    store = run(folder, pictures(), methods, mask_store=kept, **settings)
     return timeless(write_results(store.rows, FACTS, folder))
 
 
@@ -110,18 +110,18 @@ def test_results_are_the_same_to_the_bit_with_masks_made_or_read(tmp_path):
 
 def test_a_further_metric_and_other_batches_do_not_run_the_method(tmp_path):
     kept = kept_in(tmp_path / "maps")
-    run(tmp_path / "a", pictures(), {"Once": Once()}, kept=kept)
+    run(tmp_path / "a", pictures(), {"Once": Once()}, mask_store=kept)
     calls = Once.calls
     judge = Judge({"WSL": Localisation()})
-    rows = run(tmp_path / "b", pictures((1, 5)), {"Once": Once()}, kept=kept, judge=judge).rows
+    rows = run(tmp_path / "b", pictures((1, 5)), {"Once": Once()}, mask_store=kept, judge=judge).rows
     assert Once.calls == calls
     assert any(row.get("scores", {}).get("WSL") is not None for row in rows)
 
 
 def test_with_another_checkpoint_the_method_runs_again(tmp_path):
-    run(tmp_path / "a", pictures(), {"Once": Once()}, kept=kept_in(tmp_path / "maps"))
+    run(tmp_path / "a", pictures(), {"Once": Once()}, mask_store=kept_in(tmp_path / "maps"))
     calls = Once.calls
-    run(tmp_path / "b", pictures(), {"Once": Once()}, kept=kept_in(tmp_path / "maps", checkpoint="def"))
+    run(tmp_path / "b", pictures(), {"Once": Once()}, mask_store=kept_in(tmp_path / "maps", checkpoint="def"))
     assert Once.calls == 2 * calls
 
 
@@ -146,7 +146,7 @@ def test_a_picture_does_not_run_a_method_again(tmp_path):
     kept, methods = kept_in(tmp_path), {"Once": Once(), **METHODS}
     kept.add("Once", batch.id, made(methods["Once"].target_mask(classifier(), batch.image, batch.labels)))
     before = Once.calls
-    method_gallery(classifier(), methods, batch, kept)
+    method_gallery(classifier(), methods, batch, PictureMasks(kept))
     assert Once.calls == before
     method_gallery(classifier(), methods, batch)
     assert Once.calls > before

@@ -4,14 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 
 from explainer.attribution import GradCAM
-from explainer.data import Batch
+from explainer.data import VOID, Batch
 from explainer.evaluation import report as made
+from explainer.evaluation.references import TRUTH, reference_mask
+from explainer.evaluation.report import gallery
 from explainer.evaluation.report.files import write_results
+from explainer.evaluation.report.gallery import ALL_MADE, PictureMasks, method_gallery
 from explainer.evaluation.report.wandb import beside, log_report
 from explainer.evaluation.report.write import about, report
 from explainer.evaluation.storage.store import ROWS
+from explainer.metrics.segmentation import TruthRule
 from tests.support import wandb_file
 from tests.support.small_evaluation import CLASSES, FACTS, METHODS, classifier, pictures, run
 from tests.support.tiny_runs import evaluation
@@ -62,10 +67,30 @@ def test_a_method_that_failed_on_an_image_has_no_map_of_it(finished):
         else row
         for row in rows
     ]
-    shown = list(made.pictures(network, METHODS, batch, None, failed))
+    shown = list(made.pictures(network, METHODS, batch, ALL_MADE, failed))
     assert [list(one.maps) for one in shown] == [["Ground truth", "Grad-CAM", "Box"], ["Ground truth", "Grad-CAM"]]
     assert all(note.startswith("area 0.") and "kept 0." in note for note in shown[0].notes.values())
     assert shown[0].labels.split()[0] == CLASSES[int(batch.labels[0].argmax())]
+
+
+@pytest.mark.parametrize("rule", [TruthRule("object"), TruthRule(objects="all")])
+def test_pictures_show_the_truth_that_is_scored(tmp_path, monkeypatch, rule):
+    batch, network = pictures((3,))[0], classifier()
+    batch.segmentation[:, :, 0, :4] = VOID
+    batch.segmentation[:, :, 4:8, 4:8] = 1  # of classes that are no label, too
+    # the pictures explain other classes than the labels, on which the truth depends
+    explained = batch._replace(labels=torch.zeros_like(batch.labels))
+    rows = run(tmp_path, [batch], explanandum=network, rule=rule).rows
+    areas = {row["id"]: row["area"] for row in rows if row["method"] == TRUTH}
+    usual = reference_mask(TRUTH, batch).mean((1, 2, 3)).tolist()
+    assert list(areas.values()) != pytest.approx(usual)
+    source = PictureMasks(rule=rule)
+    shown = list(made.pictures(network, METHODS, explained, source, rows, batch))
+    assert [one.notes[TRUTH].split(",")[0] for one in shown] == [f"area {areas[one.id]:.2f}" for one in shown]
+    drawn = []
+    monkeypatch.setattr(gallery, "overlay", lambda image, mask: drawn.append(mask) or Image.new("RGB", (8, 8)))
+    method_gallery(network, METHODS, explained, source, batch)
+    assert [float(mask.mean()) for mask in drawn[:: len(drawn) // 3]] == pytest.approx(list(areas.values()))
 
 
 def test_without_images_there_is_a_page_without_a_gallery(finished):

@@ -9,6 +9,7 @@ import torch
 
 from explainer.attribution import Attribution, Constant, Explainer, GradCAM, Random
 from explainer.errors import InputError
+from explainer.evaluation.maps.class_masks import class_masks
 from explainer.evaluation.maps.make import MaskMaker
 from explainer.evaluation.report import About
 from explainer.evaluation.report.class_matrix import matrix_table
@@ -17,7 +18,7 @@ from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.page import page
 from explainer.evaluation.report.printers import to_markdown
 from explainer.evaluation.results.class_matrix import matrices, told_apart
-from explainer.evaluation.scoring.class_matrix import ClassMatrix, class_masks, class_matrix
+from explainer.evaluation.scoring.class_matrix import ClassMatrix, class_matrix
 from tests.support.small_checkpoints import save_explainer
 from tests.support.small_evaluation import CLASSES, FACTS, METHODS, classifier, pictures, run, timeless
 

@@ -7,12 +7,12 @@ import torch
 
 from explainer.attribution import CentredBox, GradCAM
 from explainer.errors import InputError
+from explainer.evaluation.maps.class_masks import class_masks
 from explainer.evaluation.names import check_classes
 from explainer.evaluation.report.class_gallery import class_gallery
 from explainer.evaluation.report.decisions import decision_gallery
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.results.decisions import decision_results, examples
-from explainer.evaluation.scoring.class_matrix import class_masks
 from explainer.evaluation.scoring.decisions import KINDS, Decisions
 from explainer.evaluation.storage.rows import Evaluated, read_rows
 from explainer.functional.masking import composite

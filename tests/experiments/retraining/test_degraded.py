@@ -9,7 +9,7 @@ from explainer.data import Shapes, SmallImages
 from explainer.data.cropping import centre_window, crop_sample
 from explainer.data.sample import Sample
 from explainer.errors import InputError
-from explainer.experiments.retraining.degraded import Degraded, degrade, kept
+from explainer.experiments.retraining.degraded import Degraded, degrade, staying
 from explainer.experiments.retraining.rank_store import LEVELS, Ranks, levels
 from explainer.infill import CAInfill, Local, Noise
 from tests.support import trees
@@ -124,7 +124,7 @@ def test_another_infill_in_place_of_the_colour(tmp_path, infill):
     for mode in ("keep", "remove"):
         part = Degraded(data, ranks, mode, 0.25, infill=infill).split("train")
         whole, found = data.split("train").image(3), part.image(3)
-        stays = kept(part.ranks[3], mode, 0.25)
+        stays = staying(part.ranks[3], mode, 0.25)
         assert torch.equal(found[:, stays], whole[:, stays])
         fill = infill(whole[None], stays.float()[None, None], torch.Generator().manual_seed(3))[0].expand_as(whole)
         assert torch.equal(found[:, ~stays], fill[:, ~stays])

@@ -12,6 +12,7 @@ from explainer.errors import InputError
 from explainer.evaluation.report.printers import markdown_file
 from explainer.experiments.retraining.layer_masked import LayerMasked, location_mask, modules_before
 from explainer.experiments.retraining.layer_tables import (
+    ScaleScores,
     difference_by_scale,
     difference_score,
     information_score,
@@ -139,7 +140,7 @@ def test_modules_before_a_block_of_a_residual_network():
 
 
 def test_scores_by_hand():
-    kar, roar, random = (0.6, 0.8), (0.3, 0.2), ((0.5, 0.4), (0.7, 0.8))
+    kar, roar, random = (0.6, 0.8), (0.3, 0.2), ScaleScores((0.5, 0.4), (0.7, 0.8))
     assert difference_score(kar, roar, random) == pytest.approx(0.4 + 0.6 + 0.1 + 0.4)
     want = -0.3 * math.log2(0.3 / 0.7) - 0.2 * math.log2(0.2 / 0.8) - 0.5 * math.log2(0.5 / 0.6) - 0.4 * math.log2(0.5)
     assert information_score(kar, roar, random) == pytest.approx(want)
@@ -154,8 +155,8 @@ def test_the_papers_own_scores_give_its_table_1():
     smoe = [56.61, 50.69, 51.25, 46.40, 63.00], [44.48, 44.81, 36.35, 33.88, 21.15]
     fractions = [[[v / 100 for v in part] for part in both] for both in (smoe, random)]
     (kar, roar), chance = fractions
-    assert difference_score(kar, roar, tuple(chance)) == pytest.approx(1.70, abs=0.01)
-    assert information_score(kar, roar, tuple(chance)) * math.log(2) == pytest.approx(1.13, abs=0.01)
+    assert difference_score(kar, roar, ScaleScores(*chance)) == pytest.approx(1.70, abs=0.01)
+    assert information_score(kar, roar, ScaleScores(*chance)) * math.log(2) == pytest.approx(1.13, abs=0.01)
 
 
 def test_a_missing_cell_leaves_its_statistic_without_a_score():

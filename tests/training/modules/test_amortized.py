@@ -77,8 +77,8 @@ def test_both_composites_go_through_in_one_pass():
     target = view.target
     kept = module.explanandum(target * image + (1 - target) * module.explanandum.mean_colour)
     removed = module.explanandum((1 - target) * image + target * module.explanandum.mean_colour)
-    torch.testing.assert_close(view.kept, kept)
-    torch.testing.assert_close(view.removed, removed)
+    torch.testing.assert_close(view.through_mask, kept)
+    torch.testing.assert_close(view.through_complement, removed)
 
 
 def test_images_without_label_train():
@@ -108,7 +108,7 @@ def test_single_label_data_trains_by_cross_entropy(tmp_path):
     fit(module, data, 2)
     assert module.explanandum.multilabel is False
     logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]])
-    view = module.view(torch.rand(1, 3, 32, 32), labels)._replace(kept=logits)
+    view = module.view(torch.rand(1, 3, 32, 32), labels)._replace(through_mask=logits)
     expected = torch.nn.functional.cross_entropy(logits, torch.tensor([0]))
     torch.testing.assert_close(module.objective.terms(view)["classification"], expected)
 
