@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision import models
 
 from explainer import attribution
 from explainer.attribution import Attribution
@@ -188,8 +189,20 @@ def classifier_of(
         return model
     if isinstance(model, nn.Module):
         return Explanandum(model, mean=mean, std=std)  # type: ignore[arg-type]
-    published = None if model.endswith(".ckpt") or ("." in model and not model.startswith("timm/")) else "DEFAULT"
-    return Explanandum(model, weights=published, mean=mean, std=std)
+    return Explanandum(model, weights="DEFAULT" if has_published_weights(model) else None, mean=mean, std=std)
+
+
+def has_published_weights(name: str) -> bool:
+    """Say whether a network comes with weights of its library.
+
+    Args:
+        name: Name of a network, as `Explanandum` takes it.
+
+    Example:
+        >>> has_published_weights("resnet50"), has_published_weights("my_models.my_network")
+        (True, False)
+    """
+    return name.startswith("timm/") or name in models.list_models()
 
 
 def build_method(method: str | Attribution, hyperparameters: dict[str, Any]) -> Attribution:
