@@ -210,5 +210,5 @@ def test_the_lines_that_call_a_method():
         code = code.replace(written, small)
     names = {}
     exec(code, names)
-    assert names["maps"].shape == names["found"].uncertainty.shape == (2, 1, 32, 32)
+    assert names["maps"].shape == names["explained"].uncertainty.shape == (2, 1, 32, 32)
     assert names["theirs"].shape == (2, 3, 32, 32)
