@@ -79,7 +79,7 @@ def test_gradients_of_the_terms(function):
 @pytest.mark.parametrize("mean_over", ["batch", "image"])
 def test_rtis_of_a_batch_without_any_label_is_the_masks_own_terms(mean_over):
     v = view()._replace(
-        labels=torch.zeros_like(LABELS), removed=torch.zeros(4, 4, dtype=torch.float64).requires_grad_()
+        labels=torch.zeros_like(LABELS), through_complement=torch.zeros(4, 4, dtype=torch.float64).requires_grad_()
     )
     terms = RTISObjective(mean_over=mean_over).terms(v)
     assert (float(terms["preservation"]), float(terms["deletion"])) == (0, 0)
