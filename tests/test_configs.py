@@ -242,10 +242,10 @@ def test_a_classifier_is_evaluated_as_its_config_builds_it(tmp_path, monkeypatch
                  f"--evaluation.methods={methods}", "--evaluation.report.gallery=1", "--evaluation.images.limit=2"]  # fmt: skip
     first = evaluate(arguments)
     assert set(first["results"]) == {"Original image", "Random", "RISE"}
-    for scores in (first["results"]["Random"], first["results"]["RISE"]):
-        assert 0 <= scores["insertion"] <= 1
-        assert 0 <= scores["deletion"] <= 1
-        assert scores["n"]["insertion"] == 2
+    for entry in (first["results"]["Random"], first["results"]["RISE"]):
+        assert 0 <= entry["scores"]["insertion"] <= 1
+        assert 0 <= entry["scores"]["deletion"] <= 1
+        assert entry["n"]["insertion"] == 2
     out = tmp_path / "results" / "imagenet_lite0_methods"
     assert (out / "gallery.png").is_file()
     assert len(list((out / "maps" / "RISE").glob("*/*.npz"))) == 2
