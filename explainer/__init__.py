@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explainer.errors import InputError
 from explainer.version import __version__
 
 if TYPE_CHECKING:
-    from explainer.inference import Explainer
+    from torch import nn
 
-__all__ = ["InputError", "__version__", "load"]
+    from explainer.attribution import Attribution
+    from explainer.inference import Explainer
+    from explainer.inference.by_method import MethodExplanation, Photo
+
+__all__ = ["InputError", "__version__", "explain", "load"]
 
 
 def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ()) -> "Explainer":
@@ -32,3 +36,32 @@ def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ())
     from explainer.inference import Explainer
 
     return Explainer(path, device, allow)
+
+
+def explain(
+    model: "str | nn.Module",
+    photo: "Photo",
+    method: "str | Attribution" = "FastCAM",
+    target: int | str | None = None,
+    **options: Any,
+) -> "MethodExplanation":
+    """Explain one photograph by a method, for any classifier and without any training.
+
+    Args:
+        model: Classifier: a network, or the name of one ("resnet50" and "timm/…" come with their published weights).
+        photo: Photograph: a file, a PIL image, or a tensor (3, H, W) in [0, 1].
+        method: Name of a method of `explainer.attribution`, or a method.
+        target: Class that is explained, by its index or its name; None takes the most probable one.
+        options: Further arguments of `explainer.inference.by_method.explain` (image_size, classes, mean, std, device)
+            and hyperparameters of the method.
+
+    Returns:
+        An object with `saliency`, `attribution`, `probabilities`, `picture()` and `save(path)`, which shows itself in a
+        notebook.
+
+    Raises:
+        InputError: There is no such method, class or file, or the method cannot explain such a network.
+    """
+    from explainer.inference.by_method import explain as explain_by_method
+
+    return explain_by_method(model, photo, method, target, **options)

@@ -1,4 +1,8 @@
-"""python -m explainer photo.jpg --ckpt_path checkpoints/x.ckpt --out explained: explain photographs."""
+"""Explain photographs from the command line.
+
+python -m explainer photo.jpg [--ckpt_path checkpoints/x.ckpt] [--out explained]   by a trained Explainer
+python -m explainer photos/ --network resnet50 --method FastCAM                    any classifier, by any method
+"""
 
 import argparse
 import errno
@@ -12,7 +16,9 @@ from explainer.errors import InputError, plain_words
 from explainer.files import file_name, for_terminal, make_writable, printable
 
 if TYPE_CHECKING:
+    from explainer.attribution import Attribution
     from explainer.inference.explain import Explainer
+    from explainer.networks import Explanandum
 
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints" / "voc_lite0.ckpt"
 """An Explainer of animals and people in photographs, trained on VOC 2012."""
@@ -56,8 +62,14 @@ def arguments(args: list[str] | None) -> argparse.Namespace:
     Args:
         args: Command-line arguments; None takes the process's.
     """
-    parser = _Parser("python -m explainer", description="Explain photographs with a trained Explainer.")
-    parser.add_argument("photos", nargs="+", type=Path, help="image files")
+    parser = _Parser("python -m explainer", description="Explain photographs by a trained Explainer, or by a method.")
+    parser.add_argument("photos", nargs="+", type=Path, help="image files, or folders of them")
+    words = "explain by this method, such as FastCAM, GradCAM or RISE (with --network: FastCAM)"
+    parser.add_argument("--method", default=None, help=words)
+    words = "its classifier: a torchvision name, timm/NAME, or a dotted path; by default the checkpoint's"
+    parser.add_argument("--network", default=None, help=words)
+    parser.add_argument("--weights", default="DEFAULT", help="its weights: a name or a file (the published ones)")
+    parser.add_argument("--target", default=None, help="class to explain, by name or number (the most probable one)")
     words = "an Explainer's checkpoint, checkpoints/<config>.ckpt; by default the one that the project comes with"
     parser.add_argument("--ckpt_path", type=Path, default=SHIPPED, help=words)
     parser.add_argument("--out", type=Path, default=Path("explained"), help="folder of the results (explained)")
@@ -65,7 +77,30 @@ def arguments(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--top", type=_count, default=1, help="classes to show when none reaches the threshold (1)")
     parser.add_argument("--device", default=None, help="cpu, cuda, …; by default the GPU when there is one")
     parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.network is not None and options.method is None:
+        options.method = "FastCAM"
+    if options.target is not None and options.method is None:
+        parser.error("--target is for a method: name one with --method")
+    return options
+
+
+def photographs(paths: list[Path]) -> list[Path]:
+    """List the files that are given, and the pictures in the folders that are given.
+
+    Args:
+        paths: Files and folders; a folder without pictures stays in the list, and is refused when its turn comes.
+    """
+    from PIL import Image
+
+    endings = Image.registered_extensions()
+    photos = []
+    for path in paths:
+        inside = []
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in endings)
+        photos += inside or [path]
+    return photos
 
 
 def result_folder(out: Path, photo: Path, taken: set[str]) -> Path:
@@ -102,17 +137,26 @@ class Command:
         options: Options of the command line.
     """
 
-    def __init__(self, explainer: "Explainer", options: argparse.Namespace) -> None:
-        from rich.table import Table
+    columns: tuple[str, ...] = ("folder", "class", "probability", "kept", "removed", "area")
+    """Headings of the table that is printed."""
+    files = "overview.png, masks, overlays, probabilities.json"
+    """What a photograph's folder holds."""
 
+    def __init__(self, explainer: "Explainer", options: argparse.Namespace) -> None:
         from explainer.inference.saving import class_file_names
 
+        self._begin(options)
         self.explainer = explainer
+        self._names = class_file_names(explainer.classes)
+
+    def _begin(self, options: argparse.Namespace) -> None:
+        """Take the options, and begin with nothing done."""
+        from rich.table import Table
+
         self.options = options
-        self.table = Table("folder", "class", "probability", "kept", "removed", "area")
+        self.table = Table(*self.columns)
         self.done: list[Path] = []
         self.failed: list[Path] = []
-        self._names = class_file_names(explainer.classes)
         self._taken: set[str] = set()
 
     def explain_all(self) -> None:
@@ -171,15 +215,88 @@ class Command:
 
         if not self.done:
             return True
-        words = f"written to {printable(str(self.options.out))}: a folder a photograph, with overview.png, masks, "
+        words = f"written to {printable(str(self.options.out))}: a folder a photograph, with {self.files}"
         try:
             Console(width=None if sys.stdout.isatty() else 100).print(self.table)
-            print(f"{words}overlays, probabilities.json", flush=True)
+            print(words, flush=True)
         except (OSError, ValueError) as error:
             mute(sys.stdout)
             say(f"error: cannot print the table ({plain_words(error)}); the results are in {self.options.out}")
             return False
         return True
+
+
+class MethodCommand(Command):
+    """Explains photographs by a method, whatever the classifier.
+
+    Args:
+        explanandum: Classifier, on its device.
+        method: Method.
+        options: Options of the command line.
+    """
+
+    columns = ("folder", "class", "probability")
+
+    def __init__(self, explanandum: "Explanandum", method: "Attribution", options: argparse.Namespace) -> None:
+        self._begin(options)
+        self.explanandum = explanandum
+        self.method = method
+        self.name = type(method).__name__
+        self.files = f"{self.name}.png (the map over the photograph) and {self.name}.npz (the map in numbers)"
+
+    def _explain(self, photo: Path) -> None:
+        """Explain a photograph, write the files, and note its row of the table."""
+        import numpy as np
+
+        from explainer.files import replacing
+        from explainer.inference.by_method import explain
+
+        result = explain(self.explanandum, photo, self.method, self._target())
+        folder = result_folder(self.options.out, photo, self._taken)
+        folder.mkdir(parents=True, exist_ok=True)
+        result.save(folder / f"{self.name}.png")
+        with replacing(folder / f"{self.name}.npz") as file:
+            attribution = result.attribution[0, 0].numpy()
+            np.savez_compressed(file, attribution=attribution, probabilities=result.probabilities.numpy())
+        self.done.append(folder)
+        self.table.add_row(for_terminal(folder.name), for_terminal(result.label[:60]), f"{result.probability:.3f}")
+
+    def _target(self) -> int | str | None:
+        """Return the class that is asked for: a number is one, unless a class has it as its name."""
+        target = self.options.target
+        if target is None or target in self.explanandum.classes or not target.isdigit():
+            return target
+        return int(target)
+
+
+def command_of(options: argparse.Namespace) -> Command:
+    """Build what explains the photographs.
+
+    Args:
+        options: Options of the command line.
+
+    Raises:
+        InputError: The checkpoint, the network or the method cannot be used.
+    """
+    if options.method is None:
+        from explainer.inference.explain import Explainer
+
+        return Command(Explainer(options.ckpt_path, options.device, options.allow), options)
+    from explainer.inference.by_method import build_method, has_published_weights
+    from explainer.networks import Explanandum
+    from explainer.networks.devices import choose_device
+
+    method = build_method(options.method, {})
+    device = choose_device(options.device)
+    if options.network is None:
+        from explainer.inference.explain import Explainer
+
+        return MethodCommand(Explainer(options.ckpt_path, device, options.allow).explanandum, method, options)
+    weights = options.weights
+    if weights == "DEFAULT" and not has_published_weights(options.network):
+        weights = None
+    explanandum = Explanandum(options.network, weights=weights, allow=options.allow).to(device)
+    return MethodCommand(explanandum, method, options)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -196,11 +313,10 @@ def main(args: list[str] | None = None) -> int:
     options = arguments(args)
     command = None
     try:
-        from explainer.inference.explain import Explainer
-
-        explainer = Explainer(options.ckpt_path, options.device, options.allow)
+        options.photos = photographs(options.photos)
+        prepared = command_of(options)
         make_writable(options.out, "name another folder with --out")
-        command = Command(explainer, options)
+        command = prepared
         command.explain_all()
         printed = command.report()
     except InputError as error:

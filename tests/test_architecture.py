@@ -31,13 +31,13 @@ ALLOWED = {
     "infill": {"functional", "networks"},
     "metrics": {"functional", "infill"},
     "attribution": {"functional", "networks", "infill"},
-    "inference": {"functional", "networks", "rendering"},
+    "inference": {"functional", "networks", "rendering", "attribution"},
     "training": BELOW_TRAINING,
     "evaluation": BELOW_TRAINING,
     "experiments": BELOW_TRAINING | {"training", "evaluation"},
     "cli": BELOW_TRAINING | {"training", "evaluation", "experiments"},
     "__main__": {"inference", "cli"},
-    "__init__": {"inference"},
+    "__init__": {"inference", "attribution"},
 }
 """Room → the rooms that it may import."""
 INSIDE = {

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision import models
 
 import explainer.inference.saving
 from explainer.__main__ import main
@@ -208,3 +211,52 @@ def test_streams_that_take_nothing_do_not_lose_the_results(checkpoint, tmp_path,
     assert done.returncode == wanted, done.stderr
     assert "Traceback" not in done.stderr
     assert {p.name for p in (tmp_path / "explained/a").iterdir()} >= FILES
+
+
+# By a method, for any classifier
+
+
+def test_a_folder_is_explained_by_a_method(call, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("b", "c"):
+        photo(tmp_path / "photos" / f"{name}.png")
+    (tmp_path / "photos" / "notes.txt").write_text("no picture")
+    (tmp_path / "photos" / "torn.jpg").write_bytes(b"torn")
+    status, errors, out = call(
+        "photos", "--method", "grad-cam", "--network", "resnet18", "--weights", weights(tmp_path)
+    )
+    assert status == 1
+    assert [line for line in errors if "torn.jpg" in line]
+    assert {path.name for path in (tmp_path / "explained").iterdir()} == {"b", "c"}
+    assert {path.name for path in (tmp_path / "explained" / "b").iterdir()} == {"GradCAM.png", "GradCAM.npz"}
+    with np.load(tmp_path / "explained" / "b" / "GradCAM.npz") as numbers:
+        assert numbers["attribution"].ndim == 2
+        assert numbers["probabilities"].shape == (4,)
+    assert "GradCAM.png" in out
+
+
+def weights(folder):
+    torch.manual_seed(0)
+    torch.save(models.resnet18(num_classes=4).state_dict(), folder / "weights.pth")
+    return folder / "weights.pth"
+
+
+def test_the_checkpoints_classifier_is_explained_by_a_method(call, tmp_path):
+    status, errors, _ = call("a.jpg", "--method", "SMOE", "--target", "1")
+    assert (status, errors) == (0, [])
+    assert (tmp_path / "explained" / "a" / "SMOE.png").is_file()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--method", "SMOG"], "there is no method 'SMOG', only"),
+    (["--method", "SMOE", "--network", "resnet1"], "unknown network 'resnet1'"),
+    (["--method", "SMOE", "--target", "unicorn"], "no class 'unicorn'"),
+    (["--target", "1"], "--target is for a method: name one with --method"),
+    (["."], "empty"),
+])  # fmt: skip
+def test_what_a_method_cannot_explain_is_said_in_one_line(call, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    arguments = ["empty"] if arguments == ["."] else ["a.jpg", *arguments]
+    status, errors, _ = call(*arguments)
+    assert status in (1, 2)
+    assert words in errors[0]

@@ -8,9 +8,9 @@ the map would be turned upside down.
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from explainer.attribution.layer import LayerAttribution, feature_maps, replacing, weighted_map
+from explainer.attribution.layer import FeatureLayer, LayerAttribution, feature_maps, replacing, weighted_map
 from explainer.attribution.masked_score import score_of, steps
 from explainer.networks import Explanandum
 
@@ -30,7 +30,7 @@ class AblationCAM(LayerAttribution):
     title = "Ablation-CAM"
 
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor, progress: bool
+        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
     ) -> Tensor:
         """Weigh the maps by their ablation: (B, 1, H, W), at least 0."""
 
@@ -43,7 +43,7 @@ class AblationCAM(LayerAttribution):
             intact = scores(logits)
             falls = []
             for channel in steps(maps.shape[1], "AblationCAM", progress):
-                with replacing(layer, partial(without, channel=channel)):
+                with replacing(layer, image, partial(without, channel=channel), self.title):
                     ablated = explanandum(image)
                 falls.append(intact - scores(ablated))
             # the absolute value: by a negative score the map would be turned upside down

@@ -5,9 +5,10 @@ by the authors' follow-up. One forward pass, and one backward pass through what 
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from explainer.attribution.base import Attribution
+from explainer.attribution.layer import feature_layer, replacing
 from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
 from explainer.errors import check_range
 from explainer.functional import activation_statistics as statistics
@@ -53,21 +54,20 @@ class FastCAM(Attribution):
         """Multiply the two maps of at most `batch_size` images: (B, 1, H, W), at least 0."""
         taps = explanandum.taps
         size = (image.shape[-2], image.shape[-1])
+        last = feature_layer(explanandum, taps[-1], "FastCAM")
         outputs: list[Tensor] = []
 
-        def cut(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-            outputs.append(output.detach().requires_grad_())  # nothing before the last scale is recorded
+        def cut(maps: Tensor) -> Tensor:
+            outputs.append(maps.detach().requires_grad_())  # nothing before the last scale is recorded
             return outputs[-1].clone()  # what follows may be a ReLU that works in place
 
-        handle = explanandum.network.get_submodule(taps[-1]).register_forward_hook(cut)
-        try:
-            reading = read_taps(explanandum.network, taps, self.statistic.startswith("truncated"))
-            with reading as activations, torch.inference_mode(False), torch.enable_grad():
-                logits = explanandum(image.detach().clone())
-                score = logits.gather(1, target[:, None]).sum()
-                (gradient,) = torch.autograd.grad(score, outputs[-1])
-        finally:
-            handle.remove()
+        reading = read_taps(explanandum.network, taps, self.statistic.startswith("truncated"))
+        # cut first: the taps are read from what the network goes on with
+        cutting = replacing(last, image, cut, "FastCAM")
+        with cutting, reading as activations, torch.inference_mode(False), torch.enable_grad():
+            logits = explanandum(image.detach().clone())
+            score = logits.gather(1, target[:, None]).sum()
+            (gradient,) = torch.autograd.grad(score, outputs[-1])
         weight = gradient.mean((2, 3), keepdim=True)
         cam = (weight * outputs[-1].detach()).sum(1, keepdim=True).relu().float()
         named = explanandum.taps_were_named

@@ -5,9 +5,9 @@ Explanations for Deep Convolutional Networks, WACV 2018.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from explainer.attribution.layer import LayerAttribution, feature_maps, weighted_map
+from explainer.attribution.layer import FeatureLayer, LayerAttribution, feature_maps, weighted_map
 from explainer.attribution.masked_score import score_of
 from explainer.networks import Explanandum
 
@@ -51,7 +51,7 @@ class GradCAMPlusPlus(LayerAttribution):
     title = "Grad-CAM++"
 
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor, progress: bool
+        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
     ) -> Tensor:
         """Weigh the activations location by location: (B, 1, H, W), at least 0."""
         size = (image.shape[-2], image.shape[-1])

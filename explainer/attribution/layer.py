@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,15 @@ from torch.nn import functional as F
 from explainer.attribution.base import Attribution
 from explainer.errors import InputError
 from explainer.networks import Explanandum
+from explainer.networks.spatial import (
+    Layout,
+    from_maps,
+    known_layouts,
+    layout_at_sight,
+    replaced,
+    tensor_of,
+    to_maps,
+)
 
 
 class LayerAttribution(Attribution):
@@ -44,12 +54,12 @@ class LayerAttribution(Attribution):
 
     @abstractmethod
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor, progress: bool
+        self, explanandum: Explanandum, layer: "FeatureLayer", image: Tensor, target: Tensor, progress: bool
     ) -> Tensor:
         """Weigh the layer's maps of at most `batch_size` images: (B, 1, H, W), at least 0."""
 
 
-def feature_layer(explanandum: Explanandum, name: str | None, method: str) -> nn.Module:
+def feature_layer(explanandum: Explanandum, name: str | None, method: str) -> "FeatureLayer":
     """Find the layer whose maps are weighed.
 
     Args:
@@ -58,7 +68,7 @@ def feature_layer(explanandum: Explanandum, name: str | None, method: str) -> nn
         method: Name of the method, for errors.
 
     Returns:
-        The layer's module.
+        Layer, with the layout of its output.
 
     Raises:
         InputError: There is no such layer, or the classifier has no convolution at all.
@@ -68,27 +78,73 @@ def feature_layer(explanandum: Explanandum, name: str | None, method: str) -> nn
         raise InputError(f"{method} weighs feature maps; this classifier has no convolution: choose another method")
     name = name or explanandum.taps[-1]
     try:
-        return explanandum.network.get_submodule(name)
+        module = explanandum.network.get_submodule(name)
     except AttributeError as error:
         raise InputError(f"{method}: no layer {name!r} in the classifier") from error
+    return FeatureLayer(name, module, known_layouts(explanandum.network, [name]).get(name))
+
+
+class FeatureLayer(NamedTuple):
+    """A layer whose feature maps are weighed.
+
+    Attributes:
+        name: Dotted name below the explanandum's `network`.
+        module: Layer.
+        layout: Layout of its output; None where the network could not be asked.
+    """
+
+    name: str
+    module: nn.Module
+    layout: Layout | None
+
+    def maps(self, output: Any, image: Tensor, method: str) -> tuple[Tensor, Tensor, Layout]:
+        """Bring an output into the order of feature maps.
+
+        Args:
+            output: Output of the layer.
+            image: Images (B, 3, H, W) that it was given for.
+            method: Name of the method, for the error.
+
+        Returns:
+            Feature maps (B, C, h, w), the activations as they are, and their layout.
+
+        Raises:
+            InputError: The layer gives no feature maps.
+        """
+        activation = tensor_of(output, len(image))
+        aspect = image.shape[-2] / image.shape[-1]
+        try:
+            if activation is None:
+                raise InputError("it gives no tensor")
+            layout = self.layout or layout_at_sight(self.name, activation, aspect)
+            return to_maps(activation, layout, aspect), activation, layout
+        except InputError as error:
+            raise InputError(f"{method}: the layer gives no feature maps (B, C, h, w); name one that does") from error
 
 
 @contextmanager
-def replacing(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Change the output of a layer while open.
+def replacing(layer: FeatureLayer, image: Tensor, change: Callable[[Tensor], Tensor], method: str) -> Iterator[None]:
+    """Change the feature maps of a layer while open.
 
     Args:
         layer: Layer of a network; its hook is removed at the end.
-        change: Function from the layer's output to what the network goes on with.
+        image: Images that go through the network.
+        change: Function from the layer's maps to those that the network goes on with.
+        method: Name of the method, for errors.
     """
-    handle = layer.register_forward_hook(lambda module, inputs, output: change(output))
+
+    def exchange(module: nn.Module, inputs: tuple, output: Any) -> Any:
+        maps, activation, layout = layer.maps(output, image, method)
+        return replaced(output, from_maps(change(maps), activation, layout))
+
+    handle = layer.module.register_forward_hook(exchange)
     try:
         yield
     finally:
         handle.remove()
 
 
-def feature_maps(explanandum: Explanandum, layer: nn.Module, image: Tensor, method: str) -> tuple[Tensor, Tensor]:
+def feature_maps(explanandum: Explanandum, layer: FeatureLayer, image: Tensor, method: str) -> tuple[Tensor, Tensor]:
     """Run the classifier, and keep a layer's output; where gradients are on, the graph leads from there to the logits.
 
     Args:
@@ -106,14 +162,12 @@ def feature_maps(explanandum: Explanandum, layer: nn.Module, image: Tensor, meth
     outputs: list[Tensor] = []
 
     def keep(output: Tensor) -> Tensor:
-        if not torch.is_tensor(output) or output.ndim != 4:
-            raise InputError(f"{method}: the layer gives no feature maps (B, C, h, w); name one that does")
         # a copy of its own: the next layer may work in place, and frozen weights ask for no gradient
         maps = output.detach().clone().requires_grad_(torch.is_grad_enabled())
         outputs.append(maps)
         return maps.clone()
 
-    with replacing(layer, keep):
+    with replacing(layer, image, keep, method):
         logits = explanandum(image)
     return outputs[-1], logits
 

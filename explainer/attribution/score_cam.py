@@ -5,10 +5,10 @@ for Convolutional Neural Networks, CVPR Workshops 2020.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from explainer.attribution.layer import LayerAttribution, feature_maps, weighted_map
+from explainer.attribution.layer import FeatureLayer, LayerAttribution, feature_maps, weighted_map
 from explainer.attribution.masked_score import MaskedScore, steps
 from explainer.functional.masking import min_max
 from explainer.networks import Explanandum
@@ -31,7 +31,7 @@ class ScoreCAM(LayerAttribution):
     title = "Score-CAM"
 
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: nn.Module, image: Tensor, target: Tensor, progress: bool
+        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
     ) -> Tensor:
         """Weigh the maps by the score seen through each: (B, 1, H, W), at least 0."""
         size = (image.shape[-2], image.shape[-1])

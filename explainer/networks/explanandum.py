@@ -1,5 +1,7 @@
 """The frozen classifier that is explained: any network, with its normalisation inside and its classes' names."""
 
+import copy
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -7,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from explainer.errors import InputError
+from explainer.errors import InputError, one_line
 from explainer.networks.build import build_network
 from explainer.networks.checkpoint import part, read_classifier
 from explainer.networks.description import Arguments, Network, check_colours
@@ -30,11 +32,14 @@ class Explanandum(nn.Module):
     Args:
         network: Name of a torchvision model ("vgg16") or a timm model ("timm/resnet18"), dotted path of a Python
             callable that returns a network, or a checkpoint of this project ("checkpoints/voc_vgg16_classifier.ckpt").
+            Also a network itself, which stays as it is: the explanandum has modules of its own around the same
+            weights, and so follows it when it is trained.
         weights: Name in the library's enum ("IMAGENET1K_V1", "DEFAULT"), a local file, or None for a fresh network.
         num_classes: Number K of classes; None keeps the network's own, or takes the data set's when it is trained here.
         multilabel: True for sigmoids, False for a softmax; None takes the data set's.
         mean: Mean colour of the normalisation in front of the network, three numbers in [0, 1]; None takes what the
-            network says of itself (timm's `default_cfg`), else ImageNet's.
+            network says of itself (timm's `default_cfg`), else ImageNet's. A network that is given itself, and is not
+            torchvision's, gets a warning then.
         std: Standard deviation of that normalisation, three numbers above 0; None as for `mean`.
         taps: Dotted names of the layers at the end of each spatial scale; None finds them.
         network_args: Keyword arguments of the callable.
@@ -81,7 +86,13 @@ class Explanandum(nn.Module):
         self._head: tuple[str, ...] | None = None
         if head is not None:
             self._head = (head,) if isinstance(head, str) else tuple(head)
-        if network.endswith(".ckpt"):
+        if isinstance(network, nn.Module):
+            if weights is not None:
+                raise InputError(
+                    f"weights {weights!r} cannot go into a network that is given itself: load them into it"
+                )
+            self._take(network, mean, std, taps, num_classes)
+        elif network.endswith(".ckpt"):
             if weights is not None:
                 raise InputError(f"weights {weights!r} cannot go into the checkpoint {network}, which has its own")
             self._restore(network, mean, std, taps, allow)
@@ -92,8 +103,32 @@ class Explanandum(nn.Module):
                 self._fit(num_classes)
         if randomise_seed is not None:
             randomise(self.network, randomise_seed)
-        channels_last(self.network)
+        if not isinstance(network, nn.Module):
+            # shared weights stay where they lie
+            channels_last(self.network)
         self.freeze()
+
+    def _take(
+        self,
+        network: nn.Module,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        taps: Sequence[str] | None,
+        num_classes: int | None,
+    ) -> None:
+        """Take a network that is there already, without changing it."""
+        self.network = shared(network)
+        kind = type(network)
+        own = getattr(network, "default_cfg", None) or kind.__module__.startswith("torchvision.models.")
+        if mean is None and std is None and not own:
+            warnings.warn(
+                f"{kind.__name__} does not say how its images are normalised: ImageNet's mean and standard deviation "
+                "are taken; give mean and std if they are others (mean 0 and std 1 for images in [0, 1])",
+                stacklevel=3,
+            )
+        self._describe(f"{kind.__module__}.{kind.__qualname__}", None, mean, std, taps)
+        if num_classes is not None:
+            self._fit(num_classes)
 
     def _restore(
         self,
@@ -346,3 +381,29 @@ class Explanandum(nn.Module):
         if self.multilabel or logits.shape[1] == 1:
             return (probabilities >= threshold).float()
         return torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
+
+
+def shared(network: nn.Module) -> nn.Module:
+    """Copy the modules of a network around the same weights.
+
+    The copy can be frozen, be in evaluation mode and have hooks, while the network is trained: a step of an optimizer
+    changes the weights in place, and so those of the copy.
+
+    Args:
+        network: Network of any kind; left as it was.
+
+    Raises:
+        InputError: The network holds something that cannot be copied.
+
+    Example:
+        >>> layer = nn.Linear(1, 1)
+        >>> copied = shared(layer)
+        >>> copied.weight.data_ptr() == layer.weight.data_ptr(), copied is layer
+        (True, False)
+    """
+    same: dict[int, Any] = {id(weight): nn.Parameter(weight.detach(), False) for weight in network.parameters()}
+    same |= {id(buffer): buffer for buffer in network.buffers()}
+    try:
+        return copy.deepcopy(network, same)
+    except Exception as error:  # a module may hold anything, such as a lock or an open file
+        raise InputError(f"{type(network).__name__} cannot be copied: {one_line(error)}") from error

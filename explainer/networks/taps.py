@@ -5,7 +5,7 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +17,17 @@ from torch.overrides import TorchFunctionMode
 
 from explainer.errors import InputError
 from explainer.networks.modes import evaluation_mode
+from explainer.networks.spatial import (
+    Layout,
+    grid_of,
+    input_channels,
+    known_layouts,
+    layout_at_sight,
+    layouts_of_shapes,
+    sides,
+    tensor_of,
+    to_maps,
+)
 
 _PASSIVE = (
     nn.modules.pooling._AdaptiveAvgPoolNd,
@@ -28,13 +39,13 @@ _PASSIVE = (
     nn.Identity,
     nn.Flatten,
 )
-_LINEAR = (nn.Conv2d, nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
+_LINEAR = (nn.Conv2d, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.LayerNorm)
 _INACTIVE = (nn.Identity, nn.Dropout, nn.Dropout2d)
 _RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 _JOINS = (torch.cat, torch.concat, torch.concatenate)
 
 
-def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
+def find_taps(network: nn.Module, size: int | None = None) -> tuple[str, ...]:
     """Find the last activation, or the last block, of each spatial scale, from fine to coarse.
 
     Layers inside plain containers are looked at in the order in which they run. Among those with one output size, the
@@ -44,43 +55,132 @@ def find_taps(network: nn.Module, size: int = 224) -> tuple[str, ...]:
     scale's blocks is the head of a classifier, as in EfficientNet; there the blocks end the scale. A module that runs
     several times (a shared ReLU) is passed over: its hook could not tell the scales apart.
 
+    A network of one scale only, such as a Vision Transformer, is cut into four parts of equal depth, and the last block
+    of each is taken. Where a class token stands before the places, the last block of all is left out: what it says of
+    the places is not read by the head.
+
     Args:
-        network: Convolutional classifier; left as it was.
-        size: Side in pixels of the image that is sent through it.
+        network: Classifier with feature maps, or with tokens in the order of the image; left as it was.
+        size: Side in pixels of the image that is sent through it; None tries what the network says, and usual sides.
 
     Returns:
         Dotted names of modules.
 
     Raises:
-        InputError: The network has fewer than two spatial scales: name the layers in `taps`.
+        InputError: The network has no layers whose places can be told: name the layers in `taps`.
 
     Example:
         >>> from torchvision.models import resnet18
         >>> find_taps(resnet18(), 64)
         ('relu', 'layer1.1', 'layer2.1', 'layer3.1', 'layer4.1')
     """
-    scales: dict[int, list[tuple[str, bool]]] = {}  # side of the output → names, and whether they are active
-    passes, rectified = _run(network, size)
+    # networks of libraries that wrap everything, such as Hugging Face's, show their blocks at the second look only
+    for deeper in (False, True):
+        taps = _scale_ends(network, size, deeper)
+        if len(taps) >= 2:
+            # a layer whose places cannot be told is passed over: its map would be no map
+            certain = known_layouts(network, taps, size)
+            taps = [tap for tap in taps if tap in certain]
+        if len(taps) >= 2:
+            return tuple(taps)
+    raise InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
+
+
+class _Layer(NamedTuple):
+    """A layer that ran once and gave something with places.
+
+    Attributes:
+        name: Dotted name.
+        number: Number of layers that ran before.
+        active: Whether it is more than a convolution or a normalisation.
+        prefix: Number of tokens that are no places.
+    """
+
+    name: str
+    number: int
+    active: bool
+    prefix: int
+
+
+def _scale_ends(network: nn.Module, size: int | None, deeper: bool) -> list[str]:
+    """Return the last layer of each scale, or of each quarter of the only one; fewer than two where none are found."""
+    passes, rectified = _run(network, size, deeper)
     times = Counter(name for name, _, _ in passes)
+    layouts = layouts_of_shapes([output.shape for _, _, output in passes])
+    scales: dict[int, list[_Layer]] = {}  # side of the output → layers
     with_blocks: set[int] = set()
     previous: nn.Module | None = None
-    for name, module, output in passes:
-        spatial = output.ndim == 4 and output.shape[1] > 3 and output.shape[-1] > 1
-        if spatial and times[name] == 1 and not isinstance(module, _PASSIVE):
-            side = output.shape[-1]
+    for number, ((name, module, output), layout) in enumerate(zip(passes, layouts, strict=True)):
+        side = 0 if layout is None else grid_of(output.shape, layout)
+        if side > 1 and times[name] == 1 and not isinstance(module, _PASSIVE):
             head = side in with_blocks and isinstance(module, _LINEAR) and isinstance(previous, nn.Conv2d)
             active = not head and (name in rectified or not _is_linear(module))
-            scales.setdefault(side, []).append((name, active))
+            prefix = 0 if layout is None else layout.prefix
+            scales.setdefault(side, []).append(_Layer(name, number, active, prefix))
             if not isinstance(module, _LINEAR) and next(module.children(), None) is not None:
                 with_blocks.add(side)
         previous = module
-    taps = []
+    ends = []
     for side in sorted(scales, reverse=True):
-        names = [name for name, active in scales[side] if active]
-        taps.append(names[-1] if names else scales[side][-1][0])
-    if len(taps) < 2:
-        raise InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
-    return tuple(taps)
+        # what stands before the class token joins embeds, and where it joins late, what stands behind attends to it
+        ((usual, _),) = Counter(layer.prefix for layer in scales[side]).most_common(1)
+        scales[side] = [layer for layer in scales[side] if layer.prefix == usual]
+        active_layers = [layer for layer in scales[side] if layer.active]
+        ends.append((active_layers or scales[side])[-1])
+    chain = _deepening(ends)
+    if len(chain) != 1:
+        return [layer.name for layer in chain]
+    (only,) = (layers for layers in scales.values() if chain[0] in layers)
+    names = [layer.name for layer in only if layer.active]
+    return quarters(names[:-1] if only[-1].prefix else names)
+
+
+def _deepening(ends: Sequence[_Layer]) -> list[_Layer]:
+    """Return the longest chain of scales in which each coarser one runs later; of equal ones that which ends last.
+
+    The scales of a classifier follow one another. What lies beside them, such as the patches of a second branch, must
+    not stand among them.
+    """
+    chains: list[list[_Layer]] = []
+    for layer in ends:
+        before = [chain for chain in chains if chain[-1].number < layer.number]
+        longest = max(before, key=len, default=[])
+        chains.append([*longest, layer])
+    return max(chains, key=lambda chain: (len(chain), chain[-1].number), default=[])
+
+
+def quarters(names: Sequence[str]) -> list[str]:
+    """Take the last of each quarter of a list.
+
+    Example:
+        >>> quarters(["a", "b", "c", "d", "e", "f", "g", "h"])
+        ['b', 'd', 'f', 'h']
+    """
+    places = dict.fromkeys(math.ceil(len(names) * part / 4) - 1 for part in (1, 2, 3, 4))
+    return [names[place] for place in places if 0 <= place < len(names)]
+
+
+class Maps(dict[str, Tensor]):
+    """Tap → activation, brought into the order (B, C, h, w) when it is put in.
+
+    Args:
+        layouts: Tap → layout of its output.
+    """
+
+    def __init__(self, layouts: Mapping[str, Layout]) -> None:
+        super().__init__()
+        self.layouts = layouts
+        self.aspect = 1.0
+
+    def note(self, module: nn.Module, inputs: tuple) -> None:
+        """Note the aspect of the images: a hook before the network runs."""
+        image = tensor_of(inputs)
+        if image is not None and image.ndim == 4:
+            self.aspect = image.shape[-2] / image.shape[-1]
+
+    def __setitem__(self, tap: str, activation: Tensor) -> None:
+        layout = self.layouts.get(tap) or layout_at_sight(tap, activation, self.aspect)
+        super().__setitem__(tap, to_maps(activation, layout, self.aspect))
 
 
 @contextmanager
@@ -98,7 +198,7 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
             joined, as Inception's are, are joined without their ReLUs.
 
     Yields:
-        Tap → activation (B, C, h, w), detached, filled by the forward pass.
+        Tap → activation (B, C, h, w), detached, filled by the forward pass; tokens that are no places are left out.
 
     Raises:
         InputError: In the forward pass, with `before_relu`: a tap gives no negative value, and nothing that one of its
@@ -111,9 +211,10 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
         >>> seen["features.1"].shape
         torch.Size([1, 64, 15, 15])
     """
-    seen: dict[str, Tensor] = {}
+    seen = Maps(known_layouts(network, taps))
     bare = {name for name in taps if _is_linear(network.get_submodule(name))}
     with ExitStack() as stack:
+        stack.callback(network.register_forward_pre_hook(seen.note).remove)
         if before_relu:
             relus = stack.enter_context(_Relus())
             for name in taps:
@@ -137,11 +238,14 @@ def _after(
     name: str,
     module: nn.Module,
     inputs: tuple,
-    output: Tensor,
+    output: Any,
 ) -> None:
-    seen[name] = output.detach()
+    activation = tensor_of(output)
+    if activation is None:
+        raise InputError(f"tap {name!r} gives no tensor: name another layer in `taps`")
+    seen[name] = activation.detach()
     if given is not None:
-        given.append((name, output))
+        given.append((name, activation))
 
 
 def _rectified(seen: dict[str, Tensor], given: list[tuple[str, Tensor]], before: Tensor, after: Tensor) -> None:
@@ -254,7 +358,7 @@ def _ceiling(func: Any, args: tuple, kwargs: dict[str, Any]) -> float | None:
     return math.inf if func in _RECTIFIERS else None
 
 
-def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
+def _run(network: nn.Module, size: int | None, deeper: bool) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
     """Return name, module and output of every unit, in the order of one forward pass on a grey image.
 
     The second value holds the names of the units whose output goes straight into a ReLU.
@@ -263,18 +367,30 @@ def _run(network: nn.Module, size: int) -> tuple[list[tuple[str, nn.Module, Tens
     rectified: set[str] = set()
 
     def keep(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
-        if torch.is_tensor(output):
-            seen.append((name, module, output))
+        tensor = tensor_of(output, 1)
+        if tensor is not None:
+            seen.append((name, module, tensor))
 
-    handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "")]
+    handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "", deeper)]
     parameter = next(network.parameters())
 
     def tell(before: Tensor, after: Tensor) -> None:
         rectified.update(name for name, _, output in seen if output is before)
 
+    refusal: Exception | None = None
     try:
-        with torch.no_grad(), evaluation_mode(network), _Followed(tell):
-            network(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
+        for side in sides(network, size):
+            seen.clear()
+            rectified.clear()
+            image = torch.zeros(1, input_channels(network), side, side, device=parameter.device, dtype=parameter.dtype)
+            try:
+                with torch.no_grad(), evaluation_mode(network), _Followed(tell):
+                    network(image)
+                break
+            except Exception as error:  # what a network says of a size that it does not take may be anything
+                refusal = refusal or error
+        else:
+            raise InputError(f"{type(network).__name__} runs with none of the usual image sizes ({refusal})")
     finally:
         for handle in handles:
             handle.remove()
@@ -289,16 +405,34 @@ def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) or all(isinstance(child, _INACTIVE) for child in module.children())
 
 
-def _units(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]]:
-    """List the modules below plain containers: what a network's author would call its layers."""
+def _units(module: nn.Module, prefix: str, deeper: bool = False) -> list[tuple[str, nn.Module]]:
+    """List the modules below plain containers: what a network's author would call its layers.
+
+    Args:
+        module: Module whose children are listed.
+        prefix: Dotted name of the module, with a dot at its end.
+        deeper: Whether to look also into modules that hold a list of blocks.
+    """
     units = []
     for name, child in module.named_children():
         full = f"{prefix}{name}"
-        if type(child) in (nn.Sequential, nn.ModuleList) or _is_chain(child):
-            units += _units(child, f"{full}.")
+        container = type(child) in (nn.Sequential, nn.ModuleList) or _is_chain(child)
+        if container or (deeper and _holds_blocks(child)):
+            units += _units(child, f"{full}.", deeper)
         else:
             units.append((full, child))
     return units
+
+
+def _holds_blocks(module: nn.Module) -> bool:
+    """Tell whether somewhere in a module a list of at least two blocks of one kind stands."""
+    for part in module.modules():
+        if isinstance(part, nn.Sequential | nn.ModuleList) and len(part) > 1:
+            kinds = {type(block) for block in part}
+            blocks = [block for block in part if next(block.children(), None) is not None]
+            if len(kinds) == 1 and len(blocks) == len(part):
+                return True
+    return False
 
 
 def _is_chain(module: nn.Module) -> bool:

@@ -1,0 +1,121 @@
+"""One photograph, any classifier, any method, no training."""
+
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+import explainer
+from explainer.attribution import Constant, GradCAM
+from explainer.errors import InputError
+from explainer.inference.by_method import build_method
+from explainer.networks import Explanandum
+
+
+class Redness(nn.Module):
+    """Two classes, the second as sure as the middle of the image is red; returns what libraries return."""
+
+    def __init__(self, kind=torch.Tensor):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 2, 1, bias=False)
+        self.kind = kind
+        with torch.no_grad():
+            self.layer.weight.zero_()
+            self.layer.weight[1, 0] = 10.0
+
+    def forward(self, image):
+        logits = self.layer(image)[:, :, 8:16, 8:16].mean((2, 3)) - torch.tensor([0.0, 5.0])
+        return {"tuple": (logits, image), "dict": {"logits": logits}}.get(self.kind, logits)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "red.png"
+    picture = Image.new("RGB", (60, 48), "blue")
+    picture.paste("red", (20, 16, 40, 32))
+    picture.save(path)
+    return path
+
+
+PLAIN = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": 24}
+
+
+@pytest.mark.parametrize("kind", ["tensor", "tuple", "dict"])
+def test_a_live_network_in_one_line(photo, kind):
+    model = Redness(kind)
+    result = explainer.explain(model, photo, "Gradient", classes=["blue", "red"], **PLAIN)
+    assert (result.label, result.target) == ("red", 1)
+    assert result.probability > 0.9
+    assert result.saliency.shape == (1, 1, 48, 60)
+    row, column = divmod(int(result.saliency.flatten().argmax()), 60)
+    assert 15 <= row < 33
+    assert 19 <= column < 41
+    assert model.training
+    assert model.layer.weight.grad is None
+    assert repr(result) == f"Gradient of 'red' (p {result.probability:.3f}), 48×60"
+    html = result._repr_html_()
+    assert html.startswith('<figure><img src="data:image/png;base64,')
+    assert "&#x27;red&#x27;" in html
+
+
+@pytest.mark.parametrize(
+    "photo_of", [lambda p: p, str, Image.open, lambda p: torch.rand(3, 30, 20), lambda p: torch.rand(1, 3, 30, 20)]
+)
+def test_photographs_of_every_kind(photo, photo_of):
+    assert explainer.explain(Redness(), photo_of(photo), GradCAM("layer"), target=1, **PLAIN).saliency.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["FastCAM", "Grad-CAM", "grad-cam++", "SMOE", "ScoreCAM", "SmoothGrad"])
+@pytest.mark.parametrize("architecture", ["resnet18", "swin_t", "vit_b_32"])
+def test_methods_by_name_on_architectures(name, architecture):
+    model = getattr(torchvision.models, architecture)(weights=None)
+    if name == "ScoreCAM" and architecture != "resnet18":
+        pytest.skip("a pass for each of 768 channels")
+    result = explainer.explain(model, torch.rand(3, 224, 200), name, target=3)
+    assert result.saliency.shape == (1, 1, 224, 200)
+    assert result.attribution.isfinite().all()
+
+
+def test_an_explanandum_is_taken_as_it_is(photo):
+    explanandum = Explanandum("alexnet", num_classes=3)
+    explanandum.describe_classes(["a", "b", "c"], False, new_head=False)
+    assert explainer.explain(explanandum, photo, "RISE", "b", masks=10).label == "b"
+
+
+def test_a_picture_is_saved(photo, tmp_path):
+    result = explainer.explain(Redness(), photo, Constant(0.5), **PLAIN)
+    assert Image.open(result.save(tmp_path / "map.png")).size == (60, 48)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"method": "GradCAN"}, "no method 'GradCAN', only .*GradCAM"),
+    ({"method": "RISE", "mask": 3}, "RISE takes the hyperparameters .*masks"),
+    ({"method": Constant(0.5), "masks": 3}, "masks cannot be set"),
+    ({"target": "green"}, "no class 'green'; there are 0, 1"),
+    ({"target": 2}, "target 2 is no class: they are numbered from 0 to 1"),
+    ({"classes": ["a"]}, "2 classes, and 1 names"),
+])  # fmt: skip
+def test_what_cannot_be_is_said_in_one_line(photo, options, words):
+    with pytest.raises(InputError, match=words) as refused:
+        explainer.explain(Redness(), photo, **{"method": "Gradient", **PLAIN, **options})
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.jpg"):
+        explainer.explain(Redness(), tmp_path / "nowhere.jpg", "Gradient", **PLAIN)
+
+
+def test_every_method_can_be_named():
+    for name in (
+        "Gradient",
+        "InputXGradient",
+        "GuidedBackprop",
+        "FIDO",
+        "BBMP",
+        "ExtremalPerturbation",
+        "IGOS",
+        "LIME",
+    ):
+        assert type(build_method(name, {})).__name__ == name

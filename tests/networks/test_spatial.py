@@ -1,0 +1,272 @@
+"""Layouts of activations: against networks written by hand, timm's own feature maps, and evidence at a known place."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from explainer.attribution import (
+    BBMP,
+    FIDO,
+    RISE,
+    SMOE,
+    AblationCAM,
+    FastCAM,
+    GradCAM,
+    GradCAMPlusPlus,
+    Gradient,
+    Occlusion,
+    ScoreCAM,
+    SmoothGrad,
+)
+from explainer.errors import InputError
+from explainer.networks import Explanandum
+from explainer.networks.explanandum import shared
+from explainer.networks.spatial import (
+    FIRST,
+    LAST,
+    SURE,
+    Layout,
+    agreement,
+    candidates,
+    from_maps,
+    layouts_of,
+    side_of,
+    tensor_of,
+    to_maps,
+)
+from explainer.networks.taps import find_taps, read_taps
+
+SIDE, PATCH = 64, 8
+GRID = SIDE // PATCH
+
+
+class Block(nn.Module):
+    """A layer on the channels, beside what comes in."""
+
+    def __init__(self, width, layout="tokens"):
+        super().__init__()
+        self.layer = nn.Conv2d(width, width, 1) if layout == "first" else nn.Linear(width, width)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, x):
+        return x + self.layer(x).relu()
+
+
+class Planted(nn.Module):
+    """Two classes; the second is seen where a patch is redder than green, and nowhere else.
+
+    The patches' answers lie as a convolution leaves them, with their channels last, or as tokens behind others.
+    """
+
+    def __init__(self, layout, prefix=0, blocks=5, width=8):
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, PATCH, PATCH)
+        self.blocks = nn.ModuleList(Block(width, layout) for _ in range(blocks))
+        self.head = nn.Linear(width, 2)
+        self.layout = layout
+        self.prefix = prefix
+        with torch.no_grad():
+            self.patches.weight.zero_()
+            self.patches.weight[0, 0], self.patches.weight[0, 1] = 1 / PATCH**2, -1 / PATCH**2
+            # the others say a little of brightness, so that activations are not 0 in most places
+            self.patches.weight[1:] = 0.02 * torch.rand(width - 1, 3, PATCH, PATCH) / PATCH**2
+            self.patches.bias.zero_()
+            self.patches.bias[0] = -0.3
+            self.head.weight.zero_()
+            self.head.bias.zero_()
+            self.head.weight[1, 0] = 120.0
+            self.head.bias[1] = -2.0
+
+    def forward(self, image):
+        x = self.patches(image).relu()
+        if self.layout == "first":
+            for block in self.blocks:
+                x = block(x)
+            return self.head(x.mean((2, 3)))
+        if self.layout == "last":
+            x = x.permute(0, 2, 3, 1)
+            for block in self.blocks:
+                x = block(x)
+            return self.head(x.mean((1, 2)))
+        x = x.flatten(2).transpose(1, 2)
+        x = torch.cat([x.new_zeros(len(x), self.prefix, x.shape[2]), x], 1)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x[:, self.prefix :].mean(1))
+
+
+KINDS = {"first": ("first", 0), "last": ("last", 0), "tokens": ("tokens", 0), "class token": ("tokens", 1),
+         "registers": ("tokens", 5)}  # fmt: skip
+
+
+def planted(kind):
+    torch.manual_seed(0)
+    return Explanandum(Planted(*KINDS[kind]), mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+def picture(place):
+    """Grey noise, and a red square of 2 × 2 patches."""
+    image = 0.4 + 0.1 * torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    row, column = (PATCH * number for number in place)
+    image[:, 0, row : row + 2 * PATCH, column : column + 2 * PATCH] = 1.0
+    image[:, 1:, row : row + 2 * PATCH, column : column + 2 * PATCH] = 0.0
+    return image
+
+
+METHODS = {
+    "SMOE": SMOE(), "FastCAM": FastCAM(), "Grad-CAM": GradCAM(), "Grad-CAM++": GradCAMPlusPlus(),
+    "Score-CAM": ScoreCAM(), "Ablation-CAM": AblationCAM(), "Gradient": Gradient(), "SmoothGrad": SmoothGrad(samples=4),
+    "Occlusion": Occlusion(window=16, stride=8), "RISE": RISE(masks=400), "FIDO": FIDO(grid=8, steps=30, samples=4),
+    "BBMP": BBMP(grid=8, steps=60, sparsity=1e-4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_evidence_at_a_known_place_is_found(kind, method):
+    explanandum = planted(kind)
+    for place in ((1, 4), (5, 0)):
+        image = picture(place)
+        assert explanandum(image).softmax(1)[0, 1] > 0.5
+        saliency = METHODS[method](explanandum, image, torch.tensor([1]))
+        saliency = saliency - saliency.amin()
+        row, column = (PATCH * number for number in place)
+        # one patch more on each side: a map that is enlarged reaches over
+        rows = slice(max(0, row - PATCH), row + 3 * PATCH)
+        columns = slice(max(0, column - PATCH), column + 3 * PATCH)
+        inside = saliency[0, 0, rows, columns]
+        outside = saliency[0, 0].clone()
+        outside[rows, columns] = 0
+        assert inside.max() > outside.max()
+        assert inside.mean() > 2 * outside.sum() / (outside.numel() - inside.numel())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_taps_and_layouts_are_found(kind):
+    network = Planted(*KINDS[kind])
+    taps = find_taps(network, SIDE)
+    assert len(taps) == 4
+    layout = layouts_of(network, taps)[taps[-1]]
+    assert layout == {"first": FIRST, "last": LAST}.get(kind, Layout("tokens", KINDS[kind][1]))
+    assert ("blocks.4" in taps) == (KINDS[kind][1] == 0)  # behind a class token the last block is left out
+    with read_taps(network, taps) as seen:
+        network(picture((2, 2)))
+    want = network.patches(picture((2, 2))).relu()
+    for tap in taps:
+        torch.testing.assert_close(seen[tap], want)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "test_mambaout", "pvt_v2_b0",
+                                  "deit_tiny_distilled_patch16_224", "hiera_tiny_224", "vit_small_patch16_dinov3"])  # fmt: skip
+def test_maps_are_those_that_timm_returns_itself(name):
+    torch.manual_seed(0)
+    network = timm.create_model(name, pretrained=False).eval()
+    side = network.default_cfg["input_size"][-1]
+    taps = find_taps(network)
+    image = torch.rand(1, 3, side, side)
+    with torch.no_grad(), read_taps(network, taps) as seen:
+        network(image)
+    with torch.no_grad():
+        own = network.forward_intermediates(image, intermediates_only=True, output_fmt="NCHW")
+    for tap in taps:
+        alike = [maps for maps in own if maps.shape == seen[tap].shape]
+        assert any(torch.allclose(maps, seen[tap], atol=1e-5) for maps in alike), tap
+
+
+class Mixed(nn.Module):
+    """Tokens in an order of nobody's: each place says what another place of the image shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, PATCH, PATCH)
+        self.blocks = nn.ModuleList(Block(8) for _ in range(4))
+        self.head = nn.Linear(8, 2)
+        self.register_buffer("order", torch.randperm(GRID**2, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, image):
+        x = self.patches(image).flatten(2).transpose(1, 2)[:, self.order]
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean(1))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_random_order_is_taken_for_that_of_the_image(seed):
+    parts = torch.zeros(16, GRID, GRID)
+    for number in range(16):
+        row, column = divmod(number, 4)
+        parts[number, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = 1
+    order = torch.randperm(GRID**2, generator=torch.Generator().manual_seed(seed))
+    assert agreement(parts[:, None]) > 0.95
+    assert agreement(parts.flatten(1)[:, order].view(16, 1, GRID, GRID)) < SURE
+
+
+def test_an_order_that_cannot_be_told_is_refused_in_one_line():
+    with pytest.raises(InputError, match="name its layers in `taps`") as refused:
+        find_taps(Mixed(), SIDE)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(InputError, match="Grad-CAM: the layer gives no feature maps"):
+        GradCAM(layer="blocks.1")(
+            Explanandum(Mixed(), mean=(0.0,) * 3, std=(1.0,) * 3), picture((1, 1)), torch.tensor([1])
+        )
+
+
+def test_named_taps_are_read_in_their_layout():
+    network = Planted("tokens", 1)
+    explanandum = Explanandum(network, taps=["blocks.0", "blocks.2"], mean=(0.0,) * 3, std=(1.0,) * 3)
+    scales = SMOE(rectify=True).scales(explanandum, picture((3, 3)))
+    assert [tuple(scale.shape) for scale in scales] == [(1, 1, GRID, GRID)] * 2
+    assert scales[0].flatten().argmax() // GRID in (3, 4)
+
+
+def test_maps_there_and_back():
+    tokens = torch.randn(2, 5 + 16, 3)
+    order = tuple(torch.randperm(16).tolist())
+    for layout in (Layout("tokens", 5), Layout("tokens", 5, order)):
+        maps = to_maps(tokens, layout)
+        assert maps.shape == (2, 3, 4, 4)
+        assert torch.equal(from_maps(maps, tokens, layout), tokens)
+    last = torch.randn(2, 4, 4, 3)
+    assert torch.equal(from_maps(to_maps(last, LAST), last, LAST), last)
+    assert side_of(1 + 14 * 28, Layout("tokens", 1), 0.5) == (14, 28)
+    assert side_of(18, Layout("tokens", 1)) is None
+    assert candidates((1, 5)) == []
+
+
+def test_the_activations_of_several_outputs():
+    tensor = torch.ones(2, 3)
+    assert tensor_of({"a": "b", "c": tensor}) is tensor
+    assert tensor_of((torch.ones(5, 3), tensor), batch=2) is tensor
+    assert tensor_of("text") is None
+
+
+def test_a_live_network_is_left_alone_and_followed():
+    network = Planted("first").train()
+    explanandum = Explanandum(network, mean=(0.0,) * 3, std=(1.0,) * 3)
+    assert network.training
+    assert all(weight.requires_grad for weight in network.parameters())
+    assert not any(weight.requires_grad for weight in explanandum.parameters())
+    with torch.no_grad():
+        network.head.bias.add_(1.0)
+    assert torch.equal(explanandum.network.head.bias, network.head.bias)
+    assert torch.equal(explanandum(picture((1, 1))), network(picture((1, 1))))
+    assert not network._forward_hooks
+
+
+def test_a_network_that_does_not_say_how_it_normalises_gets_a_warning():
+    with pytest.warns(UserWarning, match="give mean and std"):
+        Explanandum(Planted("first"))
+    with pytest.raises(InputError, match="load them into it"):
+        Explanandum(Planted("first"), weights="DEFAULT")
+
+
+def test_what_cannot_be_copied_is_named():
+    network = Planted("first")
+    network.lock = Path(__file__).open(encoding="utf-8")  # noqa: SIM115
+    with pytest.raises(InputError, match="Planted cannot be copied"):
+        shared(network)
+    network.lock.close()
