@@ -141,8 +141,8 @@ def explain(
 
     Example:
         >>> import torchvision
-        >>> found = explain(torchvision.models.alexnet(), torch.rand(3, 80, 60), "Gradient", target=7)
-        >>> found.saliency.shape, found.target
+        >>> result = explain(torchvision.models.alexnet(), torch.rand(3, 80, 60), "Gradient", target=7)
+        >>> result.saliency.shape, result.target
         (torch.Size([1, 1, 80, 60]), 7)
     """
     chosen = build_method(method, hyperparameters)

@@ -119,8 +119,8 @@ class Explanandum(nn.Module):
         """Take a network that is there already, without changing it."""
         self.network = shared(network)
         kind = type(network)
-        own = getattr(network, "default_cfg", None) or kind.__module__.startswith("torchvision.models.")
-        if mean is None and std is None and not own:
+        described = getattr(network, "default_cfg", None) or kind.__module__.startswith("torchvision.models.")
+        if mean is None and std is None and not described:
             warnings.warn(
                 f"{kind.__name__} does not say how its images are normalised: ImageNet's mean and standard deviation "
                 "are taken; give mean and std if they are others (mean 0 and std 1 for images in [0, 1])",

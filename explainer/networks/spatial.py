@@ -446,12 +446,22 @@ def probe_pictures(channels: int, side: int, seed: int = 0) -> Tensor:
 
 def sides(network: nn.Module, size: int | None = None) -> list[int]:
     """List the sides of images to try: the one that is known, the network's own, and usual ones."""
-    config = getattr(network, "default_cfg", None) or getattr(network, "pretrained_cfg", None) or {}
-    declared = config.get("input_size") if isinstance(config, dict) else None
-    own = getattr(getattr(network, "config", None), "image_size", None)
-    own = own[0] if isinstance(own, list | tuple) and own else own
-    known = [size, declared[-1] if declared else None, own if isinstance(own, int) else None]
+    declared = _declared_size(network)
+    configured = getattr(getattr(network, "config", None), "image_size", None)
+    if isinstance(configured, list | tuple) and configured:
+        configured = configured[0]
+    known = [size]
+    if declared is not None:
+        known.append(declared[-1])
+    if isinstance(configured, int):
+        known.append(configured)
     return [*dict.fromkeys(side for side in (*known, *SIDES) if side)]
+
+
+def _declared_size(network: nn.Module) -> Sequence[int] | None:
+    """Return channels, height and width that timm gives its networks; None for a network of anybody else."""
+    config = getattr(network, "default_cfg", None) or getattr(network, "pretrained_cfg", None)
+    return config.get("input_size") if isinstance(config, dict) else None
 
 
 def input_channels(network: nn.Module) -> int:
@@ -463,12 +473,11 @@ def input_channels(network: nn.Module) -> int:
     Args:
         network: Network of any kind.
     """
-    config = getattr(network, "default_cfg", None) or getattr(network, "pretrained_cfg", None) or {}
-    declared = config.get("input_size") if isinstance(config, dict) else None
+    declared = _declared_size(network)
     if declared:
         return int(declared[0])
-    own = getattr(getattr(network, "config", None), "num_channels", None)
-    if isinstance(own, int):
-        return own
+    configured = getattr(getattr(network, "config", None), "num_channels", None)
+    if isinstance(configured, int):
+        return configured
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     return 3 if first is None or first.in_channels > MOST_BANDS else first.in_channels
