@@ -78,7 +78,7 @@ def test_the_loss_in_training_is_that_of_the_enlarged_masks():
     in_validation = module.eval().view(image, labels)
     assert in_training.mask_logits.shape[-1] == 8
     assert in_validation.mask_logits.shape[-1] == 64
-    for name in ("target", "non_target", "kept", "removed"):
+    for name in ("target", "non_target", "through_mask", "through_complement"):
         torch.testing.assert_close(getattr(in_training, name), getattr(in_validation, name), rtol=1e-4, atol=1e-5)
     nothing = module.train().view(image, torch.zeros(2, 2))
     assert not nothing.target.any()
@@ -96,13 +96,24 @@ def test_any_convolutional_classifier_can_be_read(network):
     assert all(parameter.grad is not None for parameter in masker.parameters())
 
 
-def test_a_layer_of_tokens_is_refused():
+def test_a_layer_of_tokens_is_read_as_maps():
     explanandum = Explanandum(
         "timm/vit_tiny_patch16_224", num_classes=2, multilabel=True, taps=["blocks.1", "blocks.3"]
     )
     masker = FeatureMasker(width=8, scales=2)
     masker.attach(explanandum)
-    with pytest.raises(InputError, match=r"blocks\.1 gives \(1, 197, 192\)"):
+    masker.build(2)
+    masks = masker(torch.rand(2, 3, 224, 224))
+    assert masks.shape == (2, 2, 224, 224)
+    masks.sum().backward()
+    assert all(parameter.grad is not None for parameter in masker.parameters())
+
+
+def test_a_layer_without_places_is_refused():
+    explanandum = Explanandum("timm/vit_tiny_patch16_224", num_classes=2, multilabel=True, taps=["blocks.1", "head"])
+    masker = FeatureMasker(width=8, scales=2)
+    masker.attach(explanandum)
+    with pytest.raises(InputError, match="'head' gives nothing whose places can be told"):
         masker.build(2)
 
 

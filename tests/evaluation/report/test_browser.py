@@ -75,7 +75,7 @@ def visit(browser, address):
     def go(width=DESKTOP, scheme="light", **settings):
         contexts.append(browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, **settings))
         page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)  # a busy machine starts a browser slowly
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
