@@ -36,7 +36,7 @@ ALLOWED = {
     "evaluation": BELOW_TRAINING,
     "experiments": BELOW_TRAINING | {"training", "evaluation"},
     "cli": BELOW_TRAINING | {"training", "evaluation", "experiments"},
-    "__main__": {"inference", "cli"},
+    "__main__": {"inference", "cli", "attribution", "networks"},
     "__init__": {"inference", "attribution"},
 }
 """Room → the rooms that it may import."""

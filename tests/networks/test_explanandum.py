@@ -92,7 +92,7 @@ def test_taps_of_other_families_shrink(name):
 
 def test_network_without_scales_says_what_to_pass():
     with pytest.raises(InputError, match="taps"):
-        _ = Explanandum("timm/vit_tiny_patch16_224", num_classes=3).taps
+        _ = Explanandum("tests.support.small_networks.of_the_mean_colour").taps
 
 
 def test_unknown_tap_lists_those_that_exist():

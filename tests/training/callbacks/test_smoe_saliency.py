@@ -202,7 +202,7 @@ def test_spread_of_saliency():
 
 
 def test_a_network_without_scales_is_trained_without_being_watched(tmp_path):
-    network = Explanandum("timm/vit_tiny_patch16_224", network_args={"img_size": 32, "patch_size": 8})
+    network = Explanandum("tests.support.small_networks.of_the_mean_colour")
     with pytest.warns(UserWarning, match="saliency is not shown"):
         names = fit(Classifier(network), SMOESaliency(every_n_steps=1), tmp_path, limit_val_batches=1, max_steps=2)
     assert names == []
