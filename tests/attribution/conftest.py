@@ -7,11 +7,21 @@ from explainer.networks import Explanandum
 from tests.support.small_checkpoints import CLASSES, SMALL
 
 
+def build(multilabel, device):
+    built = Explanandum(**SMALL, num_classes=3, multilabel=multilabel)
+    built.describe_classes(CLASSES, multilabel, new_head=False)
+    return built.to(device)
+
+
 @pytest.fixture(params=[True, False], ids=["multilabel", "single"])
 def explanandum(device, request):
-    built = Explanandum(**SMALL, num_classes=3, multilabel=request.param)
-    built.describe_classes(CLASSES, request.param, new_head=False)
-    return built.to(device)
+    return build(request.param, device)
+
+
+@pytest.fixture
+def single(device):
+    """The classifier of one label alone: what captum computes knows no other."""
+    return build(False, device)
 
 
 @pytest.fixture

@@ -17,67 +17,49 @@ from explainer.attribution import (
 from explainer.attribution.gradient import simple_relu
 from explainer.errors import InputError
 from explainer.networks import Explanandum
-from tests.support.small_checkpoints import CLASSES, SMALL
-
-
-@pytest.fixture
-def explanandum(device):
-    built = Explanandum(**SMALL, num_classes=3, multilabel=False)
-    built.describe_classes(CLASSES, False, new_head=False)
-    return built.to(device)
-
-
-@pytest.fixture
-def image(device):
-    return torch.rand(2, 3, 32, 32, device=device)
-
-
-@pytest.fixture
-def target(device):
-    return torch.tensor([2, 0], device=device)
 
 
 def asking(image):
     return image.clone().requires_grad_()
 
 
-def test_gradients_are_those_of_captum(explanandum, image, target):
-    want = captum.attr.Saliency(explanandum).attribute(asking(image), target, abs=False)
+def test_gradients_are_those_of_captum(single, image, target):
+    want = captum.attr.Saliency(single).attribute(asking(image), target, abs=False)
     for channels, reduced in (("abs_sum", want.abs().sum(1)), ("abs_max", want.abs().amax(1)), ("sum", want.sum(1))):
-        assert torch.equal(Gradient(channels)(explanandum, image, target)[:, 0], reduced)
+        assert torch.equal(Gradient(channels)(single, image, target)[:, 0], reduced)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(GuidedBackprop, "GuidedBackprop"), (Deconvnet, "Deconvolution")])
-def test_rectified_gradients_are_those_of_captum(explanandum, image, target, ours, theirs):
-    with simple_relu(explanandum):
-        want = getattr(captum.attr, theirs)(explanandum).attribute(asking(image), target)
-    assert torch.equal(ours("sum")(explanandum, image, target)[:, 0], want.sum(1))
-    assert not torch.allclose(want, captum.attr.Saliency(explanandum).attribute(asking(image), target, abs=False))
+def test_rectified_gradients_are_those_of_captum(single, image, target, ours, theirs):
+    with simple_relu(single):
+        want = getattr(captum.attr, theirs)(single).attribute(asking(image), target)
+    assert torch.equal(ours("sum")(single, image, target)[:, 0], want.sum(1))
+    assert not torch.allclose(want, captum.attr.Saliency(single).attribute(asking(image), target, abs=False))
 
 
-def test_input_times_gradient_is_that_of_the_normalised_input(explanandum, image, target):
+def test_input_times_gradient_is_that_of_the_normalised_input(single, image, target):
     class Inner(nn.Module):
         def forward(self, normalised):
-            return explanandum.network(normalised)
+            return single.network(normalised)
 
-    want = captum.attr.InputXGradient(Inner()).attribute(asking(explanandum.normalised(image)), target)
-    got = InputXGradient("sum")(explanandum, image, target)
+    want = captum.attr.InputXGradient(Inner()).attribute(asking(single.normalised(image)), target)
+    got = InputXGradient("sum")(single, image, target)
     torch.testing.assert_close(got[:, 0], want.sum(1), atol=1e-6, rtol=1e-4)
 
 
-def test_integrated_gradients_are_those_of_captum(explanandum, image, target):
-    want = captum.attr.IntegratedGradients(explanandum).attribute(
-        asking(image), explanandum.mean_colour.expand_as(image), target, n_steps=6, internal_batch_size=16
+def test_integrated_gradients_are_those_of_captum(single, image, target):
+    want = captum.attr.IntegratedGradients(single).attribute(
+        asking(image), single.mean_colour.expand_as(image), target, n_steps=6, internal_batch_size=16
     )
-    assert torch.equal(IntegratedGradients(6, "sum")(explanandum, image, target)[:, 0], want.sum(1).to(image.dtype))
+    assert torch.equal(IntegratedGradients(6, "sum")(single, image, target)[:, 0], want.sum(1).to(image.dtype))
 
 
 @pytest.mark.parametrize("method", [Gradient, InputXGradient, GuidedBackprop, Deconvnet, IntegratedGradients])
-def test_smooth_grad_goes_around_every_one_of_them(explanandum, image, target, method):
+def test_smooth_grad_goes_around_every_one_of_them(single, image, target, method):
     around = method()
-    got = SmoothGrad(around, samples=3, squared=False, deviation=1e-6)(explanandum, image, target)
+    got = SmoothGrad(around, samples=3, squared=False, deviation=1e-6)(single, image, target)
     # nearly no noise: nearly the gradient itself; signs are averaged before magnitudes are taken
-    torch.testing.assert_close(got, around(explanandum, image, target), atol=1e-4, rtol=1e-2)
+    torch.testing.assert_close(got, around(single, image, target), atol=1e-4, rtol=1e-2)
 
 
 # Networks that these methods cannot serve
@@ -111,15 +93,15 @@ def flat():
 
 @pytest.mark.parametrize("method", [GuidedBackprop(), Deconvnet()])
 def test_functional_relu_is_refused_in_words(method, image, target):
-    explanandum = Explanandum("tests.attribution.test_gradient.functional", multilabel=False)
+    single = Explanandum("tests.attribution.test_gradient.functional", multilabel=False)
     with pytest.raises(InputError, match="changes what ReLU modules pass back; this classifier has none"):
-        method(explanandum, image, target)
+        method(single, image, target)
 
 
 def test_grad_cam_without_convolutions(image, target):
-    explanandum = Explanandum("tests.attribution.test_gradient.flat", multilabel=False)
+    single = Explanandum("tests.attribution.test_gradient.flat", multilabel=False)
     with pytest.raises(InputError, match="Grad-CAM weighs feature maps; this classifier has no convolution"):
-        GradCAM()(explanandum, image, target)
+        GradCAM()(single, image, target)
 
 
 def test_relu6_and_in_place_activations_are_served_and_put_back():

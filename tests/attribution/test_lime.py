@@ -7,36 +7,17 @@ import torch
 from explainer.attribution import LIME, Occlusion
 from explainer.attribution.lime import superpixels
 from explainer.errors import InputError
-from explainer.networks import Explanandum
-from tests.support.small_checkpoints import CLASSES, SMALL
-
-
-@pytest.fixture
-def explanandum(device):
-    built = Explanandum(**SMALL, num_classes=3, multilabel=False)
-    built.describe_classes(CLASSES, False, new_head=False)
-    return built.to(device)
-
-
-@pytest.fixture
-def image(device):
-    return torch.rand(2, 3, 32, 32, device=device)
-
-
-@pytest.fixture
-def target(device):
-    return torch.tensor([2, 0], device=device)
 
 
 @pytest.mark.parametrize("kernel", ["lime", "shap"])
-def test_lime_is_that_of_captum(explanandum, image, target, kernel):
-    got = LIME(samples=20, segments=6, kernel=kernel, seed=3)(explanandum, image[:1], target[:1])
+def test_lime_is_that_of_captum(single, image, target, kernel):
+    got = LIME(samples=20, segments=6, kernel=kernel, seed=3)(single, image[:1], target[:1])
     segments = superpixels(image[0], 6, 10.0)
     theirs = {"lime": captum.attr.Lime, "shap": captum.attr.KernelShap}[kernel]
     torch.manual_seed(3)
-    want = theirs(lambda x: explanandum(x).softmax(1)[:, target[0]]).attribute(
+    want = theirs(lambda x: single(x).softmax(1)[:, target[0]]).attribute(
         image[:1], feature_mask=segments[None, None].expand(1, 3, 32, 32), n_samples=20,
-        baselines=explanandum.mean_colour.expand(1, 3, 32, 32),
+        baselines=single.mean_colour.expand(1, 3, 32, 32),
     )  # fmt: skip
     torch.testing.assert_close(got, want[:, :1].to(image.dtype), atol=1e-5, rtol=1e-3)
 
