@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from torch import nn
 
     from explainer.attribution import Attribution
+    from explainer.data import ImageDataModule
     from explainer.inference import Explainer
     from explainer.inference.by_method import MethodExplanation, Photo
 
-__all__ = ["InputError", "__version__", "explain", "load"]
+__all__ = ["InputError", "__version__", "explain", "fit", "load"]
 
 
-def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ()) -> "Explainer":
+def load(
+    path: str | Path, device: str | None = None, allow: Sequence[str] = (), model: "nn.Module | None" = None
+) -> "Explainer":
     """Load a trained Explainer for inference; the checkpoint is all that it takes.
 
     Args:
@@ -25,6 +28,7 @@ def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ())
         device: Device on which to run; None takes the GPU when there is one.
         allow: Dotted names of builders, modules or packages that the checkpoint may name, besides the classifiers of
             torchvision, of timm and of this project.
+        model: Network of the classifier's kind, for a checkpoint that `fit` wrote for a network of your own.
 
     Returns:
         An object with `masks(images)`, `probabilities(images)`, `explain(photo)` and `classes`.
@@ -35,7 +39,7 @@ def load(path: str | Path, device: str | None = None, allow: Sequence[str] = ())
     # late, so that `import explainer` does not wait for PyTorch
     from explainer.inference import Explainer
 
-    return Explainer(path, device, allow)
+    return Explainer(path, device, allow, model)
 
 
 def explain(
@@ -65,3 +69,29 @@ def explain(
     from explainer.inference.by_method import explain as explain_by_method
 
     return explain_by_method(model, photo, method, target, **options)
+
+
+def fit(
+    model: "str | nn.Module",
+    data: "str | Path | ImageDataModule",
+    out: str | Path = "checkpoints/fitted.ckpt",
+    **options: Any,
+) -> "Explainer":
+    """Train an Explainer for a classifier on a folder of images, by the recipe of VOC.
+
+    Args:
+        model: Classifier: a network, or the name of one ("resnet50" and "timm/…" come with their published weights).
+        data: Folder of images, with or without labels, or a DataModule of this project.
+        out: Checkpoint to write.
+        options: Further arguments of `explainer.training.fitting.fit` (epochs, classes, multilabel, image_size,
+            batch_size, mean, std, masker, device, …).
+
+    Returns:
+        The same as `load(out)`.
+
+    Raises:
+        InputError: There are no images, or the classifier cannot be explained.
+    """
+    from explainer.training.fitting import fit as fit_explainer
+
+    return fit_explainer(model, data, out, **options)

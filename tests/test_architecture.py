@@ -37,12 +37,12 @@ ALLOWED = {
     "experiments": BELOW_TRAINING | {"training", "evaluation"},
     "cli": BELOW_TRAINING | {"training", "evaluation", "experiments"},
     "__main__": {"inference", "cli", "attribution", "networks"},
-    "__init__": {"inference", "attribution"},
+    "__init__": {"inference", "attribution", "data", "training"},
 }
 """Room → the rooms that it may import."""
 INSIDE = {
     "networks": ("generative", ""),
-    "training": ("objectives", "schedule", "separation", "modules", "callbacks", "runs"),
+    "training": ("objectives", "schedule", "separation", "modules", "callbacks", "runs", "fitting"),
     "evaluation": (
         "batches", "names", "targets", "telling", "images", "view", "storage", "references", "ranges", "maps",
         "sanity_checks", "scoring", "results", "settings", "facts", "context", "report", "run",

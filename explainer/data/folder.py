@@ -9,7 +9,7 @@ from torch import Tensor
 
 from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
 from explainer.data.division import partition, stratify
-from explainer.data.listing import Item, list_folders
+from explainer.data.listing import Item, list_folders, list_images
 from explainer.data.masks import check_masks, place_mask
 from explainer.data.tables import SPLITS, read_csv
 from explainer.errors import InputError
@@ -82,7 +82,8 @@ class Folder(ImageDataModule):
     Without a CSV: root/{train,val,test}/<class>/*, or root/<class>/*, which is split 80 / 10 / 10 by a seed. With one:
     columns `path` (relative to the root) and `labels` (separated by ";", may be empty), and optionally `split`. An
     image may have several lines, one a label. Where there is a train split and no val, a tenth of train is val; where
-    there is no test, val is test too; where there is neither, train is split.
+    there is no test, val is test too; where there is neither, train is split. Without labels, all images at any depth
+    are split 80 / 10 / 10: an Explainer whose `targets` are "predicted" needs no others.
 
     Args:
         csv: Path of the CSV file, relative to the root or absolute.
@@ -91,6 +92,7 @@ class Folder(ImageDataModule):
             than one.
         class_names: Names of the K classes in the order of the classifier's outputs, also of those without any image;
             None takes those that occur, sorted.
+        labelled: Whether folders or the CSV tell the labels; without labels, `class_names` must be given.
         kwargs: Further arguments of `ImageDataModule`.
     """
 
@@ -100,11 +102,17 @@ class Folder(ImageDataModule):
         masks: str | None = None,
         multilabel: bool | None = None,
         class_names: list[str] | None = None,
+        labelled: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not labelled and csv is not None:
+            raise InputError("data.init_args.csv tells labels: leave it out, or set labelled to true")
+        if not labelled and class_names is None:
+            raise InputError("images without labels need data.init_args.class_names: the classifier's, in their order")
         self.csv = csv
         self.masks = masks
+        self.labelled = labelled
         self._given = multilabel
         self._class_names = class_names
         self._items: list[Item] | None = None
@@ -128,7 +136,8 @@ class Folder(ImageDataModule):
                 self._items = read_csv(self.root, self.csv)
             else:
                 # masks may lie below the root, and are no images
-                self._items = list_folders(self.root, self._masks_folder)
+                list_items = list_folders if self.labelled else list_images
+                self._items = list_items(self.root, self._masks_folder)
         return self._items
 
     @property

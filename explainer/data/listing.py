@@ -123,6 +123,27 @@ def list_folders(root: Path, masks: Path | None = None) -> list[Item]:
     return items
 
 
+def list_images(root: Path, masks: Path | None = None) -> list[Item]:
+    """List the images below a folder, at any depth, as images without labels.
+
+    Args:
+        root: Folder of the images.
+        masks: Folder of segmentations, which are no images; None for no such one.
+
+    Returns:
+        Images in sorted order.
+
+    Raises:
+        InputError: There is no image.
+    """
+    passed: Counter = Counter()
+    # file systems list in orders of their own, and the division by a seed must be the same everywhere
+    items = [Item("/".join(parts), (), None) for parts in sorted(walk(root, passed, masks))]
+    if not items:
+        raise InputError(f"no images in {root}: expected files such as {root}/photo.jpg, at any depth")
+    return items
+
+
 def _splits(paths: list[tuple[str, ...]]) -> dict[str, str]:
     """Return the top folders that are splits, with the splits' names; none where they are classes."""
     direct = {parts[0] for parts in paths if len(parts) == 2}

@@ -26,14 +26,21 @@ class Explainer(nn.Module):
         path: Checkpoint checkpoints/<config>.ckpt, as train.py wrote it; nothing else is needed.
         device: Device on which to run; None takes the GPU when there is one.
         allow: Dotted names of builders, modules or packages that the checkpoint's classifier may come from.
+        model: Network of the classifier's kind, for a checkpoint of a network that no name builds; it is copied.
 
     Raises:
         InputError: There is no such device, or the checkpoint cannot be used.
     """
 
-    def __init__(self, path: str | Path, device: str | torch.device | None = None, allow: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        device: str | torch.device | None = None,
+        allow: Sequence[str] = (),
+        model: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.explanandum, self.masker, self.spec = load_explainer(path, choose_device(device), allow)
+        self.explanandum, self.masker, self.spec = load_explainer(path, choose_device(device), allow, model)
         self.classes: tuple[str, ...] = self.explanandum.classes
         self.image_size: int = self.spec["image_size"]
 

@@ -20,7 +20,7 @@ from explainer.networks.loading import load_state
 from explainer.networks.outputs import logits_of
 from explainer.networks.randomise import randomise
 from explainer.networks.taps import find_taps
-from explainer.networks.trust import OWN, bounded
+from explainer.networks.trust import LIVE, OWN, bounded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -126,7 +126,7 @@ class Explanandum(nn.Module):
                 "are taken; give mean and std if they are others (mean 0 and std 1 for images in [0, 1])",
                 stacklevel=3,
             )
-        self._describe(f"{kind.__module__}.{kind.__qualname__}", None, mean, std, taps)
+        self._describe(f"{LIVE}{kind.__module__}.{kind.__qualname__}", None, mean, std, taps)
         if num_classes is not None:
             self._fit(num_classes)
 

@@ -1,11 +1,12 @@
 """Build the networks of a checkpoint again, with their weights: an Explainer, a generator, an in-painter."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from explainer.errors import InputError
 from explainer.networks.checkpoint import part, read_checkpoint
@@ -23,7 +24,10 @@ from explainer.networks.trust import bounded
 
 
 def load_explainer(
-    path: str | Path, map_location: str | torch.device = "cpu", allow: Sequence[str] = ()
+    path: str | Path,
+    map_location: str | torch.device = "cpu",
+    allow: Sequence[str] = (),
+    model: nn.Module | None = None,
 ) -> tuple[Explanandum, MaskNetwork, Explained]:
     """Load both networks of an Explainer's checkpoint, in evaluation mode.
 
@@ -31,6 +35,8 @@ def load_explainer(
         path: Checkpoint that train.py wrote for an Explainer.
         map_location: Device to put them on.
         allow: Dotted names of builders, modules or packages that the caller trusts, as for `check_network`.
+        model: Network of the classifier's kind, for a checkpoint of a network that no name builds. It is copied, and
+            the copy gets the checkpoint's weights.
 
     Returns:
         The explanandum, the masker, and the checkpoint's description.
@@ -40,7 +46,7 @@ def load_explainer(
     """
     description, state = read_checkpoint(path, "explainer")
     spec = cast(Explained, description)
-    explanandum = Explanandum(str(path), allow=allow)
+    explanandum = _classifier_of(spec, state, str(path), allow, model)
     with bounded(state, path):
         masker = _new_masker(spec["masker"])
         masker.attach(explanandum)
@@ -48,6 +54,26 @@ def load_explainer(
     load_state(masker, part(state, "masker"), str(path))
     masker.requires_grad_(False)
     return explanandum.to(map_location), masker.eval().to(map_location), spec
+
+
+def _classifier_of(
+    spec: Explained, state: dict[str, Tensor], path: str, allow: Sequence[str], model: nn.Module | None
+) -> Explanandum:
+    """Return a checkpoint's classifier: built by its name, or in a copy of a network of its kind."""
+    if model is None:
+        return Explanandum(path, allow=allow)
+    network = spec["explanandum"]
+    explanandum = Explanandum(
+        copy.deepcopy(model),  # type: ignore[arg-type]
+        multilabel=spec["multilabel"],
+        mean=network["mean"],
+        std=network["std"],
+        taps=network["taps"],
+        head=network.get("head"),
+    )
+    load_state(explanandum, part(state, "explanandum"), path)
+    explanandum.describe_classes(spec["classes"], bool(spec["multilabel"]), new_head=False)
+    return explanandum
 
 
 def _new_masker(spec: Segmenter | Reader) -> MaskNetwork:

@@ -21,6 +21,8 @@ from torchvision import models
 
 from explainer.errors import InputError, one_line
 
+LIVE = "live/"
+"""What a network's name begins with when it was given itself: no name builds it."""
 OWN: dict[str, dict[str, Any]] = {
     "explainer.networks.small.small_cnn": {},
     "explainer.networks.lite.efficientnet_lite0": {"pretrained": False},
@@ -145,6 +147,9 @@ def check_network(name: str, arguments: Mapping[str, Any], path: str | Path, all
         ...
         explainer.errors.InputError: x.ckpt builds its classifier by os.system: if you trust it, allow the package 'os'
     """
+    if name.startswith(LIVE):
+        kind = name.removeprefix(LIVE)
+        raise InputError(f"{path} explains a network of your own ({kind}): give it, as load(path, model=network)")
     known = is_known(name)
     if not known and "/" in name:
         raise InputError(f"{path} names the network {name!r}, which is neither in torchvision's nor in timm's registry")

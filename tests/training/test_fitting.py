@@ -1,0 +1,185 @@
+"""An Explainer of any classifier in one call: what it learns from, what it leaves alone, where it goes on."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import explainer
+from explainer.data import Folder
+from explainer.errors import InputError
+from explainer.stopping import Stopped
+from explainer.training import fitting
+from explainer.training.callbacks.resume import Resume
+from tests.support.small_networks import tiny
+from tests.support.trees import folder_tree, photo
+
+QUICK = {"epochs": 1, "batch_size": 4, "num_workers": 0, "progress": False, "image_size": 32, "device": "cpu",
+         "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Ten photographs without labels, some of them in a folder of their own."""
+    for number in range(10):
+        photo(tmp_path / "photos" / ("holiday" if number % 2 else ".") / f"{number}.png", number)
+    return tmp_path / "photos"
+
+
+def weights(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_live_network_gets_an_explainer_and_stays_as_it_was(photos):
+    network = tiny(3).train()
+    before = weights(network)
+    made = explainer.fit(network, photos, "checkpoints/mine.ckpt", **QUICK)
+    assert same(before, weights(network))
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert made.classes == ("0", "1", "2")
+    assert made.image_size == 32
+    loaded = explainer.load("checkpoints/mine.ckpt", "cpu", model=network)
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(made.masks(images), loaded.masks(images))
+    torch.testing.assert_close(made.probabilities(images), network.eval()((images - 0.5) / 0.5).softmax(1))
+
+
+def test_the_checkpoint_holds_the_classifiers_weights(photos):
+    network = tiny(3).eval()
+    made = explainer.fit(network, photos, **QUICK)
+    images = torch.rand(2, 3, 32, 32)
+    want = made.probabilities(images)
+    other = tiny(3).eval()
+    before = weights(other)
+    loaded = explainer.load("checkpoints/fitted.ckpt", "cpu", model=other)
+    assert torch.equal(loaded.probabilities(images), want)
+    assert same(before, weights(other))
+
+
+def test_a_network_by_name_needs_nothing_but_the_checkpoint(photos):
+    named = explainer.networks.Explanandum("alexnet", num_classes=3)
+    options = {key: value for key, value in QUICK.items() if key not in ("mean", "std")} | {"image_size": 64}
+    made = explainer.fit(named, photos, classes=["a", "b", "c"], **options)
+    assert made.classes == ("a", "b", "c")
+    assert explainer.load("checkpoints/fitted.ckpt", "cpu").classes == ("a", "b", "c")
+
+
+def spied(monkeypatch):
+    seen = []
+    begin = fitting.AmortizedExplainer.__init__
+
+    def note(self, *args, **kwargs):
+        seen.append(kwargs["targets"])
+        begin(self, *args, **kwargs)
+
+    monkeypatch.setattr(fitting.AmortizedExplainer, "__init__", note)
+    return seen
+
+
+@pytest.mark.parametrize(("splits", "names", "want"), [
+    ((), ["cat", "dog", "cow"], "labels"),
+    (("train", "val"), ["cat", "dog", "cow"], "labels"),
+    ((), ["a", "b", "c"], "predicted"),
+])  # fmt: skip
+def test_folders_with_the_names_of_classes_are_labels(tmp_path, monkeypatch, splits, names, want):
+    folder_tree(tmp_path / "tree", ("cat", "dog"), 5, splits)
+    targets = spied(monkeypatch)
+    explainer.fit(tiny(3), tmp_path / "tree", classes=names, **QUICK)
+    assert targets == [want]
+
+
+def test_masks_learn_what_the_classifier_uses(tmp_path):
+    """A network that knows nothing but how red a place is: its masks keep red places more than others."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.AdaptiveAvgPool2d(1),
+                            nn.Flatten(), nn.Linear(8, 2))  # fmt: skip
+    with torch.no_grad():
+        network[0].weight.zero_()
+        network[0].bias.zero_()
+        network[0].weight[0, 0, 1, 1] = 1
+        network[0].weight[0, 1, 1, 1] = -1
+        network[5].weight.copy_(torch.tensor([[40.0] + [0.0] * 7, [0.0] * 8]))
+        network[5].bias.copy_(torch.tensor([0.0, 2.0]))
+    generator = torch.Generator().manual_seed(0)
+    places = torch.randint(0, 24, (40, 2), generator=generator).tolist()
+    from torchvision.utils import save_image
+
+    images = torch.full((40, 3, 32, 32), 0.5)
+    for image, (y, x) in zip(images, places, strict=True):
+        image[:, y : y + 8, x : x + 8] = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+    (tmp_path / "reds").mkdir()
+    for number, image in enumerate(images):
+        save_image(image, tmp_path / "reds" / f"{number}.png")
+    options = QUICK | {"epochs": 8, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "learning_rate": 1e-2}
+    made = explainer.fit(network, tmp_path / "reds", classes=["red", "none"], **options)
+    masks = made.masks(images, ["red"])[:, 0]
+    red = images[:, 0] > 0.9
+    assert masks[red].mean() > masks[~red].mean() + 0.3
+
+
+def test_the_same_call_goes_on_after_a_stop(photos, monkeypatch):
+    network = tiny(3)
+    options = QUICK | {"epochs": 2}
+    whole = explainer.fit(copy.deepcopy(network), photos, "whole.ckpt", **options)
+
+    def stop(self, trainer, *args):
+        if trainer.current_epoch == 1:
+            raise Stopped("")
+
+    monkeypatch.setattr(Resume, "on_train_epoch_start", stop, raising=False)
+    with pytest.raises(Stopped, match="same call goes on"):
+        explainer.fit(copy.deepcopy(network), photos, "parts.ckpt", **options)
+    monkeypatch.delattr(Resume, "on_train_epoch_start")
+    parts = explainer.fit(copy.deepcopy(network), photos, "parts.ckpt", **options)
+    assert same(weights(whole.masker), weights(parts.masker))
+
+
+def test_another_classifier_begins_anew(photos, capfd):
+    explainer.fit(tiny(3), photos, **QUICK)
+    explainer.fit(tiny(3), photos, **QUICK)
+    assert len(list((photos.parent / "runs").glob("fitted.*"))) == 1  # the earlier run is kept beside it
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"classes": ["a", "b"]}, "3 classes, and 2 names"),
+    ({"epochs": 0}, "epochs"),
+    ({"epoch": 3}, "fit takes no 'epoch'; it takes epochs"),
+    ({"device": "tpu9"}, "tpu9"),
+])  # fmt: skip
+def test_wrong_options_are_named(photos, change, words):
+    with pytest.raises(InputError, match=words):
+        explainer.fit(tiny(3), photos, **QUICK | change)
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    with pytest.raises(InputError, match="no folder"):
+        explainer.fit(tiny(3), tmp_path / "nowhere", **QUICK)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no images in"):
+        explainer.fit(tiny(3), tmp_path / "empty", **QUICK)
+
+
+def test_images_without_labels_need_the_names_of_the_classes(tmp_path):
+    photo(tmp_path / "a.png", 0)
+    with pytest.raises(InputError, match="class_names"):
+        Folder(root=str(tmp_path), labelled=False)
+    with pytest.raises(InputError, match="csv"):
+        Folder(root=str(tmp_path), labelled=False, class_names=["a"], csv="x.csv")
+
+
+def test_a_checkpoint_for_another_network_is_refused(photos):
+    explainer.fit(tiny(3), photos, **QUICK)
+    with pytest.raises(InputError):
+        explainer.load("checkpoints/fitted.ckpt", "cpu", model=tiny(4))
+    with pytest.raises(InputError, match="model"):
+        explainer.load("checkpoints/fitted.ckpt", "cpu")
