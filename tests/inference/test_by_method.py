@@ -1,6 +1,7 @@
 """One photograph, any classifier, any method, no training."""
 
 import pytest
+import timm
 import torch
 import torchvision
 from PIL import Image
@@ -66,14 +67,27 @@ def test_photographs_of_every_kind(photo, photo_of):
     assert explainer.explain(Redness(), photo_of(photo), GradCAM("layer"), target=1, **PLAIN).saliency.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["FastCAM", "Grad-CAM", "grad-cam++", "SMOE", "ScoreCAM", "SmoothGrad"])
-@pytest.mark.parametrize("architecture", ["resnet18", "swin_t", "vit_b_32"])
+@pytest.fixture(scope="module", params=["resnet18", "swin_t", "timm/vit_tiny_patch16_224"])
+def architecture(request):
+    """A network of each layout: channels first, channels last, tokens."""
+    library, _, name = request.param.rpartition("/")
+    if library:
+        return timm.create_model(name)
+    return getattr(torchvision.models, name)(weights=None)
+
+
+@pytest.mark.parametrize("name", ["FastCAM", "Grad-CAM", "grad-cam++", "SMOE", "SmoothGrad"])
 def test_methods_by_name_on_architectures(name, architecture):
-    model = getattr(torchvision.models, architecture)(weights=None)
-    if name == "ScoreCAM" and architecture != "resnet18":
-        pytest.skip("a pass for each of 768 channels")
-    result = explainer.explain(model, torch.rand(3, 224, 200), name, target=3)
+    result = explainer.explain(architecture, torch.rand(3, 224, 200), name, target=3)
     assert result.saliency.shape == (1, 1, 224, 200)
+    assert result.attribution.isfinite().all()
+
+
+def test_a_method_that_masks_each_channel():
+    model = torchvision.models.resnet18(weights=None)
+    # small, because there is a pass for each of 512 channels
+    result = explainer.explain(model, torch.rand(3, 90, 80), "ScoreCAM", target=3, image_size=48)
+    assert result.saliency.shape == (1, 1, 90, 80)
     assert result.attribution.isfinite().all()
 
 
