@@ -15,6 +15,7 @@ from explainer.errors import InputError
 from explainer.functional.masking import target_mask
 from explainer.networks import Explanandum
 from explainer.networks.restore import load_explainer
+from explainer.networks.scored import Scored
 
 
 class Explainer(Attribution):
@@ -52,6 +53,8 @@ class Explainer(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Return the target's mask: (B, 1, H, W) in [0, 1]."""
+        if isinstance(explanandum, Scored):
+            raise InputError("an Explainer has a mask for each class and none for a function: choose another method")
         check_targets(target, len(self.classes))
         return self._masks(image, target)
 

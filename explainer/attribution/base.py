@@ -12,6 +12,7 @@ from explainer.attribution.targets import each_target
 from explainer.errors import InputError
 from explainer.functional.masking import min_max
 from explainer.networks import Explanandum
+from explainer.networks.scored import Scored
 
 
 class CheckedMask(NamedTuple):
@@ -48,7 +49,9 @@ class Attribution(ABC):
             explanandum: Frozen classifier.
             image: Images (B, 3, H, W) in [0, 1].
             target: Class of each image, (B,) whole numbers in a tensor, an array or a list, or one number for all
-                images; or any number of classes an image, (B, K) bool.
+                images; or any number of classes an image, (B, K) bool; or a function from what the network returns to
+                one number an image, such as `lambda logits: logits[:, 3] - logits[:, 5]`, which is explained in place
+                of a class.
             progress: Whether a method that searches for long shows a progress bar, where a person is at a terminal.
 
         Returns:
@@ -66,6 +69,9 @@ class Attribution(ABC):
                     f"{type(self).__name__} needs a target: a class for each image, or a bool matrix (B, K)"
                 )
             target = 0  # any class will do: the map is the same for all
+        if callable(target):
+            explanandum = Scored(explanandum, target)
+            target = 0
         classes = each_target(target, image, explanandum.num_classes)
         if classes.dtype == torch.bool:
             return self.maps_of_classes(explanandum, image, classes, progress)
