@@ -2,6 +2,8 @@
 
 from explainer.attribution.ablation_cam import AblationCAM
 from explainer.attribution.amortized import Explainer
+from explainer.attribution.attention_relevance import AttentionRelevance
+from explainer.attribution.attention_rollout import AttentionRollout
 from explainer.attribution.base import Attribution, Reference
 from explainer.attribution.baselines import CentredBox, CentredGaussian, Constant, Random
 from explainer.attribution.bbmp import BBMP
@@ -14,6 +16,7 @@ from explainer.attribution.grad_cam_plus_plus import GradCAMPlusPlus
 from explainer.attribution.gradient import Deconvnet, Gradient, GuidedBackprop, InputXGradient, IntegratedGradients
 from explainer.attribution.igos import IGOS
 from explainer.attribution.interop import Captum, ForCaptum, explain_func
+from explainer.attribution.le_grad import LeGrad
 from explainer.attribution.lime import LIME
 from explainer.attribution.masked_score import Explained
 from explainer.attribution.occlusion import Occlusion
@@ -30,6 +33,8 @@ __all__ = [
     "RISE",
     "SMOE",
     "AblationCAM",
+    "AttentionRelevance",
+    "AttentionRollout",
     "Attribution",
     "Captum",
     "CentredBox",
@@ -48,6 +53,7 @@ __all__ = [
     "GuidedBackprop",
     "InputXGradient",
     "IntegratedGradients",
+    "LeGrad",
     "Occlusion",
     "Random",
     "Reference",

@@ -20,14 +20,19 @@ METHODS = {
     "FIDO": {"samples": 2, "steps": 3, "grid": 8}, "BBMP": {"steps": 3, "grid": 8},
     "ExtremalPerturbation": {"steps": 3, "areas": [0.1, 0.4]},
     "IGOS": {"iterations": 2, "integrated": 2, "grid": 8}, "EmpiricalMask": {"iterations": 5, "grid": 6},
+    "AttentionRollout": {}, "AttentionRelevance": {}, "LeGrad": {},
     "Captum": {"method": "IntegratedGradients", "arguments": {"n_steps": 4}, "baseline": True},
 }  # fmt: skip
 """Every method, with a budget for a small network."""
+OF_TRANSFORMERS = {"AttentionRollout", "AttentionRelevance", "LeGrad"}
 
 
 @pytest.fixture(params=[True, False], ids=["multilabel", "single"])
 def explanandum(device, request):
-    built = Explanandum(**SMALL, num_classes=3, multilabel=request.param)
+    network = SMALL
+    if request.node.callspec.params.get("method") in OF_TRANSFORMERS:
+        network = {"network": "tests.support.small_vit.small_vit"}
+    built = Explanandum(**network, num_classes=3, multilabel=request.param)
     built.describe_classes(CLASSES, request.param, new_head=False)
     return built.to(device)
 
