@@ -12,6 +12,7 @@ from explainer.attribution.le_grad import passed_over
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 from explainer.networks.attention import attention_of, blocks_of, readers
+from tests.support.planted import Looking, evidence, picture
 from tests.support.small_vit import PATCH, SmallViT, small_vit
 
 METHODS = [AttentionRollout, AttentionRelevance, LeGrad]
@@ -173,62 +174,15 @@ def test_legrad_asks_the_head_of_each_layers_tokens():
     torch.testing.assert_close(last, enlarged(layers[-1][1:]), atol=1e-5, rtol=1e-3)
 
 
-class Looking(nn.Module):
-    """A class token that looks at red patches: the second class is seen where they are, and nowhere else."""
-
-    def __init__(self):
-        super().__init__()
-        self.patches = nn.Conv2d(3, 4, PATCH, PATCH, bias=False)
-        self.blocks = nn.ModuleList(Look() for _ in range(2))
-        self.head = nn.Linear(4, 2)
-        with torch.no_grad():
-            self.patches.weight.zero_()
-            self.patches.weight[0, 0], self.patches.weight[0, 1] = 1 / PATCH**2, -1 / PATCH**2
-            # brightness too, so that layers have something to show everywhere
-            self.patches.weight[1] = 0.1 / PATCH**2
-            self.head.weight.copy_(torch.tensor([[0.0] * 4, [40.0, 0.0, 0.0, 0.0]]))
-            self.head.bias.copy_(torch.tensor([0.0, -2.0]))
-
-    def forward(self, image):
-        x = self.patches(image).relu().flatten(2).transpose(1, 2)
-        x = torch.cat([x.new_zeros(len(x), 1, 4), x], 1)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x[:, 0])
-
-
-class Look(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.key = nn.Linear(4, 4, bias=False)
-        with torch.no_grad():
-            self.key.weight.zero_()
-            self.key.weight[0, 0] = 6.0
-
-    def forward(self, x):
-        query = torch.ones_like(x)
-        # each token looks at what is red
-        scores = (query @ self.key(x).transpose(1, 2))[:, None]
-        return x + (scores.softmax(-1) @ x[:, None])[:, 0]
-
-
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.parametrize("place", [(1, 4), (5, 0)])
 def test_evidence_at_a_known_place_is_found(kind, place):
-    image = 0.4 + 0.1 * torch.rand(1, 1, 64, 64).expand(1, 3, -1, -1)
-    image = image.clone()
-    row, column = (PATCH * number for number in place)
-    image[:, 0, row : row + 16, column : column + 16] = 1.0
-    image[:, 1:, row : row + 16, column : column + 16] = 0.0
     explanandum = explained(Looking())
+    image = picture(place)
     assert explanandum(image).softmax(1)[0, 1] > 0.5
-    saliency = kind()(explanandum, image, torch.tensor([1]))[0, 0]
-    inside = saliency[row : row + 16, column : column + 16].clone()
-    outside = saliency.clone()
-    # one patch more on each side: a map that is enlarged reaches over
-    outside[max(0, row - 8) : row + 24, max(0, column - 8) : column + 24] = 0
-    assert inside.max() > outside.max()
-    assert inside.mean() > 2 * outside.mean()
+    where = evidence(kind()(explanandum, image, torch.tensor([1])), place)
+    assert where.highest_inside
+    assert where.ratio > 2
 
 
 @pytest.mark.parametrize("kind", METHODS)

@@ -38,84 +38,7 @@ from explainer.networks.spatial import (
     to_maps,
 )
 from explainer.networks.taps import find_taps, read_taps
-
-SIDE, PATCH = 64, 8
-GRID = SIDE // PATCH
-
-
-class Block(nn.Module):
-    """A layer on the channels, beside what comes in."""
-
-    def __init__(self, width, layout="tokens"):
-        super().__init__()
-        self.layer = nn.Conv2d(width, width, 1) if layout == "first" else nn.Linear(width, width)
-        nn.init.zeros_(self.layer.weight)
-        nn.init.zeros_(self.layer.bias)
-
-    def forward(self, x):
-        return x + self.layer(x).relu()
-
-
-class Planted(nn.Module):
-    """Two classes; the second is seen where a patch is redder than green, and nowhere else.
-
-    The patches' answers lie as a convolution leaves them, with their channels last, or as tokens behind others.
-    """
-
-    def __init__(self, layout, prefix=0, blocks=5, width=8):
-        super().__init__()
-        self.patches = nn.Conv2d(3, width, PATCH, PATCH)
-        self.blocks = nn.ModuleList(Block(width, layout) for _ in range(blocks))
-        self.head = nn.Linear(width, 2)
-        self.layout = layout
-        self.prefix = prefix
-        with torch.no_grad():
-            self.patches.weight.zero_()
-            self.patches.weight[0, 0], self.patches.weight[0, 1] = 1 / PATCH**2, -1 / PATCH**2
-            # the others say a little of brightness, so that activations are not 0 in most places
-            self.patches.weight[1:] = 0.02 * torch.rand(width - 1, 3, PATCH, PATCH) / PATCH**2
-            self.patches.bias.zero_()
-            self.patches.bias[0] = -0.3
-            self.head.weight.zero_()
-            self.head.bias.zero_()
-            self.head.weight[1, 0] = 120.0
-            self.head.bias[1] = -2.0
-
-    def forward(self, image):
-        x = self.patches(image).relu()
-        if self.layout == "first":
-            for block in self.blocks:
-                x = block(x)
-            return self.head(x.mean((2, 3)))
-        if self.layout == "last":
-            x = x.permute(0, 2, 3, 1)
-            for block in self.blocks:
-                x = block(x)
-            return self.head(x.mean((1, 2)))
-        x = x.flatten(2).transpose(1, 2)
-        x = torch.cat([x.new_zeros(len(x), self.prefix, x.shape[2]), x], 1)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x[:, self.prefix :].mean(1))
-
-
-KINDS = {"first": ("first", 0), "last": ("last", 0), "tokens": ("tokens", 0), "class token": ("tokens", 1),
-         "registers": ("tokens", 5)}  # fmt: skip
-
-
-def planted(kind):
-    torch.manual_seed(0)
-    return Explanandum(Planted(*KINDS[kind]), mean=(0.0,) * 3, std=(1.0,) * 3)
-
-
-def picture(place):
-    """Grey noise, and a red square of 2 × 2 patches."""
-    image = 0.4 + 0.1 * torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    row, column = (PATCH * number for number in place)
-    image[:, 0, row : row + 2 * PATCH, column : column + 2 * PATCH] = 1.0
-    image[:, 1:, row : row + 2 * PATCH, column : column + 2 * PATCH] = 0.0
-    return image
-
+from tests.support.planted import GRID, KINDS, PATCH, SIDE, Block, Planted, evidence, picture, planted
 
 METHODS = {
     "SMOE": SMOE(), "FastCAM": FastCAM(), "Grad-CAM": GradCAM(), "Grad-CAM++": GradCAMPlusPlus(),
@@ -132,17 +55,9 @@ def test_evidence_at_a_known_place_is_found(kind, method):
     for place in ((1, 4), (5, 0)):
         image = picture(place)
         assert explanandum(image).softmax(1)[0, 1] > 0.5
-        saliency = METHODS[method](explanandum, image, torch.tensor([1]))
-        saliency = saliency - saliency.amin()
-        row, column = (PATCH * number for number in place)
-        # one patch more on each side: a map that is enlarged reaches over
-        rows = slice(max(0, row - PATCH), row + 3 * PATCH)
-        columns = slice(max(0, column - PATCH), column + 3 * PATCH)
-        inside = saliency[0, 0, rows, columns]
-        outside = saliency[0, 0].clone()
-        outside[rows, columns] = 0
-        assert inside.max() > outside.max()
-        assert inside.mean() > 2 * outside.sum() / (outside.numel() - inside.numel())
+        where = evidence(METHODS[method](explanandum, image, torch.tensor([1])), place)
+        assert where.highest_inside
+        assert where.ratio > 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
