@@ -1,7 +1,6 @@
 """What every experiment is: something that evaluate.py runs beside, or in place of, its table of methods."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from explainer.evaluation.context import Context
 
@@ -17,7 +16,7 @@ class Experiment(ABC):
     """Whether it trains networks of its own; the explanandum is then that of `explanandum_config`."""
 
     @abstractmethod
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context) -> dict[str, object]:
         """Run the experiment, write its results to files, and show them.
 
         Args:

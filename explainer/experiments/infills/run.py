@@ -1,6 +1,5 @@
 """evaluate.py's comparison of in-fills: table, box plots and pictures."""
 
-from typing import Any
 
 from explainer.errors import InputError
 from explainer.evaluation.context import Context, prepared
@@ -28,7 +27,7 @@ from explainer.rendering import save_picture
 class InfillComparison(InfillSettings, Experiment):
     """Fill in the same holes by every in-fill, and ask the classifier; settings as in `InfillSettings`."""
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context) -> dict[str, object]:
         """Compare the in-fills.
 
         Args:
@@ -40,7 +39,7 @@ class InfillComparison(InfillSettings, Experiment):
         return compare_infills(self, context)
 
 
-def compare_infills(settings: InfillSettings, context: Context) -> dict[str, Any]:
+def compare_infills(settings: InfillSettings, context: Context) -> dict[str, object]:
     """Fill in the same holes by every in-fill, and ask the classifier.
 
     Args:

@@ -37,7 +37,7 @@ class Cell(NamedTuple):
     """
 
     name: str
-    facts: dict[str, Any]
+    facts: dict[str, object]
 
 
 def read_cells(path: Path, fingerprint: Fingerprint) -> dict[str, dict[str, Any]]:

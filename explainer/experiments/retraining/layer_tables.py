@@ -169,7 +169,10 @@ def _mean_score(rows: Sequence[dict[str, Any]], scale: int, mode: str, removed: 
 
 
 def layer_tables(
-    results: Mapping[str, StatisticResult], scales: Sequence[int], title: str, published: dict[str, Any] | None = None
+    results: Mapping[str, StatisticResult],
+    scales: Sequence[int],
+    title: str,
+    published: Mapping[str, object] | None = None,
 ) -> list[Table]:
     """Return the paper's Table 1 (D and I, best first) and Table 4 (every score).
 

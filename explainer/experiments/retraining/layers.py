@@ -35,7 +35,7 @@ class LayerRetraining(LayerRetrainingSettings, Experiment):
 
     retrains = True
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context) -> dict[str, object]:
         """Run the grid.
 
         Args:
@@ -47,7 +47,7 @@ class LayerRetraining(LayerRetrainingSettings, Experiment):
         return retrain_layers(self, context)
 
 
-def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[str, Any]:
+def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[str, object]:
     """Run a grid of masks inside the network, and print the scores D and I.
 
     Args:

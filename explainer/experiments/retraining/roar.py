@@ -44,7 +44,7 @@ class Retraining(RetrainingSettings, Experiment):
 
     retrains = True
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context) -> dict[str, object]:
         """Run the grid.
 
         Args:
@@ -56,7 +56,7 @@ class Retraining(RetrainingSettings, Experiment):
         return retrain(self, context)
 
 
-def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
+def retrain(settings: RetrainingSettings, context: Context) -> dict[str, object]:
     """Run a grid: rank the data set by every method, train every cell that is not done, print and plot.
 
     Args:
@@ -108,7 +108,7 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, Any]:
     return report(context, settings, facts, rows, failed)
 
 
-def judged(context: Context) -> tuple[Explanandum, dict[str, Any]]:
+def judged(context: Context) -> tuple[Explanandum, dict[str, object]]:
     """Load the classifier that a grid is about.
 
     Args:
@@ -122,7 +122,7 @@ def judged(context: Context) -> tuple[Explanandum, dict[str, Any]]:
     data.prepare_data()
     explanandum = Explanandum(str(checkpoint), allow=context.allow)
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
-    facts = {
+    facts: dict[str, object] = {
         "checkpoint": digest(checkpoint),
         "data": data_facts(context.config["data"]),
         "version": __version__,
@@ -156,7 +156,7 @@ def arguments(context: Context, cell: Cell) -> tuple[Train, str, str]:
         "class_path": "Degraded",
         "init_args": {
             "data": config["data"],
-            "ranks": str(context.out / "ranks" / slug(facts["method"])),
+            "ranks": str(context.out / "ranks" / slug(str(facts["method"]))),
             "mode": facts["mode"],
             "fraction": facts["fraction"],
             "method": facts["method"],
@@ -193,7 +193,7 @@ def write_config(context: Context, cell: Cell, model: Any, data: Any) -> Path:
     return write_text(path, yaml.safe_dump(content, sort_keys=False))
 
 
-def run_cell(train: Train, config: str, name: str) -> dict[str, Any]:
+def run_cell(train: Train, config: str, name: str) -> dict[str, object]:
     """Train a cell, or go on with it, and score its best checkpoint on the degraded test split.
 
     Args:
@@ -236,7 +236,7 @@ def tidy(name: str, keep: bool = False) -> None:
     folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
 
 
-def open_cells(name: str, path: Path, facts: dict[str, Any], keep: bool = False) -> set[str]:
+def open_cells(name: str, path: Path, facts: dict[str, object], keep: bool = False) -> set[str]:
     """Read which cells are done; where a grid begins anew, the runs of an earlier one are moved aside.
 
     Args:
@@ -262,10 +262,10 @@ def open_cells(name: str, path: Path, facts: dict[str, Any], keep: bool = False)
 def report(
     context: Context,
     settings: RetrainingSettings,
-    facts: dict[str, Any],
+    facts: dict[str, object],
     rows: Sequence[dict[str, Any]],
     failed: dict[str, str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write results.json, table.md and the pictures, print the tables, and name the cells that failed.
 
     Args:
@@ -305,7 +305,7 @@ def report(
     return content
 
 
-def published_content(published: Published | None) -> dict[str, Any] | None:
+def published_content(published: Published | None) -> dict[str, object] | None:
     """Return a paper's own numbers as results.json holds them; None without any."""
     content = None if published is None else published.content()
     return None if content is None else dict(content)

@@ -99,7 +99,7 @@ def retraining_tables(
     modes: Sequence[str],
     fractions: Sequence[float],
     title: str,
-    published: dict[str, Any] | None = None,
+    published: Mapping[str, object] | None = None,
 ) -> list[Table]:
     """Return the paper's Table 2 (the sums, best first) and Table 5 (every score).
 

@@ -7,7 +7,7 @@ on, or, stricter, all the classes present.
 """
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -191,7 +191,7 @@ def summarise(
     target: int,
     accept: Tensor,
     loss: Tensor,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the numbers of one image's variations for one box.
 
     Args:

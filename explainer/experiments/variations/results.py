@@ -112,9 +112,15 @@ def summarise_rows(rows: Sequence[PlainRow], settings: VariationSettings) -> dic
     return results
 
 
+def asked_rows(rows: Sequence[PlainRow], settings: VariationSettings) -> list[PlainRow]:
+    """Return the rows of the sources and sizes that are asked for: a store may hold those of an earlier call too."""
+    asked = {row_name(name, alpha) for name, _, alpha in cells(settings)}
+    return [row for row in rows if row["method"] in asked]
+
+
 def write_variations(
-    rows: Sequence[PlainRow], settings: VariationSettings, facts: dict[str, Any], folder: Path
-) -> dict[str, Any]:
+    rows: Sequence[PlainRow], settings: VariationSettings, facts: dict[str, object], folder: Path
+) -> dict[str, object]:
     """Write results.json, per_image.csv and the curves over sizes of the box.
 
     Args:
@@ -129,19 +135,18 @@ def write_variations(
     Raises:
         InputError: There are no rows.
     """
-    asked = {row_name(name, alpha) for name, _, alpha in cells(settings)}
-    # the store may hold rows of sources and sizes that an earlier call asked for
-    asked_rows = [row for row in rows if row["method"] in asked]
-    if not asked_rows:
+    used = asked_rows(rows, settings)
+    if not used:
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
-    content = {"facts": facts, "results": summarise_rows(asked_rows, settings)}
+    results = summarise_rows(used, settings)
+    content: dict[str, object] = {"facts": facts, "results": results}
     write_json(folder / "results.json", content)
     fields = ["id", "source", "alpha", "status", "class", "before", *COLUMNS]
     lines = [fields]
-    for row in asked_rows:
+    for row in used:
         lines.append([row.get(field, "") for field in fields])
     write_csv(folder / "per_image.csv", lines)
-    save_figure(size_curves(content["results"], "mean over images"), folder / "sizes.png", dpi=130)
+    save_figure(size_curves(results, "mean over images"), folder / "sizes.png", dpi=130)
     return content
 
 

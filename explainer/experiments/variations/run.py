@@ -1,6 +1,5 @@
 """evaluate.py's alternate explanations: table, curves and pictures."""
 
-from typing import Any
 
 import torch
 
@@ -14,7 +13,13 @@ from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import show_tables, tell
 from explainer.experiments.base import Experiment
 from explainer.experiments.variations.loop import vary_images
-from explainer.experiments.variations.results import not_varied, variation_table, write_variations
+from explainer.experiments.variations.results import (
+    asked_rows,
+    not_varied,
+    summarise_rows,
+    variation_table,
+    write_variations,
+)
 from explainer.experiments.variations.settings import VariationSettings
 from explainer.files import write_text
 from explainer.infill import Infill
@@ -23,7 +28,7 @@ from explainer.infill import Infill
 class Variations(VariationSettings, Experiment):
     """Make alternate explanations; settings as in `VariationSettings`."""
 
-    def run(self, context: Context) -> dict[str, Any]:
+    def run(self, context: Context) -> dict[str, object]:
         """Make alternate explanations.
 
         Args:
@@ -35,7 +40,7 @@ class Variations(VariationSettings, Experiment):
         return vary(self, context)
 
 
-def vary(settings: VariationSettings, context: Context) -> dict[str, Any]:
+def vary(settings: VariationSettings, context: Context) -> dict[str, object]:
     """Make alternate explanations: table, results.json, per_image.csv, and pictures of each image.
 
     Args:
@@ -77,7 +82,8 @@ def vary(settings: VariationSettings, context: Context) -> dict[str, Any]:
     # device and version change no decision: results.json tells them, but the store's fingerprint does not hold them
     circumstances = {"device": prepared_run.device, "torch": torch.__version__}
     content = write_variations(store.rows, settings, facts | circumstances, out)
-    table = variation_table(content["results"], f"{context.name} on {context.settings.images.split}")
+    asked = asked_rows(store.rows, settings)
+    table = variation_table(summarise_rows(asked, settings), f"{context.name} on {context.settings.images.split}")
     write_text(out / "table.md", to_markdown(table))
     show_tables([to_terminal(table)], 160)
     tell(not_varied(store.rows, settings))
