@@ -95,6 +95,27 @@ def letting_stop() -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def children_stop_too() -> Iterator[None]:
+    """End the processes that the block has started when it is stopped.
+
+    Ctrl-C at a terminal reaches all processes; a signal that is sent to a process reaches that one alone. It would then
+    wait for the others, which go on, before it ends.
+    """
+    import multiprocessing
+
+    before = set(multiprocessing.active_children())
+    try:
+        yield
+    except KeyboardInterrupt:
+        started = set(multiprocessing.active_children()) - before
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.join()
+        raise
+
+
 def end_with_parent(*_: Any) -> None:
     """End this process, at once, when the process that started it has ended: an orphan must not go on writing.
 

@@ -1,12 +1,15 @@
 """Ctrl-C and SIGTERM end a command with one line and the status that shells expect."""
 
+import multiprocessing
 import os
 import signal
+import sys
+import time
 
 import pytest
 
 from explainer.cli.evaluate import run
-from explainer.stopping import Stopped, exit_status, heeding_sigterm, last_words, letting_stop
+from explainer.stopping import Stopped, children_stop_too, exit_status, heeding_sigterm, last_words, letting_stop
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,23 @@ def test_sigterm_is_a_stop_while_a_command_runs():
         os.kill(os.getpid(), signal.SIGTERM)
     assert exit_status(stopped.value) == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_processes_that_a_stopped_command_has_started_end_with_it():
+    """SIGTERM reaches the command alone; its children would go on, and the command wait for them."""
+    forked = multiprocessing.get_context("fork")
+    earlier = forked.Process(target=time.sleep, args=(600,))
+    earlier.start()
+    with pytest.raises(Stopped), heeding_sigterm(), children_stop_too():
+        child = forked.Process(target=time.sleep, args=(600,))
+        child.start()
+        os.kill(os.getpid(), signal.SIGTERM)
+        child.join()
+    assert not child.is_alive()
+    assert earlier.is_alive()  # it is not the block's
+    earlier.terminate()
+    earlier.join()
 
 
 def test_what_lightning_makes_of_a_stop_is_a_stop_again():

@@ -21,7 +21,7 @@ from explainer.errors import InputError
 from explainer.evaluation.references import ORIGINAL
 from explainer.evaluation.scoring.loop import Scoring, Subject, evaluate
 from explainer.evaluation.storage.store import Store
-from explainer.stopping import end_with_parent
+from explainer.stopping import children_stop_too, end_with_parent
 
 
 def check_processes(count: int, device: str) -> None:
@@ -151,7 +151,8 @@ def evaluate_together(count: int, subject: Subject, workload: Workload, store: S
         # all processes with all threads would wait for one another
         os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // count))
     try:
-        launch(_evaluate_share, subject, workload, store, scoring)
+        with children_stop_too():
+            launch(_evaluate_share, subject, workload, store, scoring)
     except ProcessRaisedException as error:
         raise refusal(error) or error from error
     finally:

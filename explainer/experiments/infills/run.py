@@ -1,6 +1,5 @@
 """evaluate.py's comparison of in-fills: table, box plots and pictures."""
 
-
 from explainer.errors import InputError
 from explainer.evaluation.context import Context, prepared
 from explainer.evaluation.images import check_infills

@@ -1,6 +1,5 @@
 """evaluate.py's alternate explanations: table, curves and pictures."""
 
-
 import torch
 
 from explainer.attribution import GradCAM
