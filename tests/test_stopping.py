@@ -43,11 +43,15 @@ def test_processes_that_a_stopped_command_has_started_end_with_it():
     forked = multiprocessing.get_context("fork")
     earlier = forked.Process(target=time.sleep, args=(600,))
     earlier.start()
-    with pytest.raises(Stopped), heeding_sigterm(), children_stop_too():
-        child = forked.Process(target=time.sleep, args=(600,))
+    child = forked.Process(target=time.sleep, args=(600,))
+
+    def command():
         child.start()
         os.kill(os.getpid(), signal.SIGTERM)
         child.join()
+
+    with pytest.raises(Stopped), heeding_sigterm(), children_stop_too():
+        command()
     assert not child.is_alive()
     assert earlier.is_alive()  # it is not the block's
     earlier.terminate()
