@@ -95,6 +95,10 @@ class Attribution(ABC):
             return image.new_zeros(0, 1, *image.shape[-2:])
         return self(explanandum, image[owner], target, progress)
 
+    def maps_of_pairs(self, explanandum: Explanandum, image: Tensor, owner: Tensor, target: Tensor) -> Tensor:
+        """Compute the map of each pair of an image's index (N,) and a class (N,), without a bar: (N, 1, H, W)."""
+        return self.maps(explanandum, image[owner], target)
+
     def target_mask(self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True) -> Tensor:
         """Make one mask for all the classes present: scale each class's map by min-max, then take their maximum.
 
@@ -126,7 +130,7 @@ class Attribution(ABC):
         for start in range(0, len(pairs), self.batch_size):  # not split(), which gives one empty part of no pairs
             owner, target = pairs[start : start + self.batch_size].unbind(1)
             with size_fits(image):
-                maps = self.maps(explanandum, image[owner], target).detach()
+                maps = self.maps_of_pairs(explanandum, image, owner, target).detach()
             broken[owner[broken_maps(maps)]] = True
             maps = self.as_masks(zero_where_broken(maps), scaled).to(mask.dtype)
             # one map an image, not (B, K, H, W): with 1,000 classes that would not fit

@@ -106,6 +106,10 @@ class RISE(Attribution):
         owner, target = classes.nonzero().unbind(1)
         return self._weighted(explanandum, image, owner, target, progress)
 
+    def maps_of_pairs(self, explanandum: Explanandum, image: Tensor, owner: Tensor, target: Tensor) -> Tensor:
+        """Compute the maps of all classes of an image from the same forward passes: (N, 1, H, W)."""
+        return self._weighted(explanandum, image, owner, target, progress=False)
+
     @torch.no_grad()
     def _weighted(
         self, explanandum: Explanandum, image: Tensor, owner: Tensor, target: Tensor, progress: bool

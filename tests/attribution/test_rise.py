@@ -42,3 +42,18 @@ def test_rise_asks_once_for_all_classes_of_an_image(explanandum, image):
     handle.remove()
     assert maps.shape == (9, 1, 32, 32)
     assert sum(calls) == 8 * 3
+
+
+def test_a_target_mask_takes_no_pass_more_for_a_second_label(explanandum, image):
+    method = RISE(masks=20, grid=4)
+    asked = []
+    handle = explanandum.register_forward_hook(lambda module, inputs, output: asked.append(len(inputs[0])))
+    one = torch.eye(3, device=image.device)
+    method.target_mask(explanandum, image, one)
+    passes = sum(asked)
+    asked.clear()
+    two = method.target_mask(explanandum, image, one + one.roll(1, 1))
+    handle.remove()
+    assert sum(asked) == passes == 3 * 20
+    single = [method.target_mask(explanandum, image, labels) for labels in (one, one.roll(1, 1))]
+    torch.testing.assert_close(two, torch.maximum(*single))
