@@ -35,7 +35,12 @@ def explain_photographs(args: list[str]) -> int:
     count = len(options.photos)
     command = None
     try:
-        from explainer.cli.explain import command_of, photographs_of
+        from explainer.cli.explain import photographs_of
+
+        if options.method is None:
+            from explainer.cli.explain import command_of
+        else:
+            from explainer.cli.explain_by_method import command_of
 
         photos = photographs_of(options)
         count = len(photos)

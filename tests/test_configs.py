@@ -112,7 +112,7 @@ def classes_of(name):
     known = {
         "shapes": shapes.CLASSES,
         "voc": voc.CLASSES,
-        "imagenet": imagenet.CLASSES,
+        "imagenet": imagenet.class_names(),
         "fashion": FashionMNIST.classes,
     }
     return known.get(name.split("_")[0]) or [f"thing{n}" for n in range(80)]
@@ -294,7 +294,7 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
     """With every method the config names, each with fewer steps."""
     monkeypatch.chdir(tmp_path)
     kind = name.split("_")[0]
-    classes = {"shapes": shapes.CLASSES, "imagenet": imagenet.CLASSES}[kind]
+    classes = {"shapes": shapes.CLASSES, "imagenet": imagenet.class_names()}[kind]
     for network, file in (("inpainter", "inpainting"), ("vae", "vae")):
         for trained in (kind, f"{kind}_crops"):
             save_inpainter(tmp_path / "checkpoints" / f"{trained}_{file}.ckpt", network, classes=classes)

@@ -6,8 +6,6 @@ M. T. Ribeiro, S. Singh, C. Guestrin: "Why Should I Trust You?" Explaining the P
 import importlib.util
 
 import torch
-from captum.attr import KernelShap
-from captum.attr import Lime as CaptumLime
 from torch import Tensor
 
 from explainer.attribution.base import Attribution, random_state_restored
@@ -88,6 +86,10 @@ class LIME(Attribution):
         """Fit a linear model for each image: (B, 1, H, W), signed; constant within a superpixel."""
         if importlib.util.find_spec("sklearn") is None:
             raise InputError("LIME fits its linear model by scikit-learn: pip install 'saliency-explainer[lime]'")
+        # late: captum loads libraries of its own, for which other methods do not wait
+        from captum.attr import KernelShap
+        from captum.attr import Lime as CaptumLime
+
         regression = CaptumLime if self.kernel == "lime" else KernelShap
         maps = []
         for picture, its_class in zip(image.split(1), target.split(1), strict=True):
