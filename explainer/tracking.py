@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import wandb
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
@@ -52,6 +51,8 @@ def logged_in() -> bool:
     """
     if os.environ.get("WANDB_API_KEY"):
         return True
+    import wandb  # late: it takes a second, for which those who do not use it do not wait
+
     try:
         return bool(wandb.login(prompt=False))
     except Exception:  # each version has its own way of saying no
@@ -181,6 +182,8 @@ class Tracker(WandbLogger):
 
     def _begin(self) -> None:
         """Start the run in the mode that is chosen."""
+        import wandb  # late: it takes a second, for which those who do not use it do not wait
+
         self._experiment = None
         settings = wandb.Settings(
             silent=True, console="off", init_timeout=START, finish_timeout=FINISH, finish_timeout_raises=True
@@ -234,6 +237,8 @@ class Tracker(WandbLogger):
         Args:
             status: Lightning's word for how the training ended.
         """
+        import wandb  # late: it takes a second, for which those who do not use it do not wait
+
         with self._forgiving():
             super().finalize(status)
         run = self._experiment
@@ -310,6 +315,8 @@ def _seen_from_here(path: Path) -> Path:
 
 def _server() -> str:
     """Return the address of wandb's server."""
+    import wandb  # late: it takes a second, for which those who do not use it do not wait
+
     try:
         return str(wandb.setup().settings.base_url)
     except Exception:  # settings that wandb refuses: starting the run will say which
@@ -319,6 +326,8 @@ def _server() -> str:
 @contextlib.contextmanager
 def _stopped_on_error() -> Iterator[None]:
     """Leave no process of wandb behind when a run cannot start."""
+    import wandb  # late: it takes a second, for which those who do not use it do not wait
+
     try:
         yield
     except BaseException:

@@ -14,7 +14,8 @@ from explainer.attribution import Attribution
 from explainer.cli.evaluate import evaluate
 from explainer.cli.including import find_included, included_names, read_alone
 from explainer.cli.parser import ExplainerCLI
-from explainer.cli.reading import CONFIGS, find_config
+from explainer.cli.paths import CONFIGS
+from explainer.cli.reading import find_config
 from explainer.cli.train import train
 from explainer.data import imagenet, shapes, voc
 from explainer.evaluation import sanity_checks as probes
@@ -111,7 +112,7 @@ def classes_of(name):
     known = {
         "shapes": shapes.CLASSES,
         "voc": voc.CLASSES,
-        "imagenet": imagenet.CLASSES,
+        "imagenet": imagenet.class_names(),
         "fashion": FashionMNIST.classes,
     }
     return known.get(name.split("_")[0]) or [f"thing{n}" for n in range(80)]
@@ -293,7 +294,7 @@ def test_evaluations_with_learned_in_fills_run(name, tmp_path, monkeypatch):
     """With every method the config names, each with fewer steps."""
     monkeypatch.chdir(tmp_path)
     kind = name.split("_")[0]
-    classes = {"shapes": shapes.CLASSES, "imagenet": imagenet.CLASSES}[kind]
+    classes = {"shapes": shapes.CLASSES, "imagenet": imagenet.class_names()}[kind]
     for network, file in (("inpainter", "inpainting"), ("vae", "vae")):
         for trained in (kind, f"{kind}_crops"):
             save_inpainter(tmp_path / "checkpoints" / f"{trained}_{file}.ckpt", network, classes=classes)

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from torchvision import models
 
 import explainer.inference.saving
 from explainer.__main__ import main
+from explainer.cli.options import COMMANDS
 from explainer.inference.explain import Explainer
 from explainer.inference.saving import class_file_names
 from tests.support.small_checkpoints import save_explainer
@@ -260,3 +264,149 @@ def test_what_a_method_cannot_explain_is_said_in_one_line(call, tmp_path, argume
     status, errors, _ = call(*arguments)
     assert status in (1, 2)
     assert words in errors[0]
+
+
+# A CSV that lists photographs
+
+
+def test_bad_lines_of_a_csv_do_not_lose_the_others(call):
+    lines = [
+        "note,path",
+        "x,a.jpg",
+        "only one column",
+        'x,"not closed',
+        "x,",
+        f"x,{'l' * 5000}.jpg",
+        "x,none.jpg",
+        "",
+        "x,z.jpg",
+    ]
+    Path("list.csv").write_text("\n".join(lines))
+    status, errors, _ = call("list.csv")
+    assert status == 1
+    assert [line.partition(" (")[0] for line in errors[:3]] == [
+        "error: list.csv, line 3: there is no path",
+        "error: list.csv, line 4: it is no line of a CSV",
+        "error: list.csv, line 5: there is no path",
+    ]
+    assert "File name too long" in errors[3]
+    assert "none.jpg" in errors[4]
+    assert len(errors) == 5
+    assert {path.name for path in Path("explained").iterdir()} == {"a", "z"}
+
+
+def test_a_csv_without_header_is_read_from_its_first_column_relative_to_its_folder(call, tmp_path):
+    (tmp_path / "lists" / "more").mkdir(parents=True)
+    photo(tmp_path / "lists" / "b, c.jpg")
+    photo(tmp_path / "lists" / "more" / "d.png")
+    (tmp_path / "lists" / "of photographs.CSV").write_bytes(b'\xef\xbb\xbf"b, c.jpg",7\r\nmore\r\n../a.jpg\r\n')
+    status, errors, _ = call("lists/of photographs.CSV")
+    assert (status, errors) == (0, [])
+    assert {path.name for path in Path("explained").iterdir()} == {"b, c", "d", "a"}
+
+
+def test_a_csv_names_a_class_for_each_photograph(call):
+    Path("list.csv").write_text("target,path\ndog,a.jpg\n0,a.jpg\n,a.jpg\nunicorn,a.jpg\n")
+    status, errors, out = call("list.csv", "--method", "Gradient", "--target", "cow")
+    assert status == 1
+    assert len(errors) == 1
+    assert "no class 'unicorn'" in errors[0]
+    assert [word for word in out.split() if word in ("cat", "dog", "cow")] == ["dog", "cat", "cow"]
+    listed = [np.load(f"explained/{name}/Gradient.npz")["attribution"] for name in ("a", "a_2", "a_3")]
+    for number, target in enumerate(("dog", "0", "cow")):
+        call("a.jpg", "--method", "Gradient", "--target", target, "--out", target)
+        np.testing.assert_array_equal(np.load(f"{target}/a/Gradient.npz")["attribution"], listed[number])
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("", "the CSV list.csv names no photograph: write the path of one on each line"),
+    ("path,target\n\n", "the CSV list.csv names no photograph"),
+    ("path,target\na.jpg,dog\n", "the column target of a CSV is for a method: name one with --method"),
+])  # fmt: skip
+def test_a_csv_of_no_use_is_one_line_and_status_2(call, text, words):
+    Path("list.csv").write_text(text)
+    status, errors, _ = call("list.csv")
+    assert status == 2
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert not Path("explained").exists()
+
+
+# Arrays beside the pictures
+
+
+def test_an_explanation_in_numbers(call, checkpoint):
+    for kind in ("npz", "safetensors"):
+        status, errors, out = call("a.jpg", "--top", "2", "--threshold", "1", "--arrays", kind, "--out", kind)
+        assert (status, errors) == (0, [])
+        assert f"arrays.{kind}" in " ".join(out.split())
+    model = Explainer(checkpoint, "cpu")
+    expected = model.explain("a.jpg", 1, 2)
+    with np.load("npz/a/arrays.npz") as file:  # allow_pickle is off
+        arrays = dict(file)
+    assert arrays.pop("classes").tolist() == list(model.classes)
+    with safe_open("safetensors/a/arrays.safetensors", "numpy") as file:
+        assert json.loads(file.metadata()["classes"]) == list(model.classes)
+        assert set(file.keys()) == set(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(file.get_tensor(name), array)
+    assert arrays["predicted"].tolist() == list(expected.predicted)
+    for mask, index in zip(arrays["masks"], expected.predicted, strict=True):
+        np.testing.assert_array_equal(mask, expected.mask(model.classes[index])[0, 0].numpy())
+    np.testing.assert_array_equal(arrays["target_mask"], arrays["masks"].max(0))
+    probabilities = json.loads(Path("npz/a/probabilities.json").read_text())["probabilities"]
+    for name, key in (("probabilities", "photograph"), ("kept", "kept"), ("removed", "removed")):
+        assert [probabilities[label][key] for label in model.classes] == pytest.approx(arrays[name].tolist())
+
+
+def test_a_map_in_numbers_for_other_languages(call):
+    assert call("a.jpg", "--method", "SMOE", "--arrays", "safetensors")[:2] == (0, [])
+    assert call("a.jpg", "--method", "SMOE", "--out", "usual")[:2] == (0, [])
+    assert {path.name for path in Path("explained/a").iterdir()} == {"SMOE.png", "SMOE.safetensors"}
+    with safe_open("explained/a/SMOE.safetensors", "numpy") as file, np.load("usual/a/SMOE.npz") as usual:
+        for name in ("attribution", "probabilities"):
+            np.testing.assert_array_equal(file.get_tensor(name), usual[name])
+
+
+def test_other_arrays_are_refused(call):
+    status, errors, _ = call("a.jpg", "--arrays", "pickle")
+    assert status == 2
+    assert "argument --arrays: invalid choice: 'pickle'" in errors[0]
+
+
+# Commands
+
+
+def test_explain_is_the_command_where_none_is_named(call):
+    shutil.copy("a.jpg", "train")  # a photograph may have a command's name
+    assert call("explain", "a.jpg", "./train")[:2] == (0, [])
+    assert {path.name for path in Path("explained").iterdir()} == {"a", "train"}
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_train_and_evaluate_get_what_follows_them(name, monkeypatch):
+    calls = []
+    monkeypatch.setattr(f"explainer.cli.{name}.{name}", calls.append)
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--config", "shapes_small.yaml"])
+    assert ended.value.code == 0
+    assert calls == [["--config", "shapes_small.yaml"]]
+
+
+def test_help_names_every_command_and_waits_for_nothing_heavy():
+    code = "import sys; from explainer.__main__ import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
+    root = Path(explainer.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    for name, words in COMMANDS.items():
+        assert re.search(rf"{name} +{re.escape(words)}", done.stdout)
+    assert not {"torch", "numpy", "pytorch_lightning", "matplotlib"} & set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [["--port", "65536"], ["--port", "x"], ["--most_megabytes", "0"], ["photo.jpg"]])
+def test_bad_options_of_serve_are_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", *arguments])
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -14,7 +14,9 @@ from torchvision import models
 
 from explainer.__main__ import main
 from explainer.cli.evaluate import evaluate
+from explainer.cli.options import serve_options
 from explainer.cli.parser import ExplainerCLI
+from explainer.cli.paths import SHIPPED
 from explainer.cli.shipping import main as ship
 from explainer.cli.train import train
 from tests.support import trees
@@ -121,6 +123,12 @@ def test_photographs_and_python(here, capsys):
     assert main(without) == 0
     assert main(named) == 0
     assert (here / "explained" / "another" / "overview.png").is_file()
+    (folder,) = (arguments for arguments in every if arguments[0] == "photos/")
+    trees.photo(here / "photos" / "third.png")
+    assert main(folder) == 0
+    assert (here / "explained" / "third" / "arrays.safetensors").is_file()
+    (page,) = (arguments for arguments in every if arguments[0] == "serve")
+    assert serve_options(page[1:]).ckpt_path == SHIPPED
     (code,) = blocks("docs/guide/photographs.md", "python")
     names = {}
     exec(code, names)

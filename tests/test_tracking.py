@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import wandb
 from PIL import Image
 
 from explainer import tracking
@@ -66,7 +67,7 @@ def test_where_wandb_cannot_even_be_offline_it_is_left_out(said, tmp_path, monke
     def refuse(**options):
         raise ValueError("no\nsuch settings")
 
-    monkeypatch.setattr(tracking.wandb, "init", refuse)
+    monkeypatch.setattr(wandb, "init", refuse)
     run(tmp_path)
     assert "wandb is left out: no such settings; the training goes on without it" in said()
 

@@ -15,7 +15,7 @@ from explainer.attribution.grad_cam import GradCAM
 from explainer.attribution.grad_cam_plus_plus import GradCAMPlusPlus
 from explainer.attribution.gradient import Deconvnet, Gradient, GuidedBackprop, InputXGradient, IntegratedGradients
 from explainer.attribution.igos import IGOS
-from explainer.attribution.interop import Captum, ForCaptum, explain_func
+from explainer.attribution.interop import Captum, explain_func
 from explainer.attribution.le_grad import LeGrad
 from explainer.attribution.lime import LIME
 from explainer.attribution.masked_score import Explained
@@ -46,7 +46,6 @@ __all__ = [
     "Explainer",
     "ExtremalPerturbation",
     "FastCAM",
-    "ForCaptum",
     "GradCAM",
     "GradCAMPlusPlus",
     "Gradient",

@@ -4,7 +4,6 @@ R. R. Selvaraju et al.: Grad-CAM: Visual Explanations from Deep Networks via Gra
 """
 
 import torch
-from captum.attr import LayerGradCam
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,6 +27,10 @@ class GradCAM(LayerAttribution):
         self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
     ) -> Tensor:
         """Weigh the activations by captum: (B, 1, H, W), at least 0."""
+        from captum.attr import (
+            LayerGradCam,  # late: captum loads libraries of its own, for which other methods do not wait
+        )
+
         with torch.inference_mode(False), torch.enable_grad():  # frozen weights: the input must ask for a gradient
             inputs = image.detach().clone().requires_grad_()
             if layer.layout is not None and layer.layout != FIRST:

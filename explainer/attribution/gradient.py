@@ -9,18 +9,19 @@ for Deep Networks, ICML 2017 (Integrated Gradients).
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from captum.attr import Deconvolution, GradientAttribution, Saliency
-from captum.attr import GuidedBackprop as CaptumGuidedBackprop
-from captum.attr import InputXGradient as CaptumInputXGradient
-from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import Tensor, nn
 
 from explainer.attribution.base import Attribution
 from explainer.errors import InputError
 from explainer.networks import Explanandum
+
+if TYPE_CHECKING:
+    from captum.attr import GradientAttribution
+
+# captum's classes are imported where they are used: it loads libraries of its own, for which other methods do not wait
 
 Channels = Literal["abs_sum", "abs_max", "sum"]
 
@@ -39,7 +40,7 @@ class GradientMethod(Attribution):
         self.batch_size = batch_size
 
     @abstractmethod
-    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+    def captum(self, explanandum: Explanandum) -> "GradientAttribution":
         """Return captum's method for a network."""
 
     def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
@@ -132,8 +133,10 @@ def simple_relu(network: nn.Module) -> Iterator[None]:
 class Gradient(GradientMethod):
     """Magnitude of the class score's gradient."""
 
-    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+    def captum(self, explanandum: Explanandum) -> "GradientAttribution":
         """Return captum's Saliency."""
+        from captum.attr import Saliency
+
         return Saliency(explanandum)
 
     def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
@@ -145,9 +148,11 @@ class Gradient(GradientMethod):
 class InputXGradient(GradientMethod):
     """Input × gradient, where the input is the difference of the image to the mean colour, as after normalisation."""
 
-    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+    def captum(self, explanandum: Explanandum) -> "GradientAttribution":
         """Return captum's Input × Gradient, for an input that is zero at the mean colour."""
-        return CaptumInputXGradient(lambda shifted: explanandum(shifted + explanandum.mean_colour))
+        from captum.attr import InputXGradient
+
+        return InputXGradient(lambda shifted: explanandum(shifted + explanandum.mean_colour))
 
     def prepared(self, explanandum: Explanandum, image: Tensor) -> Tensor:
         """Subtract the mean colour."""
@@ -157,17 +162,21 @@ class InputXGradient(GradientMethod):
 class GuidedBackprop(GradientMethod):
     """The gradient, with negative parts left out at every ReLU on the way back; needs ReLU modules."""
 
-    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+    def captum(self, explanandum: Explanandum) -> "GradientAttribution":
         """Return captum's Guided Backprop, for networks in which it is more than the gradient."""
+        from captum.attr import GuidedBackprop
+
         with_relu(explanandum, "Guided Backprop")
-        return CaptumGuidedBackprop(explanandum)
+        return GuidedBackprop(explanandum)
 
 
 class Deconvnet(GradientMethod):
     """The gradient, rectified at every ReLU on the way back, whatever was active; needs ReLU modules."""
 
-    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+    def captum(self, explanandum: Explanandum) -> "GradientAttribution":
         """Return captum's Deconvolution, for networks in which it is more than the gradient."""
+        from captum.attr import Deconvolution
+
         with_relu(explanandum, "Deconvnet")
         return Deconvolution(explanandum)
 
@@ -206,9 +215,11 @@ class IntegratedGradients(GradientMethod):
             raise InputError(f"attribution IntegratedGradients: steps must be positive, got {steps}")
         self.steps = steps
 
-    def captum(self, explanandum: Explanandum) -> GradientAttribution:
+    def captum(self, explanandum: Explanandum) -> "GradientAttribution":
         """Return captum's Integrated Gradients."""
-        return CaptumIntegratedGradients(explanandum)
+        from captum.attr import IntegratedGradients
+
+        return IntegratedGradients(explanandum)
 
     def arguments(self, explanandum: Explanandum, image: Tensor) -> dict[str, Any]:
         """Let the line start at a zero of the normalised input."""

@@ -1,13 +1,11 @@
-"""Other libraries' methods as ours, and ours as theirs: captum both ways, and the `explain_func` of Quantus."""
+"""Captum's methods as ours, and ours as Quantus wants them; for captum itself see for_captum.py."""
 
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import captum.attr
 import numpy as np
 import torch
-from captum.log import log_usage
 from torch import Tensor
 
 from explainer.attribution.base import Attribution, random_state_restored
@@ -42,13 +40,16 @@ class Captum(Attribution):
         seed: int = 0,
         batch_size: int = 16,
     ) -> None:
+        # late: captum loads libraries of its own, for which other methods do not wait
+        from captum.attr import Attribution as CaptumAttribution
+
         path, _, name = method.rpartition(".")
         module = path or "captum.attr"
         try:
             kind = getattr(importlib.import_module(module), name, None)
         except (ImportError, ValueError) as error:
             raise InputError(f"attribution Captum: cannot import {path!r}: {error}") from error
-        if not (isinstance(kind, type) and issubclass(kind, captum.attr.Attribution)):
+        if not (isinstance(kind, type) and issubclass(kind, CaptumAttribution)):
             raise InputError(f"attribution Captum: {method!r} is no attribution method of {module}")
         self.method = method
         self.arguments = dict(arguments or {})
@@ -81,49 +82,6 @@ class Captum(Attribution):
                     values = torch.nn.functional.interpolate(values, image.shape[-2:], mode="bilinear")
                 maps.append(reduce_channels(values, self.channels).to(image.dtype))
         return torch.cat(maps)
-
-
-class ForCaptum(captum.attr.Attribution):
-    """A method of ours with captum's interface, for captum's metrics and tunnels.
-
-    Args:
-        method: Method of ours.
-        explanandum: Frozen classifier.
-
-    Example:
-        >>> from explainer.attribution import Random
-        >>> ForCaptum(Random(), Explanandum("alexnet")).attribute(torch.rand(2, 3, 64, 64)).shape
-        torch.Size([2, 3, 64, 64])
-    """
-
-    def __init__(self, method: Attribution, explanandum: Explanandum) -> None:
-        super().__init__(explanandum)
-        self.method = method
-        self.explanandum = explanandum
-
-    @log_usage(part_of_slo=True)
-    def attribute(self, inputs: Any, target: Any = None, **kwargs: Any) -> Any:
-        """Compute maps of the inputs' shape, the same in each channel.
-
-        Args:
-            inputs: Images (B, 3, H, W), or a tuple of that alone.
-            target: Target in any form that our methods take; a bool matrix (B, K) gives a map for each True in row
-                order.
-            kwargs: Further arguments, of which there are none: hyperparameters belong to the method.
-
-        Returns:
-            Maps (B, 3, H, W), in a tuple if the inputs were.
-
-        Raises:
-            InputError: There is a further argument, or the target is no class.
-        """
-        if kwargs:
-            raise InputError(f"{type(self.method).__name__} takes {', '.join(kwargs)} in its constructor, if at all")
-        # captum's callers hand over a tuple or a tensor, and want back what they gave
-        if isinstance(inputs, tuple):
-            return (self.attribute(inputs[0], target),)
-        maps = self.method(self.explanandum, inputs, target)
-        return maps.expand(-1, inputs.shape[1], -1, -1).clone()
 
 
 def explain_func(method: Attribution, explanandum: Explanandum) -> Callable[..., np.ndarray]:

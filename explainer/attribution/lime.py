@@ -6,8 +6,6 @@ M. T. Ribeiro, S. Singh, C. Guestrin: "Why Should I Trust You?" Explaining the P
 import importlib.util
 
 import torch
-from captum.attr import KernelShap
-from captum.attr import Lime as CaptumLime
 from torch import Tensor
 
 from explainer.attribution.base import Attribution, random_state_restored
@@ -33,7 +31,8 @@ def superpixels(image: Tensor, count: int, compactness: float) -> Tensor:
     try:
         from skimage.segmentation import slic
     except ImportError as error:
-        raise InputError("LIME cuts images into superpixels by scikit-image: pip install 'explainer[lime]'") from error
+        words = "LIME cuts images into superpixels by scikit-image: pip install 'saliency-explainer[lime]'"
+        raise InputError(words) from error
     pixels = image.detach().permute(1, 2, 0).double().cpu().numpy()
     labels = slic(pixels, n_segments=count, compactness=compactness, start_label=0)
     if labels.max() == 0:  # noise: colour joins everything; cut it into squares
@@ -86,7 +85,11 @@ class LIME(Attribution):
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Fit a linear model for each image: (B, 1, H, W), signed; constant within a superpixel."""
         if importlib.util.find_spec("sklearn") is None:
-            raise InputError("LIME fits its linear model by scikit-learn: pip install 'explainer[lime]'")
+            raise InputError("LIME fits its linear model by scikit-learn: pip install 'saliency-explainer[lime]'")
+        # late: captum loads libraries of its own, for which other methods do not wait
+        from captum.attr import KernelShap
+        from captum.attr import Lime as CaptumLime
+
         regression = CaptumLime if self.kernel == "lime" else KernelShap
         maps = []
         for picture, its_class in zip(image.split(1), target.split(1), strict=True):

@@ -4,7 +4,6 @@ M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks, E
 """
 
 import torch
-from captum.attr import Occlusion as CaptumOcclusion
 from torch import Tensor
 
 from explainer.attribution.base import Attribution
@@ -38,6 +37,9 @@ class Occlusion(Attribution):
     @torch.no_grad()
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Slide the window over each image: (B, 1, H, W), signed."""
+        # late: captum loads libraries of its own, for which other methods do not wait
+        from captum.attr import Occlusion as CaptumOcclusion
+
         if self.window > min(image.shape[-2:]):
             raise InputError(
                 f"attribution Occlusion: window {self.window} is larger than the image {tuple(image.shape[-2:])}"

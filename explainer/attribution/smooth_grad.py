@@ -5,7 +5,6 @@ Interpretability Methods in Deep Neural Networks, NeurIPS 2019.
 """
 
 import torch
-from captum.attr import NoiseTunnel
 from torch import Tensor
 
 from explainer.attribution.base import Attribution, random_state_restored
@@ -56,6 +55,10 @@ class SmoothGrad(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Average over the copies, one image at a time: (B, 1, H, W), at least 0 when squared."""
+        from captum.attr import (
+            NoiseTunnel,  # late: captum loads libraries of its own, for which other methods do not wait
+        )
+
         kind = "smoothgrad_sq" if self.squared else "smoothgrad"
         maps = []
         with (

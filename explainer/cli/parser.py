@@ -24,7 +24,8 @@ import explainer.experiments.variations.run
 import explainer.infill
 import explainer.training.modules  # noqa: F401
 from explainer.cli.including import ConfigAction
-from explainer.cli.reading import CONFIGS, Parser, condensed
+from explainer.cli.paths import CONFIGS
+from explainer.cli.reading import Parser, condensed
 from explainer.cli.rehearsal import check_interval, check_name, check_settings, try_out
 from explainer.data import ImageDataModule
 from explainer.errors import InputError, input_error
@@ -69,7 +70,7 @@ class ExplainerCLI(LightningCLI):
             save_config_callback=None,
             load_from_checkpoint_support=False,
             seed_everything_default=42,
-            parser_kwargs={"default_config_files": [str(CONFIGS / "defaults.yaml")]},
+            parser_kwargs={"default_config_files": [str(CONFIGS / "defaults.yaml")], "prog": program(evaluating)},
         )
         self._check()
 
@@ -237,6 +238,23 @@ class ExplainerCLI(LightningCLI):
         # last.ckpt must know what the others made of the epoch; the sort is stable, their own order stays
         trainer.callbacks.sort(key=lambda callback: isinstance(callback, Resume))  # type: ignore[attr-defined]
         return trainer
+
+
+def program(evaluating: bool) -> str:
+    """Return what a person typed to come here, for the usage that --help prints.
+
+    Args:
+        evaluating: Whether the command evaluates; else it trains.
+
+    Example:
+        >>> program(True) in ("explainer evaluate", Path(sys.argv[0]).name)
+        True
+    """
+    name = Path(sys.argv[0]).name
+    # the console script, and what python -m calls it: there the command is a word of its own
+    if name in ("explainer", "__main__.py"):
+        return "explainer evaluate" if evaluating else "explainer train"
+    return name
 
 
 def retrains(config: Namespace) -> bool:

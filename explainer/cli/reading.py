@@ -12,13 +12,13 @@ from jsonargparse._loaders_dumpers import get_yaml_default_loader, yaml_load
 from pytorch_lightning.cli import LightningArgumentParser
 
 from explainer.attribution import Attribution
+from explainer.cli.paths import CONFIGS
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
 from explainer.infill import Infill
 from explainer.metrics import ImageMetric
 from explainer.training.modules import SaliencyModule
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RUN_FOLDERS = ("train", "evaluate")
 """Folders of configs/ whose files are runs; the others hold what runs include."""
 _MOST_NODES = 100_000

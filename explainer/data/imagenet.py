@@ -8,11 +8,11 @@ of them. The labels of the test images are not public: val is the test split, an
 
 import contextlib
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from timm.data import ImageNetInfo
 from torch import Tensor
 
 from explainer.data.annotations import check_box, divide, place_boxes, read_xml
@@ -21,15 +21,27 @@ from explainer.data.listing import hidden
 from explainer.errors import InputError
 from explainer.files.pictures import UnreadableError, read_frame, read_picture
 
-_INFO = ImageNetInfo()
-WNIDS: tuple[str, ...] = tuple(_INFO.label_names())
-"""The 1,000 wnids in sorted order."""
-_NAMES = [text.split(",")[0] for text in _INFO.label_descriptions()]
-CLASSES: tuple[str, ...] = tuple(
-    name if _NAMES.count(name) == 1 else f"{name} ({wnid})" for name, wnid in zip(_NAMES, WNIDS, strict=True)
-)
-"""The first English name of each; with the wnid where a name stands twice ("crane")."""
 _IMAGES = {".jpeg", ".jpg", ".png"}
+
+
+@cache
+def wnids() -> tuple[str, ...]:
+    """Return the 1,000 wnids in sorted order."""
+    from timm.data import ImageNetInfo  # late: timm takes seconds, for which other data sets do not wait
+
+    return tuple(ImageNetInfo().label_names())
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """Return the first English name of each class; with the wnid where a name stands twice ("crane")."""
+    from timm.data import ImageNetInfo
+
+    names = [text.split(",")[0] for text in ImageNetInfo().label_descriptions()]
+    unique = []
+    for name, wnid in zip(names, wnids(), strict=True):
+        unique.append(name if names.count(name) == 1 else f"{name} ({wnid})")
+    return tuple(unique)
 
 
 class ImageNetDataset(ImageDataset):
@@ -43,7 +55,7 @@ class ImageNetDataset(ImageDataset):
     """
 
     def __init__(self, folder: Path, ids: list[str], xml: list[Path], **options: object) -> None:
-        super().__init__(ids, CLASSES, **options)  # type: ignore[arg-type]
+        super().__init__(ids, class_names(), **options)  # type: ignore[arg-type]
         self.folder = folder
         self.xml = xml
 
@@ -52,11 +64,11 @@ class ImageNetDataset(ImageDataset):
         return pixels(read_picture(self.folder / self.ids[index]), self.image_size)
 
     def _class(self, index: int) -> int:
-        return WNIDS.index(self.ids[index].split("/")[0])
+        return wnids().index(self.ids[index].split("/")[0])
 
     def labels(self, index: int) -> Tensor:
         """Return the labels (1000,), one-hot."""
-        present = torch.zeros(len(WNIDS))
+        present = torch.zeros(len(wnids()))
         present[self._class(index)] = 1
         return present
 
@@ -109,12 +121,12 @@ def list_images(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise InputError(f"no {folder}: ImageNet's {folder.name} images, a folder for each wnid, belong there")
-    wnids = sorted(p.name for p in folder.iterdir() if p.is_dir() and not hidden(p.name))
-    known = set(WNIDS)
-    unknown = next((wnid for wnid in wnids if wnid not in known), None)
+    folders = sorted(p.name for p in folder.iterdir() if p.is_dir() and not hidden(p.name))
+    known = set(wnids())
+    unknown = next((wnid for wnid in folders if wnid not in known), None)
     if unknown is not None:
         raise InputError(f"folder {folder / unknown} is none of ImageNet's 1,000 wnids; use Folder for other classes")
-    return [f"{wnid}/{name}" for wnid in wnids for name in sorted(_images_in(folder / wnid))]
+    return [f"{wnid}/{name}" for wnid in folders for name in sorted(_images_in(folder / wnid))]
 
 
 def _images_in(folder: Path) -> list[str]:
@@ -142,7 +154,7 @@ class ImageNet(ImageDataModule):
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the 1,000 classes."""
-        return CLASSES
+        return class_names()
 
     def fetch(self) -> None:
         """Say what to get: ImageNet needs a registration."""

@@ -124,7 +124,7 @@ def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colo
         caption = f"{explanation.classes[index]} {explanation.probabilities[index]:.2f}"
         tiles.append(Tile(small, caption))
     colour = to_pil(mean_colour[0])
-    tiles += _seen_through(explanation, photograph, target, colour)
+    tiles += seen_through(explanation, photograph, target, colour)
     overview = gallery([tiles])
     save_picture(overview, folder / "overview.png")
     # last: a reader who sees this file may rely on all others
@@ -132,10 +132,17 @@ def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colo
     return areas
 
 
-def _seen_through(
+def seen_through(
     explanation: Explanation, photograph: Image.Image, target: Image.Image, colour: Image.Image
 ) -> list[Tile]:
-    """Draw the photograph through the target mask and through its complement, with the first class's probability."""
+    """Draw the photograph through the target mask and through its complement, with the first class's probability.
+
+    Args:
+        explanation: Explanation of one photograph.
+        photograph: Photograph at the size to draw.
+        target: Target mask in grey, of the same size.
+        colour: Colour where the mask is 0: a picture of one pixel.
+    """
     plain = colour.resize(photograph.size)
     first = explanation.predicted[0]
     name = explanation.classes[first]

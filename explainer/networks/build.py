@@ -4,7 +4,6 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-import timm
 from torch import nn
 from torchvision import models
 
@@ -43,6 +42,8 @@ def build_network(name: str, weights: str | None = None, arguments: Arguments | 
             enum_member = models.get_model_weights(name)[named] if named else None
             network = models.get_model(name, weights=enum_member, **arguments)
         elif name.startswith("timm/"):
+            import timm  # late: it takes seconds, for which networks of other libraries do not wait
+
             network = timm.create_model(name.removeprefix("timm/"), pretrained=named is not None, **arguments)
         else:
             if named:

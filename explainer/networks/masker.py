@@ -12,7 +12,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
-import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,6 +68,13 @@ def load_encoder(encoder: nn.Module, path: str) -> tuple[Sequence[float], Sequen
     return mean, std
 
 
+def _architecture(name: str) -> type[nn.Module]:
+    """Return a class of the library by its name."""
+    import segmentation_models_pytorch as smp  # late: it takes seconds, for which maskers of other kinds do not wait
+
+    return cast(type[nn.Module], getattr(smp, name))
+
+
 class Masker(MaskNetwork):
     """A segmentation network of segmentation-models-pytorch; `build` gives it the number of classes.
 
@@ -114,7 +120,7 @@ class Masker(MaskNetwork):
         """Refuse in the constructor what the library would refuse only when the classes are known."""
         if self.architecture not in ARCHITECTURES:
             raise InputError(f"masker architecture {self.architecture!r} is not in segmentation-models-pytorch")
-        parameters = inspect.signature(getattr(smp, self.architecture).__init__).parameters
+        parameters = inspect.signature(_architecture(self.architecture).__init__).parameters
         reserved = {"self", "kwargs", "encoder_name", "encoder_weights", "classes"}
         allowed = [name for name in parameters if name not in reserved]
         for name in self.arguments:
@@ -132,7 +138,7 @@ class Masker(MaskNetwork):
                 raise InputError(self._refusal(error)) from error
 
     def _new_network(self, num_classes: int, weights: str | None) -> nn.Module:
-        architecture = getattr(smp, self.architecture)
+        architecture = _architecture(self.architecture)
         return architecture(encoder_name=self.encoder, encoder_weights=weights, classes=num_classes, **self.arguments)
 
     def _refusal(self, error: Exception) -> str:

@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision import models
@@ -82,6 +80,8 @@ def in_timm(name: str) -> bool:
         >>> in_timm("resnet18.a1_in1k"), in_timm("hf-hub:someone/resnet18"), in_timm("local-dir:resnet18")
         (True, False, False)
     """
+    import timm  # late: it takes seconds, for which the names of others do not wait
+
     return _TIMM_NAME.fullmatch(name) is not None and name.partition(".")[0] in timm.list_models()
 
 
@@ -106,6 +106,8 @@ def is_known(name: str) -> bool:
     paths: set[str] = set()
     if last in classifiers:
         paths |= {f"torchvision.models.{last}", f"{models.get_model_builder(last).__module__}.{last}"}
+    import timm  # late: it takes seconds, for which the names above do not wait
+
     if last in timm.list_models():
         paths |= {f"timm.models.{last}", f"{timm.model_entrypoint(last).__module__}.{last}"}
     return name in paths
@@ -183,6 +185,9 @@ def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
     if reads_features:
         check_arguments(spec, f"{path}: masker")
         return
+    # late: it takes seconds, for which maskers without an encoder do not wait
+    from segmentation_models_pytorch.encoders import encoders
+
     encoder = spec["encoder"]
     architecture = spec.get("architecture", "DeepLabV3")
     if architecture not in ARCHITECTURES:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from captum.metrics import infidelity, sensitivity_max
 
-from explainer.attribution import RISE, Captum, ForCaptum, GradCAM, Gradient, Random, explain_func
+from explainer.attribution import RISE, Captum, GradCAM, Gradient, Random, explain_func
+from explainer.attribution.for_captum import ForCaptum
 from explainer.errors import InputError
 
 

@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 import explainer
-from explainer.__main__ import SHIPPED, arguments
 from explainer.__main__ import main as explain_photographs
+from explainer.cli.options import explain_options
+from explainer.cli.paths import SHIPPED
 from explainer.cli.shipping import main, ship
 from explainer.errors import InputError
 from tests.support.small_checkpoints import save_explainer
@@ -62,7 +63,7 @@ def test_the_checkpoint_that_the_project_comes_with():
 
 
 def test_photographs_are_explained_by_it_unless_another_is_named(tmp_path, monkeypatch):
-    assert arguments(["photo.jpg"]).ckpt_path == SHIPPED
+    assert explain_options(["photo.jpg"]).ckpt_path == SHIPPED
     Image.new("RGB", (60, 40), "brown").save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
     assert explain_photographs(["photo.png"]) == 0

@@ -4,9 +4,8 @@ Names of methods, classes and files may hold anything. They are escaped here and
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import wandb
 from markupsafe import Markup
 from rich.table import Table as TerminalTable
 
@@ -14,6 +13,9 @@ from explainer.evaluation.report.html import template
 from explainer.evaluation.report.table import MARKS, Cell, Row, Table
 from explainer.evaluation.results.published import MARK
 from explainer.files import for_latex, for_markdown, for_terminal
+
+if TYPE_CHECKING:
+    import wandb
 
 SIGNS = {"": "", "best": " *", "tied": " ~"}
 """Mark → the sign behind the number, where there are neither colours nor bold type."""
@@ -176,8 +178,10 @@ def to_html(table: Table, number: int) -> Markup:
     return Markup(template("table.html").render(table=table, number=number, marks=MARKS))
 
 
-def to_wandb(table: Table) -> wandb.Table:
+def to_wandb(table: Table) -> "wandb.Table":
     """Return a table of plain numbers, with the ends of intervals in columns of their own."""
+    import wandb  # late: it takes a second, for which those who do not use it do not wait
+
     places = range(len(table.columns))
     bounded = [any(row.cells[place].interval is not None for row in table.rows) for place in places]
     # charts in wandb refer to columns by these names: they are keys, as in results.json

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import wandb
 from PIL import Image
 
 from explainer.evaluation.report.columns import costs, decisions, quality
@@ -27,6 +26,8 @@ def log_report(run: Any, content: Content, page: Path, shown: Sequence[Shown] = 
         page: The report.
         shown: Images of the gallery.
     """
+    import wandb  # late: it takes a second, for which those who do not use it do not wait
+
     content = with_costs(content)
     columns = [*quality(content), *decisions(content), *costs(content)]
     table = method_table(content, "methods", columns)

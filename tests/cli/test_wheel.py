@@ -1,0 +1,90 @@
+"""The wheel holds all that a run needs, and runs in a folder that is not the project's."""
+
+import os
+import shutil
+import subprocess
+import sys
+from distutils.core import run_setup
+from pathlib import Path
+
+import pytest
+from setuptools import build_meta
+from setuptools.command.build_py import build_py
+
+from tests.support.tiny_runs import ROOT
+
+SOURCES = ("explainer", "configs", "checkpoints/voc_lite0.ckpt", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A copy of the project, in which a build may write; it is the current folder."""
+    folder = tmp_path / "source"
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=IGNORED)
+        else:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def files_of_the_tree():
+    """Paths in the wheel of all that it must hold."""
+    code = {path.relative_to(ROOT) for path in (ROOT / "explainer").rglob("*.py")}
+    beside = {
+        p.relative_to(ROOT)
+        for ending in ("html", "css", "js", "cpp")
+        for p in (ROOT / "explainer").rglob(f"*.{ending}")
+    }
+    configs = {Path("explainer") / path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml")}
+    return {*code, *beside, *configs, Path("explainer/checkpoints/voc_lite0.ckpt")}
+
+
+def test_the_wheel_holds_code_configs_pages_and_the_checkpoint(source):
+    settings = run_setup("setup.py", stop_after="config")
+    command = build_py(settings)
+    command.build_lib = "lib"
+    command.finalize_options()
+    files = {Path(path).relative_to("lib") for path in command.get_output_mapping()}
+    assert files == files_of_the_tree()
+    assert len([path for path in files if path.suffix == ".yaml"]) > 100
+    assert settings.entry_points == {"console_scripts": ["explainer = explainer.__main__:main"]}
+    assert settings.metadata.get_name() == "saliency-explainer"
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_trains_and_explains_in_another_folder(source, tmp_path):
+    """The heavy packages are those of this environment; the project is the wheel's."""
+    wheel = build_meta.build_wheel(str(tmp_path))
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", site, tmp_path / wheel], check=True
+    )  # fmt: skip
+    shutil.rmtree(source)
+    here = tmp_path / "here"
+    here.mkdir()
+
+    def explainer(*arguments):
+        done = subprocess.run(
+            [sys.executable, site / "bin" / "explainer", *arguments], cwd=here, capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": str(site)}, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    place = "import explainer; print(explainer.__file__)"
+    where = subprocess.run(
+        [sys.executable, "-c", place], cwd=here, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(site)}
+    )  # fmt: skip
+    assert Path(where.stdout.strip()).is_relative_to(site)
+    # fast_dev_run leaves no checkpoint of the classifier for the Explainer: the classifier alone is trained
+    quick = ["--trainer.fast_dev_run", "true", "--data.init_args.train_images", "8", "--data.init_args.val_images", "4"]
+    explainer("train", "--config", "shapes_small_classifier.yaml", *quick)
+    shutil.copy(ROOT / "docs" / "pictures" / "class_masks.jpg", here / "photo.jpg")
+    assert "written to explained" in explainer("photo.jpg", "--device", "cpu")
+    assert (here / "explained" / "photo" / "overview.png").is_file()
+    assert "evaluate" in explainer("--help")
+    assert "explainer evaluate" in explainer("evaluate", "--help").splitlines()[0]
