@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+_PATIENCE = 10
+"""Seconds that a process has to end by itself when it is stopped."""
 _PDEATHSIG = 1
 """prctl's number for the signal that a process gets when its parent ends (Linux)."""
 
@@ -112,6 +114,9 @@ def children_stop_too() -> Iterator[None]:
         for process in started:
             process.terminate()
         for process in started:
+            process.join(_PATIENCE)
+            # a process that has only just begun loses a signal, and one that hangs does not heed it
+            process.kill()
             process.join()
         raise
 

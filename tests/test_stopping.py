@@ -37,25 +37,36 @@ def test_sigterm_is_a_stop_while_a_command_runs():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def begin_and_sleep(begun):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    begun.send(True)
+    time.sleep(60)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_processes_that_a_stopped_command_has_started_end_with_it():
     """SIGTERM reaches the command alone; its children would go on, and the command wait for them."""
     forked = multiprocessing.get_context("fork")
-    earlier = forked.Process(target=time.sleep, args=(600,))
+    begun, tell = forked.Pipe()
+    earlier = forked.Process(target=begin_and_sleep, args=(tell,))
+    child = forked.Process(target=begin_and_sleep, args=(tell,))
     earlier.start()
-    child = forked.Process(target=time.sleep, args=(600,))
+    begun.recv()
 
     def command():
         child.start()
+        begun.recv()
         os.kill(os.getpid(), signal.SIGTERM)
         child.join()
 
-    with pytest.raises(Stopped), heeding_sigterm(), children_stop_too():
-        command()
-    assert not child.is_alive()
-    assert earlier.is_alive()  # it is not the block's
-    earlier.terminate()
-    earlier.join()
+    try:
+        with pytest.raises(Stopped), heeding_sigterm(), children_stop_too():
+            command()
+        assert not child.is_alive()
+        assert child.exitcode == -signal.SIGTERM
+        assert earlier.is_alive()  # it is not the block's
+    finally:
+        earlier.kill()
 
 
 def test_what_lightning_makes_of_a_stop_is_a_stop_again():
