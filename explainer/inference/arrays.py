@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.torch import save_file
@@ -65,5 +65,5 @@ def save_arrays(arrays: Mapping[str, Tensor], classes: Sequence[str], path: Path
             save_file(tensors, partial, metadata={"classes": json.dumps(list(classes))})
         else:
             # only arrays of numbers and of text: neither needs pickle to be read
-            numbers = {name: array.numpy() for name, array in arrays.items()}
+            numbers: dict[str, Any] = {name: array.numpy() for name, array in arrays.items()}
             np.savez_compressed(partial, classes=np.array(list(classes), dtype=np.str_), **numbers)

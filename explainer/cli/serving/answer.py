@@ -38,7 +38,11 @@ class ClassAnswer(TypedDict):
 
 
 class Answer(TypedDict):
-    """An explanation for the page: size in pixels, photograph, overview, classes, and how many classes there are."""
+    """An explanation for the page.
+
+    Its size in pixels, the photograph, the overview, the classes, how many classes there are, and whether the classes
+    present reached the threshold: where none does, the most probable ones stand for them.
+    """
 
     width: int
     height: int
@@ -46,6 +50,7 @@ class Answer(TypedDict):
     overview: list[TileAnswer]
     classes: list[ClassAnswer]
     of_classes: int
+    reached: bool
 
 
 def explain_bytes(explainer: Explainer, content: bytes, threshold: float, top: int) -> Answer:
@@ -72,15 +77,19 @@ def explain_bytes(explainer: Explainer, content: bytes, threshold: float, top: i
         except InputError as error:
             # the person knows the file by another name
             raise InputError(str(error).replace(f" {path}", "")) from error
-    return answer_of(explanation, to_pil(explainer.explanandum.mean_colour[0]))
+    first = explanation.predicted[0]
+    # of a single-label classifier the likeliest class is the answer, however low its probability
+    reached = not explainer.explanandum.multilabel or float(explanation.probabilities[first]) >= threshold
+    return answer_of(explanation, to_pil(explainer.explanandum.mean_colour[0]), reached)
 
 
-def answer_of(explanation: Explanation, colour: Image.Image) -> Answer:
+def answer_of(explanation: Explanation, colour: Image.Image, reached: bool) -> Answer:
     """Draw an explanation for the page.
 
     Args:
         explanation: Explanation of one photograph.
         colour: Colour where the mask is 0: a picture of one pixel.
+        reached: Whether the classes present reached the threshold.
     """
     photograph = to_pil(explanation.pixels[0])
     photograph.thumbnail((SIDE, SIDE))
@@ -113,6 +122,7 @@ def answer_of(explanation: Explanation, colour: Image.Image) -> Answer:
         overview=overview,
         classes=classes,
         of_classes=len(explanation.classes),
+        reached=reached,
     )
 
 

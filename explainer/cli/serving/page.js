@@ -74,7 +74,10 @@
     choice.replaceChildren(...classes.map((each) => make("option", {}, each.name)));
     rows.replaceChildren(...classes.map(row));
     const left = answer.of_classes - classes.length;
-    byId("classes-note").textContent = `The classes that count as present stand first, in bold.${left ? ` The ${left} least probable classes are left out.` : ""}`;
+    const present = answer.reached
+      ? "The classes that count as present stand first, in bold."
+      : "No class is probable enough to count as present: the most probable one, in bold, stands for it, and its mask may mean little.";
+    byId("classes-note").textContent = `${present}${left ? ` The ${left} least probable classes are left out.` : ""}`;
     stack.querySelector(".photograph").src = answer.photograph;
     show(0);
     byId("result").hidden = false;

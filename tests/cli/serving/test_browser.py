@@ -1,5 +1,6 @@
 """The page in a real browser; skipped where there is none."""
 
+import base64
 import threading
 
 import numpy as np
@@ -85,8 +86,6 @@ def test_a_photograph_is_dropped_looked_at_and_replaced(page, tmp_path):
         page.set_input_files("#file", tmp_path / name)
         page.locator("#status.error").get_by_text(words).wait_for()
         assert page.locator("#result").is_hidden()
-    import base64
-
     page.evaluate(DROP, [base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode(), "dropped.jpg"])
     page.locator("#status:not(.error)").get_by_text("dropped.jpg, 40 × 30 pixels").wait_for()
     assert page.locator("#result").is_visible()

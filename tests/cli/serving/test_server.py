@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from explainer.cli.options import serve_options
-from explainer.cli.serving.answer import MOST_CLASSES, SIDE, answer_of
+from explainer.cli.serving.answer import MOST_CLASSES, SIDE, answer_of, explain_bytes
 from explainer.cli.serving.server import server_of, site_of
 from explainer.errors import InputError
 from explainer.inference.explain import Explainer
@@ -87,6 +87,7 @@ def test_a_photograph_is_answered_with_the_explainers_own_numbers(ask, explainer
     expected = explainer.explain(tmp_path / "a.jpg", threshold=1, top=2)
     assert status == 200
     assert (answer["height"], answer["width"]) == expected.size
+    assert not answer["reached"]  # the threshold is 1
     assert [each["name"] for each in answer["classes"] if each["present"]] == [CLASSES[i] for i in expected.predicted]
     assert len(answer["classes"]) == answer["of_classes"] == len(CLASSES)
     for each in answer["classes"]:
@@ -99,6 +100,14 @@ def test_a_photograph_is_answered_with_the_explainers_own_numbers(ask, explainer
     assert captions[1] == f"kept: {CLASSES[expected.predicted[0]]} {expected.through_mask[expected.predicted[0]]:.2f}"
     target = np.asarray(decoded(answer["overview"][0]["picture"]).convert("L")) / 255
     assert np.abs(target - expected.target[0, 0].numpy()).max() < 0.05
+
+
+def test_a_class_above_the_threshold_is_present(explainer, tmp_path):
+    expected = explainer.explain(Image.open(io.BytesIO(sent(tmp_path))))
+    lowest = float(expected.probabilities.min())
+    answer = explain_bytes(explainer, sent(tmp_path), threshold=lowest, top=1)
+    assert answer["reached"]
+    assert [each["present"] for each in answer["classes"]] == [True] * len(CLASSES)
 
 
 def test_nothing_is_left_on_the_disk(ask, tmp_path, monkeypatch):
@@ -179,7 +188,7 @@ def test_of_a_thousand_classes_the_most_probable_are_sent(explainer):
     many = Explanation(
         whole.pixels, tuple(map(str, range(count))), probabilities, logits, (3,), probabilities, probabilities
     )
-    answer = answer_of(many, Image.new("RGB", (1, 1)))
+    answer = answer_of(many, Image.new("RGB", (1, 1)), reached=True)
     shown = [each["probability"] for each in answer["classes"]]
     assert len(shown) == MOST_CLASSES
     assert answer["of_classes"] == count
