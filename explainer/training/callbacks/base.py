@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_utilities.core import rank_zero
 
 
 def unified_callback() -> type:
@@ -12,10 +13,14 @@ def unified_callback() -> type:
         >>> isinstance(unified_callback(), type)
         True
     """
+    log = rank_zero.log
     try:
         from lightning.pytorch import Callback
     except Exception:  # an installation of it that is broken must not break those who do not use it
         return object
+    finally:
+        # both names share it, and the one that is imported last takes it: messages would go to another logger
+        rank_zero.log = log
     return Callback
 
 

@@ -86,7 +86,7 @@ class SMOESaliency(AnyCallback):
     def __init__(
         self,
         every_n_steps: int = 500,
-        images: Callable[[Any], Tensor] | int | None = None,
+        images: int | Callable[[Any], Tensor] | None = None,
         statistic: Statistic = "smoe_scale",
         weights: Weights | None = None,
         epsilon: float = statistics.EPSILON,

@@ -1,5 +1,6 @@
 """Both import names of Lightning take the callback for one of theirs."""
 
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +14,14 @@ from tests.support.strangers import fit, lit_classifier, loader, same
 def test_it_is_a_callback_of_both():
     assert isinstance(SMOESaliency(), pl.Callback)
     assert isinstance(SMOESaliency(), unified_callback())
+
+
+@pytest.mark.slow
+def test_messages_stay_with_the_logger_that_had_them():
+    """The command line drops some of Lightning's messages by the name of their logger."""
+    code = "import explainer.training.callbacks as c; from lightning_utilities.core import rank_zero as r; print(r.log.name)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "pytorch_lightning.utilities.rank_zero"
 
 
 def test_without_the_other_name_it_is_one_of_the_first(monkeypatch):
