@@ -1,6 +1,7 @@
 """Show what the Explainer has learned so far, on the same validation images again and again."""
 
 import time
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,12 +15,14 @@ from explainer.files import printable
 from explainer.functional.masking import composite, non_target_mask, target_mask
 from explainer.networks.modes import evaluation_mode
 from explainer.rendering import Tile, gallery, heat_map, overlay, to_pil
-from explainer.training.callbacks.logging import check_cadence, check_images, forgiving, log, show
+from explainer.training.callbacks.logging import check_cadence, check_images, forgiving, log_to_wandb, show
 from explainer.training.separation import separation
 
 HEADER = ["image", "target mask", "non-target mask", "image × mask", "image × complement"]
 LAST_LABEL = 255
 """Greatest label that wandb takes in a mask."""
+THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Values above which a soft mask is shown in wandb, a layer each."""
 
 
 class Gallery(pl.Callback):
@@ -88,8 +91,10 @@ class Gallery(pl.Callback):
                 masks = module(images)
                 picture = draw(module, images, labels, masks, self.classes)
             show(trainer, "gallery", picture)
-            log(trainer, lambda: {"class masks": wandb_masks(images, masks, module.explanandum.classes)})
-            log(trainer, lambda: {"class probabilities": probability_table(module.explanandum, images, labels, masks)})
+            explanandum = module.explanandum
+            log_to_wandb(trainer, lambda: {"class masks": wandb_masks(images, masks, explanandum.classes)})
+            make = partial(probability_table, explanandum, images, labels, masks)
+            log_to_wandb(trainer, lambda: {"class probabilities": make()})
 
 
 def validation_images(dataset: Any, count: int) -> tuple[Tensor, Tensor]:
@@ -208,7 +213,10 @@ def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: T
 
 
 def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list[wandb.Image]:
-    """Give images the strongest class's mask as an overlay that wandb can switch on and off.
+    """Give images the strongest class's mask, at several thresholds, as overlays that wandb can switch on and off.
+
+    Masks are soft, and wandb shows labels: a layer for each of `THRESHOLDS` shows how steep a mask's edge is, and what
+    of it is faint.
 
     Args:
         images: Images (N, 3, H, W) in [0, 1].
@@ -216,20 +224,25 @@ def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list
         classes: Names of the K classes.
 
     Returns:
-        N pictures; label 0 is where every mask is below 0.5. wandb knows 256 labels: where there are more classes, an
-        image's labels number those that cover most of it, and the last label stands for all others.
+        N pictures; label 0 is where every mask is at most the layer's threshold. wandb knows 256 labels: where there
+        are more classes, an image's labels number those that cover most of it, and the last label stands for all
+        others.
     """
     classes = tuple(printable(name) for name in classes)
-    strength, strongest = masks.max(1)
-    labels = torch.where(strength > 0.5, strongest + 1, 0).cpu()
+    strength, strongest = (part.cpu() for part in masks.max(1))
     all_names = {0: "none"} | dict(enumerate(classes, 1))
     pictures = []
-    for image, label in zip(images, labels, strict=True):
+    for image, strengths, indices in zip(images, strength, strongest, strict=True):
+        # numbered once, where the mask reaches furthest: a class has the same number and colour in all layers
+        label = torch.where(strengths > THRESHOLDS[0], indices + 1, 0)
         names = all_names
         if len(classes) > LAST_LABEL:
             label, names = _renumbered(label, classes)
-        masked = {"mask_data": label.to(torch.uint8).numpy(), "class_labels": names}
-        pictures.append(wandb.Image(to_pil(image), masks={"explainer": masked}))
+        layers = {}
+        for threshold in THRESHOLDS:
+            shown = torch.where(strengths > threshold, label, 0).to(torch.uint8)
+            layers[f"mask above {threshold}"] = {"mask_data": shown.numpy(), "class_labels": names}
+        pictures.append(wandb.Image(to_pil(image), masks=layers))
     return pictures
 
 

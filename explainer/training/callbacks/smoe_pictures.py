@@ -4,8 +4,9 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 """
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -20,87 +21,85 @@ STRIP = 12
 
 
 class Answer(NamedTuple):
-    """Images that the explanandum was shown, (N, 3, H, W), and its logits for them, (N, K)."""
-
-    image: Tensor
-    logits: Tensor
-
-
-class Maps(NamedTuple):
-    """Images and maps that the picture of a step shows.
+    """Images that a classifier was shown, and what it said.
 
     Attributes:
         image: Images (N, 3, H, W) in [0, 1].
-        labels: Labels (B, K), the first N of which count.
-        scales: (N, 1, h, w) each, a statistic at the end of each scale.
-        combined: (N, 1, H, W) in [0, 1].
+        words: Caption for each image.
     """
 
     image: Tensor
-    labels: Tensor
+    words: list[str]
+
+
+class Step(NamedTuple):
+    """Everything that the picture of a step shows.
+
+    Attributes:
+        image: Images (N, 3, H, W) in [0, 1].
+        labels: Caption for each image.
+        scales: (N, 1, h, w) each, a statistic at the end of each scale.
+        combined: (N, 1, H, W) in [0, 1].
+        guesses: Caption for each combined map: what a classifier says of the image.
+        masked: Masked images, for a column; None where there are none.
+    """
+
+    image: Tensor
+    labels: list[str]
     scales: list[Tensor]
     combined: Tensor
+    guesses: list[str]
+    masked: Answer | None = None
 
 
-def draw(explanandum: Any, maps: Maps, photograph: Answer | None = None, masked: Answer | None = None) -> Image.Image:
+def draw(step: Step) -> Image.Image:
     """Draw the picture of a step.
 
     Args:
-        explanandum: Classifier that knows the classes.
-        maps: Images and maps that are shown.
-        photograph: Answer of the classifier to the images; None where it was not asked.
-        masked: Answer of the classifier to masked images, for a column of its own; None where it was not shown any.
+        step: Images, maps and words.
 
     Returns:
         A picture with one row for each image.
     """
-    size = (maps.image.shape[-2], maps.image.shape[-1])
-    squashed = [statistics.normal_cdf(scale) for scale in maps.scales]
+    size = (step.image.shape[-2], step.image.shape[-1])
+    squashed = [statistics.normal_cdf(scale) for scale in step.scales]
     # squashed first, then enlarged, as they are combined: the columns show the summands of "combined"
     stack = torch.cat([statistics.upsample(scale, size) for scale in squashed], 1)
+    header = ["image", "combined", *(f"scale {k + 1}" for k in range(len(step.scales)))]
+    # LOVI orders scales: of one there is no order
+    ordered = len(step.scales) > 1
+    if ordered:
+        header.append("LOVI")
+    if step.masked is not None:
+        header.append("masked image")
     rows = []
-    for n, image in enumerate(maps.image):
-        present = maps.labels[n].nonzero().flatten().tolist()
-        names = [explanandum.classes[label] for label in present[:3]]
-        row = [Tile(to_pil(image), ", ".join(names) or "no label")]
-        combined = beside_grey(image, heat_map(maps.combined[n]))
-        row.append(Tile(combined, guess(explanandum, photograph, n)))
-        for upsampled, scale in zip(stack[n], maps.scales, strict=True):
+    for n, image in enumerate(step.image):
+        row = [Tile(to_pil(image), step.labels[n])]
+        combined = beside_grey(image, heat_map(step.combined[n]))
+        row.append(Tile(combined, step.guesses[n]))
+        for upsampled, scale in zip(stack[n], step.scales, strict=True):
             height, width = scale.shape[-2:]
             row.append(Tile(heat_map(upsampled), f"{height}×{width}"))
-        row.append(Tile(beside_grey(image, lovi(stack[n]))))
-        if masked is not None:
-            picture = to_pil(masked.image[n].float().clamp(0, 1))
-            row.append(Tile(picture, guess(explanandum, masked, n)))
+        if ordered:
+            row.append(Tile(beside_grey(image, lovi(stack[n]))))
+        if step.masked is not None:
+            row.append(Tile(to_pil(step.masked.image[n]), step.masked.words[n]))
         rows.append(row)
-    header = ["image", "combined", *(f"scale {k + 1}" for k in range(len(maps.scales))), "LOVI"]
-    if masked is not None:
-        header.append("masked image")
     return gallery(rows, header, tile_size=128)
 
 
-def guess(explanandum: Any, answer: Answer | None, index: int) -> str:
-    """Return the most probable class of an image and its probability, for a caption; empty without an answer."""
-    if answer is None:
-        return ""
-    logits = answer.logits[index : index + 1].float()
-    probabilities = explanandum.probabilities(logits)[0]
-    best = int(probabilities.argmax())
-    return f"predicted: {explanandum.classes[best]} {float(probabilities[best]):.2f}"
-
-
-def strip_over_time(folder: Path, photograph: Image.Image) -> Image.Image:
-    """Join the pictures of a folder in the order of their steps, at most `STRIP` of them, evenly chosen.
+def strip_over_time(files: Sequence[Path], photograph: Image.Image) -> Image.Image:
+    """Join pictures in the order of their steps, at most `STRIP` of them, evenly chosen.
 
     Args:
-        folder: Folder with files step_<number>.png.
+        files: Files step_<number>.png.
         photograph: Picture that comes first.
 
     Returns:
         A picture of one row.
     """
     # sorted by name is sorted by step: numbers in names have zeros in front
-    files = sorted(folder.glob("step_[0-9]*.png"))
+    files = sorted(files)
     chosen = set()
     if files:
         # evenly, with the first and the last: what a training began from, and what it has come to

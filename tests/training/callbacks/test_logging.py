@@ -69,14 +69,17 @@ def test_gallery_is_a_picture_in_the_folder_and_in_wandb(watched):
 def test_wandb_shows_masks_of_any_number_of_classes(count):
     classes, side = tuple(f"class {n}" for n in range(count)), 16
     masks = torch.zeros(2, count, side, side)
-    masks[0, count - 1, :8] = 0.9
-    masks[0, 3, 8:12] = 0.8
+    masks[0, count - 1, :8] = 0.95
+    masks[0, 3, 8:12] = 0.6
     masks[1].view(count, -1)[:, : min(count, side * side)].fill_diagonal_(1.0)  # a pixel each
-    first, second = (p._masks["explainer"] for p in wandb_masks(torch.rand(2, 3, side, side), masks, classes))
-    shown, names = np.asarray(Image.open(first._path)), first._val["class_labels"]
-    for row, name in ((0, f"class {count - 1}"), (9, "class 3"), (14, "none")):
-        assert names[int(shown[row, 0])] == name
-    shown, names = np.asarray(Image.open(second._path)), second._val["class_labels"]
+    first, second = (picture._masks for picture in wandb_masks(torch.rand(2, 3, side, side), masks, classes))
+    assert list(first) == [f"mask above {threshold}" for threshold in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    for layer, third in (("mask above 0.1", "class 3"), ("mask above 0.5", "class 3"), ("mask above 0.7", "none")):
+        shown, names = np.asarray(Image.open(first[layer]._path)), first[layer]._val["class_labels"]
+        for row, name in ((0, f"class {count - 1}"), (9, third), (14, "none")):
+            assert names[int(shown[row, 0])] == name
+    last = second["mask above 0.9"]
+    shown, names = np.asarray(Image.open(last._path)), last._val["class_labels"]
     assert names[int(shown[0, 0])] == "class 0"
     assert names[int(shown[-1, -1])] == ("another class" if count > 255 else "none")
 

@@ -8,9 +8,11 @@ from PIL import Image
 from explainer.cli.train import train
 from explainer.errors import InputError
 from explainer.networks import Explanandum
-from explainer.training.callbacks import SMOESaliency, smoe_pictures
+from explainer.networks.taps import read_taps
+from explainer.training.callbacks import SMOESaliency
 from explainer.training.callbacks import smoe_saliency as smoe
 from explainer.training.callbacks.smoe_saliency import spread
+from explainer.training.callbacks.subject import guesses
 from explainer.training.modules import Classifier
 from tests.support.small_modules import eight, explainer
 from tests.support.tiny_runs import classifier_config, data, explainer_config, trainer
@@ -66,7 +68,7 @@ def test_it_leaves_no_hook_and_no_activation_behind(tmp_path):
     module, callback = classifier(), SMOESaliency(every_n_steps=1)
     fit(module, callback, tmp_path)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
-    assert (callback._seen, callback._answers, callback._open) == ({}, [], None)
+    assert (callback._subject, callback._watch, callback._layers) == (None, None, ())
     broken = classifier()
     broken.explanandum.network.classifier.weight.data.fill_(torch.nan)
     with pytest.raises(Exception, match="nan"):
@@ -139,46 +141,47 @@ def test_it_can_be_turned_off(tmp_path):
     assert not (tmp_path / "runs" / "tiny_classifier" / "saliency").exists()
 
 
-def caught(monkeypatch):
+@pytest.fixture
+def drawn(monkeypatch):
     """What the callback draws."""
-    drawn = []
+    steps = []
     real = smoe.draw
-
-    def draw(*arguments):
-        drawn.append(arguments)
-        return real(*arguments)
-
-    monkeypatch.setattr(smoe, "draw", draw)
-    return drawn
+    monkeypatch.setattr(smoe, "draw", lambda step: steps.append(step) or real(step))
+    return steps
 
 
-def test_an_explainers_run_shows_what_the_classifier_says_of_the_photograph(tmp_path, monkeypatch):
-    drawn = caught(monkeypatch)
+def test_an_explainers_run_shows_what_the_classifier_says_of_the_photograph(tmp_path, drawn):
     torch.manual_seed(2)
     module = explainer()
     fit(module, SMOESaliency(every_n_steps=1, images=3), tmp_path, max_steps=2)
-    explanandum, maps, photograph, masked = drawn[0]
+    step = drawn[0]
+    explanandum = module.explanandum
+    assert len(step.image) == 3
     with torch.no_grad():
-        want = explanandum(maps.image)
-    assert len(maps.image) == 3
-    assert torch.equal(photograph.image, maps.image)
-    torch.testing.assert_close(photograph.logits, want)
-    assert smoe_pictures.guess(explanandum, photograph, 0).startswith("predicted: ")
-    assert not torch.equal(masked.image, maps.image)
-    with torch.no_grad():
-        torch.testing.assert_close(masked.logits, explanandum(masked.image))
+        assert step.guesses == guesses(explanandum, explanandum(step.image))
+        assert step.masked.words == guesses(explanandum, explanandum(step.masked.image))
+    assert step.guesses[0].startswith("predicted: ")
+    assert all(label in explanandum.classes for label in step.labels[0].split(", "))
+    assert not torch.equal(step.masked.image, step.image)
     widths = [Image.open(path).width for path in (tmp_path / "saliency").glob("*.png")]
     assert len(widths) == 2
-    with_column, without = (smoe.draw(explanandum, maps, photograph, *rest) for rest in ((masked,), ()))
-    assert with_column.width == widths[0] > without.width
+    assert smoe.draw(step).width == widths[0] > smoe.draw(step._replace(masked=None)).width
 
 
-def test_a_classifiers_run_shows_its_own_answer(tmp_path, monkeypatch):
-    drawn = caught(monkeypatch)
+def test_a_classifiers_run_shows_its_own_answer(tmp_path, drawn):
     fit(classifier(), SMOESaliency(every_n_steps=1, images=3), tmp_path, max_steps=1)
-    _, maps, photograph, masked = drawn[0]
-    assert torch.equal(photograph.image.float(), maps.image)
-    assert masked is None
+    assert drawn[0].guesses[0].startswith("predicted: ")
+    assert drawn[0].masked is None
+
+
+def test_named_taps_of_the_explanandum_are_obeyed(tmp_path, drawn):
+    network = Explanandum(
+        "explainer.networks.small.small_cnn", taps=["stages.1", "stages.2"], network_args={"width": 4}
+    )
+    fit(Classifier(network), SMOESaliency(every_n_steps=1), tmp_path, max_steps=1)
+    with torch.no_grad(), read_taps(network.network, ["stages.1", "stages.2"]) as seen:
+        network(torch.rand(1, 3, 32, 32))
+    assert [scale.shape[-2:] for scale in drawn[0].scales] == [maps.shape[-2:] for maps in seen.values()]
 
 
 def test_a_network_before_whose_relus_nothing_can_be_read_is_trained_without_being_watched(tmp_path):
