@@ -84,7 +84,8 @@ def read_lines(path: str | Path) -> list[str]:
     Args:
         path: File to read.
     """
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    return [line for line in lines if line]
 
 
 def read_state(path: str | Path, kind: type[T]) -> T | None:
@@ -180,7 +181,8 @@ def parse(path: str | Path, kind: type[T], source: str | Path | None = None) -> 
     Raises:
         InputError: The file cannot be read, is no JSON, or holds something else.
     """
-    return _validated(read_text(path), kind, path if source is None else source)
+    content = read_text(path)
+    return _validated(content, kind, path if source is None else source)
 
 
 def _validated(content: str | bytes, kind: type[T], source: str | Path) -> T:

@@ -240,6 +240,7 @@ def window(mask: Tensor, side: tuple[int, int]) -> Tensor:
         [[4, 0]]
     """
     hole = 1 - mask[:, 0]
+    # a mask without a hole has no centre of gravity: its window begins at the corner
     weight = hole.sum((1, 2)).clamp_min(1e-6)
     height, width = side
     starts = []

@@ -104,4 +104,5 @@ class BlurOrColour(Infill):
             return gaussian_blur(image, self.sigma)
         if self.shared:
             return self.shade(image, mask, generator).expand_as(image)
-        return torch.cat([self.shade(picture, None, generator) for picture in image.split(1)])
+        shades = [self.shade(picture, None, generator) for picture in image.split(1)]
+        return torch.cat(shades)

@@ -32,7 +32,9 @@ def entropy_of(maps: Tensor) -> Tensor:
     total = size.sum(1, keepdim=True)
     # a map of zeros has no shares: it counts as a constant one
     share = torch.where(total == 0, 1 / size.shape[1], size / total)
-    return torch.special.entr(share).sum(1).to(maps)
+    # entr() knows that a share of 0 adds nothing; its logarithm alone would make the sum NaN
+    entropy = torch.special.entr(share).sum(1)
+    return entropy.to(maps)
 
 
 class Complexity(ImageMetric):

@@ -23,6 +23,7 @@ def ranks(values: Tensor) -> Tensor:
         >>> ranks(torch.tensor([[5.0, 1.0, 5.0]])).tolist()
         [[2.5, 1.0, 2.5]]
     """
+    # searchsorted copies what is not contiguous at each call, and warns of it
     values = values.contiguous()
     ordered = values.sort(1).values
     # the places of equal values begin after those below, and end with the last that is not above
