@@ -85,7 +85,8 @@ def check_shape(path: Path, width: int, height: int, frame: Frame, side: int) ->
     if frame.orientation >= 5:  # the picture lies sideways: the mask may be drawn on the upright one
         ratios.append(frame.height / frame.width)
     # a twentieth: masks that were drawn on a smaller copy have sides that were rounded
-    alike = any(abs(width / height - ratio) <= 0.05 * ratio for ratio in ratios)
+    shape = width / height
+    alike = any(abs(shape - ratio) <= 0.05 * ratio for ratio in ratios)
     if not alike and (width, height) != (side, side):
         across, down = frame.upright
         raise InputError(

@@ -79,7 +79,8 @@ def collate(samples: list[Sample | None]) -> Batch:
 def _segmentation_or_void(sample: Sample) -> Tensor:
     if sample.segmentation is not None:
         return sample.segmentation
-    return torch.full((len(sample.labels), *sample.image.shape[1:]), VOID, dtype=torch.uint8)
+    shape = (len(sample.labels), *sample.image.shape[1:])
+    return torch.full(shape, VOID, dtype=torch.uint8)
 
 
 def _boxes_or_none(sample: Sample) -> Tensor:
@@ -103,7 +104,8 @@ def pixels(image: Image.Image, size: int) -> Tensor:
         [1.0, 0.0, 0.0]
     """
     resized = image.resize((size, size), Image.Resampling.BILINEAR)
-    return tvf.to_dtype(tvf.to_image(resized), torch.float32, scale=True)
+    whole_numbers = tvf.to_image(resized)
+    return tvf.to_dtype(whole_numbers, torch.float32, scale=True)
 
 
 def flip_sample(sample: Sample) -> Sample:
