@@ -1,6 +1,5 @@
 """evaluate.py's comparison of in-fills: table, box plots and pictures."""
 
-
 from explainer.errors import InputError
 from explainer.evaluation.context import Context, prepared
 from explainer.evaluation.images import check_infills
@@ -90,7 +89,8 @@ def compare_infills(settings: InfillSettings, context: Context) -> dict[str, obj
     write_json(out / "results.json", content)
     without = len(places) - len(cases)
     caption = f"{len(cases)} holes, {settings.where}; {without} images without one. Means over images"
-    table = fill_table(results, f"{context.name} on {context.settings.images.split}", caption)
+    title = f"{context.name} on {context.settings.images.split}"
+    table = fill_table(results, title, caption)
     write_text(out / "table.md", to_markdown(table))
     save_figure(plot_fills(rows, list(settings.fills)), out / "infills.png", dpi=150)
     if settings.examples:

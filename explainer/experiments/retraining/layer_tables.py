@@ -107,8 +107,10 @@ def information_score(kar: Sequence[float], roar: Sequence[float], random: Scale
         >>> information_score([1.0], [0.25], ScaleScores([0.5], [0.5]))
         0.75
     """
-    by_removal = sum(_gain(score, chance) for score, chance in zip(roar, random.removing, strict=True))
-    by_keeping = sum(_gain(chance, score) for score, chance in zip(kar, random.keeping, strict=True))
+    removals = zip(roar, random.removing, strict=True)
+    keepings = zip(kar, random.keeping, strict=True)
+    by_removal = sum(_gain(score, chance) for score, chance in removals)
+    by_keeping = sum(_gain(chance, score) for score, chance in keepings)
     return -by_removal - by_keeping
 
 
@@ -164,7 +166,9 @@ def _complete(result: StatisticResult | None) -> ScaleScores | None:
 
 def _mean_score(rows: Sequence[dict[str, Any]], scale: int, mode: str, removed: str) -> float | None:
     """Return the mean over seeds of one kind of cells; None where none is finished."""
-    scores = [row["score"] for row in rows if (row["scale"], row["mode"], row["removed"]) == (scale, mode, removed)]
+    kind = (scale, mode, removed)
+    cell_rows = [row for row in rows if (row["scale"], row["mode"], row["removed"]) == kind]
+    scores = [row["score"] for row in cell_rows]
     return statistics.fmean(scores) if scores else None
 
 
@@ -188,7 +192,8 @@ def layer_tables(
     for name in order:
         entry = results[name]
         sums.append(text_row(name, [number(entry["D"]), number(entry["I"])]))
-        scores.append(text_row(name, [_in_percent(score) for score in (*entry["keep"], *entry["remove"])]))
+        percents = [_in_percent(score) for score in (*entry["keep"], *entry["remove"])]
+        scores.append(text_row(name, percents))
     columns = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales]
     sums_table = Table(
         f"{title}: D and I",
@@ -244,10 +249,12 @@ def plot_layers(
     figure = Figure(figsize=(5.4 * len(panels), 4.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     # a statistic has the same colour and marker in both panels
-    names = list(dict.fromkeys(name for _, lines in panels.values() for name in lines))
+    drawn = [name for _, lines in panels.values() for name in lines]
+    names = list(dict.fromkeys(drawn))
     styles = {}
     for place, name in enumerate(names):
-        styles[name] = {"color": f"C{place % 10}", "marker": "osD^v<>pP"[place % 9]}
+        marker = "osD^v<>pP"[place % 9]
+        styles[name] = {"color": f"C{place % 10}", "marker": marker}
     for axis, (title, (places, lines)) in zip(axes, panels.items(), strict=True):
         for name, values in lines.items():
             axis.plot(places, values, label=name, lw=1.3, markersize=5, **styles[name])
@@ -257,6 +264,7 @@ def plot_layers(
         axis.set_xlabel("scale, from fine to coarse")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("part of D (higher is better, random is 0)")
+    # by label: a statistic of both panels stands in the legend once
     entries: dict[str, Artist] = {}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()

@@ -48,8 +48,9 @@ class Oracle(Variation):
         changed = image.clone()
         # one image after the other: their boxes differ in size
         for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-            inside = image[number : number + 1, :, y0:y1, x0:x1]
-            changed[number : number + 1, :, y0:y1, x0:x1] = self.content(inside)
+            only = slice(number, number + 1)
+            inside = image[only, :, y0:y1, x0:x1]
+            changed[only, :, y0:y1, x0:x1] = self.content(inside)
             tick()
         no_loss = image.new_full((len(image), 1), torch.nan)
         return Patches(changed[:, None], no_loss, keep)
