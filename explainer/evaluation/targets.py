@@ -39,7 +39,8 @@ class Targets(NamedTuple):
             return batch
         with torch.no_grad():
             logits = explanandum(batch.image).float()
-        return batch._replace(labels=explanandum.decided(logits, self.threshold).to(batch.labels))
+        decided = explanandum.decided(logits, self.threshold)
+        return batch._replace(labels=decided.to(batch.labels))
 
     def words(self) -> str:
         """Say in a table's caption which classes are explained; nothing where it is the usual.

@@ -103,7 +103,9 @@ class MaskStore:
         self.about = about
         self.only = None if only is None else set(only)
         self._described: set[str] = set()
-        self.places = {name: folder / slug(name) / digest(values) for name, values in about.items()}
+        self.places = {}
+        for name, values in about.items():
+            self.places[name] = folder / slug(name) / digest(values)
 
     def path(self, method: str, image: str) -> Path:
         """Return the file of a mask; different images have different files, whatever their names."""
@@ -187,7 +189,8 @@ class MaskStore:
         for method, place in self.places.items():
             if (place / ABOUT).is_file():
                 continue
-            contents = [read_state(path, dict[str, Any]) for path in sorted(place.parent.glob(f"*/{ABOUT}"))]
+            paths = sorted(place.parent.glob(f"*/{ABOUT}"))
+            contents = [read_state(path, dict[str, Any]) for path in paths]
             others = [content for content in contents if content is not None]
             if not others:
                 continue
@@ -195,7 +198,8 @@ class MaskStore:
             now = json.loads(json.dumps(self.about[method], default=str))
             # of several, the one that is nearest: a reader looks for what was changed last
             changed = min((changed_keys(other, now) for other in others), key=len)
-            lines.append(f"maps of {method} in {place.parent} are of another {', '.join(changed)}: not used, made anew")
+            keys = ", ".join(changed)
+            lines.append(f"maps of {method} in {place.parent} are of another {keys}: not used, made anew")
         return lines
 
     def missing_bytes(self, images: int, side: int) -> int:
@@ -223,4 +227,5 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
         >>> changed_keys({"a": 1, "b": 2}, {"b": 3, "c": 4})
         ['a', 'b', 'c']
     """
-    return sorted(key for key in {**before, **after} if before.get(key) != after.get(key))
+    keys = {**before, **after}
+    return sorted(key for key in keys if before.get(key) != after.get(key))

@@ -43,7 +43,8 @@ class MaskMaker(NamedTuple):
         """
         checked = method.checked_target_mask(explanandum, image, labels, self.scaled)
         mask = checked.mask.detach()
-        return CheckedMask(zero_where_broken(mask).clamp(0, 1), checked.broken | broken_maps(mask))
+        broken = checked.broken | broken_maps(mask)
+        return CheckedMask(zero_where_broken(mask).clamp(0, 1), broken)
 
     def masks_of(self, method: Attribution, maps: Tensor) -> Tensor:
         """Make a mask of each map of a method: (N, 1, H, W) in [0, 1].
@@ -108,7 +109,8 @@ class CachedMasks:
         images = len(batch.id)
         masks = self._make(explanandum, name, method, batch)
         # the first call of a method sets things up, which would count as the map's cost: it is called again
-        if name not in self._warm and (masks.cost[0]["seconds"] or 0.0) * images < SET_UP:
+        seconds = (masks.cost[0]["seconds"] or 0.0) * images
+        if name not in self._warm and seconds < SET_UP:
             masks = self._make(explanandum, name, method, batch)
         self._warm.add(name)
         return masks

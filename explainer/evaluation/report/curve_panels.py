@@ -93,15 +93,19 @@ def curves(content: Content, rows: Sequence[PlainRow]) -> list[Curves]:
     Returns:
         The panels of each column; nothing where no row has a curve of two points or more.
     """
+    # a dictionary in place of a set: it keeps the order of the columns
     names = dict.fromkeys(key for row in rows for key in row.get("curves") or {})
     methods = [name for name in content["results"] if name != ORIGINAL]
     known = {column.key: column for column in quality(content)}
     groups = []
     for number, name in enumerate(names):
-        means = {method: curve for method, curve in mean_curves(rows, methods, name).items() if len(curve) > 1}
+        of_methods = mean_curves(rows, methods, name)
+        # a curve of one point is none
+        means = {method: curve for method, curve in of_methods.items() if len(curve) > 1}
         if means:
             column = known.get(name, Column((name,), name, None))
-            groups.append(Curves(column, _panels(means, column, content["results"], f"curves-{number}")))
+            panels = _panels(means, column, content["results"], f"curves-{number}")
+            groups.append(Curves(column, panels))
     return groups
 
 
@@ -131,7 +135,8 @@ def _line(curve: Sequence[float], vertical: Scale, class_: str) -> Markup:
     """Draw a curve from the left to the right end of a panel."""
     horizontal = Scale(0, len(curve) - 1, LEFT, RIGHT)
     xs = [horizontal.place(step) for step in range(len(curve))]
-    return path(xs, [vertical.place(value) for value in curve], class_)
+    ys = [vertical.place(value) for value in curve]
+    return path(xs, ys, class_)
 
 
 def _axes(vertical: Scale) -> list[Markup]:

@@ -103,8 +103,9 @@ def label_text(classes: Sequence[str], labels: Collection[int], prediction: Pred
     """
     names = []
     for label in list(labels)[:LABELS]:
+        name = classes[label]
         p = probability(prediction, label)
-        names.append(classes[label] if p is None else f"{classes[label]} {p:.2f}")
+        names.append(name if p is None else f"{name} {p:.2f}")
     words = ", ".join(names) or "no label"
     if len(labels) > LABELS:
         words += " …"
@@ -177,4 +178,5 @@ def data_uri(picture: Image.Image) -> str:
         fitted.save(buffer, kind, **settings)
         files[kind] = buffer.getvalue()
     kind = min(files, key=lambda name: len(files[name]))
-    return f"data:image/{kind};base64,{base64.b64encode(files[kind]).decode()}"
+    text = base64.b64encode(files[kind]).decode()
+    return f"data:image/{kind};base64,{text}"

@@ -198,7 +198,10 @@ def counts(content: Content) -> dict[str, int]:
 
 def _picture(one: Shown) -> Picture:
     """Return an image of the gallery with its pictures as text."""
-    maps = [PictureMap(name, data_uri(picture), one.notes.get(name, "")) for name, picture in one.maps.items()]
+    maps = []
+    for name, picture in one.maps.items():
+        note = one.notes.get(name, "")
+        maps.append(PictureMap(name, data_uri(picture), note))
     return Picture(one.id, data_uri(one.photograph), one.photograph.size, one.labels, maps)
 
 
@@ -218,13 +221,14 @@ def run_facts(content: Content) -> list[tuple[str, str]]:
     map_seconds = _seconds_of_maps(content.get("results", {}))
     # early versions had the versions among the facts
     versions = run.get("versions") or {name: facts[name] for name in ("version", "torch") if name in facts}
+    packages = [f"{PACKAGES.get(name, name)} {version}" for name, version in versions.items()]
     known = {
         "Started": run.get("started"),
         "Commit": run.get("commit"),
         "Device": run.get("device") or facts.get("device"),
         "Last call": None if seconds is None else lasted(seconds),
         "All maps": lasted(map_seconds) if map_seconds else None,
-        "Versions": ", ".join(f"{PACKAGES.get(name, name)} {version}" for name, version in versions.items()),
+        "Versions": ", ".join(packages),
         "Checkpoint": facts.get("checkpoint"),
     }
     return [(words, str(value)) for words, value in known.items() if value]
@@ -298,8 +302,9 @@ def odd_maps(content: Content, rows: Sequence[PlainRow]) -> list[OddMaps]:
     """
     odd = []
     for name, entry in content["results"].items():
+        of_method = [row for row in rows if row["method"] == name]
         for key, word in (("broken", "NaN"), ("constant", "constant")):
-            images = [row["id"] for row in rows if row["method"] == name and row.get(key)]
+            images = [row["id"] for row in of_method if row.get(key)]
             if images:
                 odd.append(OddMaps(name, word, images, entry.get("images", len(images))))
     return odd

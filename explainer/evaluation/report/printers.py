@@ -106,8 +106,9 @@ def footnote(table: Table, interval_sign: str) -> str:
     """
     # what a paper's rows are begins with the mark of their names, which is the same everywhere
     signs = {"best": "* ", "tied": "~ ", "interval": f"{interval_sign} ", "published": ""}
-    notes = "; ".join(f"{signs[kind]}{text}" for kind, text in table.notes.items())
-    return " ".join(f"{sentence}." for sentence in (table.caption, notes) if sentence)
+    notes = [f"{signs[kind]}{text}" for kind, text in table.notes.items()]
+    sentences = (table.caption, "; ".join(notes))
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
 def latex_file(tables: Iterable[Table]) -> str:
@@ -129,11 +130,14 @@ def to_latex(table: Table) -> str:
         r"\midrule",
     ]
     for row in table.rows:
-        lines.append(_latex_line([for_latex(row.name), *(_latex_cell(cell) for cell in row.cells)]))
+        cells = [_latex_cell(cell) for cell in row.cells]
+        lines.append(_latex_line([for_latex(row.name), *cells]))
     paper = _latex_paper_rows(table)
     if paper:
+        width = len(table.columns) + 1
         source = rf"\emph{{Published: {for_latex(table.source)}}}"
-        lines += [r"\midrule", _latex_line([rf"\multicolumn{{{len(table.columns) + 1}}}{{l}}{{{source}}}"]), *paper]
+        heading = rf"\multicolumn{{{width}}}{{l}}{{{source}}}"
+        lines += [r"\midrule", _latex_line([heading]), *paper]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -178,8 +182,10 @@ def to_html(table: Table, number: int) -> Markup:
 
 def to_wandb(table: Table) -> wandb.Table:
     """Return a table of plain numbers, with the ends of intervals in columns of their own."""
-    places = range(len(table.columns))
-    bounded = [any(row.cells[place].interval is not None for row in table.rows) for place in places]
+    bounded = []
+    for place in range(len(table.columns)):
+        column = [row.cells[place] for row in table.rows]
+        bounded.append(any(cell.interval is not None for cell in column))
     # charts in wandb refer to columns by these names: they are keys, as in results.json
     header: list[str | int] = [table.names.lower()]
     for heading, has_ends in zip(table.columns, bounded, strict=True):

@@ -61,13 +61,15 @@ def method_table(content: Content, title: str, columns: Sequence[Column]) -> Tab
             continue
         cells = []
         for column, names in zip(columns, best, strict=True):
-            cells.append(_cell(content, column, name, mark_of(content, column, name, names)))
+            mark = mark_of(content, column, name, names)
+            cells.append(_cell(content, column, name, mark))
         rows.append(Row(name, cells, name in ANNOTATED))
     published = content.get("published") or {}
-    source = ", ".join(str(published[key]) for key in ("source", "where") if published.get(key))
+    sources = [str(published[key]) for key in ("source", "where") if published.get(key)]
     headings = [Heading(column.label, column.arrow, column) for column in columns]
     theirs = paper_rows(published, [column.key for column in columns])
-    return Table(title, "Method", headings, rows, [row for row in theirs if row.name not in results], source)
+    others = [row for row in theirs if row.name not in results]
+    return Table(title, "Method", headings, rows, others, ", ".join(sources))
 
 
 def with_costs(content: Content) -> Content:
@@ -91,7 +93,8 @@ def _cell(content: Content, column: Column, name: str, mark: Mark) -> Cell:
     interval = None
     if ends is not None:
         low, high = ends
-        interval = Interval(low, high, f"[{formatted(low, column.kind)}, {formatted(high, column.kind)}]")
+        in_brackets = f"[{formatted(low, column.kind)}, {formatted(high, column.kind)}]"
+        interval = Interval(low, high, in_brackets)
     numbers = ((content.get("published") or {}).get("rows") or {}).get(name, {})
     published = printed(numbers[column.key]) if column.key in numbers else ""
     return Cell(formatted(value, column.kind), value, interval, mark, published)

@@ -58,7 +58,8 @@ def summarise(
     results: dict[str, MethodResults] = {}
     for method in methods:
         of_method = [row for row in rows if row["method"] == method]
-        entry: MethodResults = {"images": len(of_method), "interval": {}, "failed": len(failed.get(method, {}))}
+        failures = len(failed.get(method, {}))
+        entry: MethodResults = {"images": len(of_method), "interval": {}, "failed": failures}
         if method != ORIGINAL:
             _add_masks(entry, of_method, columns)
             if metrics:
@@ -125,7 +126,9 @@ def column_of(rows: Sequence[Row], column: str) -> Tensor:
     """
     values = []
     for row in rows:
-        value = row.get("area") if column == "area" else row.get("scores", {}).get(column)
+        value = row.get("area")
+        if column != "area":
+            value = row.get("scores", {}).get(column)
         values.append(torch.nan if value is None else value)
     return torch.tensor(values, dtype=torch.float64)
 
