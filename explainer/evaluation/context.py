@@ -83,7 +83,9 @@ def prepared(context: Context) -> Prepared:
     device = str(choose_device(settings.device))
     explanandum, methods, digest = subject(context)
     explanandum.to(device)
+    # fetched first: the names of the classes may stand in files of the data set
     data.prepare_data()
+    # another number of classes is refused: a new head would have random weights, and nothing trains it here
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
     dataset = data.split(settings.images.split)
     choice = settings.images

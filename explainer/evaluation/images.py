@@ -171,6 +171,7 @@ def true_boxes(batch: Batch) -> list[Tensor]:
         # a box's first number is its class: objects of classes that are no label are not looked for
         labelled = labels[annotated[:, 0].long()] > 0
         boxes_of_image = annotated[labelled, 1:]
+        # an object may be outlined without a box
         if not len(boxes_of_image):
             boxes_of_image = around_segments
         boxes.append(boxes_of_image)

@@ -193,14 +193,16 @@ def present(context: Context, setup: Prepared, content: Content, pictured: list[
     """
     out = context.out
     settings = context.settings
-    tables = write_tables(content, settings, out, f"{context.name} on {settings.images.split}")
+    title = f"{context.name} on {settings.images.split}"
+    tables = write_tables(content, settings, out, title)
     batch = collate([setup.dataset[place] for place in pictured])
     batch = to_device(batch, setup.device)
     page = report(context, setup.explanandum, setup.methods, batch, mask_store, out)
     show_tables([to_terminal(table) for table in tables], table_width(content, settings))
     if page:
         tell([f"report: {page}"])
-    tell([f"written to {out}: {', '.join(files_of(settings))}"])
+    files = ", ".join(files_of(settings))
+    tell([f"written to {out}: {files}"])
     tell(missing(content.get("failed") or {}, setup.dataset.unreadable))
 
 
@@ -241,7 +243,9 @@ def open_mask_store(
         if not isinstance(method, Reference):
             about[name] = common | {"method": facts["methods"][name]}
     folder = out / "maps" if settings.cache in (None, "none") else Path(settings.cache)
-    mask_store = MaskStore(folder, about, shown if settings.cache == "none" else None)
+    # without a cache those of the pictures are stored all the same: to show a mask must not run its method again
+    only = shown if settings.cache == "none" else None
+    mask_store = MaskStore(folder, about, only)
     mask_store.sweep()
     tell(mask_store.strangers())
     return mask_store

@@ -35,6 +35,7 @@ class Targets(NamedTuple):
         Returns:
             The same images; where no class is predicted, an image has none, and its mask is empty.
         """
+        # a network need not take a batch without images
         if self.kind == "labels" or not batch.id:
             return batch
         with torch.no_grad():

@@ -109,7 +109,9 @@ class MaskStore:
 
     def path(self, method: str, image: str) -> Path:
         """Return the file of a mask; different images have different files, whatever their names."""
-        start = file_name(image)[:80].encode()[:240].decode(errors="ignore")  # file systems count bytes
+        # by characters for a reader, by bytes for the file system, which counts those
+        readable = file_name(image)[:80].encode()
+        start = readable[:240].decode(errors="ignore")
         # names that differ only in what `file_name` replaces, or behind the cut, differ in the digest
         digest = hashlib.sha256(image.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return self.places[method] / f"{start}.{digest}.npz"
@@ -128,6 +130,7 @@ class MaskStore:
         for n, image in enumerate(ids):
             if self.only is not None and image not in self.only:
                 continue
+            # in the same file: what a mask cost is lost with the mask, and not read beside another one
             about = json.dumps({"broken": masks.broken[n], "cost": masks.cost[n]})
             array = masks.mask[n].float().cpu().numpy()
             with replacing(self.path(method, image)) as partial, partial.open("wb") as file:

@@ -39,7 +39,8 @@ def class_masks(
     maps = []
     for start in range(0, len(image), step):
         images = slice(start, start + step)
-        maps.append(method(explanandum, image[images], asked[images], progress=False).detach())
+        of_images = method(explanandum, image[images], asked[images], progress=False)
+        maps.append(of_images.detach())
     size = image.shape[-2:]
     masks = maker.masks_of(method, torch.cat(maps))
     masks = masks.view(len(image), len(places), *size)

@@ -95,6 +95,7 @@ class CachedMasks:
         Returns:
             Masks on that device. Those of the whole batch are read, or those of the whole batch are made.
         """
+        # references are not stored: to make them costs no more than to read them
         if self.store is not None and method is not None:
             stored = self.store.find(name, batch.id)
             if stored is not None:
@@ -124,4 +125,6 @@ class CachedMasks:
                 checked = CheckedMask(mask, broken_maps(mask))
             else:
                 checked = self.maker.target_mask(explanandum, method, batch.image, batch.labels)
-        return MeasuredMasks(checked.mask, checked.broken.tolist(), [asdict(cost)] * images)
+        # only the batch was measured: each of its images is given its share
+        costs = [asdict(cost)] * images
+        return MeasuredMasks(checked.mask, checked.broken.tolist(), costs)

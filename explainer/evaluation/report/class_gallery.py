@@ -56,6 +56,7 @@ def class_gallery(
                 words = f"p {probability:.2f}, area {area:.2f}"
                 if batch.labels[n, index] > 0:
                     words = f"labelled, {words}"
-                row.append(Tile(overlay(batch.image[n], mask[None]), words))
+                picture = overlay(batch.image[n], mask[None])
+                row.append(Tile(picture, words))
             rows.append(row)
     return gallery(rows, header=["image", *classes])

@@ -49,6 +49,7 @@ class Column(NamedTuple):
             entry: Results of the method in results.json.
         """
         value: Any = entry
+        # folders of early versions lack some of the keys
         for key in self.path:
             value = value.get(key) if isinstance(value, dict) else None
         return value if isinstance(value, int | float) else None
@@ -82,7 +83,10 @@ def quality(content: Content) -> list[Column]:
     """
     descriptions: Mapping[str, Mapping[str, Any]] = content.get("columns") or {}
     metrics = content.get("facts", {}).get("metrics") or {}
-    directions = {key: FIXED[key]["higher_is_better"] for key in FIXED if _has_value(content, ("scores", key))}
+    directions: dict[str, bool | None] = {}
+    for key, fixed in FIXED.items():
+        if _has_value(content, ("scores", key)):
+            directions[key] = fixed["higher_is_better"]
     # a folder of an early version describes its metrics among the facts only
     for key, about in {**metrics, **descriptions}.items():
         if key not in FIXED:

@@ -115,6 +115,7 @@ def _panels(
     """Draw each method's curve before those of all methods."""
     values = [value for curve in means.values() for value in curve]
     low = min(0.0, *values)
+    # curves of zeros have a height too: places are computed by a division by it
     high = max(1e-6, *values)
     vertical = Scale(low, high, BOTTOM, TOP)
     background = _axes(vertical)
@@ -143,10 +144,12 @@ def _axes(vertical: Scale) -> list[Markup]:
     """Draw lines and numbers of a panel."""
     parts = []
     for mark in ticks(vertical.low, vertical.high, 2):
+        # ticks span the range, and may reach beyond it; the last one may be the end but for rounding
         if not vertical.low <= mark <= vertical.high + 1e-9:
             continue
         y = vertical.place(mark)
         parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, class_="c-grid"))
+        # lowered by half the height of a digit: SVG places words by their base line
         parts.append(tag("text", tick_text(mark), x=LEFT - 4, y=y + 3, class_="c-tick c-end"))
     for x, text, side in ((LEFT, "0", "start"), (RIGHT, "100 %", "end")):
         parts.append(tag("text", text, x=x, y=HEIGHT - 4, class_=f"c-tick c-{side}"))

@@ -31,7 +31,8 @@ def plot_flipping(rows: Sequence[PlainRow], methods: Sequence[str], column: str)
     number = 0
     for method in methods:
         method_rows = [row for row in rows if row["method"] == method]
-        curves = [row["curves"][column] for row in method_rows if column in row.get("curves", {})]
+        with_curve = [row for row in method_rows if column in row.get("curves", {})]
+        curves = [row["curves"][column] for row in with_curve]
         if curves:
             needed = pixels_needed(torch.tensor(curves), REDUCTIONS).mean(0)
             label = f"{method} ({len(curves)})"

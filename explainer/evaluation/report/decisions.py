@@ -69,7 +69,8 @@ def decision_gallery(
             row = [Tile(to_pil(one.image[0]), caption)]
             for view in views:
                 words = f"kept {view.keeping:.2f}, without {view.removing:.2f}"
-                row.append(Tile(overlay(one.image[0], view.mask[0]), words))
+                picture = overlay(one.image[0], view.mask[0])
+                row.append(Tile(picture, words))
             rows.append(row)
     if not rows or not shown:
         return None

@@ -104,5 +104,6 @@ def per_image(rows: list[Row], columns: Sequence[str]) -> list[list[Any]]:
         if row["method"] != ORIGINAL:
             scores = [row["scores"].get(column, "") for column in columns]
             seconds = row.get("cost", {}).get("seconds", "")
+            # one cell a column: curves, matrices and decisions of a row stand in rows.jsonl alone
             lines.append([row["id"], row["method"], *scores, row["area"], seconds, row["constant"]])
     return lines

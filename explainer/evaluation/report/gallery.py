@@ -107,7 +107,9 @@ def method_gallery(
     rows = []
     for n in range(len(batch.id)):
         present = batch.labels[n].nonzero().flatten().tolist()[:FEW_LABELS]
-        labels = [f"{explanandum.classes[index]} {probabilities[n, index]:.2f}" for index in present]
+        labels = []
+        for index in present:
+            labels.append(f"{explanandum.classes[index]} {probabilities[n, index]:.2f}")
         row = [Tile(to_pil(batch.image[n]), ", ".join(labels) or "no label")]
         for name, of_images in masks.items():
             mask = of_images[n]

@@ -123,7 +123,9 @@ def _summary(means: Mapping[str, Sequence[float | None] | None]) -> list[tuple[s
     """Return words and number of what is known."""
     lines = []
     for key, words in SUMMARY.items():
-        numbers = [100 * value for value in means.get(key) or () if value is not None]
+        known = [value for value in means.get(key) or () if value is not None]
+        numbers = [100 * value for value in known]
+        # nothing, or mean and both ends: an interval without its mean says nothing
         if len(numbers) == 3:
             mean, low, high = numbers
             text = f"{mean:.1f} % [{low:.1f}, {high:.1f}]"

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -67,6 +67,7 @@ def pictures(
     rows_by_name = {(row["method"], row["id"]): row for row in rows}
     for n, image in enumerate(batch.id):
         one = part(batch, [n])
+        # the truth of a picture is that of the labels, whichever classes the maps explain
         one_annotated = one if annotated is None else part(annotated, [n])
         # a row may be missing: a map is shown also of what was not scored
         method_rows = {name: rows_by_name.get((name, image), {}) for name in (ORIGINAL, *methods)}
@@ -172,8 +173,9 @@ def data_uri(picture: Image.Image) -> str:
     fitted = picture.convert("RGB")
     fitted.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     # PNG is the shorter one for flat maps, JPEG for photographs
+    kinds: dict[str, dict[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 80, "optimize": True}}
     files = {}
-    for kind, settings in (("png", {"optimize": True}), ("jpeg", {"quality": 80, "optimize": True})):
+    for kind, settings in kinds.items():
         buffer = io.BytesIO()
         fitted.save(buffer, kind, **settings)
         files[kind] = buffer.getvalue()

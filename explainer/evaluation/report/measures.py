@@ -138,11 +138,14 @@ def _line(column: Column, name: str, entry: MethodResults, values: Sequence[floa
     """Draw a method's images (faint), interval (line) and mean (full)."""
     mean = column.of(entry) or 0.0
     parts = [tag("line", x1=scale.start, x2=scale.end, y1=MIDDLE, y2=MIDDLE, class_="c-grid")]
-    parts += [tag("circle", cx=scale.place(value), cy=MIDDLE, r=2.2, class_="c-image") for value in values]
+    for value in values:
+        x = scale.place(value)
+        parts.append(tag("circle", cx=x, cy=MIDDLE, r=2.2, class_="c-image"))
     interval = column.interval(entry)
     if interval:
         low, high = (scale.place(end) for end in interval)
         parts.append(tag("line", x1=low, x2=high, y1=MIDDLE, y2=MIDDLE, class_="c-interval"))
+    # last, and so on top: SVG draws one element over the other
     parts.append(tag("circle", cx=scale.place(mean), cy=MIDDLE, r=3.6, class_="c-mean"))
     text = formatted(mean, column.kind)
     svg = picture(parts, WIDTH, HEIGHT, f"{name}: {column.label} {text}")

@@ -133,9 +133,11 @@ def read_results(folder: Path) -> tuple[Content, list[PlainRow]]:
     stored = folder / ROWS
     lines = stored.read_bytes().splitlines() if stored.is_file() else []
     rows = [nested(row) for row in map(parsed, lines) if row is not None]
+    # a folder may hold rows of methods that the last call left out
     asked = {*content["results"], *(content.get("failed") or {})}
+    asked_rows = [row for row in rows if row.get("method") in asked]
     # what failed and was tried again has two rows, of which the later one counts
-    last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
+    last = {(row["method"], row["id"]): row for row in asked_rows}
     return nested_results(content), list(last.values())
 
 
@@ -192,6 +194,7 @@ def counts(content: Content) -> dict[str, int]:
     """
     results = content["results"]
     methods = [name for name in results if name not in (ORIGINAL, *ANNOTATED)]
+    # the most, since a method that failed on some images has fewer
     images = max((entry.get("images") or 0 for entry in results.values()), default=0)
     return {"methods": len(methods), "measures": len(quality(content)), "images": images}
 
@@ -241,7 +244,8 @@ def _seconds_of_maps(results: Mapping[str, MethodResults]) -> float:
         cost = entry.get("cost")
         # the images as they are have no map, and folders of early versions no cost
         if cost:
-            total += (cost.get("ms") or 0) / 1000 * (entry.get("images") or 0)
+            seconds = (cost.get("ms") or 0) / 1000
+            total += seconds * (entry.get("images") or 0)
     return total
 
 
@@ -306,5 +310,6 @@ def odd_maps(content: Content, rows: Sequence[PlainRow]) -> list[OddMaps]:
         for key, word in (("broken", "NaN"), ("constant", "constant")):
             images = [row["id"] for row in of_method if row.get(key)]
             if images:
-                odd.append(OddMaps(name, word, images, entry.get("images", len(images))))
+                judged = entry.get("images", len(images))
+                odd.append(OddMaps(name, word, images, judged))
     return odd

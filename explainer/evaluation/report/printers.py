@@ -23,12 +23,14 @@ LATEX_HEAD = "% needs \\usepackage{booktabs}; bold: best of the column, a dagger
 def to_terminal(table: Table) -> TerminalTable:
     """Return a table for a terminal; of an interval half the width is shown, since a terminal is narrow."""
     caption = footnote(table, "±")
-    printed = TerminalTable(title=for_terminal(table.title), caption=for_terminal(caption) if caption else None)
+    title = for_terminal(table.title)
+    printed = TerminalTable(title=title, caption=for_terminal(caption) if caption else None)
     printed.add_column(for_terminal(table.names))
     for heading in table.columns:
         printed.add_column(for_terminal(heading.text), justify="right")
     for row in table.rows:
-        printed.add_row(for_terminal(row.name), *(_terminal_cell(cell) for cell in row.cells))
+        cells = [_terminal_cell(cell) for cell in row.cells]
+        printed.add_row(for_terminal(row.name), *cells)
     for row in table.published:
         printed.add_row(*(for_terminal(text) for text in _paper_texts(row)))
     return printed
@@ -57,7 +59,8 @@ def to_markdown(table: Table) -> str:
         "| --- |" + " ---: |" * len(table.columns),
     ]
     for row in table.rows:
-        lines.append(_markdown_line([row.name, *(_markdown_text(cell) for cell in row.cells)]))
+        texts = [_markdown_text(cell) for cell in row.cells]
+        lines.append(_markdown_line([row.name, *texts]))
     for row in table.published:
         lines.append(_markdown_line(_paper_texts(row)))
     text = "\n".join(lines) + "\n"
@@ -177,6 +180,7 @@ def to_html(table: Table, number: int) -> Markup:
         table: Table; a heading without a `Column` has nothing to explain.
         number: Number of the table on its page, which makes the ids of its elements unique.
     """
+    # the template has escaped what comes from outside: the page must not escape it again
     return Markup(template("table.html").render(table=table, number=number, marks=MARKS))
 
 

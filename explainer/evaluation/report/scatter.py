@@ -28,7 +28,9 @@ def scatter(column: Column, entries: Mapping[str, MethodResults], small: bool) -
     # times of methods lie several powers of ten apart
     across = decades(min(costs.values()), max(costs.values()))
     upward = ticks(min(values.values()), max(values.values()))
-    horizontal = Scale(math.log10(across[0]), math.log10(across[-1]), room.left, room.right)
+    first = math.log10(across[0])
+    last = math.log10(across[-1])
+    horizontal = Scale(first, last, room.left, room.right)
     vertical = Scale(upward[0], upward[-1], room.bottom, room.top)
     parts = _score_axis(upward, vertical, room, column.kind)
     parts += _time_axis(across, room, most=5 if small else 9)

@@ -28,7 +28,9 @@ def summary_table(content: Content, title: str = "", intervals: bool = False) ->
     scores = score_columns(results, content.get("columns") or {})
     kind: Literal["mAP", "accuracy"] = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
     headings = [Heading(about["label"], _arrow(about)) for about in scores.values()]
-    headings += [Heading("area"), Heading(f"{kind} masked", "↑"), Heading(f"{kind} complement", "↓")]
+    headings.append(Heading("area"))
+    headings.append(Heading(f"{kind} masked", "↑"))
+    headings.append(Heading(f"{kind} complement", "↓"))
     levels = any(entry.get("level") for entry in methods_of(results).values())
     if levels:
         headings.append(Heading("α"))

@@ -130,7 +130,7 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
         >>> ticks(0.0, 0.93)
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
-    if high <= low:
+    if high <= low:  # a range of one number is still a range
         low, high = low - 0.5, high + 0.5
     marks = MaxNLocator(about, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     return [round(float(mark), 10) for mark in marks]

@@ -37,7 +37,9 @@ def report_tables(content: Content) -> list[Table]:
             # tables of about the same width each, rather than full ones and a narrow last one
             start = place * len(columns) // count
             end = (place + 1) * len(columns) // count
-            name = f"{title}, {place + 1} of {count}" if count > 1 else title
+            name = title
+            if count > 1:
+                name = f"{title}, {place + 1} of {count}"
             tables.append(method_table(content, name, columns[start:end]))
     return tables
 
@@ -95,7 +97,8 @@ def _cell(content: Content, column: Column, name: str, mark: Mark) -> Cell:
         low, high = ends
         in_brackets = f"[{formatted(low, column.kind)}, {formatted(high, column.kind)}]"
         interval = Interval(low, high, in_brackets)
-    numbers = ((content.get("published") or {}).get("rows") or {}).get(name, {})
+    rows = (content.get("published") or {}).get("rows") or {}
+    numbers = rows.get(name, {})
     published = printed(numbers[column.key]) if column.key in numbers else ""
     return Cell(formatted(value, column.kind), value, interval, mark, published)
 
@@ -144,7 +147,8 @@ def tied(content: Content, column: Column, name: str, best: Sequence[str]) -> bo
     Returns:
         False where there was no such test.
     """
-    pair = ((content.get("pairs") or {}).get(column.key) or {}).get(name)
+    pairs = (content.get("pairs") or {}).get(column.key) or {}
+    pair = pairs.get(name)
     # a test against a method that is not the best any more says nothing
     if not pair or pair.get("against") not in best or name in best or name in ANNOTATED:
         return False

@@ -97,5 +97,6 @@ def _rounded(table: Tensor) -> list[list[float | None]]:
     """Round a table to 6 digits; JSON has no NaN."""
     rows: list[list[float | None]] = []
     for values in table.tolist():
+        # NaN alone differs from itself
         rows.append([None if value != value else round(value, 6) for value in values])
     return rows

@@ -141,7 +141,8 @@ def mean_average_precision(scores: Tensor, labels: Tensor, counts: Tensor) -> Te
         claims = weight.cumsum(1)[:, end]
         precision = hits / claims.clamp_min(1)
         positives = right.sum(1)
-        average = (right[:, place] * precision).sum(1) / positives.clamp_min(1)
+        summed = (right[:, place] * precision).sum(1)
+        average = summed / positives.clamp_min(1)
         total += torch.where(positives > 0, average, 0.0)
         occurring += positives > 0
     return total / occurring
@@ -168,6 +169,7 @@ def mean_f1(scores: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     hits = counts @ (predicted & labels).to(counts)
     claims = counts @ predicted.to(counts)
     truths = counts @ labels.to(counts)
+    # a class that is neither there nor claimed has no hits: its F1 is 0, and not 0 / 0
     f1 = 2 * hits / (claims + truths).clamp_min(1)
     occurs = truths > 0
     return (f1 * occurs).sum(1) / occurs.sum(1)
@@ -220,7 +222,8 @@ def _intervals_of_several_labels(answers: Sequence[Prediction], count: int) -> d
         f1.append(mean_f1(scores, labels, counts))
         probability.append((counts @ of_labels) / (counts @ owned))
     estimates = {"F1": torch.cat(f1), "probability": torch.cat(probability)}
-    resamples = min(RESAMPLES, int(MOST_WORK / (scores.numel() * max(1, count))))
+    work = scores.numel() * max(1, count)
+    resamples = min(RESAMPLES, int(MOST_WORK / work))
     if resamples >= FEWEST:
         precisions = [mean_average_precision(scores, labels, counts) for counts in draws(images, resamples)]
         estimates["mAP"] = torch.cat(precisions)

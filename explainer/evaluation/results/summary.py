@@ -52,6 +52,7 @@ def summarise(
     alphas = alphas or {}
     failed = failed or {}
     columns = [*FIXED, *metrics, "area"]
+    # and those that failed: a method without any row must not be missing from the table without a word
     methods = dict.fromkeys([*(row["method"] for row in rows), *failed])
     # all intervals of classification share a bound of the work: two a method, of what is kept and what is removed
     intervals = 2 * len(methods)
@@ -77,6 +78,7 @@ def summarise(
 def _add_masks(entry: MethodResults, rows: Sequence[Row], columns: Collection[str]) -> None:
     """Add to the results of a method what the image as it is has not: everything about masks."""
     summary = column_means(rows, columns)
+    # the area is no score: neither direction of it is better
     entry["scores"] = {column: mean for column, mean in summary.means.items() if column != "area"}
     entry["area"] = summary.means["area"]
     entry["n"] = summary.counts

@@ -95,6 +95,7 @@ class Convergence(SanityCheck):
         """Name the parts of the budget."""
         if method.budget is None:
             return []
+        # 1/10, and not the fraction with large numbers that the float 0.1 is
         parts = [str(Fraction(fraction).limit_denominator(100)) for fraction in self.fractions]
         if self.metric is not None:
             parts.append("1")

@@ -84,6 +84,7 @@ def randomised_network(
         >>> layers[0].name, layers[-1].name
         ('classifier.6', 'features.0')
     """
+    # one image is enough: only the order in which the layers run is asked for
     if which == "classifier":
         layers = layers_of(explanandum.network, lambda: explanandum(image[:1]))
         return explanandum.network, layers[::-1]

@@ -275,7 +275,8 @@ def rows_of_originals(explanandum: Explanandum, batch: Batch) -> list[Unmasked]:
     """Return what the classifier says of the images as they are: a row an image."""
     with torch.no_grad():
         answers = predictions(explanandum, explanandum(batch.image), batch.labels)
-    return [
-        {"id": image, "method": "Original image", "kept": answer}
-        for image, answer in zip(batch.id, answers, strict=True)
-    ]
+    rows: list[Unmasked] = []
+    for image, answer in zip(batch.id, answers, strict=True):
+        # spelt out: a type checker does not know that `ORIGINAL` is this text
+        rows.append({"id": image, "method": "Original image", "kept": answer})
+    return rows

@@ -128,6 +128,7 @@ class Judge:
                 if measured.curve is None:
                     continue
                 curve = measured.curve[index]
+                # 5 digits, which a figure cannot show: rows are text, and a curve has hundreds of numbers
                 if not bool(curve.isnan().any()):
                     answer.curves[column] = [round(point, 5) for point in curve.tolist()]
         return answers

@@ -29,7 +29,8 @@ def predictions(explanandum: Explanandum, logits: Tensor, labels: Tensor) -> lis
             continue
         of_label = None
         if present:
-            of_label = round(float(of_classes[present[0]]), 5)
+            probability = float(of_classes[present[0]])
+            of_label = round(probability, 5)
         predicted = int(of_classes.argmax())
         entries.append({"labels": present, "predicted": predicted, "probability": of_label})
     return entries

@@ -161,6 +161,7 @@ def evaluate_together(count: int, subject: Subject, workload: Workload, store: S
     except ProcessRaisedException as error:
         raise refusal(error) or error from error
     finally:
+        # all of it: Fabric's launcher sets variables as well
         os.environ.clear()
         os.environ.update(environment)
         # after an error too: the rows that are done stand in the one file then
