@@ -108,6 +108,7 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillSettings) 
         hole = drawn & ~occupied
     else:
         hole = draw_hole(occupied, settings.smallest, settings.largest, generator)
+    # a share of few pixels may be none of them
     if hole is None or not hole.any():
         return None
     mask = (~hole).float()
@@ -161,6 +162,7 @@ def compare_fills(
                 "area": float(hidden.mean()),
                 "change": abs(scores.probability - untouched.probability),
             }
+            # one by one: a comparison that is stopped goes on behind the last in-fill
             store.append([row])
 
 

@@ -167,6 +167,7 @@ def _results(calls: Sequence[tuple[Cell, tuple]], workers: int) -> Iterator[tupl
     counter = context.Value("i", 0)
     with ProcessPoolExecutor(workers, context, _prepare, (counter, workers)) as pool:
         futures = {pool.submit(_in_worker, *call): cell for cell, call in calls}
+        # the pool has started all of them by now, and does not tell which they are
         children = multiprocessing.active_children()
         try:
             for future in as_completed(futures):

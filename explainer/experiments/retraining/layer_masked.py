@@ -106,8 +106,8 @@ class LayerMasked(Classifier):
         if not 0 <= fraction <= 1:
             raise InputError(f"LayerMasked: fraction must lie in [0, 1], got {fraction}")
         if not 1 <= scale <= len(explanandum.taps):
-            known = ", ".join(f"{i} ({tap})" for i, tap in enumerate(explanandum.taps, 1))
-            raise InputError(f"LayerMasked: no scale {scale}; the classifier has {known}")
+            known = [f"{number} ({tap})" for number, tap in enumerate(explanandum.taps, 1)]
+            raise InputError(f"LayerMasked: no scale {scale}; the classifier has {', '.join(known)}")
         self.tap = explanandum.taps[scale - 1]
         self.statistic = statistic
         self.mode: Literal["keep", "remove"] = mode
@@ -115,6 +115,7 @@ class LayerMasked(Classifier):
         self.epsilon = epsilon
         # KAR always keeps the most salient locations: the least are an experiment of ROAR alone
         self.most = mode == "keep" or roar_removes == "most"
+        # a plain list, which nn.Module does not register: its modules would stand in a checkpoint twice
         self._before: list[nn.Module] = []
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:

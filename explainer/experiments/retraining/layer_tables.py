@@ -159,7 +159,8 @@ def _complete(result: StatisticResult | None) -> ScaleScores | None:
         return None
     keeping = [score for score in result["keep"] if score is not None]
     removing = [score for score in result["remove"] if score is not None]
-    if len(keeping) < len(result["keep"]) or len(removing) < len(result["remove"]):
+    incomplete = len(keeping) < len(result["keep"]) or len(removing) < len(result["remove"])
+    if incomplete:
         return None
     return ScaleScores(keeping, removing)
 
@@ -191,7 +192,8 @@ def layer_tables(
     scores = []
     for name in order:
         entry = results[name]
-        sums.append(text_row(name, [number(entry["D"]), number(entry["I"])]))
+        both = [number(entry["D"]), number(entry["I"])]
+        sums.append(text_row(name, both))
         percents = [_in_percent(score) for score in (*entry["keep"], *entry["remove"])]
         scores.append(text_row(name, percents))
     columns = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales]
@@ -314,4 +316,5 @@ def published_by_scale(published: Mapping[str, Any] | None) -> dict[str, list[fl
 
 def _fractions(numbers: Mapping[str, float], name: str) -> list[float]:
     """Return the scores of all scales in [0, 1] from columns such as "KAR L1" in percent."""
-    return [percent / 100 for column, percent in numbers.items() if column.startswith(f"{name} L")]
+    of_scales = [percent for column, percent in numbers.items() if column.startswith(f"{name} L")]
+    return [percent / 100 for percent in of_scales]

@@ -66,6 +66,7 @@ def draw_degraded(
             sample = split[index]
             if sample is not None:  # else the image cannot be read
                 samples.append(sample)
+        # a row has a picture in every column, or is left out
         if len(samples) < 1 + len(splits):
             continue
         label = whole.classes[int(samples[0].labels.argmax())]

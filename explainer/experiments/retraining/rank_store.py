@@ -47,7 +47,8 @@ def levels(maps: Tensor) -> Tensor:
     places = torch.arange(count, device=flat.device).expand_as(order)
     rank = torch.empty_like(order).scatter_(1, order, places)
     level = rank * LEVELS // count
-    return level.to(torch.uint8).view(len(maps), *maps.shape[-2:])
+    size = maps.shape[-2:]
+    return level.to(torch.uint8).view(len(maps), *size)
 
 
 class State(TypedDict):

@@ -112,6 +112,7 @@ def predicted_classes(explanandum: Explanandum, image: Tensor) -> Tensor:
 
 def mean_colour(dataset: ImageDataset, batch_size: int, num_workers: int) -> list[float]:
     """Return the mean colour of the images of a split: red, green and blue in [0, 1]."""
+    # in double precision: rounding must not grow with the number of images
     total = torch.zeros(3, dtype=torch.float64)
     count = 0
     for image, _ in DataLoader(Plain(dataset, 0), batch_size, num_workers=num_workers):

@@ -287,7 +287,9 @@ def report(
     out = context.out
     seconds = {}
     for name in settings.methods:
-        states = [Ranks(out / "ranks" / slug(name), split).facts() for split in SPLITS]
+        folder = out / "ranks" / slug(name)
+        # as it was measured when the ranks were made, in this call or an earlier one
+        states = [Ranks(folder, split).facts() for split in SPLITS]
         images = sum(state["count"] for state in states)
         seconds[name] = sum(state["seconds"] for state in states) / images
     results = summarise_cells(rows, seconds)

@@ -139,8 +139,11 @@ def scores_table(
     columns = [f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells]
     rows = []
     for method, entry in results.items():
-        scores = [entry["scores"].get(mode, {}).get(f"{fraction:g}") for mode, fraction in cells]
-        rows.append(text_row(method, [_score_in_percent(score) for score in scores]))
+        texts = []
+        for mode, fraction in cells:
+            score = entry["scores"].get(mode, {}).get(f"{fraction:g}")
+            texts.append(_score_in_percent(score))
+        rows.append(text_row(method, texts))
     return Table(
         f"{title}: scores in %",
         "method",

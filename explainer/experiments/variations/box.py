@@ -45,7 +45,10 @@ def saliency_boxes(saliency: Tensor, threshold: float = 0.5, of: Threshold = "fr
         raise InputError(f"the threshold of a box is a {of} in (0, 1], got {threshold}")
     values = saliency[:, 0].detach().double()
     finite = values.isfinite().all(2).all(1)
-    constant = ~(values.amax((1, 2)) > values.amin((1, 2)))
+    highest = values.amax((1, 2))
+    lowest = values.amin((1, 2))
+    # "not >" and not "==", so that a map of NaN is constant too
+    constant = ~(highest > lowest)
     # nothing stands out of a constant map, and nothing can be said of a broken one
     usable = (finite & ~constant)[:, None, None]
     scaled = min_max(torch.where(usable, values, 0.0))

@@ -84,7 +84,8 @@ def context_loss(generated: Tensor, image: Tensor, weight: Tensor, kind: Context
     """
     difference = generated - image
     error = difference.abs() if kind == "l1" else difference.square()
-    weighted = (weight * error.mean(1, keepdim=True)).sum((1, 2, 3))
+    error_of_pixels = error.mean(1, keepdim=True)
+    weighted = (weight * error_of_pixels).sum((1, 2, 3))
     # without any weight the sum above is 0 too: the loss is then 0, not NaN
     total = weight.sum((1, 2, 3)).clamp_min(1e-12)
     return weighted / total

@@ -155,6 +155,7 @@ def vary_images(
                     row = vary_one(explanandum, case, cell, settings, image_folder, lambda: progress.advance(task))
                     store.append([row])
                 draw_sizes(store.rows, name, settings, image_folder)
+            # set, not advanced: what was done before or cannot be read counts as well
             progress.update(task, completed=share * (number + 1))
 
 
@@ -244,7 +245,9 @@ def vary_one(
     corners = (x0, y0, x1, y1)
     row |= summarise(image, images, corners, seen, case.target, accept, patches.loss[0])
     scores = seen.probabilities[:, case.target]
-    varied = Varied(image, case.saliency[0], patches.weight[0], images, corners, scores, accept)
+    saliency = case.saliency[0]
+    weight = patches.weight[0]
+    varied = Varied(image, saliency, weight, images, corners, scores, accept)
     stem = f"{file_name(cell.name)}_{cell.alpha:g}"
     save_picture(variation_picture(varied, row, settings.shown), folder / f"{stem}.png")
     save_figure(pixel_histograms(varied, row), folder / f"{stem}_pixels.png", dpi=110)

@@ -77,7 +77,9 @@ class TrueContent(Oracle):
         height, width = inside.shape[-2:]
         size = (min(self.side, height), min(self.side, width))
         small = F.interpolate(inside, size, mode="bilinear", align_corners=False, antialias=True)
-        return F.interpolate(small, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
+        enlarged = F.interpolate(small, (height, width), mode="bilinear", align_corners=False)
+        # clamped: with antialiasing, rounding takes values a little out of [0, 1]
+        return enlarged.clamp(0, 1)
 
 
 class MirroredContent(Oracle):

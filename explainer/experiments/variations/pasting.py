@@ -27,7 +27,9 @@ def paste(image: Tensor, patch: Tensor, keep: Tensor) -> Tensor:
         >>> torch.equal(paste(image, torch.rand(1, 2, 3, 4, 4), torch.ones(1, 1, 4, 4))[:, 1], image)
         True
     """
-    return torch.where(keep[:, None] > 0, image[:, None], patch)
+    # selected, not multiplied: the image's own pixels come back to the bit
+    known = keep[:, None] > 0
+    return torch.where(known, image[:, None], patch)
 
 
 def seamless(image: Tensor, patch: Tensor, box: tuple[int, int, int, int]) -> Tensor:

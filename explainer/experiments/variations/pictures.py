@@ -194,13 +194,15 @@ def pixel_histograms(varied: Varied, row: PlainRow) -> Figure:
         for values, colour, label in ((before, "grey", "original"), (after[n], "C0", "variation")):
             heights, _ = np.histogram(values.cpu().numpy(), edges, density=True)
             panel.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=label)
-        words = f"{row['before']:.2f} / {varied.scores[n]:.2f}, t = {scores[n]:.1f}"
+        probabilities = f"{row['before']:.2f} / {varied.scores[n]:.2f}"
+        words = f"{probabilities}, t = {scores[n]:.1f}"
         title_colour = ACCEPTED if varied.accept[n] else REJECTED
         panel.set_title(words, fontsize=9, color=title_colour)
         panel.set_yticks([])
         panel.set_xticks([0, 0.5, 1])
     figure.axes[0].legend(fontsize=8)
-    title = f"{row['class']}, before / after; pixel values in the box; {row['source']}, α = {row['alpha']:g}"
+    cell = f"{row['source']}, α = {row['alpha']:g}"
+    title = f"{row['class']}, before / after; pixel values in the box; {cell}"
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -238,7 +240,8 @@ def size_curves(results: dict[str, Any], title: str) -> Figure:
             if key == "score":  # the only one whose deviation over variations is known
                 error = [means["deviation"] or 0.0 for means in points.values()]
             marker = "os^Dv"[number % 5]
-            panel.errorbar(x, y, error, label=name, marker=marker, capsize=2, color=f"C{number % 10}")
+            colour = f"C{number % 10}"
+            panel.errorbar(x, y, error, label=name, marker=marker, capsize=2, color=colour)
         panel.set_title(words, fontsize=10)
         panel.set_xlabel("side of the box, α")
         # from large to small boxes, as in the paper

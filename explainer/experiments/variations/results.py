@@ -200,6 +200,7 @@ def not_varied(rows: Sequence[PlainRow], settings: VariationSettings) -> list[st
     """
     lines = []
     for name in settings.sources:
+        # the store may hold sizes that an earlier call asked for and this one does not
         source_rows = [row for row in rows if row["source"] == name and row["alpha"] in settings.alphas]
         for image in dict.fromkeys(row["id"] for row in source_rows):
             image_rows = [row for row in source_rows if row["id"] == image]
