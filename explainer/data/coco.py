@@ -112,6 +112,7 @@ class COCODataset(ImageDataset):
         """Check the images whose size only their own file tells; the others were checked when they were read."""
         for index, photo in enumerate(self.photos):
             if self.annotations and photo.things and not photo.width:
+                # a picture that cannot be read is skipped and counted later, as any other
                 with contextlib.suppress(UnreadableError):
                     self.boxes(index)
                     self.segmentation(index)

@@ -150,7 +150,8 @@ def read_annotations(path: Path) -> Annotations:
         raise InputError(f"{path}: no annotation names an image; the first is {without_image[0]}")
     for what, names in left_out.items():
         if names:
-            rank_zero_warn(f"{path}: {len(names)} {what} and are left out, such as {names[0]}")
+            count = len(names)
+            rank_zero_warn(f"{path}: {count} {what} and are left out, such as {names[0]}")
     names_of_classes = tuple(category.name for category in categories)
     things = [thing for photo in photos.values() for thing in photo.things]
     segmented = any(thing.segmentation is not None for thing in things)

@@ -64,7 +64,8 @@ class FolderDataset(ImageDataset):
         path = self._mask(index)
         if path is None:
             return None
-        return place_mask(path, self.root / self.ids[index], len(self.classes), self.image_size)
+        photo = self.root / self.ids[index]
+        return place_mask(path, photo, len(self.classes), self.image_size)
 
     def check_annotations(self) -> None:
         """Refuse pictures that are no masks."""
@@ -174,7 +175,8 @@ class Folder(ImageDataModule):
         masks = self._masks_folder
         if masks is not None and not masks.is_dir():
             raise InputError(f"no folder {masks}: set data.init_args.masks to the folder of the segmentations")
-        return FolderDataset(self.root, self._divided[split], self.classes, masks, **self.options(split))
+        items = self._divided[split]
+        return FolderDataset(self.root, items, self.classes, masks, **self.options(split))
 
     def _divide(self) -> dict[Split, list[Item]]:
         """Return the splits that are given, and those that must be made, which are sorted by labels."""

@@ -93,6 +93,7 @@ class ImageNetDataset(ImageDataset):
         if not self.annotations or not any(folder.is_dir() for folder in self.xml):
             return
         for index in range(len(self)):
+            # a picture that cannot be read is skipped and counted later, as any other
             with contextlib.suppress(UnreadableError):
                 self.boxes(index)
 

@@ -154,7 +154,11 @@ def _splits(paths: list[tuple[str, ...]]) -> dict[str, str]:
     direct = {parts[0] for parts in paths if len(parts) == 2}
     nested = {parts[0] for parts in paths if len(parts) > 2}
     folders = direct | nested
-    splits = {name: _NAMES[name.casefold()] for name in folders if name.casefold() in _NAMES}
+    splits = {}
+    for name in folders:
+        split = _NAMES.get(name.casefold())
+        if split is not None:
+            splits[name] = split
     others = folders - set(splits)
     # a split holds folders of images; "train" may be a class, too, of locomotives
     held = {split for name, split in splits.items() if name in nested}

@@ -55,7 +55,8 @@ def _numbers(values: NDArray, mode: str, path: Path) -> NDArray:
     if mode in ("LA", "La", "PA"):
         values = values[..., 0]
     elif mode in ("RGB", "RGBA", "RGBX", "RGBa"):
-        if (values[..., :1] != values[..., 1:3]).any():
+        differ = values[..., :1] != values[..., 1:3]
+        if differ.any():
             raise InputError(f"mask {path} holds colours: save it as grey, with class index + 1 at each pixel")
         values = values[..., 0]
     is_float = values.dtype.kind == "f"

@@ -124,7 +124,9 @@ def flip_sample(sample: Sample) -> Sample:
         width = sample.image.shape[-1]
         category, x0, y0, x1, y1 = boxes.unbind(1)
         # the right border becomes the left one: x0 stays the smaller
-        boxes = torch.stack([category, width - x1, y0, width - x0, y1], 1)
+        left = width - x1
+        right = width - x0
+        boxes = torch.stack([category, left, y0, right, y1], 1)
     image = sample.image.flip(-1)
     return sample._replace(image=image, segmentation=segmentation, boxes=boxes)
 
@@ -167,6 +169,7 @@ def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:
     top = int((rows - height) * down)
     left = int((columns - width) * across)
     erased = image.clone()  # a data set may hold its images in memory, and give the same tensor out again
+    mean = image.mean((1, 2), keepdim=True)
     rectangle = erased[:, top : top + height, left : left + width]
-    rectangle.copy_(image.mean((1, 2), keepdim=True))
+    rectangle.copy_(mean)
     return erased

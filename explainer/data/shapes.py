@@ -126,7 +126,8 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
         counts = np.bincount(top.ravel(), minlength=len(objects) + 1)
         seen = counts[1:]  # 0 is the background
         # two fifths of the object, and of a small one a fiftieth of the image: less could not be told apart
-        least = np.maximum(0.4 * np.array(drawn), 0.02 * side**2)
+        share_of_object = 0.4 * np.array(drawn)
+        least = np.maximum(share_of_object, 0.02 * side**2)
         labelled = np.array([thing.name is not None for thing in objects])
         enough = seen >= least
         if enough[labelled].all():

@@ -109,7 +109,9 @@ def background(rng: np.random.Generator, size: int) -> Array:
     picture = picture + 0.6 * second[..., None] * difference
     slope = rng.uniform(-0.2, 0.2, 2).astype(np.float32)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
-    light = slope[0] * axis[:, None] + slope[1] * axis
+    down = slope[0] * axis[:, None]
+    across = slope[1] * axis
+    light = down + across
     # grain, as of a camera, on backgrounds as on objects: it must not tell them apart
     grain = 0.04 * rng.standard_normal((size, size, 1), np.float32)
     lit = picture + light[..., None]
@@ -141,7 +143,12 @@ def silhouette(rng: np.random.Generator) -> Callable[[Array], Array]:
 
         return polygon
     if kind == 2:
-        return lambda angle: 1 + 0.22 * np.cos((sides + 1) * (angle - phase))
+
+        def star(angle: Array) -> Array:
+            turned = (sides + 1) * (angle - phase)
+            return 1 + 0.22 * np.cos(turned)
+
+        return star
     heights = rng.uniform(-0.15, 0.15, 4)
 
     def blob(angle: Array) -> Array:

@@ -142,6 +142,7 @@ class VOCDataset(ImageDataset):
         check_masks(pairs, len(CLASSES), self.image_size)
         for index, annotation in enumerate(self._annotated):
             if not (annotation.width and annotation.height):
+                # a picture that cannot be read is skipped and counted later, as any other
                 with contextlib.suppress(UnreadableError):
                     self.boxes(index)
 
