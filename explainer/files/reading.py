@@ -188,11 +188,13 @@ def parse(path: str | Path, kind: type[T], source: str | Path | None = None) -> 
 def _validated(content: str | bytes, kind: type[T], source: str | Path) -> T:
     """Read JSON as a type; the first fault becomes the error."""
     try:
+        # strict: the text "1" is no number, and what is wrong is named rather than turned into something else
         return _adapter(cast(Any, kind)).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        words = first["msg"][:1].lower() + first["msg"][1:]
+        message = first["msg"]
+        words = message[:1].lower() + message[1:]
         if place:
             words = f"{place}: {words}"
         raise InputError(f"{source}: {words}") from error

@@ -156,6 +156,7 @@ def write_csv(path: str | Path, rows: Iterable[Iterable[Any]], *, sync: bool = F
     Returns:
         The target.
     """
+    # newline="" leaves line ends as the csv module writes them
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerows([for_csv(cell) for cell in row] for row in rows)

@@ -58,7 +58,11 @@ class DiffusionInfill(ForeignInfill):
         device = "cpu" if generator is None else generator.device
         # one seed for all the images of a call: a picture does not depend on its place in the batch
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        return self.completed(image, mask, lambda part, known: self._painted(part, known, seed), self.model)
+
+        def painted(part: Tensor, known: Tensor) -> Tensor:
+            return self._painted(part, known, seed)
+
+        return self.completed(image, mask, painted, self.model)
 
     def _painted(self, image: Tensor, known: Tensor, seed: int) -> Tensor:
         """Return the pipeline's picture, by way of its own size: (N, 3, H, W)."""

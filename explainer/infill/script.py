@@ -34,6 +34,7 @@ class ScriptInfill(ForeignInfill):
         if not Path(file).is_file():
             raise InputError(f"no file {file}: set file of the infill ScriptInfill to a TorchScript file")
         try:
+            # a file that was saved on a GPU is read without one too; the model is moved when it is used
             self._model = torch.jit.load(file, map_location="cpu").eval()
         except Exception as error:  # whatever PyTorch says of a file that it cannot read
             raise InputError(f"{file} is no TorchScript file: {one_line(error)}") from error

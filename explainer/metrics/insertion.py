@@ -239,6 +239,7 @@ class Insertion(ExchangeCurve):
         score: Literal["probability", "log_odds"] = "probability",
         batch_size: int = 32,
     ) -> None:
+        # made here and not when it is used: `settings`, by which stored results are known, names it then
         super().__init__(steps, infill or Blur(5.0), score, batch_size)
 
     def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:

@@ -116,6 +116,8 @@ class PointingGame(ImageMetric):
         """Compute `pointing_hit` of each mask; NaN for an image without ground truth."""
         judged = judged.clean
         longer = max(judged.mask.shape[-2:])
-        distance = self.tolerance if self.side is None else self.tolerance * longer / self.side
+        distance = self.tolerance
+        if self.side is not None:
+            distance = self.tolerance * longer / self.side
         truth, weight = truth_of(judged, self.truth)
         return Measured(pointing_hit(judged.mask, truth, distance, weight))

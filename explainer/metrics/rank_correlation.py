@@ -57,7 +57,9 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     a = a - a.mean(1, keepdim=True)
     b = ranks(second.nan_to_num())
     b = b - b.mean(1, keepdim=True)
-    norm = (a.square().sum(1) * b.square().sum(1)).sqrt()
+    squares_of_a = a.square().sum(1)
+    squares_of_b = b.square().sum(1)
+    norm = (squares_of_a * squares_of_b).sqrt()
     correlation = (a * b).sum(1) / norm  # 0 / 0, which is NaN, for a constant map
     return correlation.masked_fill(~finite, torch.nan).float()
 

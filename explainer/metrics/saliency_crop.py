@@ -59,7 +59,8 @@ def saliency_crop(box: Tensor, probability: Tensor, size: tuple[int, int]) -> Te
         -0.6931
     """
     x0, y0, x1, y1 = box.unbind(1)
-    area = (x1 - x0) * (y1 - y0) / (size[0] * size[1])
+    pixels = size[0] * size[1]
+    area = (x1 - x0) * (y1 - y0) / pixels
     area = torch.where(area > 0, area, 1.0).to(probability)
     # a probability of 0 would make the mean over images infinite
     smallest = torch.finfo(probability.dtype).tiny
