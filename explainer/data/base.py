@@ -104,7 +104,8 @@ class ImageDataset(Dataset, ABC):
         crop_to: int | None = None,
         random_crop: bool = False,
     ) -> None:
-        twice = next((name for name, count in Counter(ids).items() if count > 1), None)
+        counts = Counter(ids)
+        twice = next((name for name, count in counts.items() if count > 1), None)
         # refused here, and not after an evaluation in which the second image's scores replaced the first one's
         if twice is not None:
             raise InputError(f"image {twice} is listed twice: an image's name stands for its scores, list it once")
@@ -141,7 +142,8 @@ class ImageDataset(Dataset, ABC):
                 if self.strict:
                     break
         if errors and len(errors) == len(self) and not self.strict:
-            raise InputError(f"none of its {len(self)} images can be read; the first: {next(iter(errors.values()))}")
+            first = next(iter(errors.values()))
+            raise InputError(f"none of its {len(self)} images can be read; the first: {first}")
         for index in errors:
             self._report_unreadable(index, errors[index])
 
@@ -179,7 +181,8 @@ class ImageDataset(Dataset, ABC):
             self._report_unreadable(index, error)
             # `collate` leaves it out: a replacement would count one image twice
             return None
-        return self._augment(Sample(image, self.labels(index), self.ids[index], segmentation, boxes), index)
+        sample = Sample(image, self.labels(index), self.ids[index], segmentation, boxes)
+        return self._augment(sample, index)
 
     def _load(self, index: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Read image, segmentation and boxes: everything that lies in files, which may be damaged."""
@@ -201,7 +204,9 @@ class ImageDataset(Dataset, ABC):
             sample = centre_crop(sample, self.crop_to)
         if not (self.flip or self.erase or self.blank or self.random_crop):
             return sample
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, int(self.epoch), index))
+        # of these three alone: whichever worker reads the image, and after a resume too, it is augmented alike
+        seed = derived_seed(self.seed, int(self.epoch), index)
+        generator = torch.Generator().manual_seed(seed)
         # all six numbers at once, whatever is switched on: one augmentation does not change the draws of another
         draw = torch.rand(6, generator=generator).tolist()
         if self.crop_to is not None and self.random_crop:

@@ -41,7 +41,8 @@ class COCODataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """Return an image (3, S, S) in [0, 1]."""
-        return pixels(read_picture(self.folder / self.ids[index]), self.image_size)
+        picture = read_picture(self.folder / self.ids[index])
+        return pixels(picture, self.image_size)
 
     def labels(self, index: int) -> Tensor:
         """Return the labels (K,): the categories annotated, crowds included."""
@@ -111,6 +112,7 @@ class COCODataset(ImageDataset):
         """Check the images whose size only their own file tells; the others were checked when they were read."""
         for index, photo in enumerate(self.photos):
             if self.annotations and photo.things and not photo.width:
+                # a picture that cannot be read is skipped and counted later, as any other
                 with contextlib.suppress(UnreadableError):
                     self.boxes(index)
                     self.segmentation(index)
@@ -158,7 +160,8 @@ class COCO(ImageDataModule):
         photos = coco.photos
         if split != "test":
             # as in the papers: the official val is tested on, since the labels of COCO's own test set are not public
-            photos = divide(photos, 0.9, self.seed)[split == "val"]
+            train, val = divide(photos, 0.9, self.seed)
+            photos = val if split == "val" else train
         dataset = COCODataset(folder, coco, photos, **self.options(split))
         if dataset.classes != self.classes:
             raise InputError(f"the categories of {part} and train differ in {self.root / 'annotations'}")

@@ -150,9 +150,11 @@ def read_annotations(path: Path) -> Annotations:
         raise InputError(f"{path}: no annotation names an image; the first is {without_image[0]}")
     for what, names in left_out.items():
         if names:
-            rank_zero_warn(f"{path}: {len(names)} {what} and are left out, such as {names[0]}")
+            count = len(names)
+            rank_zero_warn(f"{path}: {count} {what} and are left out, such as {names[0]}")
     names_of_classes = tuple(category.name for category in categories)
-    segmented = any(thing.segmentation is not None for photo in photos.values() for thing in photo.things)
+    things = [thing for photo in photos.values() for thing in photo.things]
+    segmented = any(thing.segmentation is not None for thing in things)
     return Annotations(names_of_classes, list(photos.values()), segmented)
 
 
@@ -200,7 +202,8 @@ def _thing(annotation: _Annotation, name: str, category: int, photo: Photo, left
         if len(annotation.bbox) != 4:
             raise InputError(f"its bbox has {len(annotation.bbox)} numbers instead of x, y, width, height")
         x, y, width, height = annotation.bbox
-        box = check_box((x, y, x + width, y + height), photo.width, photo.height, "it")
+        corners = (x, y, x + width, y + height)
+        box = check_box(corners, photo.width, photo.height, "it")
         if box is None:
             left_out["boxes have no area"].append(f"{name} of {photo.file_name}")
     elif segmentation is not None:
@@ -227,7 +230,8 @@ def check_segmentation(segmentation: Segmentation | None, width: int, height: in
     if isinstance(segmentation, RunLengths):
         _check_runs(segmentation, width, height)
         return segmentation
-    return [polygon for polygon in segmentation if polygon and _check_polygon(polygon, width, height)] or None
+    polygons = [polygon for polygon in segmentation if polygon and _check_polygon(polygon, width, height)]
+    return polygons or None
 
 
 def _check_polygon(polygon: list[float], width: int, height: int) -> bool:
@@ -310,9 +314,11 @@ def _around(segmentation: Segmentation) -> tuple[float, float, float, float]:
 
 def _packed(runs: RunLengths) -> dict:
     rows, columns = runs.size
+    written = {"size": [rows, columns], "counts": runs.counts}
     if isinstance(runs.counts, str):
-        return {"size": [rows, columns], "counts": runs.counts}
-    return run_lengths.frPyObjects({"size": [rows, columns], "counts": runs.counts}, rows, columns)
+        return written
+    # numbers, as COCO's crowds have them: pycocotools packs them before it draws
+    return run_lengths.frPyObjects(written, rows, columns)
 
 
 def draw(segmentation: Segmentation, width: int, height: int) -> NDArray[np.uint8]:

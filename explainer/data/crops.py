@@ -39,9 +39,11 @@ class CropDataset(ImageNetDataset):
         if self.moving:  # in training each epoch sees other crops
             epoch = int(self.epoch)
         # the 1 sets these draws apart from those of the augmentation, which has the same seed, epoch and index
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, epoch, index, 1))
+        seed = derived_seed(self.seed, epoch, index, 1)
+        generator = torch.Generator().manual_seed(seed)
         extent, across, down = torch.rand(3, generator=generator).tolist()
-        photo = read_picture(self.folder / self.ids[index].rpartition("#")[0])
+        file, _, _ = self.ids[index].rpartition("#")
+        photo = read_picture(self.folder / file)
         shorter = min(photo.size)
         share = self.smallest + (1 - self.smallest) * extent
         side = max(1, round(shorter * share))
@@ -81,10 +83,9 @@ class ImageNetCrops(ImageNet):
         folder = self.root / part
         ids = list_images(folder)
         # images are divided, not crops: two crops of one image must not stand on both sides
-        if split == "test" and not trained:
-            ids = divide(ids, 1 - self.val_fraction, self.seed)[1]
-        elif split != "test":
-            ids = divide(ids, 1 - self.val_fraction, self.seed)[split == "val"]
+        if split != "test" or not trained:
+            train, rest = divide(ids, 1 - self.val_fraction, self.seed)
+            ids = train if split == "train" else rest
         count = self.crops if split == "train" else 1
         numbered = [f"{name}#{number}" for name in ids for number in range(count)]
         options = self.options(split) | {"annotations": False}

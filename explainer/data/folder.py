@@ -38,7 +38,8 @@ class FolderDataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """Return an image (3, S, S) in [0, 1]."""
-        return pixels(read_picture(self.root / self.ids[index]), self.image_size)
+        picture = read_picture(self.root / self.ids[index])
+        return pixels(picture, self.image_size)
 
     def labels(self, index: int) -> Tensor:
         """Return the labels (K,), multi-hot."""
@@ -63,7 +64,8 @@ class FolderDataset(ImageDataset):
         path = self._mask(index)
         if path is None:
             return None
-        return place_mask(path, self.root / self.ids[index], len(self.classes), self.image_size)
+        photo = self.root / self.ids[index]
+        return place_mask(path, photo, len(self.classes), self.image_size)
 
     def check_annotations(self) -> None:
         """Refuse pictures that are no masks."""
@@ -173,7 +175,8 @@ class Folder(ImageDataModule):
         masks = self._masks_folder
         if masks is not None and not masks.is_dir():
             raise InputError(f"no folder {masks}: set data.init_args.masks to the folder of the segmentations")
-        return FolderDataset(self.root, self._divided[split], self.classes, masks, **self.options(split))
+        items = self._divided[split]
+        return FolderDataset(self.root, items, self.classes, masks, **self.options(split))
 
     def _divide(self) -> dict[Split, list[Item]]:
         """Return the splits that are given, and those that must be made, which are sorted by labels."""
@@ -187,11 +190,13 @@ class Folder(ImageDataModule):
         if parts["train"] and not parts["val"]:
             # sorted, so that neither the order of folders nor that of a CSV's lines decides
             train = sorted(parts["train"], key=lambda item: item.labels)
-            chosen = stratify([item.labels for item in train], (0.9, 0.1), self.seed)
+            labels = [item.labels for item in train]
+            chosen = stratify(labels, (0.9, 0.1), self.seed)
             parts["train"] = [item for item, part in zip(train, chosen) if part == 0]
             parts["val"] = [item for item, part in zip(train, chosen) if part == 1]
-            counts = f"{len(parts['val'])} of {len(train)} train images, chosen by labels, seed {self.seed}"
-            rank_zero_info(f"{self.root}: there are no val images, they are {counts}")
+            count = len(parts["val"])
+            source = f"{count} of {len(train)} train images, chosen by labels, seed {self.seed}"
+            rank_zero_info(f"{self.root}: there are no val images, they are {source}")
         elif parts["val"] and not parts["test"]:
             # nothing is taken out of val: it stays the split that was given
             parts["test"] = parts["val"]
@@ -199,8 +204,10 @@ class Folder(ImageDataModule):
 
     def _share_out(self, items: list[Item], why: str) -> dict[Split, list[Item]]:
         """Divide images by labels: 80, 10 and 10 %."""
+        # sorted, so that neither the order of folders nor that of a CSV's lines decides
         items = sorted(items, key=lambda item: item.labels)
-        chosen = partition([item.labels for item in items], self.seed)
+        labels = [item.labels for item in items]
+        chosen = partition(labels, self.seed)
         parts: dict[Split, list[Item]] = {}
         for number, name in enumerate(SPLITS):
             parts[name] = [item for item, part in zip(items, chosen) if part == number]

@@ -61,7 +61,8 @@ class ImageNetDataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """Return an image (3, S, S) in [0, 1]."""
-        return pixels(read_picture(self.folder / self.ids[index]), self.image_size)
+        picture = read_picture(self.folder / self.ids[index])
+        return pixels(picture, self.image_size)
 
     def _class(self, index: int) -> int:
         return wnids().index(self.ids[index].split("/")[0])
@@ -95,14 +96,17 @@ class ImageNetDataset(ImageDataset):
             width, height = frame.upright
         boxes = [check_box(item.box, width, height, f"{path}: {item.name}") for item in objects]
         # all of the image's class, as the challenge has it: its XML names no other
-        rows = [(self._class(index), box) for box in boxes if box is not None]
-        return place_boxes(rows, width, height, self.image_size, frame.turn_of(width, height))
+        category = self._class(index)
+        rows = [(category, box) for box in boxes if box is not None]
+        orientation = frame.turn_of(width, height)
+        return place_boxes(rows, width, height, self.image_size, orientation)
 
     def check_annotations(self) -> None:
         """Refuse XML that cannot be read, and impossible boxes."""
         if not self.annotations or not any(folder.is_dir() for folder in self.xml):
             return
         for index in range(len(self)):
+            # a picture that cannot be read is skipped and counted later, as any other
             with contextlib.suppress(UnreadableError):
                 self.boxes(index)
 
@@ -121,18 +125,23 @@ def list_images(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise InputError(f"no {folder}: ImageNet's {folder.name} images, a folder for each wnid, belong there")
-    folders = sorted(p.name for p in folder.iterdir() if p.is_dir() and not hidden(p.name))
+    names = [path.name for path in folder.iterdir() if path.is_dir()]
+    folders = sorted(name for name in names if not hidden(name))
     known = set(wnids())
     unknown = next((wnid for wnid in folders if wnid not in known), None)
     if unknown is not None:
         raise InputError(f"folder {folder / unknown} is none of ImageNet's 1,000 wnids; use Folder for other classes")
-    return [f"{wnid}/{name}" for wnid in folders for name in sorted(_images_in(folder / wnid))]
+    images = []
+    for wnid in folders:
+        images += [f"{wnid}/{name}" for name in sorted(_images_in(folder / wnid))]
+    return images
 
 
 def _images_in(folder: Path) -> list[str]:
     # os.scandir knows what is a file without asking for each of a million
     entries = [entry for entry in os.scandir(folder) if not hidden(entry.name)]
-    return [entry.name for entry in entries if Path(entry.name).suffix.lower() in _IMAGES and entry.is_file()]
+    pictures = [entry for entry in entries if Path(entry.name).suffix.lower() in _IMAGES]
+    return [entry.name for entry in pictures if entry.is_file()]
 
 
 class ImageNet(ImageDataModule):
@@ -170,6 +179,7 @@ class ImageNet(ImageDataModule):
         ids = list_images(folder)
         if split != "test":
             # the official val is tested on, since the labels of ImageNet's own test set are not public
-            ids = divide(ids, 1 - self.val_fraction, self.seed)[split == "val"]
+            train, val = divide(ids, 1 - self.val_fraction, self.seed)
+            ids = val if split == "val" else train
         xml = [self.root / name / part for name in ("Annotations/CLS-LOC", "Annotations", "bbox")]
         return ImageNetDataset(folder, ids, xml, **self.options(split))

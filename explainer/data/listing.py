@@ -53,8 +53,9 @@ def walk(folder: Path, passed: Counter, but: Path | None = None) -> Iterator[tup
     if but is not None:
         left_out = os.path.realpath(but)
     root = os.path.realpath(folder)
+    top: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset({root}))
     # a list and not a recursion: folders may be nested deeper than Python calls
-    todo: list[tuple[tuple[str, ...], frozenset[str]]] = [((), frozenset({root}))]
+    todo = [top]
     while todo:
         parts, above = todo.pop()
         for entry in os.scandir(folder.joinpath(*parts)):
@@ -114,7 +115,10 @@ def list_folders(root: Path, masks: Path | None = None) -> list[Item]:
     else:
         nested = [parts for parts in paths if parts[0] in splits and len(parts) > 2]
         passed["outside the splits"] = len(paths) - len(nested)
-        items = [Item("/".join(parts), (parts[1],), splits[parts[0]]) for parts in nested]
+        items = []
+        for parts in nested:
+            folder, label = parts[:2]
+            items.append(Item("/".join(parts), (label,), splits[folder]))
     if not items:
         raise InputError(f"no images in {root}: expected {root}/<class>/<image> or {root}/train/<class>/<image>")
     reasons = [f"{count} ({reason})" for reason, count in passed.items() if count]
@@ -138,7 +142,8 @@ def list_images(root: Path, masks: Path | None = None) -> list[Item]:
     """
     passed: Counter = Counter()
     # file systems list in orders of their own, and the division by a seed must be the same everywhere
-    items = [Item("/".join(parts), (), None) for parts in sorted(walk(root, passed, masks))]
+    paths = sorted(walk(root, passed, masks))
+    items = [Item("/".join(parts), (), None) for parts in paths]
     if not items:
         raise InputError(f"no images in {root}: expected files such as {root}/photo.jpg, at any depth")
     return items
@@ -149,7 +154,11 @@ def _splits(paths: list[tuple[str, ...]]) -> dict[str, str]:
     direct = {parts[0] for parts in paths if len(parts) == 2}
     nested = {parts[0] for parts in paths if len(parts) > 2}
     folders = direct | nested
-    splits = {name: _NAMES[name.casefold()] for name in folders if name.casefold() in _NAMES}
+    splits = {}
+    for name in folders:
+        split = _NAMES.get(name.casefold())
+        if split is not None:
+            splits[name] = split
     others = folders - set(splits)
     # a split holds folders of images; "train" may be a class, too, of locomotives
     held = {split for name, split in splits.items() if name in nested}

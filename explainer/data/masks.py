@@ -55,7 +55,8 @@ def _numbers(values: NDArray, mode: str, path: Path) -> NDArray:
     if mode in ("LA", "La", "PA"):
         values = values[..., 0]
     elif mode in ("RGB", "RGBA", "RGBX", "RGBa"):
-        if (values[..., :1] != values[..., 1:3]).any():
+        differ = values[..., :1] != values[..., 1:3]
+        if differ.any():
             raise InputError(f"mask {path} holds colours: save it as grey, with class index + 1 at each pixel")
         values = values[..., 0]
     is_float = values.dtype.kind == "f"
@@ -85,7 +86,8 @@ def check_shape(path: Path, width: int, height: int, frame: Frame, side: int) ->
     if frame.orientation >= 5:  # the picture lies sideways: the mask may be drawn on the upright one
         ratios.append(frame.height / frame.width)
     # a twentieth: masks that were drawn on a smaller copy have sides that were rounded
-    alike = any(abs(width / height - ratio) <= 0.05 * ratio for ratio in ratios)
+    shape = width / height
+    alike = any(abs(shape - ratio) <= 0.05 * ratio for ratio in ratios)
     if not alike and (width, height) != (side, side):
         across, down = frame.upright
         raise InputError(

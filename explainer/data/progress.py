@@ -56,6 +56,7 @@ class EpochProgress:
         left = self._batches.left(self._done)
         if total < len(self._batches):  # the Trainer ends the epoch before the images do
             left = min(left, total - self._done // self._batches.images_a_step)
+        # at least one is left: an epoch cannot end without a batch
         self._counted = total - max(1, left)
         return self._counted
 

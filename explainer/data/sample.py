@@ -79,7 +79,8 @@ def collate(samples: list[Sample | None]) -> Batch:
 def _segmentation_or_void(sample: Sample) -> Tensor:
     if sample.segmentation is not None:
         return sample.segmentation
-    return torch.full((len(sample.labels), *sample.image.shape[1:]), VOID, dtype=torch.uint8)
+    shape = (len(sample.labels), *sample.image.shape[1:])
+    return torch.full(shape, VOID, dtype=torch.uint8)
 
 
 def _boxes_or_none(sample: Sample) -> Tensor:
@@ -103,7 +104,8 @@ def pixels(image: Image.Image, size: int) -> Tensor:
         [1.0, 0.0, 0.0]
     """
     resized = image.resize((size, size), Image.Resampling.BILINEAR)
-    return tvf.to_dtype(tvf.to_image(resized), torch.float32, scale=True)
+    whole_numbers = tvf.to_image(resized)
+    return tvf.to_dtype(whole_numbers, torch.float32, scale=True)
 
 
 def flip_sample(sample: Sample) -> Sample:
@@ -122,7 +124,9 @@ def flip_sample(sample: Sample) -> Sample:
         width = sample.image.shape[-1]
         category, x0, y0, x1, y1 = boxes.unbind(1)
         # the right border becomes the left one: x0 stays the smaller
-        boxes = torch.stack([category, width - x1, y0, width - x0, y1], 1)
+        left = width - x1
+        right = width - x0
+        boxes = torch.stack([category, left, y0, right, y1], 1)
     image = sample.image.flip(-1)
     return sample._replace(image=image, segmentation=segmentation, boxes=boxes)
 
@@ -165,6 +169,7 @@ def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:
     top = int((rows - height) * down)
     left = int((columns - width) * across)
     erased = image.clone()  # a data set may hold its images in memory, and give the same tensor out again
+    mean = image.mean((1, 2), keepdim=True)
     rectangle = erased[:, top : top + height, left : left + width]
-    rectangle.copy_(image.mean((1, 2), keepdim=True))
+    rectangle.copy_(mean)
     return erased

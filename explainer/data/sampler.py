@@ -89,13 +89,15 @@ class EpochSampler(Sampler[int]):
         count = len(self.dataset)
         if self.shuffle:
             # a prime as the step: neighbouring seeds do not share the orders of their epochs
-            generator = torch.Generator().manual_seed(self.seed + 1_000_003 * int(self.dataset.epoch))
+            seed = self.seed + 1_000_003 * int(self.dataset.epoch)
+            generator = torch.Generator().manual_seed(seed)
             order = torch.randperm(count, generator=generator).tolist()
         else:
             order = list(range(count))
         done = min(self._skip, count)
         self._skip = 0  # only the first pass after a resume is cut
         rest = order[done:]
+        # a process for which nothing is left takes the first image again: all need as many
         share = rest[self.rank :: self.world] or rest[:1]
         return iter(share[: self.length(done)])
 
@@ -127,6 +129,7 @@ class EpochBatches(BatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         indices = list(self.sampler)
-        whole = len(indices) - len(indices) % self.batch_size or len(indices)
+        count = len(indices)
+        whole = count - count % self.batch_size or count
         for start in range(0, whole, self.batch_size):
             yield indices[start : start + self.batch_size]

@@ -20,6 +20,8 @@ from explainer.data.textures import TEXTURES, background, silhouette, surface
 CLASSES = tuple(TEXTURES)
 _SUPERSAMPLING = 2
 """Samples a pixel and axis: without them the edges of textures would be jagged."""
+_RADII = ((0.0, 0.0), (0.29, 0.48), (0.23, 0.37), (0.2, 0.28))
+"""Number of labelled objects → smallest and largest radius of each, as fractions of the side."""
 _CACHE_BYTES = 1 << 29
 """Bytes of drawn scenes that each loader process keeps: half a GiB holds 2,600 scenes of 224 pixels a side."""
 
@@ -51,7 +53,7 @@ def _plan(rng: np.random.Generator) -> list[_Object]:
     """Choose objects, their places and sizes, from back to front; lengths as fractions of the side."""
     # the more objects, the smaller each: together they cover about a third of an image
     labelled = int(rng.choice(4, p=(0.03, 0.37, 0.37, 0.23)))
-    smallest, largest = ((0.0, 0.0), (0.29, 0.48), (0.23, 0.37), (0.2, 0.28))[labelled]
+    smallest, largest = _RADII[labelled]
     objects = []
     for _ in range(labelled):
         # nearly anywhere: a map that is merely central should score badly
@@ -114,7 +116,8 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
     rng = np.random.default_rng((seed, split, index))
     side = size * _SUPERSAMPLING
     # a background has no edges that supersampling would smooth: drawn at the image's size, it costs a quarter
-    behind = background(rng, size).repeat(_SUPERSAMPLING, 0).repeat(_SUPERSAMPLING, 1)
+    clouds = background(rng, size)
+    behind = clouds.repeat(_SUPERSAMPLING, 0).repeat(_SUPERSAMPLING, 1)
     while True:  # until no labelled object is hidden behind the others
         canvas = behind.copy()
         top = np.zeros((side, side), np.uint8)
@@ -123,20 +126,23 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
         counts = np.bincount(top.ravel(), minlength=len(objects) + 1)
         seen = counts[1:]  # 0 is the background
         # two fifths of the object, and of a small one a fiftieth of the image: less could not be told apart
-        least = np.maximum(0.4 * np.array(drawn), 0.02 * side**2)
+        share_of_object = 0.4 * np.array(drawn)
+        least = np.maximum(share_of_object, 0.02 * side**2)
         labelled = np.array([thing.name is not None for thing in objects])
-        if (seen >= least)[labelled].all():
+        enough = seen >= least
+        if enough[labelled].all():
             return _finish(canvas, top, objects, size)
 
 
 def _finish(canvas: NDArray, top: NDArray, objects: list[_Object], size: int) -> Scene:
     """Average the supersamples; a pixel belongs to the object at its first sample."""
-    samples = [canvas[i::_SUPERSAMPLING, j::_SUPERSAMPLING] for i, j in np.ndindex(_SUPERSAMPLING, _SUPERSAMPLING)]
+    step = _SUPERSAMPLING
+    samples = [canvas[i::step, j::step] for i, j in np.ndindex(step, step)]
     averaged = np.add.reduce(samples) / len(samples)
     rounded = (255 * averaged + 0.5).astype(np.uint8)
     image = torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
     # one sample, not a mean: numbers of objects cannot be averaged
-    owners = top[::_SUPERSAMPLING, ::_SUPERSAMPLING]
+    owners = top[::step, ::step]
     codes = np.zeros(len(objects) + 1, np.uint8)
     boxes = []
     for number, thing in enumerate(objects, 1):

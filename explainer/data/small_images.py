@@ -43,7 +43,9 @@ class SmallDataset(ImageDataset):
         """Return an image (3, S, S) in [0, 1]; grey images have three equal channels."""
         image = self.images[index].float() / 255
         if image.shape[-1] != self.image_size:
-            image = tvf.resize(image, [self.image_size, self.image_size], antialias=True).clamp(0, 1)
+            resized = tvf.resize(image, [self.image_size, self.image_size], antialias=True)
+            # clamped: with antialiasing, rounding takes values a little out of [0, 1]
+            image = resized.clamp(0, 1)
         return image.expand(3, -1, -1)
 
     def labels(self, index: int) -> Tensor:
@@ -121,10 +123,14 @@ class SmallImages(ImageDataModule):
 
     def _check_part(self, part: Any) -> None:
         targets = torch.as_tensor(part.targets)
-        if len(part.data) != len(targets) or not len(targets):
-            raise InputError(f"{self.collection} in {self.root} has {len(part.data)} images and {len(targets)} labels")
-        if int(targets.min()) < 0 or int(targets.max()) >= len(part.classes):
-            raise InputError(f"{self.collection} in {self.root} has labels beyond its {len(part.classes)} classes")
+        place = f"{self.collection} in {self.root}"
+        images = len(part.data)
+        if images != len(targets) or not len(targets):
+            raise InputError(f"{place} has {images} images and {len(targets)} labels")
+        lowest = int(targets.min())
+        highest = int(targets.max())
+        if lowest < 0 or highest >= len(part.classes):
+            raise InputError(f"{place} has labels beyond its {len(part.classes)} classes")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -136,11 +142,13 @@ class SmallImages(ImageDataModule):
         part = self._part(train=split != "test")
         indices = list(range(len(part.targets)))
         if split != "test":
-            indices = divide(indices, 0.9, self.seed)[split == "val"]
+            train, val = divide(indices, 0.9, self.seed)
+            indices = val if split == "val" else train
         indices = indices[: self.limits[split]]  # cut after the division, which a limit must not change
         # some of torchvision's sets hold tensors, others arrays or lists
         all_images = torch.as_tensor(np.asarray(part.data))
         images = all_images[indices]
+        # grey images have no axis of channels, colour ones have it last
         images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
         targets = torch.as_tensor(part.targets)[indices].tolist()
         # by the file's part and place: val's images come out of the training file, and keep the names they have there

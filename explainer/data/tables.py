@@ -58,7 +58,8 @@ def read_csv(root: Path, name: str) -> list[Item]:
     items = []
     for key, names in labels.items():
         # sorted: a set has an order of its own in every run
-        items.append(Item(paths[key], tuple(sorted(names)), key[1]))
+        _, split = key
+        items.append(Item(paths[key], tuple(sorted(names)), split))
     return items
 
 

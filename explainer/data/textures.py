@@ -109,7 +109,9 @@ def background(rng: np.random.Generator, size: int) -> Array:
     picture = picture + 0.6 * second[..., None] * difference
     slope = rng.uniform(-0.2, 0.2, 2).astype(np.float32)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
-    light = slope[0] * axis[:, None] + slope[1] * axis
+    down = slope[0] * axis[:, None]
+    across = slope[1] * axis
+    light = down + across
     # grain, as of a camera, on backgrounds as on objects: it must not tell them apart
     grain = 0.04 * rng.standard_normal((size, size, 1), np.float32)
     lit = picture + light[..., None]
@@ -124,14 +126,39 @@ def silhouette(rng: np.random.Generator) -> Callable[[Array], Array]:
     phase = rng.uniform(0, 2 * np.pi)
     if kind == 0:
         stretch = rng.uniform(1.0, 1.5)
-        return lambda a: 1 / np.hypot(np.cos(a - phase) / stretch, np.sin(a - phase) * stretch)
+
+        def ellipse(angle: Array) -> Array:
+            across = np.cos(angle - phase) / stretch
+            down = np.sin(angle - phase) * stretch
+            return 1 / np.hypot(across, down)
+
+        return ellipse
     if kind == 1:
         sector = 2 * np.pi / sides
-        return lambda a: 1.15 * np.cos(sector / 2) / np.cos((a - phase) % sector - sector / 2)
+
+        def polygon(angle: Array) -> Array:
+            # from the middle of the side that lies in this direction
+            turned = (angle - phase) % sector - sector / 2
+            return 1.15 * np.cos(sector / 2) / np.cos(turned)
+
+        return polygon
     if kind == 2:
-        return lambda a: 1 + 0.22 * np.cos((sides + 1) * (a - phase))
-    waves = rng.uniform(-0.15, 0.15, 4)
-    return lambda a: 1 + sum(w * np.cos((i + 2) * (a - phase * (i + 1))) for i, w in enumerate(waves))
+
+        def star(angle: Array) -> Array:
+            turned = (sides + 1) * (angle - phase)
+            return 1 + 0.22 * np.cos(turned)
+
+        return star
+    heights = rng.uniform(-0.15, 0.15, 4)
+
+    def blob(angle: Array) -> Array:
+        waves = []
+        for number, height in enumerate(heights):
+            turned = angle - phase * (number + 1)
+            waves.append(height * np.cos((number + 2) * turned))
+        return 1 + sum(waves)
+
+    return blob
 
 
 def two_colours(rng: np.random.Generator) -> Array:
@@ -189,5 +216,7 @@ def _blotches(rng: np.random.Generator, u: Array, v: Array) -> Array:
     """Draw blotches without a period, in (0, 1): waves of any direction and length."""
     offsets = rng.uniform(0, 2 * np.pi, 6)
     waves = rng.uniform(-0.5, 0.5, (6, 2))
-    height = sum(np.sin(a * u + b * v + offset) for (a, b), offset in zip(waves, offsets, strict=True))
-    return sigmoid(2 * height)
+    heights = []
+    for (a, b), offset in zip(waves, offsets, strict=True):
+        heights.append(np.sin(a * u + b * v + offset))
+    return sigmoid(2 * sum(heights))

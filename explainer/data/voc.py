@@ -73,7 +73,8 @@ class VOCDataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """Return an image (3, S, S) in [0, 1]."""
-        return pixels(read_picture(self._photo(index)), self.image_size)
+        picture = read_picture(self._photo(index))
+        return pixels(picture, self.image_size)
 
     def _photo(self, index: int) -> Path:
         return self.folder / "JPEGImages" / f"{self.ids[index]}.jpg"
@@ -126,7 +127,8 @@ class VOCDataset(ImageDataset):
             inner = check_box(box, width, height, f"{path}: {CLASSES[category]}")
             if inner is not None:
                 checked.append((category, inner))
-        return place_boxes(checked, width, height, self.image_size, frame.turn_of(width, height))
+        orientation = frame.turn_of(width, height)
+        return place_boxes(checked, width, height, self.image_size, orientation)
 
     def check_annotations(self) -> None:
         """Refuse pictures that are no masks, and boxes outside images whose size only their own file tells."""
@@ -140,6 +142,7 @@ class VOCDataset(ImageDataset):
         check_masks(pairs, len(CLASSES), self.image_size)
         for index, annotation in enumerate(self._annotated):
             if not (annotation.width and annotation.height):
+                # a picture that cannot be read is skipped and counted later, as any other
                 with contextlib.suppress(UnreadableError):
                     self.boxes(index)
 
@@ -204,7 +207,8 @@ class VOC(ImageDataModule):
             # the test set's annotations are not public: val is tested on, and val comes out of train
             ids = self._list(kind, "val")
         else:
-            ids = divide(self._list("Main", "train"), 0.9, self.seed)[split == "val"]
+            train, val = divide(self._list("Main", "train"), 0.9, self.seed)
+            ids = val if split == "val" else train
         return VOCDataset(self.folder, ids, self.difficult, **self.options(split))
 
     def _list(self, kind: str, name: str) -> list[str]:

@@ -20,7 +20,9 @@ def to_device(batch: Batch, device: str | torch.device) -> Batch:
     boxes = batch.boxes
     if boxes is not None:
         boxes = [boxes_of_image.to(device) for boxes_of_image in boxes]
-    return Batch(batch.image.to(device), batch.labels.to(device), batch.id, segmentation, boxes)
+    image = batch.image.to(device)
+    labels = batch.labels.to(device)
+    return Batch(image, labels, batch.id, segmentation, boxes)
 
 
 def part(batch: Batch, places: Sequence[int]) -> Batch:

@@ -83,26 +83,29 @@ def prepared(context: Context) -> Prepared:
     device = str(choose_device(settings.device))
     explanandum, methods, digest = subject(context)
     explanandum.to(device)
+    # fetched first: the names of the classes may stand in files of the data set
     data.prepare_data()
+    # another number of classes is refused: a new head would have random weights, and nothing trains it here
     explanandum.describe_classes(data.classes, data.multilabel, new_head=False)
     dataset = data.split(settings.images.split)
-    places = spread(candidates(dataset, settings.images.one_label), settings.images.limit, settings.images.offset)
+    choice = settings.images
+    places = spread(candidates(dataset, choice.one_label), choice.limit, choice.offset)
     sample = first_readable(dataset, places)
     check_classifier(explanandum, sample)
     facts = {
         "checkpoint": digest,
         "data": data_facts(context.config["data"]),
-        "split": settings.images.split,
+        "split": choice.split,
         "version": __version__,
         "images": len(places),
     }
     # settings that are not used are left out, so that earlier results stay valid
     if len(places) < len(dataset):
         facts["spread"] = True
-    if settings.images.one_label:
+    if choice.one_label:
         facts["one_label"] = True
-    if settings.images.offset:
-        facts["offset"] = settings.images.offset
+    if choice.offset:
+        facts["offset"] = choice.offset
     return Prepared(explanandum, methods, dataset, places, sample, device, facts)
 
 
@@ -136,12 +139,16 @@ def as_it_is(context: Context) -> tuple[Explanandum, dict[str, Attribution], str
         raise InputError("evaluation.as_it_is explains the config's explanandum, or its model's, and there is none")
     network = str(explanandum_settings(context.config).get("network"))
     if network.endswith(".ckpt"):
-        check_image_size(network, read_checkpoint(network)[0], context.data.image_size)
+        spec, _ = read_checkpoint(network)
+        check_image_size(network, spec, context.data.image_size)
     explanandum.freeze()
+    # of the weights themselves: a network that is built has no file of which a digest could be taken
     digest = hashlib.sha256()
     for name, value in explanandum.state_dict().items():
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    return explanandum, chosen_methods(context.settings, Path(), "classifier"), digest.hexdigest()
+        content = value.cpu().contiguous().numpy().tobytes()
+        digest.update(name.encode() + content)
+    methods = chosen_methods(context.settings, Path(), "classifier")
+    return explanandum, methods, digest.hexdigest()
 
 
 def check_image_size(path: str | Path, spec: Mapping[str, Any], given: int) -> None:

@@ -98,7 +98,10 @@ def all_infills(settings: Evaluation, methods: dict[str, Attribution]) -> dict[s
         settings: Settings of the evaluation.
         methods: Name → method.
     """
-    candidates = {f"of {name}": getattr(method, "infill", None) for name, method in methods.items()}
-    candidates |= {f"of metric {name}": getattr(metric, "infill", None) for name, metric in settings.metrics.items()}
+    candidates: dict[str, object] = {}
+    for name, method in methods.items():
+        candidates[f"of {name}"] = getattr(method, "infill", None)
+    for name, metric in settings.metrics.items():
+        candidates[f"of metric {name}"] = getattr(metric, "infill", None)
     candidates |= {"of evaluation.infill": settings.infill, **settings.infills}
     return {name: infill for name, infill in candidates.items() if isinstance(infill, Infill)}

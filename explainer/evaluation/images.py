@@ -25,8 +25,11 @@ def spread(places: Sequence[int], wanted: int | None, offset: int = 0) -> list[i
         >>> spread([1, 3, 5, 7], 2)
         [1, 5]
     """
-    count = len(places) if wanted is None else min(len(places), wanted)
-    return [places[(i * len(places) // count + offset) % len(places)] for i in range(count)]
+    total = len(places)
+    count = total if wanted is None else min(total, wanted)
+    starts = [number * total // count for number in range(count)]
+    # around the end: a moved choice has as many places
+    return [places[(start + offset) % total] for start in starts]
 
 
 def candidates(dataset: ImageDataset, one_label: bool) -> list[int]:
@@ -43,7 +46,9 @@ def candidates(dataset: ImageDataset, one_label: bool) -> list[int]:
         InputError: There is none, or two images of the split have one id.
     """
     check_ids(dataset.ids)
-    places = [i for i in range(len(dataset)) if not one_label or int(dataset.labels(i).sum()) == 1]
+    places = list(range(len(dataset)))
+    if one_label:
+        places = [place for place in places if int(dataset.labels(place).sum()) == 1]
     if not places:
         raise InputError("evaluation.images.one_label: no image of the split has exactly one label")
     return places
@@ -87,7 +92,8 @@ def first_readable(dataset: ImageDataset, places: Sequence[int]) -> Sample:
         sample = dataset[place]
         if sample is not None:
             return sample
-    raise InputError(f"none of the images could be read: {len(places)} were tried, {dataset.ids[places[0]]!r} first")
+    first = dataset.ids[places[0]]
+    raise InputError(f"none of the images could be read: {len(places)} were tried, {first!r} first")
 
 
 @torch.no_grad()
@@ -103,10 +109,12 @@ def check_classifier(explanandum: Explanandum, sample: Sample) -> None:
     """
     image = sample.image[None].to(explanandum.mean.device)
     with size_fits(image):
-        probabilities = explanandum.probabilities(explanandum(image).float())
+        logits = explanandum(image).float()
+        probabilities = explanandum.probabilities(logits)
     if not bool(probabilities.isfinite().all()):
         # weights that are not finite are the usual reason: naming one saves a search
-        broken = [name for name, values in explanandum.state_dict().items() if not bool(values.isfinite().all())]
+        weights = explanandum.state_dict()
+        broken = [name for name, values in weights.items() if not bool(values.isfinite().all())]
         where = "its weights are finite"
         if broken:
             where = f"its weights {broken[0]!r} are not finite"
@@ -131,7 +139,9 @@ def check_infills(infills: Mapping[str, Infill], sample: Sample, explanandum: Ex
     for name, infill in infills.items():
         try:
             infill.check_classes(explanandum.classes)
-            infill(image, mask, torch.Generator(image.device).manual_seed(0))
+            # a generator of its own: a check must not move the random numbers of the run
+            generator = torch.Generator(image.device).manual_seed(0)
+            infill(image, mask, generator)
         except InputError as error:
             raise InputError(f"in-fill {name!r}: {error}") from error
 
@@ -161,6 +171,7 @@ def true_boxes(batch: Batch) -> list[Tensor]:
         # a box's first number is its class: objects of classes that are no label are not looked for
         labelled = labels[annotated[:, 0].long()] > 0
         boxes_of_image = annotated[labelled, 1:]
+        # an object may be outlined without a box
         if not len(boxes_of_image):
             boxes_of_image = around_segments
         boxes.append(boxes_of_image)

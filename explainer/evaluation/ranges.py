@@ -73,7 +73,8 @@ def check_names(key: str, names: Iterable[str]) -> None:
         if not name.strip():
             raise InputError(f"{key}: a name is empty")
         if len(name) > LONGEST:
-            raise InputError(f"{key}: a name has {len(name)} characters, at most {LONGEST} can be shown: {name[:30]} …")
+            start = f"{name[:30]} …"
+            raise InputError(f"{key}: a name has {len(name)} characters, at most {LONGEST} can be shown: {start}")
         if printable(name) != name:
             raise InputError(f"{key}: the name {name!r} has a line end or another character that cannot be shown")
 
@@ -116,6 +117,7 @@ def check_different(key: str, values: Sequence[object] | None) -> None:
         return
     if not values:
         raise InputError(f"{key} is empty: name at least one, or leave it out")
+    # as files' names show them: two fractions that differ in the tenth digit would share a file
     shown = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     for n, word in enumerate(shown):
         if word in shown[:n]:

@@ -62,7 +62,8 @@ def having(name: str, batch: Batch) -> Batch:
         []
     """
     if name == BOXES:
-        return part(batch, [n for n, boxes in enumerate(true_boxes(batch)) if len(boxes)])
+        with_box = [place for place, boxes in enumerate(true_boxes(batch)) if len(boxes)]
+        return part(batch, with_box)
     if batch.segmentation is None:
         return part(batch, [])
     # an image without annotation in a segmented data set is void all over
@@ -89,6 +90,9 @@ def reference_mask(name: str, batch: Batch, rule: TruthRule = USUAL_TRUTH) -> Te
     """
     if name == BOXES:
         height, width = batch.image.shape[-2:]
-        return inside_boxes(true_boxes(batch), (height, width)).to(batch.image.dtype)
+        inside = inside_boxes(true_boxes(batch), (height, width))
+        return inside.to(batch.image.dtype)
     assert batch.segmentation is not None
-    return truth_and_weight(batch.segmentation, batch.labels, rule)[0]
+    # a mask has no pixels that do not count: the weight is for the metrics
+    truth, _ = truth_and_weight(batch.segmentation, batch.labels, rule)
+    return truth

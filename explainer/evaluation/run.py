@@ -104,7 +104,10 @@ def score_methods(context: Context) -> Content:
         published=settings.report.published,
     )
     # a method that failed on an image of a picture would fail on it again, and lose the picture of all others
-    able = {name: method for name, method in setup.methods.items() if not failures[name].keys() & shown}
+    able = {}
+    for name, method in setup.methods.items():
+        if not failures[name].keys() & shown:
+            able[name] = method
     write_pictures(
         settings, setup.explanandum, able, dataset, (pictured, imagined), judge, mask_store, out, setup.device
     )
@@ -190,13 +193,16 @@ def present(context: Context, setup: Prepared, content: Content, pictured: list[
     """
     out = context.out
     settings = context.settings
-    tables = write_tables(content, settings, out, f"{context.name} on {settings.images.split}")
-    batch = to_device(collate([setup.dataset[place] for place in pictured]), setup.device)
+    title = f"{context.name} on {settings.images.split}"
+    tables = write_tables(content, settings, out, title)
+    batch = collate([setup.dataset[place] for place in pictured])
+    batch = to_device(batch, setup.device)
     page = report(context, setup.explanandum, setup.methods, batch, mask_store, out)
     show_tables([to_terminal(table) for table in tables], table_width(content, settings))
     if page:
         tell([f"report: {page}"])
-    tell([f"written to {out}: {', '.join(files_of(settings))}"])
+    files = ", ".join(files_of(settings))
+    tell([f"written to {out}: {files}"])
     tell(missing(content.get("failed") or {}, setup.dataset.unreadable))
 
 
@@ -227,7 +233,8 @@ def open_mask_store(
         shown: Ids of the images of pictures.
     """
     # Not all facts: what a mask is measured by changes no mask, so that further metrics need no further maps.
-    common = {key: facts[key] for key in ("checkpoint", "data", "split", "version")} | target_facts(settings)
+    common = {key: facts[key] for key in ("checkpoint", "data", "split", "version")}
+    common |= target_facts(settings)
     if not settings.maker.scaled:
         # only the setting that came later is written down, so that earlier masks stay valid
         common["scaled"] = False
@@ -236,7 +243,9 @@ def open_mask_store(
         if not isinstance(method, Reference):
             about[name] = common | {"method": facts["methods"][name]}
     folder = out / "maps" if settings.cache in (None, "none") else Path(settings.cache)
-    mask_store = MaskStore(folder, about, shown if settings.cache == "none" else None)
+    # without a cache those of the pictures are stored all the same: to show a mask must not run its method again
+    only = shown if settings.cache == "none" else None
+    mask_store = MaskStore(folder, about, only)
     mask_store.sweep()
     tell(mask_store.strangers())
     return mask_store
@@ -259,8 +268,9 @@ def check_room(mask_store: MaskStore, images: int, side: int) -> None:
     needed = mask_store.missing_bytes(images, side)
     free = shutil.disk_usage(folder).free
     if needed > free:
+        room = f"{needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free"
         raise InputError(
-            f"the maps would take {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB free in {mask_store.folder}: "
+            f"the maps would take {room} in {mask_store.folder}: "
             "name another folder with --evaluation.cache, or keep none with --evaluation.cache=none"
         )
 
@@ -315,7 +325,10 @@ def salient_alphas(context: Context, setup: Prepared) -> dict[str, Alpha]:
     settings = context.settings
     salient = settings.salient
     # a mask has a level that means something, one half; another map is cut relative to its own mean
-    needing = {name: method for name, method in setup.methods.items() if salient.level is None or not method.is_mask}
+    needing = {}
+    for name, method in setup.methods.items():
+        if salient.level is None or not method.is_mask:
+            needing[name] = method
     if not needing or not (settings.metrics or settings.report.counterfactuals):
         return {}
     if salient.alpha is not None:
@@ -324,11 +337,13 @@ def salient_alphas(context: Context, setup: Prepared) -> dict[str, Alpha]:
     taken: list[int] = []
     if salient.held_out_split == settings.images.split:
         taken = setup.places
-    held_out = held_out_places(candidates(dataset, settings.images.one_label), salient.held_out, taken)
+    available = candidates(dataset, settings.images.one_label)
+    held_out = held_out_places(available, salient.held_out, taken)
     batches = []
     for start in range(0, len(held_out), context.data.batch_size):
         places = held_out[start : start + context.data.batch_size]
         batches.append(collate([dataset[place] for place in places]))
+    # a store of its own: errors at each α are no rows of the evaluation
     fingerprint = {key: setup.facts[key] for key in ("checkpoint", "data", "version")}
     fingerprint |= {"split": salient.held_out_split, "images": held_out, "methods": settings_of(needing)}
     store = Store(context.out / "held_out", fingerprint, Searched)

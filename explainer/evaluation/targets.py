@@ -35,11 +35,13 @@ class Targets(NamedTuple):
         Returns:
             The same images; where no class is predicted, an image has none, and its mask is empty.
         """
+        # a network need not take a batch without images
         if self.kind == "labels" or not batch.id:
             return batch
         with torch.no_grad():
             logits = explanandum(batch.image).float()
-        return batch._replace(labels=explanandum.decided(logits, self.threshold).to(batch.labels))
+        decided = explanandum.decided(logits, self.threshold)
+        return batch._replace(labels=decided.to(batch.labels))
 
     def words(self) -> str:
         """Say in a table's caption which classes are explained; nothing where it is the usual.

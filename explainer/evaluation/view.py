@@ -36,7 +36,9 @@ def metric_view(
         return fill(images, masks, generator).expand_as(images)
 
     def probability(seen: Tensor, owner: Tensor) -> Tensor:
-        return explanandum.probabilities(explanandum(seen).float()).gather(1, target[owner][:, None])[:, 0]
+        probabilities = explanandum.probabilities(explanandum(seen).float())
+        of_target = probabilities.gather(1, target[owner][:, None])
+        return of_target[:, 0]
 
     def log_odds(seen: Tensor, owner: Tensor) -> Tensor:
         return score_of(explanandum(seen).float(), target[owner], explanandum.multilabel, "log_odds")

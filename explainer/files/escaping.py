@@ -10,6 +10,7 @@ from rich.markup import escape
 
 # full-width signs as well, which some spreadsheets take for the usual ones
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# what LaTeX takes for commands; then signs that the tables themselves write, and that its usual fonts do not have
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",

@@ -38,15 +38,17 @@ def alone(path: str | Path, what: str) -> Iterator[None]:
             try:
                 # a record lock, which fork does not pass on: a loader that outlives its parent holds nothing
                 fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as error:
+            except (BlockingIOError, PermissionError) as error:  # POSIX lets a system say either
                 content = os.read(handle, 200).decode(errors="replace").strip()
                 holder = content or "another process"
                 raise InputError(f"{holder} works in {what}: wait for it, stop it, or choose another name") from error
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
+        # emptied here and not when it was opened: until the lock is held, it names the process that holds it
         os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        this_process = f"process {os.getpid()} on {socket.gethostname()}"
+        os.write(handle, this_process.encode())
         yield
     finally:
         os.close(handle)

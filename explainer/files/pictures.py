@@ -130,7 +130,8 @@ def opened(path: str | Path, what: str = "image") -> Iterator[Image.Image]:
         raise UnreadableError(f"cannot read {what} {path}: not enough memory") from error
     except Exception as error:  # Pillow's decoders raise anything on damaged files: struct, zlib, index errors
         words = str(error).strip() or type(error).__name__
-        raise UnreadableError(f"cannot read {what} {path}: {words.splitlines()[0][:300]}") from error
+        first_line = words.splitlines()[0]
+        raise UnreadableError(f"cannot read {what} {path}: {first_line[:300]}") from error
 
 
 def read_frame(path: str | Path) -> Frame:
@@ -185,8 +186,10 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     """Return a picture upright, in RGB, without EXIF."""
     if 0 in image.size:
         raise InputError("it has no pixels")
+    # loaded before its orientation is asked for: Pillow turns a TIFF while it loads, and then takes the tag away
     image.load()
-    rgb = to_rgb(turned(image, orientation_of(image)))
+    upright = turned(image, orientation_of(image))
+    rgb = to_rgb(upright)
     rgb.info = {}
     return rgb
 
@@ -210,6 +213,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         >>> to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
         (255, 255, 255)
     """
+    # whole numbers beyond 8 bits, and floats: Pillow's own conversion only cuts them off at 255
     if image.mode[0] in "IF":
         values = np.asarray(image)
         grey = Image.fromarray(_eight_bits(values, image.format == "PPM"))

@@ -84,7 +84,8 @@ def read_lines(path: str | Path) -> list[str]:
     Args:
         path: File to read.
     """
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    return [line for line in lines if line]
 
 
 def read_state(path: str | Path, kind: type[T]) -> T | None:
@@ -180,17 +181,20 @@ def parse(path: str | Path, kind: type[T], source: str | Path | None = None) -> 
     Raises:
         InputError: The file cannot be read, is no JSON, or holds something else.
     """
-    return _validated(read_text(path), kind, path if source is None else source)
+    content = read_text(path)
+    return _validated(content, kind, path if source is None else source)
 
 
 def _validated(content: str | bytes, kind: type[T], source: str | Path) -> T:
     """Read JSON as a type; the first fault becomes the error."""
     try:
+        # strict: the text "1" is no number, and what is wrong is named rather than turned into something else
         return _adapter(cast(Any, kind)).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        words = first["msg"][:1].lower() + first["msg"][1:]
+        message = first["msg"]
+        words = message[:1].lower() + message[1:]
         if place:
             words = f"{place}: {words}"
         raise InputError(f"{source}: {words}") from error

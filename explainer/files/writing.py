@@ -23,6 +23,7 @@ from explainer.errors import InputError
 from explainer.files.escaping import for_csv
 
 _DAY = 24 * 60 * 60
+# without the dots and dashes of a host's name: `_stale` finds machine and process by them
 _HOST = "".join(c for c in socket.gethostname() if c.isalnum())[:16] or "host"
 _MARK = ".partial"
 
@@ -38,8 +39,10 @@ def partial_path(path: Path) -> Path:
         '.ckpt'
     """
     # a digest: with the target's own name it could be longer than a file system takes
-    name = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return path.with_name(f".{name}.{_HOST}-{os.getpid()}{_MARK}{path.suffix[:16]}")
+    target = path.name.encode("utf-8", "surrogateescape")
+    digest = hashlib.sha256(target).hexdigest()[:12]
+    writer = f"{_HOST}-{os.getpid()}"
+    return path.with_name(f".{digest}.{writer}{_MARK}{path.suffix[:16]}")
 
 
 @contextlib.contextmanager
@@ -72,7 +75,7 @@ def replacing(path: str | Path, *, sync: bool = False) -> Iterator[Path]:
         partial.replace(path)
         if sync:
             _flush(path.parent)
-    except BaseException:
+    except BaseException:  # at Ctrl-C too, which is no Exception
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
@@ -113,6 +116,7 @@ def make_writable(folder: str | Path, hint: str) -> Path:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # a byte, and not the name alone: on a full disk a file can be made, but not filled
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"0")
             file.flush()
@@ -152,6 +156,7 @@ def write_csv(path: str | Path, rows: Iterable[Iterable[Any]], *, sync: bool = F
     Returns:
         The target.
     """
+    # newline="" leaves line ends as the csv module writes them
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerows([for_csv(cell) for cell in row] for row in rows)
@@ -249,7 +254,11 @@ def _stale(path: Path) -> bool:
     # of another machine nobody can tell which processes live: no file takes a day to be written
     if age > _DAY:
         return True
-    return host == _HOST and int(process) != os.getpid() and not _alive(int(process))
+    if host != _HOST:
+        return False
+    number = int(process)
+    # this process is still at work on its own files
+    return number != os.getpid() and not _alive(number)
 
 
 def _alive(process: int) -> bool:
@@ -279,14 +288,18 @@ def file_name(name: str, taken: Iterable[str] = (), *, longest: int = 100) -> st
         >>> file_name("a/b"), file_name("a b", taken=["a_b"])
         ('a_b', 'a_b-c8687a08')
     """
+    characters = [c if c.isalnum() or c in "-_." else "_" for c in name]
     # dots at the ends: hidden files, and names that Windows cuts
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or "_"
+    safe = "".join(characters).strip(".") or "_"
+    content = safe.encode("utf-8", "replace")
     used = {other.casefold() for other in taken}
-    if len(safe.encode("utf-8", "replace")) <= longest and safe.casefold() not in used:
+    if len(content) <= longest and safe.casefold() not in used:
         return safe
-    suffix = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    # of the name as it was given: two names that differ in what is not allowed become different files
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    suffix = digest[:8]
     # cut by bytes, which file systems count; half a character at the end goes too
-    short = safe.encode("utf-8", "replace")[: longest - 9].decode("utf-8", "ignore")
+    short = content[: longest - 9].decode("utf-8", "ignore")
     unique = f"{short}-{suffix}"
     number = 2
     while unique.casefold() in used:

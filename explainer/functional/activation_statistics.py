@@ -240,7 +240,8 @@ def _truncated(before: Tensor) -> _Truncated:
     cut = -location / scale
     log_mass = torch.special.log_ndtr(-cut)
     # by logarithms: far out in the tail density and mass are both 0 in single precision, their ratio is not
-    log_density = -0.5 * cut.square() - 0.5 * math.log(2 * math.pi)
+    constant = 0.5 * math.log(2 * math.pi)
+    log_density = -0.5 * cut.square() - constant
     hazard = (log_density - log_mass).exp()
     return _Truncated(location, scale, cut, log_mass, hazard)
 

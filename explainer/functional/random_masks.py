@@ -240,6 +240,7 @@ def window(mask: Tensor, side: tuple[int, int]) -> Tensor:
         [[4, 0]]
     """
     hole = 1 - mask[:, 0]
+    # a mask without a hole has no centre of gravity: its window begins at the corner
     weight = hole.sum((1, 2)).clamp_min(1e-6)
     height, width = side
     starts = []
@@ -273,8 +274,10 @@ def crop(image: Tensor, corner: Tensor, side: tuple[int, int]) -> Tensor:
     """
     # one indexing for all images: a loop of slices would ask the device for every corner
     height, width = side
-    rows = corner[:, 0, None] + torch.arange(height, device=image.device)
-    columns = corner[:, 1, None] + torch.arange(width, device=image.device)
+    down = torch.arange(height, device=image.device)
+    across = torch.arange(width, device=image.device)
+    rows = corner[:, 0, None] + down
+    columns = corner[:, 1, None] + across
     owner = torch.arange(len(image), device=image.device)
     owner = owner[:, None, None]
     # the three indices stand side by side: with a slice between them, indexing would move the channels unasked

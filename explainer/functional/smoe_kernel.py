@@ -118,7 +118,8 @@ def sweep_builds(folder: Path) -> None:
 
 def search_path() -> str:
     """Return where programs are looked for: first beside the Python that runs, where pip puts ninja."""
-    return os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    beside = sysconfig.get_path("scripts")
+    return os.pathsep.join([beside, os.environ.get("PATH", "")])
 
 
 def smoe_scale(activation: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, float]:
@@ -145,4 +146,5 @@ def combine(maps: Sequence[Tensor], weights: Sequence[float], size: tuple[int, i
     Returns:
         Map (B, 1, H, W) in [0, 1]; higher is more salient.
     """
-    return kernel().combine(list(maps), [float(w) for w in weights], *size)
+    numbers = [float(weight) for weight in weights]
+    return kernel().combine(list(maps), numbers, *size)

@@ -84,6 +84,7 @@ class ForeignInfill(Infill):
         if mask is None:
             mask = torch.zeros_like(image[:, :1])
         known = (mask > 0.5).to(image)
+        # grey in the hole: a painter that looked there would find the evidence that is to be imagined away
         visible = torch.where(known > 0, image, 0.5).float()
         images = visible.split(self.batch_size)
         masks = known.float().split(self.batch_size)
@@ -101,4 +102,6 @@ class ForeignInfill(Infill):
             if not -0.5 <= low <= high <= 1.5:
                 raise InputError(f"{source} gives values from {low:.3g} to {high:.3g}, but a picture lies in [0, 1]")
             pictures.append(picture.clamp(0, 1).to(image))
-        return torch.where(known > 0, image, torch.cat(pictures))
+        painted = torch.cat(pictures)
+        # selected, not blended: what is known stays to the bit, whatever a model does to its input
+        return torch.where(known > 0, image, painted)

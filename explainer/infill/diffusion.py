@@ -58,25 +58,33 @@ class DiffusionInfill(ForeignInfill):
         device = "cpu" if generator is None else generator.device
         # one seed for all the images of a call: a picture does not depend on its place in the batch
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        return self.completed(image, mask, lambda part, known: self._painted(part, known, seed), self.model)
+
+        def painted(part: Tensor, known: Tensor) -> Tensor:
+            return self._painted(part, known, seed)
+
+        return self.completed(image, mask, painted, self.model)
 
     def _painted(self, image: Tensor, known: Tensor, seed: int) -> Tensor:
         """Return the pipeline's picture, by way of its own size: (N, 3, H, W)."""
         size = (self.side, self.side)
+        resized = F.interpolate(image, size, mode="bilinear", antialias=True)
         hole = F.interpolate(1 - known, size, mode="area").ceil()  # every cell that the hole touches
+        # one an image, on the CPU: neither its place in the batch nor the device changes its noise
+        generators = [torch.Generator().manual_seed(seed) for _ in range(len(image))]
         try:
             output = self._pipeline(
                 prompt=[self.prompt] * len(image),
-                image=F.interpolate(image, size, mode="bilinear", antialias=True),
+                image=resized,
                 mask_image=hole,
                 height=self.side,
                 width=self.side,
                 num_inference_steps=self.steps,
                 output_type="pt",
-                generator=[torch.Generator().manual_seed(seed) for _ in range(len(image))],
+                generator=generators,
             )
         except Exception as error:  # whatever a pipeline says of what it cannot do
-            raise InputError(f"{self.model} fails on images {tuple(image.shape)}: {one_line(error)}") from error
+            shape = tuple(image.shape)
+            raise InputError(f"{self.model} fails on images {shape}: {one_line(error)}") from error
         withheld = getattr(output, "nsfw_content_detected", None) or []
         if any(withheld):
             raise InputError(f"{self.model} withheld a picture, which its safety checker made black")
@@ -118,9 +126,11 @@ def digest(folder: Path) -> str:
         Digest of 64 hexadecimal digits.
     """
     total = hashlib.sha256()
+    files = [path for path in folder.rglob("*") if path.is_file()]
     # in order: a file system lists its files in any
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        total.update(str(path.relative_to(folder)).encode("utf-8", "surrogateescape"))
+    for path in sorted(files):
+        name = str(path.relative_to(folder))
+        total.update(name.encode("utf-8", "surrogateescape"))
         with path.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()

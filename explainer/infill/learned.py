@@ -51,9 +51,11 @@ class LearnedInfill(Infill):
         """Refuse the classifier of another data set."""
         known = self._spec["classes"]
         if not self.foreign and tuple(classes) != tuple(known):
+            trained = f"{len(known)} classes ({', '.join(known[:3])} …)"
+            classified = f"{len(classes)} ({', '.join(classes[:3])} …)"
             raise InputError(
-                f"{self.checkpoint} was trained on a data set of {len(known)} classes ({', '.join(known[:3])} …), the "
-                f"classifier on {len(classes)} ({', '.join(classes[:3])} …): set the in-fill's foreign to use it anyway"
+                f"{self.checkpoint} was trained on a data set of {trained}, the classifier on {classified}: "
+                "set the in-fill's foreign to use it anyway"
             )
 
     @torch.no_grad()
@@ -72,10 +74,11 @@ class LearnedInfill(Infill):
             InputError: The images have another size than in training, and the infill is not `foreign`.
         """
         side = self._spec["image_size"]
-        if not self.foreign and image.shape[-2:] != (side, side):
+        height, width = image.shape[-2:]
+        if not self.foreign and (height, width) != (side, side):
             raise InputError(
-                f"{self.checkpoint} was trained on images of {side}×{side}, these are {image.shape[-2]}×"
-                f"{image.shape[-1]}: set the in-fill's foreign to use it anyway"
+                f"{self.checkpoint} was trained on images of {side}×{side}, these are {height}×{width}: "
+                "set the in-fill's foreign to use it anyway"
             )
         if mask is None:
             mask = torch.zeros_like(image[:, :1])
@@ -88,7 +91,8 @@ class LearnedInfill(Infill):
             # seeded anew for each part: the images of a call share their noise, wherever they stand
             noise = None if seed is None else torch.Generator().manual_seed(seed)
             pictures.append(self._complete(part, its_mask, noise))
-        return torch.where(mask > 0.5, image, torch.cat(pictures).to(image.dtype))
+        painted = torch.cat(pictures).to(image.dtype)
+        return torch.where(mask > 0.5, image, painted)
 
     def _complete(self, image: Tensor, mask: Tensor, noise: torch.Generator | None) -> Tensor:
         """Return the network's picture, at the images' own size or by way of `side`: (N, 3, H, W)."""

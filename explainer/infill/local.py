@@ -43,7 +43,8 @@ class Local(Infill):
         weight = self._box(mask)
         around = self._box(mask * image) / weight.clamp_min(1e-6)
         # clamped: the ratio of two rounded means may lie a little outside
-        return torch.where(weight > 1e-6, around, everywhere).clamp(0, 1)
+        average = torch.where(weight > 1e-6, around, everywhere)
+        return average.clamp(0, 1)
 
     def _box(self, values: Tensor) -> Tensor:
         """Average over the window; what lies outside the image counts as 0."""

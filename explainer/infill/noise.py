@@ -55,6 +55,7 @@ class RandomColour(Infill):
         # the colour is drawn first, also where it has no range, as in `Noise`: the order is part of what a seed means
         uniform = torch.rand(1, 3, 1, 1, generator=generator, device=device)
         shade = 0.5 + self.colour * (2 * uniform - 1)
+        # one for the whole batch: an image's map does not depend on its place in it
         normal = torch.randn(1, *image.shape[1:], generator=generator, device=device)
         grain = self.noise * normal
         return (shade + grain).clamp(0, 1).to(image)
@@ -104,4 +105,5 @@ class BlurOrColour(Infill):
             return gaussian_blur(image, self.sigma)
         if self.shared:
             return self.shade(image, mask, generator).expand_as(image)
-        return torch.cat([self.shade(picture, None, generator) for picture in image.split(1)])
+        shades = [self.shade(picture, None, generator) for picture in image.split(1)]
+        return torch.cat(shades)

@@ -34,6 +34,7 @@ class ScriptInfill(ForeignInfill):
         if not Path(file).is_file():
             raise InputError(f"no file {file}: set file of the infill ScriptInfill to a TorchScript file")
         try:
+            # a file that was saved on a GPU is read without one too; the model is moved when it is used
             self._model = torch.jit.load(file, map_location="cpu").eval()
         except Exception as error:  # whatever PyTorch says of a file that it cannot read
             raise InputError(f"{file} is no TorchScript file: {one_line(error)}") from error
@@ -54,13 +55,15 @@ class ScriptInfill(ForeignInfill):
     def _painted(self, image: Tensor, known: Tensor) -> Tensor:
         """Return the model's picture, by way of sides that it takes: (N, 3, H, W)."""
         height, width = image.shape[-2:]
+        # at the right and the lower border alone, so that the picture is cut out from the corner again
         padding = (0, -width % self.multiple, 0, -height % self.multiple)
         padded = F.pad(image, padding, mode="replicate")
         hole = F.pad(1 - known, padding, mode="replicate")
         try:
             picture = self._model(padded, hole)
         except Exception as error:  # a script raises whatever it likes
-            raise InputError(f"{self.file} fails on images {tuple(padded.shape)}: {one_line(error)}") from error
+            shape = tuple(padded.shape)
+            raise InputError(f"{self.file} fails on images {shape}: {one_line(error)}") from error
         if not isinstance(picture, Tensor):
             raise InputError(f"{self.file} gives no tensor, but a {type(picture).__name__}")
         return picture[..., :height, :width].float()

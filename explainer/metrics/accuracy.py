@@ -24,7 +24,9 @@ def soft_accuracy(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         0.75
     """
     right = mask * truth + (1 - mask) * (1 - truth)
-    return (right * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
+    counted = (right * weight).sum((1, 2, 3))
+    total = weight.sum((1, 2, 3))
+    return counted / total
 
 
 class SoftAccuracy(TruthMetric):

@@ -41,7 +41,11 @@ class TruthMetric(ImageMetric):
         """Compare the masks with the objects."""
         judged = judged.clean
         if judged.segmentation is None:
-            return Measured(judged.mask.new_full((len(judged.mask),), float("nan")))
+            undefined = judged.mask.new_full((len(judged.mask),), float("nan"))
+            return Measured(undefined)
+        # those of the images: a mask of a predicted class that is not there is compared with what is there
         labels = judged.labels if judged.annotated is None else judged.annotated
-        truth, weight = truth_and_weight(judged.segmentation, labels, TruthRule(self.void, self.objects))
-        return Measured(self.compare(judged.mask, truth, weight))
+        rule = TruthRule(self.void, self.objects)
+        truth, weight = truth_and_weight(judged.segmentation, labels, rule)
+        values = self.compare(judged.mask, truth, weight)
+        return Measured(values)

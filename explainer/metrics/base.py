@@ -73,6 +73,7 @@ class MeanOverImages(Metric):
     """
 
     is_differentiable = False
+    # the states are sums, to which torchmetrics can add a batch without a second pass over it
     full_state_update = False
     label: str = ""
     percent: bool = False
@@ -228,7 +229,8 @@ def of_one_label(judged: Judged, measure: Callable[[Judged], Measured]) -> Measu
         >>> of_one_label(two_labels, lambda judged: Measured(judged.level)).value.isnan().tolist()
         [True]
     """
-    index = (judged.labels.sum(1) == 1).nonzero()[:, 0]
+    has_one_label = judged.labels.sum(1) == 1
+    index = has_one_label.nonzero()[:, 0]
     return of_some(index, judged.mask, lambda indices: measure(judged.of(indices)))
 
 

@@ -52,4 +52,5 @@ class BoxIoU(ImageMetric):
 
     def measure(self, judged: Judged) -> Measured:
         """Compute `best_iou` of the box around what is salient; NaN for an image without ground truth."""
-        return Measured(best_iou(smallest_box(judged.clean.region), judged.boxes))
+        box = smallest_box(judged.clean.region)
+        return Measured(best_iou(box, judged.boxes))

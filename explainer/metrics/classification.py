@@ -60,5 +60,6 @@ class MeanF1(MultilabelF1Score):
 
     def compute(self) -> Tensor:
         """Return the mean; NaN when no image has a label."""
+        # an image of the class is found or missed: the two counts together are those of the images that have it
         occurrences = dim_zero_cat(self.tp) + dim_zero_cat(self.fn)
         return mean_over_occurring(super().compute(), occurrences > 0)

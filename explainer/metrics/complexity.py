@@ -31,8 +31,11 @@ def entropy_of(maps: Tensor) -> Tensor:
     size = maps.flatten(1).double().abs()
     total = size.sum(1, keepdim=True)
     # a map of zeros has no shares: it counts as a constant one
-    share = torch.where(total == 0, 1 / size.shape[1], size / total)
-    return torch.special.entr(share).sum(1).to(maps)
+    even_share = 1 / size.shape[1]
+    share = torch.where(total == 0, even_share, size / total)
+    # entr() knows that a share of 0 adds nothing; its logarithm alone would make the sum NaN
+    entropy = torch.special.entr(share).sum(1)
+    return entropy.to(maps)
 
 
 class Complexity(ImageMetric):

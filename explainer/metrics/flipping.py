@@ -49,10 +49,13 @@ def pixels_needed(share: Tensor, reduction: Tensor) -> Tensor:
         [[0.25, 0.75]]
     """
     # the last share is 0 up to rounding, and counts as a reduction by all
-    reached = 1 - share[:, None] >= reduction[:, None] - 1e-6
+    taken_away = 1 - share[:, None]
+    reached = taken_away >= reduction[:, None] - 1e-6
+    # argmax takes the first of equal values: the first step at which it is reached, even if the log-odds rise again
     first = reached.float().argmax(-1)
     fraction = first / (share.shape[1] - 1)
-    return fraction.masked_fill(share.isnan().any(1, keepdim=True), torch.nan)
+    undefined = share.isnan().any(1, keepdim=True)
+    return fraction.masked_fill(undefined, torch.nan)
 
 
 class Flipping(ImageMetric):

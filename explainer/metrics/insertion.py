@@ -72,7 +72,10 @@ def removal_curve(
     if not 1 <= steps <= pixels:
         raise ValueError(f"steps must lie between 1 and the number of pixels {pixels}, got {steps}")
     place = ranks(maps)
-    cuts = (torch.arange(steps + 1, device=maps.device) * pixels / steps).round().view(-1, 1, 1, 1)
+    numbers = torch.arange(steps + 1, device=maps.device)
+    # rounded one by one, not a step of rounded length: the last step must end at the last pixel
+    pixels_changed = (numbers * pixels / steps).round()
+    cuts = pixels_changed.view(-1, 1, 1, 1)
     # The pictures of all images and steps are numbered in one row, so that every batch is full.
     scores = []
     length = steps + 1
@@ -84,7 +87,8 @@ def removal_curve(
         while position < stop:  # image by image: nothing is copied but what is shown
             image, first = divmod(position, length)
             last = min(length, first + stop - position)
-            parts.append(exchanged(before, after, place[image] < cuts[first:last], image))
+            changed = place[image] < cuts[first:last]
+            parts.append(exchanged(before, after, changed, image))
             position += last - first
         pictures = parts[0] if len(parts) == 1 else torch.cat(parts)
         owner = torch.arange(start, stop, device=maps.device) // length
@@ -114,12 +118,17 @@ def exchanged(before: Tensor | Fill, after: Tensor | Fill, changed: Tensor, owne
     """
     if isinstance(before, Tensor):
         image = before[owner].expand(len(changed), -1, -1, -1)
-        other = after[owner] if isinstance(after, Tensor) else after(image, (~changed).to(image))
-        return torch.where(changed, other, image)
+        if isinstance(after, Tensor):
+            return torch.where(changed, after[owner], image)
+        visible = (~changed).to(image)
+        infill = after(image, visible)
+        return torch.where(changed, infill, image)
     if not isinstance(after, Tensor):
         raise ValueError("one of the two must be images")
     image = after[owner].expand(len(changed), -1, -1, -1)
-    return torch.where(changed, image, before(image, changed.to(image)))
+    visible = changed.to(image)
+    infill = before(image, visible)
+    return torch.where(changed, image, infill)
 
 
 def area_under(curve: Tensor) -> Tensor:
@@ -129,7 +138,8 @@ def area_under(curve: Tensor) -> Tensor:
         >>> area_under(torch.tensor([[0.0, 0.5, 1.0]])).item()
         0.5
     """
-    return (curve[:, 1:] + curve[:, :-1]).mean(1) / 2
+    sums_of_ends = curve[:, 1:] + curve[:, :-1]
+    return sums_of_ends.mean(1) / 2
 
 
 class ExchangeCurve(ImageMetric):
@@ -177,8 +187,10 @@ class ExchangeCurve(ImageMetric):
 
     def _measure(self, judged: Judged) -> Measured:
         """Exchange the pixels of images with one label, the most important first."""
-        before, after = self.ends(judged.image, self._other(judged))
+        other = self._other(judged)
+        before, after = self.ends(judged.image, other)
         score = judged.probability if self.score == "probability" else judged.log_odds
+        # a step of less than a pixel would show the same picture twice
         steps = min(self.steps, judged.mask[0].numel())
         curve = removal_curve(judged.mask, before, after, score, steps, self.batch_size)
         return Measured(area_under(curve), curve)
@@ -227,6 +239,7 @@ class Insertion(ExchangeCurve):
         score: Literal["probability", "log_odds"] = "probability",
         batch_size: int = 32,
     ) -> None:
+        # made here and not when it is used: `settings`, by which stored results are known, names it then
         super().__init__(steps, infill or Blur(5.0), score, batch_size)
 
     def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:

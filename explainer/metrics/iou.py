@@ -28,7 +28,8 @@ def soft_iou(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     either = (torch.maximum(mask, truth) * weight).sum((1, 2, 3))
     # without an object the ratio would say nothing of the mask but whether it is empty
     without_object = (truth * weight).sum((1, 2, 3)) == 0
-    return (both / either.clamp_min(1e-12)).masked_fill(without_object, torch.nan)
+    overlap = both / either.clamp_min(1e-12)
+    return overlap.masked_fill(without_object, torch.nan)
 
 
 class SoftIoU(TruthMetric):

@@ -56,8 +56,9 @@ def localisation_error(box: Tensor, truth: list[Tensor], overlap: float = 0.5) -
         0.0
     """
     best = best_iou(box, truth)
+    misses = (best <= overlap).to(best)
     # a comparison with NaN is false: an image without a true box would count as a hit
-    return (best <= overlap).to(best).masked_fill(best.isnan(), torch.nan)
+    return misses.masked_fill(best.isnan(), torch.nan)
 
 
 def alpha_errors(mask: Tensor, truth: list[Tensor], overlap: float = 0.5) -> Tensor:
@@ -133,4 +134,5 @@ class Localisation(ImageMetric):
     def measure(self, judged: Judged) -> Measured:
         """Compute `localisation_error` of each image: 1 for a miss, 0 for a hit, NaN without ground truth."""
         judged = judged.clean
-        return Measured(localisation_error(smallest_box(judged.region), judged.boxes, self.overlap))
+        box = smallest_box(judged.region)
+        return Measured(localisation_error(box, judged.boxes, self.overlap))

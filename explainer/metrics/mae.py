@@ -23,7 +23,10 @@ def mean_absolute_error(mask: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
         >>> mean_absolute_error(torch.tensor([[[[0.5]]]]), torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)).item()
         0.5
     """
-    return ((mask - truth).abs() * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
+    error = (mask - truth).abs()
+    counted = (error * weight).sum((1, 2, 3))
+    total = weight.sum((1, 2, 3))
+    return counted / total
 
 
 class MaskMAE(TruthMetric):

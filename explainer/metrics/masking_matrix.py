@@ -67,19 +67,25 @@ def masking_scores(
         return scores
     whole = [probabilities(image[indices]) for indices in labelled.split(batch_size)]
     # all composites are numbered in one row (image, then mask, then threshold), so that every batch is full
+    per_image = classes * count
+    all_numbers = torch.arange(len(labelled) * per_image, device=masks.device)
     masked = []
-    for numbers in torch.arange(len(labelled) * classes * count, device=masks.device).split(batch_size):
-        owner = labelled[numbers // (classes * count)]
+    for numbers in all_numbers.split(batch_size):
+        owner = labelled[numbers // per_image]
         column = numbers // count % classes
         level = levels[numbers % count, None, None]
-        binary = (masks[owner, column] > level)[:, None].to(image)
+        above = masks[owner, column] > level
+        binary = above[:, None].to(image)
         pictures = image[owner]
-        masked.append(probabilities(composite(pictures, binary, fill(pictures, binary))))
+        seen = composite(pictures, binary, fill(pictures, binary))
+        masked.append(probabilities(seen))
     first_column = torch.cat(whole).to(scores)[:, :, None]
     per_threshold = torch.cat(masked).to(scores).view(len(labelled), classes, count, classes)
     # transposed: the masks are the columns of the matrix
-    scores[labelled] = torch.cat([first_column, per_threshold.mean(2).mT], 2)
-    return scores.masked_fill((labels == 0)[:, :, None], torch.nan)
+    other_columns = per_threshold.mean(2).mT
+    scores[labelled] = torch.cat([first_column, other_columns], 2)
+    absent = labels == 0
+    return scores.masked_fill(absent[:, :, None], torch.nan)
 
 
 class MaskingMatrix(Metric):
@@ -113,13 +119,16 @@ class MaskingMatrix(Metric):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         shape = (num_classes, 1 + num_classes)
+        # in double precision: rounding must not grow with the number of images
         self.add_state("total", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros(num_classes, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, scores: Tensor) -> None:
         """Add scores of `masking_scores`, (B, C, 1 + C); rows of NaN do not count."""
         defined = ~scores.isnan().any(2)
-        self.total += scores.double().masked_fill(~defined[:, :, None], 0.0).sum(0)
+        # filled, since NaN would stay NaN in any sum
+        counted = scores.double().masked_fill(~defined[:, :, None], 0.0)
+        self.total += counted.sum(0)
         self.images += defined.sum(0)
 
     def compute(self) -> Tensor:

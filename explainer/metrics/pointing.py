@@ -34,9 +34,11 @@ def near(truth: Tensor, distance: float) -> Tensor:
     """
     reach = int(distance)
     offset = torch.arange(-reach, reach + 1, device=truth.device)
-    disc = (offset**2 + offset[:, None] ** 2 <= distance**2).float()
+    squared_distance = offset**2 + offset[:, None] ** 2
+    disc = (squared_distance <= distance**2).float()
     # a convolution with a disc counts the object's pixels around each pixel
-    return F.conv2d(truth.float(), disc[None, None], padding=reach) > 0.5
+    counts = F.conv2d(truth.float(), disc[None, None], padding=reach)
+    return counts > 0.5
 
 
 def pointing_hit(mask: Tensor, truth: Tensor, distance: float, weight: Tensor | None = None) -> Tensor:
@@ -68,8 +70,10 @@ def pointing_hit(mask: Tensor, truth: Tensor, distance: float, weight: Tensor | 
     hit = near(counted_truth, distance)
     # a maximum in the void is a hit where it is near the object, else it does not count
     counts = (weight > 0) | hit
-    maximal = (mask == mask.amax((2, 3), keepdim=True)) & counts
-    share = (maximal & hit).sum((1, 2, 3)) / maximal.sum((1, 2, 3))
+    highest = mask.amax((2, 3), keepdim=True)
+    maximal = (mask == highest) & counts
+    hits = (maximal & hit).sum((1, 2, 3))
+    share = hits / maximal.sum((1, 2, 3))
     without_object = counted_truth.sum((1, 2, 3)) == 0
     return share.to(mask).masked_fill(without_object, torch.nan)
 
@@ -112,6 +116,8 @@ class PointingGame(ImageMetric):
         """Compute `pointing_hit` of each mask; NaN for an image without ground truth."""
         judged = judged.clean
         longer = max(judged.mask.shape[-2:])
-        distance = self.tolerance if self.side is None else self.tolerance * longer / self.side
+        distance = self.tolerance
+        if self.side is not None:
+            distance = self.tolerance * longer / self.side
         truth, weight = truth_of(judged, self.truth)
         return Measured(pointing_hit(judged.mask, truth, distance, weight))

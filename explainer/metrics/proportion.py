@@ -67,7 +67,9 @@ def inside_boxes(boxes: list[Tensor], size: tuple[int, int]) -> Tensor:
         x0, y0, x1, y1 = corners[:, :, None].unbind(1)
         tall = (rows >= y0) & (rows < y1)
         wide = (columns >= x0) & (columns < x1)
-        masks.append((tall[:, :, None] & wide[:, None]).any(0, keepdim=True).float())
+        in_box = tall[:, :, None] & wide[:, None]
+        in_any_box = in_box.any(0, keepdim=True)
+        masks.append(in_any_box.float())
     return torch.stack(masks)
 
 
@@ -92,6 +94,7 @@ def truth_of(judged: Judged, source: Truth) -> tuple[Tensor, Tensor]:
     if source == "segmentation" and judged.segmentation is not None:
         truth, weight = truth_and_weight(judged.segmentation, judged.labels)
         return truth.to(mask), weight.to(mask)
+    # no images have no boxes to stack
     if source == "segmentation" or not len(mask):
         return torch.zeros_like(mask), torch.ones_like(mask)
     size = (mask.shape[-2], mask.shape[-1])

@@ -23,6 +23,7 @@ def ranks(values: Tensor) -> Tensor:
         >>> ranks(torch.tensor([[5.0, 1.0, 5.0]])).tolist()
         [[2.5, 1.0, 2.5]]
     """
+    # searchsorted copies what is not contiguous at each call, and warns of it
     values = values.contiguous()
     ordered = values.sort(1).values
     # the places of equal values begin after those below, and end with the last that is not above
@@ -56,7 +57,9 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     a = a - a.mean(1, keepdim=True)
     b = ranks(second.nan_to_num())
     b = b - b.mean(1, keepdim=True)
-    norm = (a.square().sum(1) * b.square().sum(1)).sqrt()
+    squares_of_a = a.square().sum(1)
+    squares_of_b = b.square().sum(1)
+    norm = (squares_of_a * squares_of_b).sqrt()
     correlation = (a * b).sum(1) / norm  # 0 / 0, which is NaN, for a constant map
     return correlation.masked_fill(~finite, torch.nan).float()
 

@@ -27,10 +27,15 @@ def saliency_metric(mask: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         1.3863
     """
     log_area = mask.mean((1, 2, 3)).clamp_min(0.05).log()
-    log_probabilities = two_outcomes(logits).log_softmax(1)[:, : labels.shape[1]]
+    log_probabilities = two_outcomes(logits).log_softmax(1)
+    # a single class's other outcome is no class, and has no label
+    log_probabilities = log_probabilities[:, : labels.shape[1]]
     # the sum of the present classes' probabilities, in logarithms: small ones do not vanish
-    log_confidence = log_probabilities.masked_fill(labels == 0, -torch.inf).logsumexp(1)
-    return (log_area - log_confidence).masked_fill(labels.sum(1) == 0, torch.nan)
+    log_of_present = log_probabilities.masked_fill(labels == 0, -torch.inf)
+    log_confidence = log_of_present.logsumexp(1)
+    score = log_area - log_confidence
+    unlabelled = labels.sum(1) == 0
+    return score.masked_fill(unlabelled, torch.nan)
 
 
 class SaliencyMetric(ImageMetric):

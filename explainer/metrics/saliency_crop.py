@@ -29,11 +29,16 @@ def crop_and_resize(image: Tensor, box: Tensor) -> Tensor:
     """
     height, width = image.shape[-2:]
     crops = []
-    for picture, (x0, y0, x1, y1) in zip(image, box.long().tolist(), strict=True):
+    corners = box.long().tolist()
+    # image by image: crops of different sizes are no batch
+    for picture, (x0, y0, x1, y1) in zip(image, corners, strict=True):
         if x1 > x0 and y1 > y0:
             picture = picture[:, y0:y1, x0:x1]
-        crops.append(F.interpolate(picture[None], (height, width), mode="bilinear", align_corners=False))
-    return torch.cat(crops) if crops else image  # there is no cat() of no images
+        crop = F.interpolate(picture[None], (height, width), mode="bilinear", align_corners=False)
+        crops.append(crop)
+    if not crops:  # there is no cat() of no images
+        return image
+    return torch.cat(crops)
 
 
 def saliency_crop(box: Tensor, probability: Tensor, size: tuple[int, int]) -> Tensor:
@@ -54,11 +59,14 @@ def saliency_crop(box: Tensor, probability: Tensor, size: tuple[int, int]) -> Te
         -0.6931
     """
     x0, y0, x1, y1 = box.unbind(1)
-    area = (x1 - x0) * (y1 - y0) / (size[0] * size[1])
+    pixels = size[0] * size[1]
+    area = (x1 - x0) * (y1 - y0) / pixels
     area = torch.where(area > 0, area, 1.0).to(probability)
     # a probability of 0 would make the mean over images infinite
     smallest = torch.finfo(probability.dtype).tiny
-    return area.clamp_min(0.05).log() - probability.clamp_min(smallest).log()
+    log_area = area.clamp_min(0.05).log()
+    log_probability = probability.clamp_min(smallest).log()
+    return log_area - log_probability
 
 
 class SaliencyCrop(ImageMetric):
@@ -85,5 +93,6 @@ class SaliencyCrop(ImageMetric):
         box = smallest_box(judged.region)
         owner = torch.arange(len(box), device=box.device)
         with torch.no_grad():
-            probability = judged.probability(crop_and_resize(judged.image, box), owner)
+            crops = crop_and_resize(judged.image, box)
+            probability = judged.probability(crops, owner)
         return Measured(saliency_crop(box, probability, size))

@@ -86,10 +86,12 @@ def truth_boxes(segmentation: Tensor, labels: Tensor) -> list[Tensor]:
     """
     boxes = []
     for planes, present in zip(segmentation, labels, strict=True):
-        regions = (planes[present > 0] == 1)[:, None]
+        planes_of_present = planes[present > 0]
+        regions = (planes_of_present == 1)[:, None]
         if len(regions):
             corners = smallest_box(regions)
-            boxes.append(corners[corners[:, 2] > corners[:, 0]])
+            has_area = corners[:, 2] > corners[:, 0]
+            boxes.append(corners[has_area])
         else:  # an argmax over no regions at all is an error
             boxes.append(regions.new_zeros(0, 4, dtype=torch.float32))
     return boxes

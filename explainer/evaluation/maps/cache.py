@@ -103,11 +103,15 @@ class MaskStore:
         self.about = about
         self.only = None if only is None else set(only)
         self._described: set[str] = set()
-        self.places = {name: folder / slug(name) / digest(values) for name, values in about.items()}
+        self.places = {}
+        for name, values in about.items():
+            self.places[name] = folder / slug(name) / digest(values)
 
     def path(self, method: str, image: str) -> Path:
         """Return the file of a mask; different images have different files, whatever their names."""
-        start = file_name(image)[:80].encode()[:240].decode(errors="ignore")  # file systems count bytes
+        # by characters for a reader, by bytes for the file system, which counts those
+        readable = file_name(image)[:80].encode()
+        start = readable[:240].decode(errors="ignore")
         # names that differ only in what `file_name` replaces, or behind the cut, differ in the digest
         digest = hashlib.sha256(image.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         return self.places[method] / f"{start}.{digest}.npz"
@@ -126,6 +130,7 @@ class MaskStore:
         for n, image in enumerate(ids):
             if self.only is not None and image not in self.only:
                 continue
+            # in the same file: what a mask cost is lost with the mask, and not read beside another one
             about = json.dumps({"broken": masks.broken[n], "cost": masks.cost[n]})
             array = masks.mask[n].float().cpu().numpy()
             with replacing(self.path(method, image)) as partial, partial.open("wb") as file:
@@ -187,7 +192,8 @@ class MaskStore:
         for method, place in self.places.items():
             if (place / ABOUT).is_file():
                 continue
-            contents = [read_state(path, dict[str, Any]) for path in sorted(place.parent.glob(f"*/{ABOUT}"))]
+            paths = sorted(place.parent.glob(f"*/{ABOUT}"))
+            contents = [read_state(path, dict[str, Any]) for path in paths]
             others = [content for content in contents if content is not None]
             if not others:
                 continue
@@ -195,7 +201,8 @@ class MaskStore:
             now = json.loads(json.dumps(self.about[method], default=str))
             # of several, the one that is nearest: a reader looks for what was changed last
             changed = min((changed_keys(other, now) for other in others), key=len)
-            lines.append(f"maps of {method} in {place.parent} are of another {', '.join(changed)}: not used, made anew")
+            keys = ", ".join(changed)
+            lines.append(f"maps of {method} in {place.parent} are of another {keys}: not used, made anew")
         return lines
 
     def missing_bytes(self, images: int, side: int) -> int:
@@ -223,4 +230,5 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
         >>> changed_keys({"a": 1, "b": 2}, {"b": 3, "c": 4})
         ['a', 'b', 'c']
     """
-    return sorted(key for key in {**before, **after} if before.get(key) != after.get(key))
+    keys = {**before, **after}
+    return sorted(key for key in keys if before.get(key) != after.get(key))

@@ -39,8 +39,11 @@ def class_masks(
     maps = []
     for start in range(0, len(image), step):
         images = slice(start, start + step)
-        maps.append(method(explanandum, image[images], asked[images], progress=False).detach())
-    masks = maker.masks_of(method, torch.cat(maps)).view(len(image), len(places), *image.shape[-2:])
+        of_images = method(explanandum, image[images], asked[images], progress=False)
+        maps.append(of_images.detach())
+    size = image.shape[-2:]
+    masks = maker.masks_of(method, torch.cat(maps))
+    masks = masks.view(len(image), len(places), *size)
     # a method explains the classes of an image in rising order, whatever order was asked for
     rising = sorted(places)
     return masks[:, [rising.index(place) for place in places]]

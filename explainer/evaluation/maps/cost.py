@@ -58,15 +58,18 @@ def measured(explanandum: Explanandum, device: str | torch.device, images: int =
     batches: list[int] = []
 
     def count(module: nn.Module, arguments: tuple, keywords: dict[str, Any]) -> None:
+        # a network may be given its images by name
         values = (*arguments, *keywords.values())
         batches.append(len(values[0]))
 
+    # a hook of the network itself: some methods call it without the classifier around it
     handle = explanandum.network.register_forward_pre_hook(count, with_kwargs=True)
     before = start_memory(device)
     start = time.perf_counter()
     try:
         yield cost
     finally:
+        # a GPU works on after a call has returned
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         cost.seconds = (time.perf_counter() - start) / images

@@ -43,7 +43,8 @@ class MaskMaker(NamedTuple):
         """
         checked = method.checked_target_mask(explanandum, image, labels, self.scaled)
         mask = checked.mask.detach()
-        return CheckedMask(zero_where_broken(mask).clamp(0, 1), checked.broken | broken_maps(mask))
+        broken = checked.broken | broken_maps(mask)
+        return CheckedMask(zero_where_broken(mask).clamp(0, 1), broken)
 
     def masks_of(self, method: Attribution, maps: Tensor) -> Tensor:
         """Make a mask of each map of a method: (N, 1, H, W) in [0, 1].
@@ -94,6 +95,7 @@ class CachedMasks:
         Returns:
             Masks on that device. Those of the whole batch are read, or those of the whole batch are made.
         """
+        # references are not stored: to make them costs no more than to read them
         if self.store is not None and method is not None:
             stored = self.store.find(name, batch.id)
             if stored is not None:
@@ -108,7 +110,8 @@ class CachedMasks:
         images = len(batch.id)
         masks = self._make(explanandum, name, method, batch)
         # the first call of a method sets things up, which would count as the map's cost: it is called again
-        if name not in self._warm and (masks.cost[0]["seconds"] or 0.0) * images < SET_UP:
+        seconds = (masks.cost[0]["seconds"] or 0.0) * images
+        if name not in self._warm and seconds < SET_UP:
             masks = self._make(explanandum, name, method, batch)
         self._warm.add(name)
         return masks
@@ -122,4 +125,6 @@ class CachedMasks:
                 checked = CheckedMask(mask, broken_maps(mask))
             else:
                 checked = self.maker.target_mask(explanandum, method, batch.image, batch.labels)
-        return MeasuredMasks(checked.mask, checked.broken.tolist(), [asdict(cost)] * images)
+        # only the batch was measured: each of its images is given its share
+        costs = [asdict(cost)] * images
+        return MeasuredMasks(checked.mask, checked.broken.tolist(), costs)

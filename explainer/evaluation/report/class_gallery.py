@@ -39,18 +39,24 @@ def class_gallery(
     """
     indices = [explanandum.classes.index(name) for name in classes]
     with torch.no_grad():
-        probabilities = explanandum.probabilities(explanandum(batch.image).float())
+        logits = explanandum(batch.image).float()
+        probabilities = explanandum.probabilities(logits)
     # all at once: a method explains a batch in fewer passes than its images one by one
-    masks = {name: class_masks(explanandum, method, batch.image, indices, maker) for name, method in methods.items()}
+    masks = {}
+    for name, method in methods.items():
+        masks[name] = class_masks(explanandum, method, batch.image, indices, maker)
     rows = []
     for n in range(len(batch.id)):
-        for method, method_masks in masks.items():
-            row = [Tile(to_pil(batch.image[n]), method)]
+        for name, method_masks in masks.items():
+            row = [Tile(to_pil(batch.image[n]), name)]
             for column, index in enumerate(indices):
                 mask = method_masks[n, column]
-                words = f"p {float(probabilities[n, index]):.2f}, area {float(mask.mean()):.2f}"
+                probability = float(probabilities[n, index])
+                area = float(mask.mean())
+                words = f"p {probability:.2f}, area {area:.2f}"
                 if batch.labels[n, index] > 0:
                     words = f"labelled, {words}"
-                row.append(Tile(overlay(batch.image[n], mask[None]), words))
+                picture = overlay(batch.image[n], mask[None])
+                row.append(Tile(picture, words))
             rows.append(row)
     return gallery(rows, header=["image", *classes])

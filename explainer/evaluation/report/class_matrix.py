@@ -31,7 +31,8 @@ def matrix_table(matrices: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = []
     for name, matrix in matrices.items():
         if "summary" in matrix:
-            rows.append(Row(name, [_percent(matrix["summary"][key]) for key in ("none", "own", "other")]))
+            summary = matrix["summary"]
+            rows.append(Row(name, [_percent(summary[key]) for key in ("none", "own", "other")]))
     return Table("Masks of one class under the classifier", "masks of", columns, rows)
 
 
@@ -43,7 +44,8 @@ def _percent(mean_and_ends: Sequence[float | None] | None) -> Cell:
     mean, low, high = numbers
     ends = f"[{100 * low:.1f}, {100 * high:.1f}]"
     # intervals of probabilities are not symmetric: both ends are shown in a terminal as well
-    return Cell(f"{100 * mean:.1f}", mean, Interval(low, high, ends, half=ends))
+    interval = Interval(low, high, ends, half=ends)
+    return Cell(f"{100 * mean:.1f}", mean, interval)
 
 
 def write_matrix(matrices: Mapping[str, Mapping[str, Any]], path: Path) -> None:
@@ -56,7 +58,8 @@ def write_matrix(matrices: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     if not matrices:
         return
     # matrices may be of different classes; "" stands for the image without a mask
-    masks = list(dict.fromkeys(["", *(name for matrix in matrices.values() for name in matrix["classes"])]))
+    classes = [name for matrix in matrices.values() for name in matrix["classes"]]
+    masks = list(dict.fromkeys(["", *classes]))
     columns = [mask or "none" for mask in masks]
     bounds = [f"{column} {end}" for column in columns for end in ("low", "high")]
     lines: list[list[Any]] = [["method", "class", "images", *columns, *bounds]]
@@ -77,4 +80,5 @@ def _by_mask(matrix: Mapping[str, Any], place: int) -> tuple[dict[str, float], d
     values = dict(zip(masks, matrix["values"][place], strict=True))
     if not matrix.get("interval"):
         return values, {}
-    return values, dict(zip(masks, matrix["interval"][place], strict=True))
+    intervals = dict(zip(masks, matrix["interval"][place], strict=True))
+    return values, intervals

@@ -49,6 +49,7 @@ class Column(NamedTuple):
             entry: Results of the method in results.json.
         """
         value: Any = entry
+        # folders of early versions lack some of the keys
         for key in self.path:
             value = value.get(key) if isinstance(value, dict) else None
         return value if isinstance(value, int | float) else None
@@ -82,7 +83,10 @@ def quality(content: Content) -> list[Column]:
     """
     descriptions: Mapping[str, Mapping[str, Any]] = content.get("columns") or {}
     metrics = content.get("facts", {}).get("metrics") or {}
-    directions = {key: FIXED[key]["higher_is_better"] for key in FIXED if _has_value(content, ("scores", key))}
+    directions: dict[str, bool | None] = {}
+    for key, fixed in FIXED.items():
+        if _has_value(content, ("scores", key)):
+            directions[key] = fixed["higher_is_better"]
     # a folder of an early version describes its metrics among the facts only
     for key, about in {**metrics, **descriptions}.items():
         if key not in FIXED:
@@ -90,18 +94,21 @@ def quality(content: Content) -> list[Column]:
     columns = []
     for key, up in directions.items():
         about = dict(FIXED.get(key, {}))
+        described = descriptions.get(key, {})
         # results.json knows better, but where it says nothing
-        about |= {name: value for name, value in descriptions.get(key, {}).items() if value not in (None, "")}
+        about |= {name: value for name, value in described.items() if value not in (None, "")}
+        label = str(about.get("label", key))
         kind = "percent" if about.get("percent") else "score"
         texts = {name: str(about[name]) for name in TEXTS if name in about}
-        columns.append(Column(("scores", key), str(about.get("label", key)), up, kind, texts))
+        columns.append(Column(("scores", key), label, up, kind, texts))
     return columns
 
 
 def _has_value(content: Content, path: tuple[str, ...]) -> bool:
     """Return whether some method has a number there; the untouched images are no method."""
     column = Column(path, "", None)
-    return any(column.of(entry) is not None for name, entry in content["results"].items() if name != ORIGINAL)
+    entries = [entry for name, entry in content["results"].items() if name != ORIGINAL]
+    return any(column.of(entry) is not None for entry in entries)
 
 
 def decisions(content: Content) -> list[Column]:
@@ -125,7 +132,9 @@ def decisions(content: Content) -> list[Column]:
         for score, name in scores.items():
             if _has_value(content, (where, score)):
                 about = {"meaning": f"The classifier's {name} {how}.", "range": "0 to 1"}
-                columns.append(Column((where, score), f"{score} {where}", up, "score", about, False))
+                label = f"{score} {where}"
+                # not ranked: the mask of everything would be the best of all
+                columns.append(Column((where, score), label, up, "score", about, False))
     return columns
 
 

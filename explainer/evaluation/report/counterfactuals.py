@@ -44,8 +44,10 @@ def counterfactuals(
     for mask in (region, 1 - region):
         # both get the same random draws
         generator = torch.Generator(image.device).manual_seed(seed)
-        composites.append(composite(image, mask, fill(image, mask, generator)))
-    return composites[0], composites[1]
+        filling = fill(image, mask, generator)
+        composites.append(composite(image, mask, filling))
+    remains, replaced = composites
+    return remains, replaced
 
 
 def counterfactual_gallery(
@@ -65,20 +67,26 @@ def counterfactual_gallery(
     """
     region = (mask > level[:, None, None, None]).to(batch.image)
     pairs = [counterfactuals(explanandum, batch.image, region, infill) for infill in infills.values()]
-    dimmed = composite(batch.image, 0.75 * region + 0.25, torch.ones_like(batch.image))
+    # a quarter of the rest shines through, so that a reader sees where in the image the region lies
+    visible = 0.75 * region + 0.25
+    dimmed = composite(batch.image, visible, torch.ones_like(batch.image))
     rows = []
     for n in range(len(batch.id)):
+        mean = mask[n].mean()
+        area = region[n].mean()
         above = [
             Tile(to_pil(batch.image[n]), first_label(explanandum, batch, n, batch.image)),
-            Tile(overlay(batch.image[n], mask[n]), f"map, mean {mask[n].mean():.2f}"),
+            Tile(overlay(batch.image[n], mask[n]), f"map, mean {mean:.2f}"),
         ]
         below = [
-            Tile(mask_image(region[n]), f"region, area {region[n].mean():.2f}"),
+            Tile(mask_image(region[n]), f"region, area {area:.2f}"),
             Tile(to_pil(dimmed[n]), "what is in it"),
         ]
         for remains, replaced in pairs:
-            above.append(Tile(to_pil(remains[n]), first_label(explanandum, batch, n, remains)))
-            below.append(Tile(to_pil(replaced[n]), first_label(explanandum, batch, n, replaced)))
+            words_above = first_label(explanandum, batch, n, remains)
+            words_below = first_label(explanandum, batch, n, replaced)
+            above.append(Tile(to_pil(remains[n]), words_above))
+            below.append(Tile(to_pil(replaced[n]), words_below))
         rows += [above, below]
     return gallery(rows, header=["image", "map", *infills])
 
@@ -96,5 +104,7 @@ def first_label(explanandum: Explanandum, batch: Batch, n: int, seen: Tensor) ->
     present = batch.labels[n].nonzero().flatten().tolist()
     if not present:
         return "no label"
-    probability = explanandum.probabilities(explanandum(seen[n : n + 1]).float())[0, present[0]]
-    return f"{explanandum.classes[present[0]]} {probability:.2f}"
+    first = present[0]
+    logits = explanandum(seen[n : n + 1]).float()
+    probability = explanandum.probabilities(logits)[0, first]
+    return f"{explanandum.classes[first]} {probability:.2f}"

@@ -93,15 +93,19 @@ def curves(content: Content, rows: Sequence[PlainRow]) -> list[Curves]:
     Returns:
         The panels of each column; nothing where no row has a curve of two points or more.
     """
+    # a dictionary in place of a set: it keeps the order of the columns
     names = dict.fromkeys(key for row in rows for key in row.get("curves") or {})
     methods = [name for name in content["results"] if name != ORIGINAL]
     known = {column.key: column for column in quality(content)}
     groups = []
     for number, name in enumerate(names):
-        means = {method: curve for method, curve in mean_curves(rows, methods, name).items() if len(curve) > 1}
+        of_methods = mean_curves(rows, methods, name)
+        # a curve of one point is none
+        means = {method: curve for method, curve in of_methods.items() if len(curve) > 1}
         if means:
             column = known.get(name, Column((name,), name, None))
-            groups.append(Curves(column, _panels(means, column, content["results"], f"curves-{number}")))
+            panels = _panels(means, column, content["results"], f"curves-{number}")
+            groups.append(Curves(column, panels))
     return groups
 
 
@@ -111,6 +115,7 @@ def _panels(
     """Draw each method's curve before those of all methods."""
     values = [value for curve in means.values() for value in curve]
     low = min(0.0, *values)
+    # curves of zeros have a height too: places are computed by a division by it
     high = max(1e-6, *values)
     vertical = Scale(low, high, BOTTOM, TOP)
     background = _axes(vertical)
@@ -131,17 +136,20 @@ def _line(curve: Sequence[float], vertical: Scale, class_: str) -> Markup:
     """Draw a curve from the left to the right end of a panel."""
     horizontal = Scale(0, len(curve) - 1, LEFT, RIGHT)
     xs = [horizontal.place(step) for step in range(len(curve))]
-    return path(xs, [vertical.place(value) for value in curve], class_)
+    ys = [vertical.place(value) for value in curve]
+    return path(xs, ys, class_)
 
 
 def _axes(vertical: Scale) -> list[Markup]:
     """Draw lines and numbers of a panel."""
     parts = []
     for mark in ticks(vertical.low, vertical.high, 2):
+        # ticks span the range, and may reach beyond it; the last one may be the end but for rounding
         if not vertical.low <= mark <= vertical.high + 1e-9:
             continue
         y = vertical.place(mark)
         parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, class_="c-grid"))
+        # lowered by half the height of a digit: SVG places words by their base line
         parts.append(tag("text", tick_text(mark), x=LEFT - 4, y=y + 3, class_="c-tick c-end"))
     for x, text, side in ((LEFT, "0", "start"), (RIGHT, "100 %", "end")):
         parts.append(tag("text", text, x=x, y=HEIGHT - 4, class_=f"c-tick c-{side}"))

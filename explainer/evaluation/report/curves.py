@@ -31,12 +31,15 @@ def plot_flipping(rows: Sequence[PlainRow], methods: Sequence[str], column: str)
     number = 0
     for method in methods:
         method_rows = [row for row in rows if row["method"] == method]
-        curves = [row["curves"][column] for row in method_rows if column in row.get("curves", {})]
+        with_curve = [row for row in method_rows if column in row.get("curves", {})]
+        curves = [row["curves"][column] for row in with_curve]
         if curves:
             needed = pixels_needed(torch.tensor(curves), REDUCTIONS).mean(0)
             label = f"{method} ({len(curves)})"
             style = STYLES[number // COLOURS % len(STYLES)]
-            panel.plot(100 * REDUCTIONS, 100 * needed, style, color=f"C{number % COLOURS}", lw=1.4, label=label)
+            colour = f"C{number % COLOURS}"
+            panel.plot(100 * REDUCTIONS, 100 * needed, style, color=colour, lw=1.4, label=label)
+            # counted here, and not by the methods: those without a curve take no colour
             number += 1
     panel.set_xlabel("reduction of the log-odds, in % of what filling in everything takes")
     panel.set_ylabel("most salient pixels replaced, in % (lower is better)")

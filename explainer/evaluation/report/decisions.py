@@ -35,8 +35,8 @@ def decision_table(results: Mapping[str, Mapping[str, DecisionMeans]]) -> Table:
     for method, kinds in results.items():
         for kind, entry in kinds.items():
             means = (entry["area"], entry["image"], entry["kept"], entry["removed"])
-            values = [number(mean) for mean in means]
-            rows.append(text_row(f"{method}, {kind}", [str(entry["pairs"]), *values]))
+            texts = [str(entry["pairs"]), *(number(mean) for mean in means)]
+            rows.append(text_row(f"{method}, {kind}", texts))
     columns = [Heading(label) for label in labels]
     return Table("Masks of right and of wrong decisions", "masks of classes", columns, rows)
 
@@ -65,10 +65,12 @@ def decision_gallery(
             views = [decisions.view(explanandum, method, one, index) for method in shown.values()]
             # the same for every method, for none of them changes the image
             probability = views[0].image if views else math.nan
-            row = [Tile(to_pil(one.image[0]), f"{SHORT[kind]}: {explanandum.classes[index]} {probability:.2f}")]
+            caption = f"{SHORT[kind]}: {explanandum.classes[index]} {probability:.2f}"
+            row = [Tile(to_pil(one.image[0]), caption)]
             for view in views:
                 words = f"kept {view.keeping:.2f}, without {view.removing:.2f}"
-                row.append(Tile(overlay(one.image[0], view.mask[0]), words))
+                picture = overlay(one.image[0], view.mask[0])
+                row.append(Tile(picture, words))
             rows.append(row)
     if not rows or not shown:
         return None

@@ -23,6 +23,8 @@ def save_figure(figure: Figure, path: Path, **settings: Any) -> None:
     for text in figure.findobj(Text):
         # matplotlib would read what stands between dollars as mathematics, and stop at what it does not understand
         text.set_parse_math(False)
-        text.set_text("\n".join(printable(line) for line in text.get_text().split("\n")))
+        # line by line: a title may have several, and a line end is not printable
+        lines = text.get_text().split("\n")
+        text.set_text("\n".join(printable(line) for line in lines))
     with replacing(path) as partial:
         figure.savefig(partial, **settings)

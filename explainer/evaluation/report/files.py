@@ -57,12 +57,14 @@ def write_results(
     failed = failed or {}
     results = summarise(rows, metrics, alphas, failed)
     if ORIGINAL in results:
-        results[ORIGINAL]["truth"] = TruthRule(facts.get("void", "ignore"), facts.get("objects", "labelled")).words()
+        rule = TruthRule(facts.get("void", "ignore"), facts.get("objects", "labelled"))
+        results[ORIGINAL]["truth"] = rule.words()
         results[ORIGINAL]["targets"] = Targets(*facts.get("targets", ())).words()
     shown = {}
     for name, about in columns.items():
+        values = [entry.get("scores", {}).get(name) for entry in results.values()]
         # a standard column is not defined for every data set
-        if name in metrics or any(entry.get("scores", {}).get(name) is not None for entry in results.values()):
+        if name in metrics or any(value is not None for value in values):
             shown[name] = about
     class_matrices: dict[str, MatrixResults | PublishedMatrix] = {}
     class_matrices |= matrices(rows, facts.get("matrix", {}).get("classes", []))
@@ -102,5 +104,6 @@ def per_image(rows: list[Row], columns: Sequence[str]) -> list[list[Any]]:
         if row["method"] != ORIGINAL:
             scores = [row["scores"].get(column, "") for column in columns]
             seconds = row.get("cost", {}).get("seconds", "")
+            # one cell a column: curves, matrices and decisions of a row stand in rows.jsonl alone
             lines.append([row["id"], row["method"], *scores, row["area"], seconds, row["constant"]])
     return lines

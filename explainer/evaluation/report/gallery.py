@@ -100,19 +100,24 @@ def method_gallery(
         if not isinstance(method, Constant):
             masks[name] = source.of_method(explanandum, name, method, batch)
     with torch.no_grad():
-        probabilities = explanandum.probabilities(explanandum(batch.image).float())
+        logits = explanandum(batch.image).float()
+        probabilities = explanandum.probabilities(logits)
     # with many methods there is no column for each: their names stand under the pictures
     many = len(masks) > WIDEST
     rows = []
     for n in range(len(batch.id)):
         present = batch.labels[n].nonzero().flatten().tolist()[:FEW_LABELS]
-        labels = ", ".join(f"{explanandum.classes[c]} {probabilities[n, c]:.2f}" for c in present)
-        row = [Tile(to_pil(batch.image[n]), labels or "no label")]
+        labels = []
+        for index in present:
+            labels.append(f"{explanandum.classes[index]} {probabilities[n, index]:.2f}")
+        row = [Tile(to_pil(batch.image[n]), ", ".join(labels) or "no label")]
         for name, of_images in masks.items():
             mask = of_images[n]
-            row.append(Tile(overlay(batch.image[n], mask), name if many else f"area {mask.mean():.2f}"))
+            words = name if many else f"area {mask.mean():.2f}"
+            row.append(Tile(overlay(batch.image[n], mask), words))
         if many:
-            rows += [row[start : start + WIDEST] for start in range(0, len(row), WIDEST)]
+            starts = range(0, len(row), WIDEST)
+            rows += [row[start : start + WIDEST] for start in starts]
         else:
             rows.append(row)
     return gallery(rows, header=() if many else ["image", *masks])

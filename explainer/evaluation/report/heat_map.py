@@ -89,7 +89,8 @@ def _heat_map(name: str, matrix: Mapping[str, Any]) -> HeatMap:
     cells = []
     for number, values in enumerate(matrix["values"]):
         ends = intervals[number] if intervals else [(None, None)] * len(values)
-        cells.append([_cell(value, pair) for value, pair in zip(values, ends, strict=False)])
+        pairs = zip(values, ends, strict=False)
+        cells.append([_cell(value, pair) for value, pair in pairs])
     columns = classes
     if cells and len(cells[0]) == len(classes) + 1:
         columns = ["no mask", *classes]
@@ -113,15 +114,20 @@ def _cell(value: float | None, ends: Sequence[float | None]) -> HeatCell:
     if low is not None and high is not None:
         between = f"{100 * low:.0f}–{100 * high:.0f}"
     text = f"{100 * value:.0f}".replace("-", "−")
-    return HeatCell(text, min(1.0, max(0.0, value)), f"{value:.4f}", between)
+    # a file from elsewhere may hold what is no probability: its colour must still be one
+    share = min(1.0, max(0.0, value))
+    return HeatCell(text, share, f"{value:.4f}", between)
 
 
 def _summary(means: Mapping[str, Sequence[float | None] | None]) -> list[tuple[str, str]]:
     """Return words and number of what is known."""
     lines = []
     for key, words in SUMMARY.items():
-        numbers = [100 * value for value in means.get(key) or () if value is not None]
+        known = [value for value in means.get(key) or () if value is not None]
+        numbers = [100 * value for value in known]
+        # nothing, or mean and both ends: an interval without its mean says nothing
         if len(numbers) == 3:
             mean, low, high = numbers
-            lines.append((words, f"{mean:.1f} % [{low:.1f}, {high:.1f}]"))
+            text = f"{mean:.1f} % [{low:.1f}, {high:.1f}]"
+            lines.append((words, text))
     return lines

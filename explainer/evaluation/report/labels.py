@@ -55,9 +55,12 @@ def place_labels(points: Mapping[str, Point], names: Mapping[str, str], room: Bo
     taken = [Box(x - POINT, y - POINT, x + POINT, y + POINT) for x, y in points.values()]
     labels = []
     for key, (x, y) in sorted(points.items(), key=lambda item: item[1]):
-        box = _least_covering((x, y), LETTER * len(names[key]) + 2, taken, room)
+        width = LETTER * len(names[key]) + 2
+        box = _least_covering((x, y), width, taken, room)
         taken.append(box)
-        nearest = (min(max(x, box.left), box.right), min(max(y, box.top), box.bottom))
+        nearest_x = min(max(x, box.left), box.right)
+        nearest_y = min(max(y, box.top), box.bottom)
+        nearest = (nearest_x, nearest_y)
         leader = None
         if math.dist(nearest, (x, y)) > NEAR:
             leader = ((x, y), nearest)
@@ -69,7 +72,12 @@ def _least_covering(point: Point, width: float, taken: list[Box], room: Box) -> 
     """Return the rectangle beside a point that covers least of what is there already."""
     boxes = [_beside(point, width, distance, side) for distance in DISTANCES for side in SIDES]
     inside = [box for box in boxes if _is_inside(box, room)]
-    return min(inside or boxes, key=lambda box: sum(_common_area(box, other) for other in taken))
+
+    def covered(box: Box) -> float:
+        return sum(_common_area(box, other) for other in taken)
+
+    # of equals min() takes the first, which is the nearest
+    return min(inside or boxes, key=covered)
 
 
 def _beside(point: Point, width: float, distance: float, side: tuple[int, int]) -> Box:

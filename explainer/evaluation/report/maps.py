@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -67,6 +67,7 @@ def pictures(
     rows_by_name = {(row["method"], row["id"]): row for row in rows}
     for n, image in enumerate(batch.id):
         one = part(batch, [n])
+        # the truth of a picture is that of the labels, whichever classes the maps explain
         one_annotated = one if annotated is None else part(annotated, [n])
         # a row may be missing: a map is shown also of what was not scored
         method_rows = {name: rows_by_name.get((name, image), {}) for name in (ORIGINAL, *methods)}
@@ -103,8 +104,9 @@ def label_text(classes: Sequence[str], labels: Collection[int], prediction: Pred
     """
     names = []
     for label in list(labels)[:LABELS]:
+        name = classes[label]
         p = probability(prediction, label)
-        names.append(classes[label] if p is None else f"{classes[label]} {p:.2f}")
+        names.append(name if p is None else f"{name} {p:.2f}")
     words = ", ".join(names) or "no label"
     if len(labels) > LABELS:
         words += " …"
@@ -171,10 +173,12 @@ def data_uri(picture: Image.Image) -> str:
     fitted = picture.convert("RGB")
     fitted.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     # PNG is the shorter one for flat maps, JPEG for photographs
+    kinds: dict[str, dict[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 80, "optimize": True}}
     files = {}
-    for kind, settings in (("png", {"optimize": True}), ("jpeg", {"quality": 80, "optimize": True})):
+    for kind, settings in kinds.items():
         buffer = io.BytesIO()
         fitted.save(buffer, kind, **settings)
         files[kind] = buffer.getvalue()
     kind = min(files, key=lambda name: len(files[name]))
-    return f"data:image/{kind};base64,{base64.b64encode(files[kind]).decode()}"
+    text = base64.b64encode(files[kind]).decode()
+    return f"data:image/{kind};base64,{text}"

@@ -72,9 +72,10 @@ def measures(content: Content, rows: Sequence[PlainRow]) -> list[Measure]:
             continue
         lines, ends = _lines(column, entries, rows)
         # in the order of the table, as the numbers on a phone
-        costly = {
-            name: entry for name, entry in content["results"].items() if name in entries and _has_cost(name, entry)
-        }
+        costly = {}
+        for name, entry in content["results"].items():
+            if name in entries and _has_cost(name, entry):
+                costly[name] = entry
         wide = Markup("")
         narrow = Markup("")
         if costly:
@@ -98,7 +99,8 @@ def _best_first(results: Mapping[str, MethodResults], column: Column) -> dict[st
 
 def _has_cost(name: str, entry: MethodResults) -> bool:
     """Return whether a method's time can stand on a logarithmic axis; what the annotation gives costs nothing."""
-    return name not in ANNOTATED and (entry.get("cost", {}).get("ms") or 0) > 0
+    milliseconds = entry.get("cost", {}).get("ms") or 0
+    return name not in ANNOTATED and milliseconds > 0
 
 
 def _lines(
@@ -108,7 +110,9 @@ def _lines(
     values = {name: _image_values(rows, name, column.key) for name in entries}
     numbers = []
     for name, entry in entries.items():
-        numbers += [*values[name], column.of(entry) or 0.0, *(column.interval(entry) or [])]
+        mean = column.of(entry) or 0.0
+        ends = column.interval(entry) or []
+        numbers += [*values[name], mean, *ends]
     low = min(numbers)
     high = max(numbers)
     if high == low:  # a range of one number is still a range
@@ -134,11 +138,15 @@ def _line(column: Column, name: str, entry: MethodResults, values: Sequence[floa
     """Draw a method's images (faint), interval (line) and mean (full)."""
     mean = column.of(entry) or 0.0
     parts = [tag("line", x1=scale.start, x2=scale.end, y1=MIDDLE, y2=MIDDLE, class_="c-grid")]
-    parts += [tag("circle", cx=scale.place(value), cy=MIDDLE, r=2.2, class_="c-image") for value in values]
+    for value in values:
+        x = scale.place(value)
+        parts.append(tag("circle", cx=x, cy=MIDDLE, r=2.2, class_="c-image"))
     interval = column.interval(entry)
     if interval:
         low, high = (scale.place(end) for end in interval)
         parts.append(tag("line", x1=low, x2=high, y1=MIDDLE, y2=MIDDLE, class_="c-interval"))
+    # last, and so on top: SVG draws one element over the other
     parts.append(tag("circle", cx=scale.place(mean), cy=MIDDLE, r=3.6, class_="c-mean"))
     text = formatted(mean, column.kind)
-    return Line(name, text, picture(parts, WIDTH, HEIGHT, f"{name}: {column.label} {text}"))
+    svg = picture(parts, WIDTH, HEIGHT, f"{name}: {column.label} {text}")
+    return Line(name, text, svg)

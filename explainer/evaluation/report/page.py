@@ -133,9 +133,11 @@ def read_results(folder: Path) -> tuple[Content, list[PlainRow]]:
     stored = folder / ROWS
     lines = stored.read_bytes().splitlines() if stored.is_file() else []
     rows = [nested(row) for row in map(parsed, lines) if row is not None]
+    # a folder may hold rows of methods that the last call left out
     asked = {*content["results"], *(content.get("failed") or {})}
+    asked_rows = [row for row in rows if row.get("method") in asked]
     # what failed and was tried again has two rows, of which the later one counts
-    last = {(row["method"], row["id"]): row for row in rows if row.get("method") in asked}
+    last = {(row["method"], row["id"]): row for row in asked_rows}
     return nested_results(content), list(last.values())
 
 
@@ -192,13 +194,17 @@ def counts(content: Content) -> dict[str, int]:
     """
     results = content["results"]
     methods = [name for name in results if name not in (ORIGINAL, *ANNOTATED)]
+    # the most, since a method that failed on some images has fewer
     images = max((entry.get("images") or 0 for entry in results.values()), default=0)
     return {"methods": len(methods), "measures": len(quality(content)), "images": images}
 
 
 def _picture(one: Shown) -> Picture:
     """Return an image of the gallery with its pictures as text."""
-    maps = [PictureMap(name, data_uri(picture), one.notes.get(name, "")) for name, picture in one.maps.items()]
+    maps = []
+    for name, picture in one.maps.items():
+        note = one.notes.get(name, "")
+        maps.append(PictureMap(name, data_uri(picture), note))
     return Picture(one.id, data_uri(one.photograph), one.photograph.size, one.labels, maps)
 
 
@@ -218,13 +224,14 @@ def run_facts(content: Content) -> list[tuple[str, str]]:
     map_seconds = _seconds_of_maps(content.get("results", {}))
     # early versions had the versions among the facts
     versions = run.get("versions") or {name: facts[name] for name in ("version", "torch") if name in facts}
+    packages = [f"{PACKAGES.get(name, name)} {version}" for name, version in versions.items()]
     known = {
         "Started": run.get("started"),
         "Commit": run.get("commit"),
         "Device": run.get("device") or facts.get("device"),
         "Last call": None if seconds is None else lasted(seconds),
         "All maps": lasted(map_seconds) if map_seconds else None,
-        "Versions": ", ".join(f"{PACKAGES.get(name, name)} {version}" for name, version in versions.items()),
+        "Versions": ", ".join(packages),
         "Checkpoint": facts.get("checkpoint"),
     }
     return [(words, str(value)) for words, value in known.items() if value]
@@ -237,7 +244,8 @@ def _seconds_of_maps(results: Mapping[str, MethodResults]) -> float:
         cost = entry.get("cost")
         # the images as they are have no map, and folders of early versions no cost
         if cost:
-            total += (cost.get("ms") or 0) / 1000 * (entry.get("images") or 0)
+            seconds = (cost.get("ms") or 0) / 1000
+            total += seconds * (entry.get("images") or 0)
     return total
 
 
@@ -298,8 +306,10 @@ def odd_maps(content: Content, rows: Sequence[PlainRow]) -> list[OddMaps]:
     """
     odd = []
     for name, entry in content["results"].items():
+        of_method = [row for row in rows if row["method"] == name]
         for key, word in (("broken", "NaN"), ("constant", "constant")):
-            images = [row["id"] for row in rows if row["method"] == name and row.get(key)]
+            images = [row["id"] for row in of_method if row.get(key)]
             if images:
-                odd.append(OddMaps(name, word, images, entry.get("images", len(images))))
+                judged = entry.get("images", len(images))
+                odd.append(OddMaps(name, word, images, judged))
     return odd

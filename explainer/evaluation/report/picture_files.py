@@ -96,11 +96,13 @@ def write_pictures(
         out: Folder of the results.
         device: Device on which to compute.
     """
-    pictured, imagined = (to_device(collate([dataset[n] for n in of_pictures]), device) for of_pictures in places)
+    batches = [collate([dataset[place] for place in of_pictures]) for of_pictures in places]
+    pictured, imagined = (to_device(batch, device) for batch in batches)
     source = PictureMasks(store, settings.maker, settings.truth.rule)
     chosen = settings.targets.of(explanandum, pictured)
     if chosen.id:
-        save_picture(method_gallery(explanandum, methods, chosen, source, pictured), out / GALLERY)
+        picture = method_gallery(explanandum, methods, chosen, source, pictured)
+        save_picture(picture, out / GALLERY)
     # a reference has one mask whatever the class
     without_references = {name: method for name, method in methods.items() if not isinstance(method, Reference)}
     classes = settings.report.class_gallery
@@ -108,9 +110,8 @@ def write_pictures(
         picture = class_gallery(explanandum, without_references, chosen, classes, settings.maker)
         save_picture(picture, out / CLASSES)
     if imagined.id:
-        write_counterfactuals(
-            settings, explanandum, methods, judge, settings.targets.of(explanandum, imagined), source, out
-        )
+        batch = settings.targets.of(explanandum, imagined)
+        write_counterfactuals(settings, explanandum, methods, judge, batch, source, out)
 
 
 def write_decisions(
@@ -139,7 +140,8 @@ def write_decisions(
     places = [dataset.ids.index(name) for name in examples(rows, count)]
     if decisions is None or not places:
         return
-    batch = to_device(collate([dataset[place] for place in places]), device)
+    batch = collate([dataset[place] for place in places])
+    batch = to_device(batch, device)
     picture = decision_gallery(decisions, explanandum, methods, batch, count)
     if picture is not None:
         save_picture(picture, out / DECISIONS)
@@ -169,7 +171,8 @@ def write_counterfactuals(
     for name, method in methods.items():
         if not isinstance(method, Constant):
             mask = source.of_method(explanandum, name, method, batch)
-            picture = counterfactual_gallery(explanandum, mask, judge.levels(name, mask), batch, settings.infills)
+            levels = judge.levels(name, mask)
+            picture = counterfactual_gallery(explanandum, mask, levels, batch, settings.infills)
             save_picture(picture, out / COUNTERFACTUALS / f"{names[name]}.png")
 
 
@@ -183,7 +186,9 @@ def write_curves(settings: Evaluation, methods: list[str], rows: list[PlainRow],
         out: Folder of the results.
     """
     # a metric may have the name of a picture
-    names = file_names(settings.metrics, taken=[Path(name).stem for name in (GALLERY, CLASSES, DECISIONS)])
+    taken = [Path(name).stem for name in (GALLERY, CLASSES, DECISIONS)]
+    names = file_names(settings.metrics, taken)
     for column, metric in settings.metrics.items():
         if isinstance(metric, Flipping):
-            save_figure(plot_flipping(rows, methods, column), out / f"{names[column]}.png", dpi=150)
+            figure = plot_flipping(rows, methods, column)
+            save_figure(figure, out / f"{names[column]}.png", dpi=150)

@@ -25,12 +25,14 @@ LATEX_HEAD = "% needs \\usepackage{booktabs}; bold: best of the column, a dagger
 def to_terminal(table: Table) -> TerminalTable:
     """Return a table for a terminal; of an interval half the width is shown, since a terminal is narrow."""
     caption = footnote(table, "±")
-    printed = TerminalTable(title=for_terminal(table.title), caption=for_terminal(caption) if caption else None)
+    title = for_terminal(table.title)
+    printed = TerminalTable(title=title, caption=for_terminal(caption) if caption else None)
     printed.add_column(for_terminal(table.names))
     for heading in table.columns:
         printed.add_column(for_terminal(heading.text), justify="right")
     for row in table.rows:
-        printed.add_row(for_terminal(row.name), *(_terminal_cell(cell) for cell in row.cells))
+        cells = [_terminal_cell(cell) for cell in row.cells]
+        printed.add_row(for_terminal(row.name), *cells)
     for row in table.published:
         printed.add_row(*(for_terminal(text) for text in _paper_texts(row)))
     return printed
@@ -59,7 +61,8 @@ def to_markdown(table: Table) -> str:
         "| --- |" + " ---: |" * len(table.columns),
     ]
     for row in table.rows:
-        lines.append(_markdown_line([row.name, *(_markdown_text(cell) for cell in row.cells)]))
+        texts = [_markdown_text(cell) for cell in row.cells]
+        lines.append(_markdown_line([row.name, *texts]))
     for row in table.published:
         lines.append(_markdown_line(_paper_texts(row)))
     text = "\n".join(lines) + "\n"
@@ -108,8 +111,9 @@ def footnote(table: Table, interval_sign: str) -> str:
     """
     # what a paper's rows are begins with the mark of their names, which is the same everywhere
     signs = {"best": "* ", "tied": "~ ", "interval": f"{interval_sign} ", "published": ""}
-    notes = "; ".join(f"{signs[kind]}{text}" for kind, text in table.notes.items())
-    return " ".join(f"{sentence}." for sentence in (table.caption, notes) if sentence)
+    notes = [f"{signs[kind]}{text}" for kind, text in table.notes.items()]
+    sentences = (table.caption, "; ".join(notes))
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
 def latex_file(tables: Iterable[Table]) -> str:
@@ -131,11 +135,14 @@ def to_latex(table: Table) -> str:
         r"\midrule",
     ]
     for row in table.rows:
-        lines.append(_latex_line([for_latex(row.name), *(_latex_cell(cell) for cell in row.cells)]))
+        cells = [_latex_cell(cell) for cell in row.cells]
+        lines.append(_latex_line([for_latex(row.name), *cells]))
     paper = _latex_paper_rows(table)
     if paper:
+        width = len(table.columns) + 1
         source = rf"\emph{{Published: {for_latex(table.source)}}}"
-        lines += [r"\midrule", _latex_line([rf"\multicolumn{{{len(table.columns) + 1}}}{{l}}{{{source}}}"]), *paper]
+        heading = rf"\multicolumn{{{width}}}{{l}}{{{source}}}"
+        lines += [r"\midrule", _latex_line([heading]), *paper]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -175,6 +182,7 @@ def to_html(table: Table, number: int) -> Markup:
         table: Table; a heading without a `Column` has nothing to explain.
         number: Number of the table on its page, which makes the ids of its elements unique.
     """
+    # the template has escaped what comes from outside: the page must not escape it again
     return Markup(template("table.html").render(table=table, number=number, marks=MARKS))
 
 
@@ -182,8 +190,10 @@ def to_wandb(table: Table) -> "wandb.Table":
     """Return a table of plain numbers, with the ends of intervals in columns of their own."""
     import wandb  # late: it takes a second, for which those who do not use it do not wait
 
-    places = range(len(table.columns))
-    bounded = [any(row.cells[place].interval is not None for row in table.rows) for place in places]
+    bounded = []
+    for place in range(len(table.columns)):
+        column = [row.cells[place] for row in table.rows]
+        bounded.append(any(cell.interval is not None for cell in column))
     # charts in wandb refer to columns by these names: they are keys, as in results.json
     header: list[str | int] = [table.names.lower()]
     for heading, has_ends in zip(table.columns, bounded, strict=True):

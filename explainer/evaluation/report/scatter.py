@@ -28,7 +28,9 @@ def scatter(column: Column, entries: Mapping[str, MethodResults], small: bool) -
     # times of methods lie several powers of ten apart
     across = decades(min(costs.values()), max(costs.values()))
     upward = ticks(min(values.values()), max(values.values()))
-    horizontal = Scale(math.log10(across[0]), math.log10(across[-1]), room.left, room.right)
+    first = math.log10(across[0])
+    last = math.log10(across[-1])
+    horizontal = Scale(first, last, room.left, room.right)
     vertical = Scale(upward[0], upward[-1], room.bottom, room.top)
     parts = _score_axis(upward, vertical, room, column.kind)
     parts += _time_axis(across, room, most=5 if small else 9)
@@ -43,7 +45,8 @@ def scatter(column: Column, entries: Mapping[str, MethodResults], small: bool) -
         # names would cover the points of a phone's picture
         names[name] = str(number) if small else name
         score = formatted(values[name], column.kind)
-        tooltip = tag("title", f"{name}: {column.label} {score}, {formatted(costs[name], 'ms')} ms an image")
+        milliseconds = formatted(costs[name], "ms")
+        tooltip = tag("title", f"{name}: {column.label} {score}, {milliseconds} ms an image")
         parts.append(tag("circle", tooltip, cx=x, cy=y, r=3.6, class_="c-point"))
     parts += label_points(points, names, room)
     label = f"{column.label} against milliseconds an image of {len(entries)} methods"
@@ -73,7 +76,8 @@ def _time_axis(marks: Sequence[float], room: Box, most: int) -> list[Markup]:
         # words at the ends stay inside of the picture
         side = {0: "start", last: "end"}.get(place, "middle")
         if place % step == 0:
-            parts.append(tag("text", duration(mark), x=x, y=room.bottom + 16, class_=f"c-tick c-{side}"))
+            y = room.bottom + 16
+            parts.append(tag("text", duration(mark), x=x, y=y, class_=f"c-tick c-{side}"))
     return parts
 
 
@@ -84,7 +88,9 @@ def duration(ms: float) -> str:
         >>> duration(0.1), duration(100), duration(10000)
         ('0.1 ms', '100 ms', '10 s')
     """
-    return f"{ms:g} ms" if ms < 1000 else f"{ms / 1000:g} s"
+    if ms < 1000:
+        return f"{ms:g} ms"
+    return f"{ms / 1000:g} s"
 
 
 def label_points(points: Mapping[str, Point], names: Mapping[str, str], room: Box) -> list[Markup]:
@@ -103,5 +109,7 @@ def label_points(points: Mapping[str, Point], names: Mapping[str, str], room: Bo
         if label.leader is not None:
             (x1, y1), (x2, y2) = label.leader
             parts.append(tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="c-leader"))
-        parts.append(tag("text", label.words, x=label.box.left + 1, y=label.box.bottom - 3, class_="c-name"))
+        x = label.box.left + 1
+        y = label.box.bottom - 3
+        parts.append(tag("text", label.words, x=x, y=y, class_="c-name"))
     return parts

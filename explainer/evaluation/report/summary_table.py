@@ -28,18 +28,25 @@ def summary_table(content: Content, title: str = "", intervals: bool = False) ->
     scores = score_columns(results, content.get("columns") or {})
     kind: Literal["mAP", "accuracy"] = "mAP" if "mAP" in results[ORIGINAL]["kept"] else "accuracy"
     headings = [Heading(about["label"], _arrow(about)) for about in scores.values()]
-    headings += [Heading("area"), Heading(f"{kind} masked", "↑"), Heading(f"{kind} complement", "↓")]
+    headings.append(Heading("area"))
+    headings.append(Heading(f"{kind} masked", "↑"))
+    headings.append(Heading(f"{kind} complement", "↓"))
     levels = any(entry.get("level") for entry in methods_of(results).values())
     if levels:
         headings.append(Heading("α"))
     headings.append(Heading("ms an image"))
-    marks = {column: marks_of(content, column, about["higher_is_better"]) for column, about in scores.items()}
+    marks = {}
+    for column, about in scores.items():
+        marks[column] = marks_of(content, column, about["higher_is_better"])
     rows = []
     for name, entry in methods_of(results).items():
         cells = []
         for column, about in scores.items():
-            cells.append(score_cell(entry, column, about["percent"], marks[column].get(name, ""), intervals))
-        texts = [number(entry["area"]), number(entry["kept"].get(kind)), number(entry["removed"].get(kind))]
+            mark = marks[column].get(name, "")
+            cells.append(score_cell(entry, column, about["percent"], mark, intervals))
+        masked = entry["kept"].get(kind)
+        complement = entry["removed"].get(kind)
+        texts = [number(entry["area"]), number(masked), number(complement)]
         if levels:
             level = entry.get("level")
             texts.append(number(None if level is None else level["alpha"], 1))
@@ -75,7 +82,8 @@ def score_columns(
     entries = methods_of(results).values()
     shown: dict[str, ColumnDescription] = {}
     for column, about in {**FIXED, **columns}.items():
-        if column not in FIXED or any(entry["scores"].get(column) is not None for entry in entries):
+        values = [entry["scores"].get(column) for entry in entries]
+        if column not in FIXED or any(value is not None for value in values):
             shown[column] = about
     return shown
 
@@ -101,7 +109,10 @@ def marks_of(content: Content, column: str, higher_is_better: bool) -> dict[str,
         {'a': 'best'}
     """
     entries = methods_of(content["results"])
-    values = {name: entry["scores"].get(column) for name, entry in entries.items() if name not in ANNOTATED}
+    values = {}
+    for name, entry in entries.items():
+        if name not in ANNOTATED:
+            values[name] = entry["scores"].get(column)
     known = [value for value in values.values() if value is not None]
     best = None
     if known:
@@ -144,7 +155,8 @@ def score_cell(entry: MethodResults, column: str, percent: bool, mark: Mark = ""
     digits = 1 if percent else 3
     low, high = ends
     in_brackets = f"[{unit * low:.{digits}f}, {unit * high:.{digits}f}]"
-    interval = Interval(low, high, in_brackets, f"±{(unit * high - unit * low) / 2:.{digits}f}")
+    half = (unit * high - unit * low) / 2
+    interval = Interval(low, high, in_brackets, f"±{half:.{digits}f}")
     return Cell(text, value, interval, mark)
 
 
@@ -153,7 +165,8 @@ def caption(results: Mapping[str, MethodResults]) -> str:
     original = results[ORIGINAL]
     methods = methods_of(results)
     scores = cast(Mapping[str, float | None], original["kept"])
-    performance = ", ".join(f"{key} {number(value)}" for key, value in scores.items())
+    numbers = [f"{key} {number(value)}" for key, value in scores.items()]
+    performance = ", ".join(numbers)
     annotated = max((entry["n"]["acc"] for entry in methods.values()), default=0)
     parts = [
         f"{original['images']} images, {annotated} with a segmentation",
@@ -171,8 +184,10 @@ def caption(results: Mapping[str, MethodResults]) -> str:
 
 def _problems(methods: Mapping[str, MethodResults], key: Literal["broken", "failed"], words: str) -> list[str]:
     """Return what went wrong, by method; nothing where all went well."""
-    counts = ", ".join(f"{entry[key]} of {name}" for name, entry in methods.items() if entry.get(key))
-    return [f"{words}: {counts}"] if counts else []
+    counts = [f"{entry[key]} of {name}" for name, entry in methods.items() if entry.get(key)]
+    if not counts:
+        return []
+    return [f"{words}: {', '.join(counts)}"]
 
 
 def _notes(content: Content, intervals: bool) -> dict[Note, str]:

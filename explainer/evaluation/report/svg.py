@@ -52,7 +52,8 @@ def tag(name: str, content: object = "", **attributes: object) -> Markup:
         >>> print(tag("text", "a < b", class_="tick", x=1.0))
         <text class="tick" x="1">a &lt; b</text>
     """
-    pairs = [Markup(' {}="{}"').format(_key(key), _value(value)) for key, value in attributes.items()]
+    attribute = Markup(' {}="{}"')
+    pairs = [attribute.format(_key(key), _value(value)) for key, value in attributes.items()]
     return Markup("<{}{}>{}</{}>").format(Markup(name), together(pairs), content, Markup(name))
 
 
@@ -85,8 +86,10 @@ def picture(parts: Iterable[Markup], width: float, height: float, label: str, cl
         label: What the picture shows.
         class_: Class of the element in the style sheet.
     """
+    # the title is what a mouse shows, the label what a screen reader reads
     inside = together([tag("title", label), *parts])
-    return tag("svg", inside, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label, class_=class_)
+    box = f"0 0 {width:g} {height:g}"
+    return tag("svg", inside, viewBox=box, role="img", aria_label=label, class_=class_)
 
 
 def path(xs: Sequence[float], ys: Sequence[float], class_: str) -> Markup:
@@ -97,7 +100,8 @@ def path(xs: Sequence[float], ys: Sequence[float], class_: str) -> Markup:
         ys: Places of the points from top to bottom.
         class_: Class of the element in the style sheet.
     """
-    steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, ys, strict=True))
+    points = zip(xs, ys, strict=True)
+    steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     return tag("path", d=f"M{steps}", class_=class_)
 
 
@@ -126,7 +130,7 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
         >>> ticks(0.0, 0.93)
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
-    if high <= low:
+    if high <= low:  # a range of one number is still a range
         low, high = low - 0.5, high + 0.5
     marks = MaxNLocator(about, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     return [round(float(mark), 10) for mark in marks]
@@ -143,6 +147,7 @@ def decades(low: float, high: float) -> list[float]:
         >>> decades(3, 400)
         [1.0, 10.0, 100.0, 1000.0]
     """
+    # with a little room for rounding: a power of ten is its own end
     first = math.floor(math.log10(low) + 1e-9)
     last = math.ceil(math.log10(high) - 1e-9)
     # a range of one number is still a range

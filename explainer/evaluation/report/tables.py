@@ -37,7 +37,9 @@ def report_tables(content: Content) -> list[Table]:
             # tables of about the same width each, rather than full ones and a narrow last one
             start = place * len(columns) // count
             end = (place + 1) * len(columns) // count
-            name = f"{title}, {place + 1} of {count}" if count > 1 else title
+            name = title
+            if count > 1:
+                name = f"{title}, {place + 1} of {count}"
             tables.append(method_table(content, name, columns[start:end]))
     return tables
 
@@ -61,13 +63,15 @@ def method_table(content: Content, title: str, columns: Sequence[Column]) -> Tab
             continue
         cells = []
         for column, names in zip(columns, best, strict=True):
-            cells.append(_cell(content, column, name, mark_of(content, column, name, names)))
+            mark = mark_of(content, column, name, names)
+            cells.append(_cell(content, column, name, mark))
         rows.append(Row(name, cells, name in ANNOTATED))
     published = content.get("published") or {}
-    source = ", ".join(str(published[key]) for key in ("source", "where") if published.get(key))
+    sources = [str(published[key]) for key in ("source", "where") if published.get(key)]
     headings = [Heading(column.label, column.arrow, column) for column in columns]
     theirs = paper_rows(published, [column.key for column in columns])
-    return Table(title, "Method", headings, rows, [row for row in theirs if row.name not in results], source)
+    others = [row for row in theirs if row.name not in results]
+    return Table(title, "Method", headings, rows, others, ", ".join(sources))
 
 
 def with_costs(content: Content) -> Content:
@@ -91,8 +95,10 @@ def _cell(content: Content, column: Column, name: str, mark: Mark) -> Cell:
     interval = None
     if ends is not None:
         low, high = ends
-        interval = Interval(low, high, f"[{formatted(low, column.kind)}, {formatted(high, column.kind)}]")
-    numbers = ((content.get("published") or {}).get("rows") or {}).get(name, {})
+        in_brackets = f"[{formatted(low, column.kind)}, {formatted(high, column.kind)}]"
+        interval = Interval(low, high, in_brackets)
+    rows = (content.get("published") or {}).get("rows") or {}
+    numbers = rows.get(name, {})
     published = printed(numbers[column.key]) if column.key in numbers else ""
     return Cell(formatted(value, column.kind), value, interval, mark, published)
 
@@ -141,7 +147,8 @@ def tied(content: Content, column: Column, name: str, best: Sequence[str]) -> bo
     Returns:
         False where there was no such test.
     """
-    pair = ((content.get("pairs") or {}).get(column.key) or {}).get(name)
+    pairs = (content.get("pairs") or {}).get(column.key) or {}
+    pair = pairs.get(name)
     # a test against a method that is not the best any more says nothing
     if not pair or pair.get("against") not in best or name in best or name in ANNOTATED:
         return False

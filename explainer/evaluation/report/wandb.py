@@ -58,4 +58,5 @@ def beside(one: Shown, wide: int = 6) -> Image.Image:
     tiles = [Tile(one.photograph, one.labels)]
     for name, picture in one.maps.items():
         tiles.append(Tile(Image.blend(grey, picture, OPACITY), name))
-    return gallery([tiles[start : start + wide] for start in range(0, len(tiles), wide)])
+    starts = range(0, len(tiles), wide)
+    return gallery([tiles[start : start + wide] for start in starts])

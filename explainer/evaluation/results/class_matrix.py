@@ -36,7 +36,8 @@ def matrices(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[
     for row in rows:
         if "matrix" in row:
             values = [row["matrix"].get(name, absent) for name in classes]
-            scores.setdefault(row["method"], []).append(torch.tensor(values, dtype=torch.float64))
+            matrix = torch.tensor(values, dtype=torch.float64)
+            scores.setdefault(row["method"], []).append(matrix)
     return {method: _summarised(torch.stack(images), classes) for method, images in scores.items()}
 
 
@@ -61,8 +62,9 @@ def _summarised(scores: Tensor, classes: Sequence[str]) -> MatrixResults:
 def _summary(scores: Tensor) -> MatrixSummary:
     """Average over images and classes."""
     confidence = told_apart(scores)
+    means = confidence.nanmean(0)
     ends = mean_intervals(confidence)
-    none, own_mask, other_masks = _rounded(torch.cat([confidence.nanmean(0)[:, None], ends], 1))
+    none, own_mask, other_masks = _rounded(torch.cat([means[:, None], ends], 1))
     return {"none": none, "own": own_mask, "other": other_masks}
 
 
@@ -86,12 +88,15 @@ def told_apart(scores: Tensor) -> Tensor:
     other_classes = torch.full_like(same_class, torch.nan)
     if count > 1:
         other_classes = (masked.sum(2) - same_class) / (count - 1)
-    return torch.stack([scores[:, :, 0], same_class, other_classes], 2).nanmean(1)
+    unmasked = scores[:, :, 0]
+    by_class = torch.stack([unmasked, same_class, other_classes], 2)
+    return by_class.nanmean(1)
 
 
 def _rounded(table: Tensor) -> list[list[float | None]]:
     """Round a table to 6 digits; JSON has no NaN."""
     rows: list[list[float | None]] = []
     for values in table.tolist():
+        # NaN alone differs from itself
         rows.append([None if value != value else round(value, 6) for value in values])
     return rows

@@ -72,7 +72,9 @@ def percentiles(estimates: Tensor, level: float = LEVEL) -> Tensor:
         >>> percentiles(torch.arange(101.0)[:, None], 0.9).tolist()
         [[5.0, 95.0]]
     """
-    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=estimates.dtype)
+    low = (1 - level) / 2
+    high = (1 + level) / 2
+    ends = torch.tensor([low, high], dtype=estimates.dtype)
     # a resample may draw no image that has a value: it has no estimate, and says nothing of the others'
     return estimates.nanquantile(ends, dim=0).T
 
@@ -99,7 +101,10 @@ def mean_intervals(values: Tensor, resamples: int = RESAMPLES, level: float = LE
     # All images are drawn, and the mean is over those that have a value: which of them have one is chance, too.
     defined = (~values.isnan()).double()
     numbers = values.nan_to_num(0.0)
-    estimates = [(counts @ numbers) / (counts @ defined) for counts in draws(len(values), resamples, seed)]
+    estimates = []
+    for counts in draws(len(values), resamples, seed):
+        totals = counts @ numbers
+        estimates.append(totals / (counts @ defined))
     return percentiles(torch.cat(estimates), level)
 
 
@@ -132,9 +137,12 @@ def mean_average_precision(scores: Tensor, labels: Tensor, counts: Tensor) -> Te
         place = label[order].nonzero()[:, 0]
         end = last[place]
         # a resample that has no image so far has no positive either, whatever stands in the denominator
-        precision = right.cumsum(1)[:, end] / weight.cumsum(1)[:, end].clamp_min(1)
+        hits = right.cumsum(1)[:, end]
+        claims = weight.cumsum(1)[:, end]
+        precision = hits / claims.clamp_min(1)
         positives = right.sum(1)
-        average = (right[:, place] * precision).sum(1) / positives.clamp_min(1)
+        summed = (right[:, place] * precision).sum(1)
+        average = summed / positives.clamp_min(1)
         total += torch.where(positives > 0, average, 0.0)
         occurring += positives > 0
     return total / occurring
@@ -161,6 +169,7 @@ def mean_f1(scores: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     hits = counts @ (predicted & labels).to(counts)
     claims = counts @ predicted.to(counts)
     truths = counts @ labels.to(counts)
+    # a class that is neither there nor claimed has no hits: its F1 is 0, and not 0 / 0
     f1 = 2 * hits / (claims + truths).clamp_min(1)
     occurs = truths > 0
     return (f1 * occurs).sum(1) / occurs.sum(1)
@@ -213,11 +222,16 @@ def _intervals_of_several_labels(answers: Sequence[Prediction], count: int) -> d
         f1.append(mean_f1(scores, labels, counts))
         probability.append((counts @ of_labels) / (counts @ owned))
     estimates = {"F1": torch.cat(f1), "probability": torch.cat(probability)}
-    resamples = min(RESAMPLES, int(MOST_WORK / (scores.numel() * max(1, count))))
+    work = scores.numel() * max(1, count)
+    resamples = min(RESAMPLES, int(MOST_WORK / work))
     if resamples >= FEWEST:
         precisions = [mean_average_precision(scores, labels, counts) for counts in draws(images, resamples)]
         estimates["mAP"] = torch.cat(precisions)
-    return {name: percentiles(values[:, None])[0].tolist() for name, values in estimates.items()}
+    intervals = {}
+    for name, values in estimates.items():
+        ends = percentiles(values[:, None])
+        intervals[name] = ends[0].tolist()
+    return intervals
 
 
 def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tensor:
@@ -243,7 +257,8 @@ def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tenso
         # all flips, which gives the exact p value: the bits of a number say which signs are flipped
         bits = torch.arange(2**images)[:, None] >> torch.arange(images)
         signs = (1 - 2.0 * (bits & 1)).double()
-        return (signs @ values).abs().ge(observed).double().mean(0)
+        as_far = (signs @ values).abs() >= observed
+        return as_far.double().mean(0)
     generator = torch.Generator().manual_seed(seed)
     step = max(1, _AT_ONCE // images)
     # the observed signs count as one of the flips, else p could be 0
@@ -251,7 +266,8 @@ def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tenso
     for start in range(0, flips, step):
         count = min(step, flips - start)
         signs = torch.randint(2, (count, images), generator=generator).double() * 2 - 1
-        extreme += (signs @ values).abs().ge(observed).sum(0)
+        as_far = (signs @ values).abs() >= observed
+        extreme += as_far.sum(0)
     return extreme / (flips + 1)
 
 
@@ -273,9 +289,11 @@ def holm(p: Sequence[float]) -> list[float]:
     """
     corrected = [0.0] * len(p)
     largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p)), key=lambda index: p[index])):
+    order = sorted(range(len(p)), key=lambda index: p[index])
+    for rank, index in enumerate(order):
+        product = (len(p) - rank) * p[index]
         # a larger p must not become the smaller one by its smaller factor
-        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        largest = max(largest, min(1.0, product))
         corrected[index] = largest
     return corrected
 

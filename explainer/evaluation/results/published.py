@@ -40,7 +40,8 @@ class Published:
         count = len(self.classes)
         for name, rows in self.matrix.items():
             # a row has a number for the image without a mask, too
-            if len(rows) != count or any(len(row) != 1 + count for row in rows):
+            lengths = {len(row) for row in rows}
+            if len(rows) != count or lengths - {1 + count}:
                 raise InputError(f"published.matrix: {name!r} needs {count} rows, one a class, of {1 + count} numbers")
 
     def content(self) -> PublishedContent | None:
@@ -56,7 +57,8 @@ class Published:
         marked: dict[str, PublishedMatrix] = {}
         for name, rows in self.matrix.items():
             # the mark keeps a paper's matrix apart from ours of the same method
-            marked[f"{name} {MARK}"] = {"classes": self.classes, "values": shares(rows), "note": note}
+            values = shares(rows)
+            marked[f"{name} {MARK}"] = {"classes": self.classes, "values": values, "note": note}
         return marked
 
 
@@ -96,7 +98,8 @@ def check_columns(published: Published | None, known: Collection[str], key: str)
     for name, numbers in published.rows.items():
         for column in numbers:
             if column not in known:
-                raise InputError(f"{key}: {name!r} has the column {column!r}, which is none of {', '.join(known)}")
+                names = ", ".join(known)
+                raise InputError(f"{key}: {name!r} has the column {column!r}, which is none of {names}")
 
 
 def printed(value: Any) -> str:

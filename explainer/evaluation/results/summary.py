@@ -52,13 +52,15 @@ def summarise(
     alphas = alphas or {}
     failed = failed or {}
     columns = [*FIXED, *metrics, "area"]
+    # and those that failed: a method without any row must not be missing from the table without a word
     methods = dict.fromkeys([*(row["method"] for row in rows), *failed])
     # all intervals of classification share a bound of the work: two a method, of what is kept and what is removed
     intervals = 2 * len(methods)
     results: dict[str, MethodResults] = {}
     for method in methods:
         of_method = [row for row in rows if row["method"] == method]
-        entry: MethodResults = {"images": len(of_method), "interval": {}, "failed": len(failed.get(method, {}))}
+        failures = len(failed.get(method, {}))
+        entry: MethodResults = {"images": len(of_method), "interval": {}, "failed": failures}
         if method != ORIGINAL:
             _add_masks(entry, of_method, columns)
             if metrics:
@@ -76,6 +78,7 @@ def summarise(
 def _add_masks(entry: MethodResults, rows: Sequence[Row], columns: Collection[str]) -> None:
     """Add to the results of a method what the image as it is has not: everything about masks."""
     summary = column_means(rows, columns)
+    # the area is no score: neither direction of it is better
     entry["scores"] = {column: mean for column, mean in summary.means.items() if column != "area"}
     entry["area"] = summary.means["area"]
     entry["n"] = summary.counts
@@ -125,7 +128,9 @@ def column_of(rows: Sequence[Row], column: str) -> Tensor:
     """
     values = []
     for row in rows:
-        value = row.get("area") if column == "area" else row.get("scores", {}).get(column)
+        value = row.get("area")
+        if column != "area":
+            value = row.get("scores", {}).get(column)
         values.append(torch.nan if value is None else value)
     return torch.tensor(values, dtype=torch.float64)
 

@@ -75,9 +75,12 @@ class SanityCheck(ImageMetric):
         """Ask the method again about the images whose masks are not constant."""
         run = judged.origin
         if not isinstance(run, MethodRun):
-            return Measured(judged.mask.new_full((len(judged.mask),), torch.nan))
+            undefined = judged.mask.new_full((len(judged.mask),), torch.nan)
+            return Measured(undefined)
+        highest = run.mask.amax((1, 2, 3))
+        lowest = run.mask.amin((1, 2, 3))
         # a constant mask puts the pixels in no order, and no norm of it can be compared with
-        varied = (run.mask.amax((1, 2, 3)) > run.mask.amin((1, 2, 3))).nonzero()[:, 0]
+        varied = (highest > lowest).nonzero()[:, 0]
         return of_some(varied, run.mask, lambda index: self.ask(run.of(index)))
 
     @abstractmethod

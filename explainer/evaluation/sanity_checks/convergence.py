@@ -34,7 +34,9 @@ def with_budget(method: Attribution, fraction: float) -> Attribution:
     """
     # a method without a budget has no such hyperparameter, and is refused by this name
     name = method.budget or "budget"
-    return with_setting(method, name, max(1, round(fraction * vars(method).get(name, 0))))
+    whole = vars(method).get(name, 0)
+    part = max(1, round(fraction * whole))
+    return with_setting(method, name, part)
 
 
 class Convergence(SanityCheck):
@@ -59,7 +61,8 @@ class Convergence(SanityCheck):
     def __init__(self, fractions: Sequence[float] = (0.125, 0.25, 0.5), metric: ImageMetric | None = None) -> None:
         super().__init__()
         wrong = [fraction for fraction in fractions if not 0 < fraction < 1]
-        check_setting(self, len(fractions) > 0 and not wrong, f"fractions must lie in (0, 1), got {wrong or fractions}")
+        right = len(fractions) > 0 and not wrong
+        check_setting(self, right, f"fractions must lie in (0, 1), got {wrong or fractions}")
         self.fractions = tuple(sorted(fractions))
         self.metric = metric
         self.percent = metric is not None and metric.percent
@@ -85,12 +88,14 @@ class Convergence(SanityCheck):
         assert self.metric is not None
         # a sanity check is told no level of the evaluation, and masks have one that means something: a half
         levels = mask.new_full((len(mask),), 0.5)
-        return self.metric.measure(metric_view(run.explanandum, mask, levels, run.batch)).value
+        judged = metric_view(run.explanandum, mask, levels, run.batch)
+        return self.metric.measure(judged).value
 
     def points(self, explanandum: Explanandum, method: Attribution, image: Tensor) -> list[str]:
         """Name the parts of the budget."""
         if method.budget is None:
             return []
+        # 1/10, and not the fraction with large numbers that the float 0.1 is
         parts = [str(Fraction(fraction).limit_denominator(100)) for fraction in self.fractions]
         if self.metric is not None:
             parts.append("1")

@@ -84,14 +84,17 @@ def randomised_network(
         >>> layers[0].name, layers[-1].name
         ('classifier.6', 'features.0')
     """
+    # one image is enough: only the order in which the layers run is asked for
     if which == "classifier":
-        return explanandum.network, layers_of(explanandum.network, lambda: explanandum(image[:1]))[::-1]
+        layers = layers_of(explanandum.network, lambda: explanandum(image[:1]))
+        return explanandum.network, layers[::-1]
     masker = getattr(method, "masker", None)
     if masker is None:
         return None
     # an Explainer moves its masker only when it first makes masks
     masker.to(image.device)
-    return masker.network, layers_of(masker.network, lambda: masker(image[:1]))[::-1]
+    layers = layers_of(masker.network, lambda: masker(image[:1]))
+    return masker.network, layers[::-1]
 
 
 class Randomisation(SanityCheck):
@@ -134,7 +137,8 @@ class Randomisation(SanityCheck):
             ("similarity", similarity, ("rank", "ssim")),
             ("how", how, ("initialise", "shuffle")),
         ):
-            check_setting(self, value in known, f"{name} is {known[0]!r} or {known[1]!r}, got {value!r}")
+            first, second = known
+            check_setting(self, value in known, f"{name} is {first!r} or {second!r}, got {value!r}")
         check_setting(self, blocks >= 0, f"blocks must be at least 0, got {blocks}")
         check_seed(f"sanity check {type(self).__name__}: seed", seed)
         self.order = order

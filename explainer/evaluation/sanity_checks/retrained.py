@@ -40,4 +40,5 @@ class Retrained(SanityCheck):
         """Compare with the masks of the other Explainer: one more pass."""
         if not isinstance(run.method, Explainer):
             return Measured(run.undefined())
-        return Measured(similarity_of(run.mask, run.again(self._other), self.similarity))
+        other = run.again(self._other)
+        return Measured(similarity_of(run.mask, other, self.similarity))

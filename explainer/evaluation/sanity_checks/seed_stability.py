@@ -60,4 +60,5 @@ class SeedStability(SanityCheck):
             # a method may draw from what has no seed, such as a GPU's order of sums: asking again tells
             return Measured(agreement(run.mask, run.again()))
         others = [with_setting(method, "seed", method.seed + n) for n in range(1, self.runs)]
-        return Measured(pairwise([run.mask, *map(run.again, others)]).mean(0))
+        masks = [run.mask, *map(run.again, others)]
+        return Measured(pairwise(masks).mean(0))

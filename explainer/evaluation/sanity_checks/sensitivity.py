@@ -27,7 +27,8 @@ def relative_change(mask: Tensor, other: Tensor) -> Tensor:
         >>> relative_change(torch.full((1, 1, 2, 2), 0.5), torch.ones(1, 1, 2, 2)).item()
         1.0
     """
-    return (mask - other).flatten(1).norm(dim=1) / mask.flatten(1).norm(dim=1)
+    difference = (mask - other).flatten(1)
+    return difference.norm(dim=1) / mask.flatten(1).norm(dim=1)
 
 
 class Sensitivity(SanityCheck):
@@ -64,8 +65,10 @@ class Sensitivity(SanityCheck):
         worst = run.mask.new_zeros(len(image))
         for _ in range(self.samples):
             # one noise for all images: the value of an image does not depend on the others of its batch
-            noise = self.radius * (2 * torch.rand(image.shape[1:], generator=generator) - 1)
+            uniform = torch.rand(image.shape[1:], generator=generator)
+            noise = self.radius * (2 * uniform - 1)
             # no classifier knows values outside the range of an image
             near = (image + noise.to(image)).clamp(0, 1)
-            worst = worst.maximum(relative_change(run.mask, run.again(image=near)))
+            change = relative_change(run.mask, run.again(image=near))
+            worst = worst.maximum(change)
         return Measured(worst)

@@ -90,7 +90,8 @@ class ClassMatrix:
     def _scores(self, explanandum: Explanandum, batch: Batch, masks: Tensor, labels: Tensor) -> Tensor:
         # the softmax over all classes, of which the shown ones are columns, as in the paper
         def probabilities(seen: Tensor) -> Tensor:
-            return two_outcomes(explanandum(seen).float()).softmax(1)[:, self.places]
+            logits = two_outcomes(explanandum(seen).float())
+            return logits.softmax(1)[:, self.places]
 
         # the paper's in-fill, whatever the config's is
         def grey(images: Tensor, masks: Tensor) -> Tensor:

@@ -63,7 +63,8 @@ class Decisions:
             An entry an image: indices of the classes that are labelled or predicted, and which of `KINDS` each is.
         """
         with torch.no_grad():
-            decided = explanandum.decided(explanandum(batch.image).float(), self.threshold) > 0
+            logits = explanandum(batch.image).float()
+            decided = explanandum.decided(logits, self.threshold) > 0
         present = batch.labels > 0
         of_images = []
         for labelled, predicted in zip(present.tolist(), decided.tolist(), strict=True):
@@ -122,7 +123,8 @@ class Decisions:
         complement = composite(single.image, 1 - mask, colour)
         with torch.no_grad():
             # one call for the three pictures: a network takes a batch in little more time than an image
-            logits = explanandum(torch.cat([single.image, shown, complement])).float()
+            pictures = torch.cat([single.image, shown, complement])
+            logits = explanandum(pictures).float()
         image, keeping, removing = explanandum.probabilities(logits)[:, index].tolist()
         return ClassView(mask, image, keeping, removing)
 

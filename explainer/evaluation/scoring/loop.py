@@ -220,8 +220,10 @@ def score(
     asked = batch if method is None else explained
     mask, broken, cost = masks(explanandum, name, method, asked)
     with torch.no_grad():
-        masked_logits = explanandum(composite(batch.image, mask, explanandum.mean_colour)).float()
-        complement_logits = explanandum(composite(batch.image, 1 - mask, explanandum.mean_colour)).float()
+        masked = composite(batch.image, mask, explanandum.mean_colour)
+        complement = composite(batch.image, 1 - mask, explanandum.mean_colour)
+        masked_logits = explanandum(masked).float()
+        complement_logits = explanandum(complement).float()
     origin = None
     if method is not None:
         origin = MethodRun(explanandum, method, explained, mask, scoring.maker)
@@ -231,7 +233,9 @@ def score(
     judged = judged._replace(annotated=batch.labels, masked_logits=masked_logits, origin=origin)
     answers = judge(judged, scoring.metrics_of(name, explanandum))
     areas = mask.mean((1, 2, 3)).tolist()
-    constant = (mask.amax((1, 2, 3)) == mask.amin((1, 2, 3))).tolist()
+    highest = mask.amax((1, 2, 3))
+    lowest = mask.amin((1, 2, 3))
+    constant = (highest == lowest).tolist()
     without_region = (~judged.region.flatten(1).any(1)).tolist()
     after_keeping = predictions(explanandum, masked_logits, batch.labels)
     after_removing = predictions(explanandum, complement_logits, batch.labels)
@@ -271,7 +275,8 @@ def rows_of_originals(explanandum: Explanandum, batch: Batch) -> list[Unmasked]:
     """Return what the classifier says of the images as they are: a row an image."""
     with torch.no_grad():
         answers = predictions(explanandum, explanandum(batch.image), batch.labels)
-    return [
-        {"id": image, "method": "Original image", "kept": answer}
-        for image, answer in zip(batch.id, answers, strict=True)
-    ]
+    rows: list[Unmasked] = []
+    for image, answer in zip(batch.id, answers, strict=True):
+        # spelt out: a type checker does not know that `ORIGINAL` is this text
+        rows.append({"id": image, "method": "Original image", "kept": answer})
+    return rows

@@ -125,6 +125,10 @@ class Judge:
                 value = float(measured.value[index])
                 # JSON has no NaN
                 answer.scores[column] = None if value != value else value
-                if measured.curve is not None and not bool(measured.curve[index].isnan().any()):
-                    answer.curves[column] = [round(point, 5) for point in measured.curve[index].tolist()]
+                if measured.curve is None:
+                    continue
+                curve = measured.curve[index]
+                # 5 digits, which a figure cannot show: rows are text, and a curve has hundreds of numbers
+                if not bool(curve.isnan().any()):
+                    answer.curves[column] = [round(point, 5) for point in curve.tolist()]
         return answers

@@ -24,10 +24,13 @@ def predictions(explanandum: Explanandum, logits: Tensor, labels: Tensor) -> lis
         present = multi_hot.nonzero().flatten().tolist()
         # 5 digits: there are as many numbers as images, methods and classes, twice, and they are read as text
         if explanandum.multilabel:
-            entries.append({"labels": present, "probabilities": [round(value, 5) for value in of_classes.tolist()]})
+            rounded = [round(value, 5) for value in of_classes.tolist()]
+            entries.append({"labels": present, "probabilities": rounded})
             continue
         of_label = None
         if present:
-            of_label = round(float(of_classes[present[0]]), 5)
-        entries.append({"labels": present, "predicted": int(of_classes.argmax()), "probability": of_label})
+            probability = float(of_classes[present[0]])
+            of_label = round(probability, 5)
+        predicted = int(of_classes.argmax())
+        entries.append({"labels": present, "predicted": predicted, "probability": of_label})
     return entries

@@ -37,8 +37,11 @@ def check_processes(count: int, device: str) -> None:
     Example:
         >>> check_processes(4, "cpu")
     """
-    if count > 1 and device.startswith("cuda") and count > torch.cuda.device_count():
-        raise InputError(f"evaluation.processes is {count}, and there are {torch.cuda.device_count()} GPUs: lower it")
+    if count <= 1 or not device.startswith("cuda"):
+        return
+    gpus = torch.cuda.device_count()
+    if count > gpus:
+        raise InputError(f"evaluation.processes is {count}, and there are {gpus} GPUs: lower it")
 
 
 def unfinished(
@@ -58,7 +61,8 @@ def unfinished(
         Whole batches, in order, as places of the data set.
     """
     # Whole batches, though a part may be done: how many images are computed together moves their last digits.
-    batches = [list(places[start : start + batch_size]) for start in range(0, len(places), batch_size)]
+    starts = range(0, len(places), batch_size)
+    batches = [list(places[start : start + batch_size]) for start in starts]
     failed = {image for images in store.failed.values() for image in images}
 
     def lacks_rows(batch: list[int]) -> bool:
@@ -142,7 +146,9 @@ def evaluate_together(count: int, subject: Subject, workload: Workload, store: S
     count = min(count, len(workload.batches))
     if count <= 1:
         return evaluate(subject, workload.loader(), store, scoring, total=workload.total)
-    fabric = Fabric(accelerator=subject.device.split(":")[0], devices=count, strategy="ddp_spawn")
+    accelerator, _, _ = subject.device.partition(":")
+    # spawned and not forked: CUDA does not work in a process that was forked after its first use
+    fabric = Fabric(accelerator=accelerator, devices=count, strategy="ddp_spawn")
     launch: Any = fabric.launch  # its annotation knows no arguments beside the Fabric
     # what is handed to a process must not lie on the device of another one
     subject.explanandum.cpu()
@@ -156,6 +162,7 @@ def evaluate_together(count: int, subject: Subject, workload: Workload, store: S
     except ProcessRaisedException as error:
         raise refusal(error) or error from error
     finally:
+        # all of it: Fabric's launcher sets variables as well
         os.environ.clear()
         os.environ.update(environment)
         # after an error too: the rows that are done stand in the one file then
@@ -171,8 +178,9 @@ def _evaluate_share(fabric: Fabric, subject: Subject, workload: Workload, store:
     rank = fabric.global_rank
     share = workload.share(rank, fabric.world_size)
     on_device = subject._replace(device=str(fabric.device))
+    store_of_process = store.of_process(rank)
     # one process shows its progress for all, which are about as far as it is
-    evaluate(on_device, share.loader(), store.of_process(rank), scoring, total=share.total, quiet=rank > 0)
+    evaluate(on_device, share.loader(), store_of_process, scoring, total=share.total, quiet=rank > 0)
 
 
 def refusal(error: Exception) -> InputError | None:

@@ -81,7 +81,8 @@ def search_alphas(
                 progress.advance(task, len(batch.id))
     alphas: dict[str, Alpha] = {}
     for name in methods:
-        alphas[name] = _best([row["wrong"] for row in store.rows if row["method"] == name])
+        of_method = [row for row in store.rows if row["method"] == name]
+        alphas[name] = _best([row["wrong"] for row in of_method])
     return alphas
 
 

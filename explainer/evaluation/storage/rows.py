@@ -199,6 +199,7 @@ def read_rows(path: Path, kind: Any = Row) -> list[PlainRow]:
     """
     if not path.is_file():
         return []
+    # bytes, not text: a line that is cut off within a character is no UTF-8
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     if end < len(content):
@@ -238,7 +239,9 @@ def parsed(line: bytes) -> PlainRow | None:
         row = json.loads(line)
     except (ValueError, RecursionError):  # of UnicodeDecodeError and JSONDecodeError
         return None
-    named = isinstance(row, dict) and isinstance(row.get("id"), str) and isinstance(row.get("method"), str)
+    if not isinstance(row, dict):
+        return None
+    named = isinstance(row.get("id"), str) and isinstance(row.get("method"), str)
     return row if named else None
 
 

@@ -87,7 +87,8 @@ class Store:
 
     def _parts(self) -> list[Path]:
         """Return the files of single processes, which were stopped before their rows were gathered."""
-        return sorted(self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}"))
+        pattern = f"{self.path.stem}.*{self.path.suffix}"
+        return sorted(self.path.parent.glob(pattern))
 
     def gather(self) -> None:
         """Read the rows, those of several processes too, which then stand in the one file; tears are mended."""
@@ -97,8 +98,8 @@ class Store:
                 self._take(row)
         if parts:
             failures = [failure(method, image, error) for (method, image), error in self._failed.items()]
-            lines = [*self.rows, *failures]
-            write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
+            lines = [json.dumps(row) + "\n" for row in (*self.rows, *failures)]
+            write_text(self.path, "".join(lines))
             # only now: a process that is killed before loses no row, and rows that are read twice count once
             for path in parts:
                 path.unlink()
@@ -109,6 +110,7 @@ class Store:
         Args:
             rank: Rank of the process.
         """
+        # not by the constructor, which would sweep, check and read the folder again, in every process
         other = copy.copy(self)
         other.rows = list(self.rows)
         other._done = set(self._done)

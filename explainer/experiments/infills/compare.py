@@ -94,7 +94,8 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillSettings) 
         return None
     size = (batch.image.shape[-2], batch.image.shape[-1])
     # a seed for each image: its hole does not depend on which other images are taken
-    generator = torch.Generator().manual_seed(derived_seed(settings.seed, index))
+    seed = derived_seed(settings.seed, index)
+    generator = torch.Generator().manual_seed(seed)
     occupied = torch.zeros(size, dtype=torch.bool)
     if settings.where.startswith("unrelated"):
         boxes = true_boxes(batch)
@@ -103,12 +104,15 @@ def image_and_hole(dataset: ImageDataset, index: int, settings: InfillSettings) 
         occupied = inside_boxes(boxes, size)[0, 0] > 0
     hole: Tensor | None = None
     if settings.where.endswith("pixels"):
-        hole = (torch.rand(size, generator=generator) < settings.share) & ~occupied
+        drawn = torch.rand(size, generator=generator) < settings.share
+        hole = drawn & ~occupied
     else:
         hole = draw_hole(occupied, settings.smallest, settings.largest, generator)
+    # a share of few pixels may be none of them
     if hole is None or not hole.any():
         return None
-    return batch, (~hole).float()[None, None]
+    mask = (~hole).float()
+    return batch, mask[None, None]
 
 
 @torch.no_grad()
@@ -158,6 +162,7 @@ def compare_fills(
                 "area": float(hidden.mean()),
                 "change": abs(scores.probability - untouched.probability),
             }
+            # one by one: a comparison that is stopped goes on behind the last in-fill
             store.append([row])
 
 
@@ -268,11 +273,14 @@ def plot_fills(rows: Sequence[PlainRow], names: Sequence[str]) -> Figure:
     """
     titles = {"l1": "L1 in the hole ↓", "probability": "probability of the label ↑", "change": "its change ↓"}
     figure = Figure(figsize=(11, 0.5 * len(names) + 2), layout="constrained")
-    for panel, (key, title) in zip(figure.subplots(1, len(titles)), titles.items(), strict=True):
+    panels = figure.subplots(1, len(titles))
+    for panel, (key, title) in zip(panels, titles.items(), strict=True):
         shown = list(names)
         if key == "probability":  # the other two of an untouched image are 0
             shown = [ORIGINAL, *names]
-        values = [[row[key] for row in rows if row["method"] == name] for name in shown]
+        values = []
+        for name in shown:
+            values.append([row[key] for row in rows if row["method"] == name])
         panel.boxplot(
             values,
             tick_labels=shown,

@@ -85,15 +85,17 @@ def compare_infills(settings: InfillSettings, context: Context) -> dict[str, obj
     ids = {batch.id[0] for batch, _ in cases}
     rows = [row for row in store.rows if row["id"] in ids]
     results = summarise_fills(rows, list(settings.fills))
-    content = {"facts": facts, "without a hole": len(places) - len(cases), "results": results}
-    write_json(out / "results.json", content)
     without = len(places) - len(cases)
+    content = {"facts": facts, "without a hole": without, "results": results}
+    write_json(out / "results.json", content)
     caption = f"{len(cases)} holes, {settings.where}; {without} images without one. Means over images"
-    table = fill_table(results, f"{context.name} on {context.settings.images.split}", caption)
+    title = f"{context.name} on {context.settings.images.split}"
+    table = fill_table(results, title, caption)
     write_text(out / "table.md", to_markdown(table))
     save_figure(plot_fills(rows, list(settings.fills)), out / "infills.png", dpi=150)
     if settings.examples:
-        picture = fill_gallery(explanandum, settings.fills, cases[: settings.examples], settings.seed, device)
+        examples = cases[: settings.examples]
+        picture = fill_gallery(explanandum, settings.fills, examples, settings.seed, device)
         save_picture(picture, out / "examples.png")
     show_tables([to_terminal(table)], 140)
     tell([f"written to {out}: results.json, rows.jsonl, table.md, infills.png, examples.png"])

@@ -68,12 +68,15 @@ def read_cells(path: Path, fingerprint: Fingerprint) -> dict[str, dict[str, Any]
         write_text(path, json.dumps({"fingerprint": now}) + "\n", sync=True)
         return {}
     then = first["fingerprint"]
-    changed = [key for key in {**now, **then} if by_class(now.get(key)) != by_class(then.get(key))]
+    keys = {**now, **then}
+    # by the classes' names: a grid goes on after a file of the package was moved
+    changed = [key for key in keys if by_class(now.get(key)) != by_class(then.get(key))]
     if changed:
         raise InputError(f"{path} holds cells with another {', '.join(changed)}: delete the folder, or name another")
     # a torn last line without an end would be joined to the next row that is appended
     if len(rows) + 1 < len(lines) or not path.read_bytes().endswith(b"\n"):
-        write_text(path, "".join(json.dumps(row) + "\n" for row in (first, *rows)), sync=True)
+        whole = [json.dumps(row) + "\n" for row in (first, *rows)]
+        write_text(path, "".join(whole), sync=True)
     return {row["cell"]: row for row in rows}
 
 
@@ -139,7 +142,8 @@ def run_cells(
                     failed[cell.name] = error
                 else:
                     # the order matters: what a cell has left goes only when its score cannot be lost any more
-                    append_lines(path, [{"cell": cell.name} | cell.facts | result], sync=True)
+                    row = {"cell": cell.name} | cell.facts | result
+                    append_lines(path, [row], sync=True)
                     done += 1
                     tidy(cell)
                 progress.update(task, advance=1, description=f"retraining ({len(failed)} failed)")
@@ -160,8 +164,10 @@ def _results(calls: Sequence[tuple[Cell, tuple]], workers: int) -> Iterator[tupl
         return
     # CUDA does not work in a process that was forked after its first use
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _prepare, (context.Value("i", 0), workers)) as pool:
+    counter = context.Value("i", 0)
+    with ProcessPoolExecutor(workers, context, _prepare, (counter, workers)) as pool:
         futures = {pool.submit(_in_worker, *call): cell for cell, call in calls}
+        # the pool has started all of them by now, and does not tell which they are
         children = multiprocessing.active_children()
         try:
             for future in as_completed(futures):
@@ -223,6 +229,6 @@ def _guarded(work: Callable[..., dict[str, Any]], arguments: tuple, log: str) ->
     ):
         try:
             return work(*arguments), ""
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # a command line ends with SystemExit where a config is wrong
             traceback.print_exc()
             return {}, one_line(error)

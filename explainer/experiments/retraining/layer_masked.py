@@ -106,8 +106,8 @@ class LayerMasked(Classifier):
         if not 0 <= fraction <= 1:
             raise InputError(f"LayerMasked: fraction must lie in [0, 1], got {fraction}")
         if not 1 <= scale <= len(explanandum.taps):
-            known = ", ".join(f"{i} ({tap})" for i, tap in enumerate(explanandum.taps, 1))
-            raise InputError(f"LayerMasked: no scale {scale}; the classifier has {known}")
+            known = [f"{number} ({tap})" for number, tap in enumerate(explanandum.taps, 1)]
+            raise InputError(f"LayerMasked: no scale {scale}; the classifier has {', '.join(known)}")
         self.tap = explanandum.taps[scale - 1]
         self.statistic = statistic
         self.mode: Literal["keep", "remove"] = mode
@@ -115,6 +115,7 @@ class LayerMasked(Classifier):
         self.epsilon = epsilon
         # KAR always keeps the most salient locations: the least are an experiment of ROAR alone
         self.most = mode == "keep" or roar_removes == "most"
+        # a plain list, which nn.Module does not register: its modules would stand in a checkpoint twice
         self._before: list[nn.Module] = []
 
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
@@ -147,7 +148,8 @@ class LayerMasked(Classifier):
         before_relu = self.statistic.startswith("truncated")
         with read_taps(network, [self.tap], before_relu) as seen:
             # this hook comes after the one that reads, so that the statistic is of activations without the mask
-            handle = network.get_submodule(self.tap).register_forward_hook(partial(self._mask, seen))
+            layer = network.get_submodule(self.tap)
+            handle = layer.register_forward_hook(partial(self._mask, seen))
             try:
                 return self.explanandum(image)
             finally:
@@ -200,12 +202,14 @@ def modules_before(network: nn.Module, tap: str, size: int) -> list[nn.Module]:
         has_parameters = next(module.parameters(recurse=False), None) is not None
         if has_parameters:
             handles.append(module.register_forward_pre_hook(note))
-    handles.append(network.get_submodule(tap).register_forward_hook(lambda *_: reached.append(True)))
+    last = network.get_submodule(tap)
+    handles.append(last.register_forward_hook(lambda *_: reached.append(True)))
     # the order of execution is that of a run: the order of modules in the tree need not be the same
     parameter = next(network.parameters())
+    image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
     try:
         with evaluation_mode(network):
-            network(torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype))
+            network(image)
     finally:
         for handle in handles:
             handle.remove()

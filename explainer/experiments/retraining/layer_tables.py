@@ -107,8 +107,10 @@ def information_score(kar: Sequence[float], roar: Sequence[float], random: Scale
         >>> information_score([1.0], [0.25], ScaleScores([0.5], [0.5]))
         0.75
     """
-    by_removal = sum(_gain(score, chance) for score, chance in zip(roar, random.removing, strict=True))
-    by_keeping = sum(_gain(chance, score) for score, chance in zip(kar, random.keeping, strict=True))
+    removals = zip(roar, random.removing, strict=True)
+    keepings = zip(kar, random.keeping, strict=True)
+    by_removal = sum(_gain(score, chance) for score, chance in removals)
+    by_keeping = sum(_gain(chance, score) for score, chance in keepings)
     return -by_removal - by_keeping
 
 
@@ -157,14 +159,17 @@ def _complete(result: StatisticResult | None) -> ScaleScores | None:
         return None
     keeping = [score for score in result["keep"] if score is not None]
     removing = [score for score in result["remove"] if score is not None]
-    if len(keeping) < len(result["keep"]) or len(removing) < len(result["remove"]):
+    incomplete = len(keeping) < len(result["keep"]) or len(removing) < len(result["remove"])
+    if incomplete:
         return None
     return ScaleScores(keeping, removing)
 
 
 def _mean_score(rows: Sequence[dict[str, Any]], scale: int, mode: str, removed: str) -> float | None:
     """Return the mean over seeds of one kind of cells; None where none is finished."""
-    scores = [row["score"] for row in rows if (row["scale"], row["mode"], row["removed"]) == (scale, mode, removed)]
+    kind = (scale, mode, removed)
+    cell_rows = [row for row in rows if (row["scale"], row["mode"], row["removed"]) == kind]
+    scores = [row["score"] for row in cell_rows]
     return statistics.fmean(scores) if scores else None
 
 
@@ -187,8 +192,10 @@ def layer_tables(
     scores = []
     for name in order:
         entry = results[name]
-        sums.append(text_row(name, [number(entry["D"]), number(entry["I"])]))
-        scores.append(text_row(name, [_in_percent(score) for score in (*entry["keep"], *entry["remove"])]))
+        both = [number(entry["D"]), number(entry["I"])]
+        sums.append(text_row(name, both))
+        percents = [_in_percent(score) for score in (*entry["keep"], *entry["remove"])]
+        scores.append(text_row(name, percents))
     columns = [f"{name} L{scale}" for name in ("KAR", "ROAR") for scale in scales]
     sums_table = Table(
         f"{title}: D and I",
@@ -244,10 +251,12 @@ def plot_layers(
     figure = Figure(figsize=(5.4 * len(panels), 4.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     # a statistic has the same colour and marker in both panels
-    names = list(dict.fromkeys(name for _, lines in panels.values() for name in lines))
+    drawn = [name for _, lines in panels.values() for name in lines]
+    names = list(dict.fromkeys(drawn))
     styles = {}
     for place, name in enumerate(names):
-        styles[name] = {"color": f"C{place % 10}", "marker": "osD^v<>pP"[place % 9]}
+        marker = "osD^v<>pP"[place % 9]
+        styles[name] = {"color": f"C{place % 10}", "marker": marker}
     for axis, (title, (places, lines)) in zip(axes, panels.items(), strict=True):
         for name, values in lines.items():
             axis.plot(places, values, label=name, lw=1.3, markersize=5, **styles[name])
@@ -257,6 +266,7 @@ def plot_layers(
         axis.set_xlabel("scale, from fine to coarse")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("part of D (higher is better, random is 0)")
+    # by label: a statistic of both panels stands in the legend once
     entries: dict[str, Artist] = {}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
@@ -306,4 +316,5 @@ def published_by_scale(published: Mapping[str, Any] | None) -> dict[str, list[fl
 
 def _fractions(numbers: Mapping[str, float], name: str) -> list[float]:
     """Return the scores of all scales in [0, 1] from columns such as "KAR L1" in percent."""
-    return [percent / 100 for column, percent in numbers.items() if column.startswith(f"{name} L")]
+    of_scales = [percent for column, percent in numbers.items() if column.startswith(f"{name} L")]
+    return [percent / 100 for percent in of_scales]

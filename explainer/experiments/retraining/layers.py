@@ -135,7 +135,8 @@ def layer_cells(settings: LayerRetrainingSettings, scales: Sequence[int]) -> lis
                         "removed": removed,
                         "seed": seed,
                     }
-                    cells.append(Cell(f"{statistic}-{scale}-{mode}-{removed}-{seed}", facts))
+                    name = f"{statistic}-{scale}-{mode}-{removed}-{seed}"
+                    cells.append(Cell(name, facts))
     return cells
 
 
@@ -154,8 +155,9 @@ def cell_arguments(context: Context, cell: Cell, epsilon: float) -> tuple[Train,
     given = context.config["model"]["init_args"]
     # a config names the classifier by class and arguments, or by its arguments alone
     network = given["explanandum"].get("init_args", given["explanandum"])
+    allow = list(network.get("allow") or [])
     arguments = {
-        "explanandum": {"network": str(context.checkpoint), "allow": list(network.get("allow") or [])},
+        "explanandum": {"network": str(context.checkpoint), "allow": allow},
         "scale": facts["scale"],
         "statistic": facts["statistic"],
         "mode": facts["mode"],

@@ -53,7 +53,10 @@ def draw_degraded(
     """
     whole = data.split("test")
     cells = [(mode, fraction) for mode in modes for fraction in fractions]
-    splits = [Degraded(data, str(ranks), mode, fraction, infill=infill).split("test") for mode, fraction in cells]
+    splits = []
+    for mode, fraction in cells:
+        degraded = Degraded(data, str(ranks), mode, fraction, infill=infill)
+        splits.append(degraded.split("test"))
     rows = []
     shown = min(count, len(whole))
     for number in range(shown):
@@ -63,12 +66,14 @@ def draw_degraded(
             sample = split[index]
             if sample is not None:  # else the image cannot be read
                 samples.append(sample)
+        # a row has a picture in every column, or is left out
         if len(samples) < 1 + len(splits):
             continue
         label = whole.classes[int(samples[0].labels.argmax())]
         captions = [label, *("" for _ in cells)]
-        rows.append([Tile(to_pil(sample.image), words) for sample, words in zip(samples, captions, strict=True)])
+        pairs = zip(samples, captions, strict=True)
+        rows.append([Tile(to_pil(sample.image), words) for sample, words in pairs])
     if not rows:
         return None
-    header = ["image", *(f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells)]
-    return gallery(rows, header, tile_size=112)
+    columns = [f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells]
+    return gallery(rows, ["image", *columns], tile_size=112)

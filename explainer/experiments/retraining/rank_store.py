@@ -40,12 +40,15 @@ def levels(maps: Tensor) -> Tensor:
     flat = maps.flatten(1).nan_to_num(-torch.inf)
     count = flat.shape[1]
     # by position, ties of a map with few values would rank its top rows first: no saliency, but a shape
-    shuffle = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(flat.device)
-    order = shuffle[flat[:, shuffle].argsort(dim=1, descending=True, stable=True)]
+    generator = torch.Generator().manual_seed(0)
+    shuffle = torch.randperm(count, generator=generator).to(flat.device)
+    sorted_places = flat[:, shuffle].argsort(dim=1, descending=True, stable=True)
+    order = shuffle[sorted_places]
     places = torch.arange(count, device=flat.device).expand_as(order)
     rank = torch.empty_like(order).scatter_(1, order, places)
     level = rank * LEVELS // count
-    return level.to(torch.uint8).view(len(maps), *maps.shape[-2:])
+    size = maps.shape[-2:]
+    return level.to(torch.uint8).view(len(maps), *size)
 
 
 class State(TypedDict):
@@ -130,8 +133,10 @@ class Ranks:
         if state is None or not set(state) >= set(State.__annotations__):
             return None
         numbers = [state[key] for key in ("count", "size", "done")]
-        whole = all(isinstance(number, int) for number in numbers)
-        if not whole or not isinstance(state["fingerprint"], dict) or not isinstance(state["seconds"], int | float):
+        counted = all(isinstance(number, int) for number in numbers)
+        described = isinstance(state["fingerprint"], dict)
+        timed = isinstance(state["seconds"], int | float)
+        if not (counted and described and timed):
             return None
         return cast(State, state)
 

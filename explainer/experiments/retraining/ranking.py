@@ -66,12 +66,14 @@ def rank_data_set(
         dataset = data.split(split)
         ranks = Ranks(folder, split)
         done = ranks.create(dataset.ids, dataset.image_size, fingerprint)
-        task = progress.add_task(f"ranking {split} by {fingerprint['name']}", total=len(dataset), completed=done)
+        words = f"ranking {split} by {fingerprint['name']}"
+        task = progress.add_task(words, total=len(dataset), completed=done)
         loader = DataLoader(Plain(dataset, done), data.batch_size, num_workers=data.num_workers)
         for image, labels in loader:
             start = time.perf_counter()
             image = image.to(device)
             classes = labels.to(device)
+            # not by the label unless that is asked for: its map would give the label away to what is retrained
             if target == "predicted":
                 classes = predicted_classes(explanandum, image)
             maps = method.target_mask(explanandum, image, classes)
@@ -99,8 +101,10 @@ def predicted_classes(explanandum: Explanandum, image: Tensor) -> Tensor:
     Returns:
         (B, K) of 0 and 1: the most probable class, and of a multi-label classifier all from probability 0.5 on.
     """
-    probability = explanandum.probabilities(explanandum(image).float())
-    predicted = torch.nn.functional.one_hot(probability.argmax(1), probability.shape[1]).bool()
+    logits = explanandum(image).float()
+    probability = explanandum.probabilities(logits)
+    best = probability.argmax(1)
+    predicted = torch.nn.functional.one_hot(best, probability.shape[1]).bool()
     if explanandum.multilabel:
         predicted = predicted | (probability >= 0.5)
     return predicted.float()
@@ -108,9 +112,11 @@ def predicted_classes(explanandum: Explanandum, image: Tensor) -> Tensor:
 
 def mean_colour(dataset: ImageDataset, batch_size: int, num_workers: int) -> list[float]:
     """Return the mean colour of the images of a split: red, green and blue in [0, 1]."""
+    # in double precision: rounding must not grow with the number of images
     total = torch.zeros(3, dtype=torch.float64)
     count = 0
     for image, _ in DataLoader(Plain(dataset, 0), batch_size, num_workers=num_workers):
-        total += image.double().mean((2, 3)).sum(0)
+        colours = image.double().mean((2, 3))
+        total += colours.sum(0)
         count += len(image)
     return (total / max(1, count)).tolist()

@@ -136,7 +136,8 @@ def grid(settings: RetrainingSettings) -> list[Cell]:
     # seed by seed, so that a grid that is stopped has whole tables of fewer seeds
     for seed, fraction, mode, method in product(settings.seeds, settings.fractions, settings.modes, settings.methods):
         name = f"{slug(method)}-{mode}-{fraction:g}-{seed}"
-        cells.append(Cell(name, {"method": method, "mode": mode, "fraction": fraction, "seed": seed}))
+        facts = {"method": method, "mode": mode, "fraction": fraction, "seed": seed}
+        cells.append(Cell(name, facts))
     return cells
 
 
@@ -152,11 +153,12 @@ def arguments(context: Context, cell: Cell) -> tuple[Train, str, str]:
     """
     config = context.config
     facts = cell.facts
+    ranks = context.out / "ranks" / slug(str(facts["method"]))
     data: dict[str, Any] = {
         "class_path": "Degraded",
         "init_args": {
             "data": config["data"],
-            "ranks": str(context.out / "ranks" / slug(str(facts["method"]))),
+            "ranks": str(ranks),
             "mode": facts["mode"],
             "fraction": facts["fraction"],
             "method": facts["method"],
@@ -233,7 +235,8 @@ def tidy(name: str, keep: bool = False) -> None:
         (CHECKPOINTS / f"{name}{suffix}").unlink(missing_ok=True)
     folder = RUNS / name
     shutil.rmtree(folder, ignore_errors=True)
-    folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+    lock = folder.with_name(f".{folder.name}.lock")
+    lock.unlink(missing_ok=True)
 
 
 def open_cells(name: str, path: Path, facts: dict[str, object], keep: bool = False) -> set[str]:
@@ -284,7 +287,9 @@ def report(
     out = context.out
     seconds = {}
     for name in settings.methods:
-        states = [Ranks(out / "ranks" / slug(name), split).facts() for split in SPLITS]
+        folder = out / "ranks" / slug(name)
+        # as it was measured when the ranks were made, in this call or an earlier one
+        states = [Ranks(folder, split).facts() for split in SPLITS]
         images = sum(state["count"] for state in states)
         seconds[name] = sum(state["seconds"] for state in states) / images
     results = summarise_cells(rows, seconds)

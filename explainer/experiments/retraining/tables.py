@@ -68,7 +68,8 @@ def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -
         for mode in ("keep", "remove"):
             for fraction in sorted(fractions):
                 cell = (method, mode, fraction)
-                values = [row["score"] for row in rows if (row["method"], row["mode"], row["fraction"]) == cell]
+                cell_rows = [row for row in rows if (row["method"], row["mode"], row["fraction"]) == cell]
+                values = [row["score"] for row in cell_rows]
                 if not values:  # all cells of this kind failed
                     continue
                 # one seed has no deviation: its error bar has no length
@@ -119,7 +120,8 @@ def sums_table(results: Mapping[str, MethodResult], title: str, published: Mappi
     for method in sorted(results, key=lambda name: _last_without_sum(results[name])):
         entry = results[method]
         sums = [number(entry["KAR"]), number(entry["ROAR"]), number(entry["SUM"])]
-        rows.append(text_row(method, [*sums, f"{1000 * entry['seconds']:.2f}"]))
+        milliseconds = f"{1000 * entry['seconds']:.2f}"
+        rows.append(text_row(method, [*sums, milliseconds]))
     columns = [*(Heading(name, "↑") for name in SUMS), Heading("ms an image")]
     # a paper's machine is another one: its times are not compared
     return Table(f"{title}: sums", "method", columns, rows, paper_rows(published, [*SUMS, ""]))
@@ -137,8 +139,11 @@ def scores_table(
     columns = [f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells]
     rows = []
     for method, entry in results.items():
-        scores = [entry["scores"].get(mode, {}).get(f"{fraction:g}") for mode, fraction in cells]
-        rows.append(text_row(method, [_score_in_percent(score) for score in scores]))
+        texts = []
+        for mode, fraction in cells:
+            score = entry["scores"].get(mode, {}).get(f"{fraction:g}")
+            texts.append(_score_in_percent(score))
+        rows.append(text_row(method, texts))
     return Table(
         f"{title}: scores in %",
         "method",
@@ -163,7 +168,9 @@ def _score_in_percent(score: Score | None) -> str:
     """Write mean and deviation of a cell; "failed" where it has none."""
     if score is None:
         return "failed"
-    return f"{100 * score['mean']:.1f} ± {100 * score['deviation']:.1f}"
+    mean = 100 * score["mean"]
+    deviation = 100 * score["deviation"]
+    return f"{mean:.1f} ± {deviation:.1f}"
 
 
 def _last_without_sum(entry: MethodResult) -> float:
@@ -187,7 +194,11 @@ def plot(results: Mapping[str, MethodResult], modes: Sequence[str], fractions: S
     for panel, mode in zip(panels, modes, strict=True):
         for place, (method, entry) in enumerate(results.items()):
             scores = entry["scores"].get(mode, {})
-            known = [(fraction, scores[f"{fraction:g}"]) for fraction in fractions if f"{fraction:g}" in scores]
+            known = []
+            for fraction in fractions:
+                score = scores.get(f"{fraction:g}")
+                if score is not None:  # else all cells of this kind failed
+                    known.append((fraction, score))
             if not known:
                 continue
             x = [100 * fraction for fraction, _ in known]

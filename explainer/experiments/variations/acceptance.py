@@ -116,7 +116,8 @@ def feature_diversity(features: Tensor) -> float | None:
     unit = torch.nn.functional.normalize(features.double(), dim=1)
     cosines = unit @ unit.T
     i, j = torch.triu_indices(len(unit), len(unit), 1, device=unit.device)
-    return float((1 - cosines[i, j]).mean())
+    distances = 1 - cosines[i, j]
+    return float(distances.mean())
 
 
 def pixel_diversity(pixels: Tensor) -> float | None:
@@ -177,9 +178,10 @@ def look(explanandum: Explanandum, images: Tensor, batch_size: int = 64) -> Seen
     _, head = explanandum.heads[0]
     handle = head.register_forward_pre_hook(keep)
     try:
-        logits = torch.cat([explanandum(part).float() for part in images.split(batch_size)])
+        parts = [explanandum(part).float() for part in images.split(batch_size)]
     finally:
         handle.remove()
+    logits = torch.cat(parts)
     return Seen(explanandum.probabilities(logits), torch.cat(features).float())
 
 

@@ -90,10 +90,10 @@ class Variation(ABC):
         Raises:
             InputError: Shapes do not fit, or a box is empty, out of the image, or all of it.
         """
-        if image.ndim != 4 or image.shape[1] != 3 or boxes.shape != (len(image), 4):
-            raise InputError(
-                f"images {tuple(image.shape)} and boxes {tuple(boxes.shape)}: wants (B, 3, H, W) and (B, 4)"
-            )
+        are_images = image.ndim == 4 and image.shape[1] == 3
+        if not are_images or boxes.shape != (len(image), 4):
+            given = f"images {tuple(image.shape)} and boxes {tuple(boxes.shape)}"
+            raise InputError(f"{given}: wants (B, 3, H, W) and (B, 4)")
         size = (image.shape[-2], image.shape[-1])
         check_boxes(boxes, size)
         keep = outside(boxes, size).to(image)

@@ -45,7 +45,10 @@ def saliency_boxes(saliency: Tensor, threshold: float = 0.5, of: Threshold = "fr
         raise InputError(f"the threshold of a box is a {of} in (0, 1], got {threshold}")
     values = saliency[:, 0].detach().double()
     finite = values.isfinite().all(2).all(1)
-    constant = ~(values.amax((1, 2)) > values.amin((1, 2)))
+    highest = values.amax((1, 2))
+    lowest = values.amin((1, 2))
+    # "not >" and not "==", so that a map of NaN is constant too
+    constant = ~(highest > lowest)
     # nothing stands out of a constant map, and nothing can be said of a broken one
     usable = (finite & ~constant)[:, None, None]
     scaled = min_max(torch.where(usable, values, 0.0))
@@ -114,7 +117,8 @@ def outside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = size
     x = torch.arange(width, device=boxes.device)[None, None, :]
     y = torch.arange(height, device=boxes.device)[None, :, None]
-    x0, y0, x1, y1 = (column[:, None, None] for column in boxes.unbind(1))
+    corners = boxes.unbind(1)
+    x0, y0, x1, y1 = (corner[:, None, None] for corner in corners)
     within = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
     return 1 - within[:, None].float()
 
@@ -134,7 +138,8 @@ def surroundings(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
         >>> surroundings(torch.tensor([[0, 4, 4, 8]]), (20, 20), 0.5).tolist()
         [[0, 2, 8, 10]]
     """
-    longest = (boxes[:, 2:] - boxes[:, :2]).amax(1)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    longest = sides.amax(1)
     wanted = (longest.double() * (1 + 2 * margin)).ceil().long()
     # whatever the margin, a pixel on each side is known
     side = torch.maximum(wanted, longest + 2)[:, None]
@@ -160,11 +165,12 @@ def check_boxes(boxes: Tensor, size: tuple[int, int]) -> None:
     Example:
         >>> check_boxes(torch.tensor([[0, 0, 2, 4]]), (4, 4))
     """
+    height, width = size
     for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
         box = f"box {number} ({x0}, {y0}, {x1}, {y1})"
         if x1 <= x0 or y1 <= y0:
             raise InputError(f"{box} is empty, as a constant map gives: there is nothing to vary")
-        if x0 < 0 or y0 < 0 or x1 > size[1] or y1 > size[0]:
-            raise InputError(f"{box} reaches out of the image of {size[0]}×{size[1]}")
-        if (x1 - x0, y1 - y0) == (size[1], size[0]):
+        if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+            raise InputError(f"{box} reaches out of the image of {height}×{width}")
+        if (x1 - x0, y1 - y0) == (width, height):
             raise InputError(f"{box} covers the whole image, nothing around is known: raise the threshold, or shrink")

@@ -54,6 +54,7 @@ class CompletedVariations(Variation):
                 infill = self.infill(part, mask, generator).detach()
                 filled.append(infill.expand_as(part))
             variations.append(torch.cat(filled))
+        # once an image, as `steps` says, however many variations it has
         for _ in range(len(image)):
             tick()
         images = torch.stack(variations, 1).to(image)

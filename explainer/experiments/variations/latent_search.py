@@ -59,7 +59,8 @@ def reconstruction_mask(keep: Tensor, window: int = 15) -> Tensor:
     # the kernel's middle has distance 0: it counts like a neighbour
     kernel = 1 / distances.clamp_min(1)
     kernel = kernel / kernel.sum()
-    near = F.conv2d(1 - keep, kernel.to(keep)[None, None], padding=window // 2)
+    box = 1 - keep
+    near = F.conv2d(box, kernel.to(keep)[None, None], padding=window // 2)
     return keep * near
 
 
@@ -83,7 +84,8 @@ def context_loss(generated: Tensor, image: Tensor, weight: Tensor, kind: Context
     """
     difference = generated - image
     error = difference.abs() if kind == "l1" else difference.square()
-    weighted = (weight * error.mean(1, keepdim=True)).sum((1, 2, 3))
+    error_of_pixels = error.mean(1, keepdim=True)
+    weighted = (weight * error_of_pixels).sum((1, 2, 3))
     # without any weight the sum above is 0 too: the loss is then 0, not NaN
     total = weight.sum((1, 2, 3)).clamp_min(1e-12)
     return weighted / total
@@ -242,6 +244,7 @@ class LatentSearch(Variation):
             raise InputError("variation LatentSearch: steps and realism are at least 0, learning_rate and clip above 0")
         if zoom is not None and zoom <= 0:
             raise InputError(f"variation LatentSearch: zoom must be positive, got {zoom}; null shows the whole image")
+        # for its check of the window alone: a wrong one is refused here, and not after the first image
         reconstruction_mask(torch.ones(1, 1, 1, 1), window)
         self.network = load_generator(checkpoint)
         self.checkpoint = checkpoint
@@ -337,7 +340,8 @@ class LatentSearch(Variation):
 
     def _start(self) -> Tensor:
         """Draw the codes (k, latent) from which every image's search starts."""
-        codes = self.network.codes(self.count, torch.Generator().manual_seed(self.seed))
+        generator = torch.Generator().manual_seed(self.seed)
+        codes = self.network.codes(self.count, generator)
         if self.clip is None:
             return codes
         return codes.clamp(-self.clip, self.clip)
@@ -362,7 +366,8 @@ class LatentSearch(Variation):
         """Resize images into their views: (B, k, C, S, S) → (B, k, C, H, W), 0 outside of the views."""
         placed = generated.new_zeros(*generated.shape[:3], *size)
         for n, (x0, y0, x1, y1) in enumerate(views):
-            placed[n, ..., y0:y1, x0:x1] = _resized(generated[n], (y1 - y0, x1 - x0))
+            view = _resized(generated[n], (y1 - y0, x1 - x0))
+            placed[n, ..., y0:y1, x0:x1] = view
         return placed
 
 

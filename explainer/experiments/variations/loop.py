@@ -67,7 +67,8 @@ class Case(NamedTuple):
             return NO_CLASS
         if x1 <= x0:
             return NO_BOX
-        if (y1 - y0, x1 - x0) == tuple(self.image.shape[-2:]):
+        sides = (y1 - y0, x1 - x0)
+        if sides == tuple(self.image.shape[-2:]):
             return FULL_BOX
         return DONE
 
@@ -91,7 +92,8 @@ def explain(
     probabilities = look(explanandum, whole).probabilities[0]
     target = explained_class(probabilities, explanandum.multilabel)
     if target is None:
-        return Case(name, whole, probabilities, None, None, torch.zeros(1, 4, dtype=torch.long))
+        no_box = torch.zeros(1, 4, dtype=torch.long)
+        return Case(name, whole, probabilities, None, None, no_box)
     classes = torch.tensor([target], device=image.device)
     # the loop over images shows a bar already
     saliency = method(explanandum, whole, classes, progress=False).detach()
@@ -128,12 +130,16 @@ def vary_images(
     for source in settings.sources.values():
         source.check(explanandum.classes)
     folders = image_folders(dataset.ids)
-    share = sum(source.steps for source in settings.sources.values()) * len(settings.alphas)
+    steps = sum(source.steps for source in settings.sources.values())
+    share = steps * len(settings.alphas)
     with bars(counted=False) as progress:
         task = progress.add_task("varying", total=share * len(places))
         for number, place in enumerate(places):
             name = dataset.ids[place]
-            todo = [cell for cell in cells(settings) if not store.has(row_name(cell.name, cell.alpha), [name])]
+            todo = []
+            for cell in cells(settings):
+                if not store.has(row_name(cell.name, cell.alpha), [name]):
+                    todo.append(cell)
             image_folder = folder / folders[name]
             curves = image_folder / "sizes.png"
             if todo:
@@ -144,10 +150,12 @@ def vary_images(
             if sample is not None:  # else there is nothing to do, or the image cannot be read
                 case = explain(explanandum, method, name, sample.image.to(device), settings)
                 for cell in todo:
-                    progress.update(task, description=f"{number + 1}/{len(places)} {cell.name} α {cell.alpha:g}")
+                    words = f"{number + 1}/{len(places)} {cell.name} α {cell.alpha:g}"
+                    progress.update(task, description=words)
                     row = vary_one(explanandum, case, cell, settings, image_folder, lambda: progress.advance(task))
                     store.append([row])
                 draw_sizes(store.rows, name, settings, image_folder)
+            # set, not advanced: what was done before or cannot be read counts as well
             progress.update(task, completed=share * (number + 1))
 
 
@@ -227,16 +235,19 @@ def vary_one(
     seen = look(explanandum, images, settings.batch_size)
     accept = accepted(case.probabilities, seen.probabilities, case.target, explanandum.multilabel, settings.same)
     x0, y0, x1, y1 = row["box"]
+    image = case.image[0]
     row |= {
         "class": explanandum.classes[case.target],
         "before": float(case.probabilities[case.target]),
-        "area": (x1 - x0) * (y1 - y0) / case.image[0, 0].numel(),
+        "area": (x1 - x0) * (y1 - y0) / image[0].numel(),
         "seconds": time.perf_counter() - start,
     }
     corners = (x0, y0, x1, y1)
-    row |= summarise(case.image[0], images, corners, seen, case.target, accept, patches.loss[0])
+    row |= summarise(image, images, corners, seen, case.target, accept, patches.loss[0])
     scores = seen.probabilities[:, case.target]
-    varied = Varied(case.image[0], case.saliency[0], patches.weight[0], images, corners, scores, accept)
+    saliency = case.saliency[0]
+    weight = patches.weight[0]
+    varied = Varied(image, saliency, weight, images, corners, scores, accept)
     stem = f"{file_name(cell.name)}_{cell.alpha:g}"
     save_picture(variation_picture(varied, row, settings.shown), folder / f"{stem}.png")
     save_figure(pixel_histograms(varied, row), folder / f"{stem}_pixels.png", dpi=110)

@@ -48,8 +48,9 @@ class Oracle(Variation):
         changed = image.clone()
         # one image after the other: their boxes differ in size
         for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-            inside = image[number : number + 1, :, y0:y1, x0:x1]
-            changed[number : number + 1, :, y0:y1, x0:x1] = self.content(inside)
+            only = slice(number, number + 1)
+            inside = image[only, :, y0:y1, x0:x1]
+            changed[only, :, y0:y1, x0:x1] = self.content(inside)
             tick()
         no_loss = image.new_full((len(image), 1), torch.nan)
         return Patches(changed[:, None], no_loss, keep)
@@ -76,7 +77,9 @@ class TrueContent(Oracle):
         height, width = inside.shape[-2:]
         size = (min(self.side, height), min(self.side, width))
         small = F.interpolate(inside, size, mode="bilinear", align_corners=False, antialias=True)
-        return F.interpolate(small, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
+        enlarged = F.interpolate(small, (height, width), mode="bilinear", align_corners=False)
+        # clamped: with antialiasing, rounding takes values a little out of [0, 1]
+        return enlarged.clamp(0, 1)
 
 
 class MirroredContent(Oracle):

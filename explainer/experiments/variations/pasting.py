@@ -27,7 +27,9 @@ def paste(image: Tensor, patch: Tensor, keep: Tensor) -> Tensor:
         >>> torch.equal(paste(image, torch.rand(1, 2, 3, 4, 4), torch.ones(1, 1, 4, 4))[:, 1], image)
         True
     """
-    return torch.where(keep[:, None] > 0, image[:, None], patch)
+    # selected, not multiplied: the image's own pixels come back to the bit
+    known = keep[:, None] > 0
+    return torch.where(known, image[:, None], patch)
 
 
 def seamless(image: Tensor, patch: Tensor, box: tuple[int, int, int, int]) -> Tensor:
@@ -66,16 +68,18 @@ def seamless(image: Tensor, patch: Tensor, box: tuple[int, int, int, int]) -> Te
         known[..., :, 0] += gap[..., y0:y1, x0 - 1]
     if x1 < width:
         known[..., :, -1] += gap[..., y0:y1, x1]
-    vertical = _laplacian(known.shape[-2], y0 == 0, y1 == height).to(known)
-    horizontal = _laplacian(known.shape[-1], x0 == 0, x1 == width).to(known)
+    vertical = _laplacian(y1 - y0, y0 == 0, y1 == height).to(known)
+    horizontal = _laplacian(x1 - x0, x0 == 0, x1 == width).to(known)
     rows, across = torch.linalg.eigh(vertical)
     columns, along = torch.linalg.eigh(horizontal)
     # in the eigenvectors' coordinates the Laplacian is a product with the sums of eigenvalues
-    inner = across.T @ known @ along / (rows[:, None] + columns[None, :])
+    eigenvalues = rows[:, None] + columns[None, :]
+    inner = across.T @ known @ along / eigenvalues
     correction = across @ inner @ along.T
     corrected = patch[..., y0:y1, x0:x1] + correction
+    clipped = corrected.clamp(0, 1).to(patch.dtype)
     result = patch.clone()
-    result[..., y0:y1, x0:x1] = corrected.clamp(0, 1).to(patch.dtype)
+    result[..., y0:y1, x0:x1] = clipped
     return result
 
 

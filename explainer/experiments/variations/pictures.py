@@ -78,11 +78,14 @@ def variation_picture(varied: Varied, row: PlainRow, shown: int) -> Image.Image:
     known = "reconstruction mask"
     if row["loss"] is None:  # nothing was searched for: every known pixel counts the same
         known = "known pixels"
+    image = to_pil(varied.image)
+    saliency = overlay(varied.image, min_max(varied.saliency))
+    mask = ImageOps.expand(mask_image(weight), 1, 128)
     first = [
-        Tile(to_pil(varied.image), f"{row['class']} {row['before']:.2f}"),
-        Tile(overlay(varied.image, min_max(varied.saliency)), "saliency"),
-        Tile(with_box(to_pil(varied.image), varied.box), f"box, α = {row['alpha']:g}"),
-        Tile(ImageOps.expand(mask_image(weight), 1, 128), known),
+        Tile(image, f"{row['class']} {row['before']:.2f}"),
+        Tile(saliency, "saliency"),
+        Tile(with_box(image, varied.box), f"box, α = {row['alpha']:g}"),
+        Tile(mask, known),
     ]
     tiles = []
     for n in varied.order(shown):
@@ -91,9 +94,12 @@ def variation_picture(varied: Varied, row: PlainRow, shown: int) -> Image.Image:
         if varied.accept[n]:
             colour = ACCEPTED
             caption += " ✓"
-        tiles.append(Tile(_framed(to_pil(varied.variations[n]), colour), caption))
-    lines = [tiles[start : start + ACROSS] for start in range(0, len(tiles), ACROSS)]
-    return titled(gallery([first, *lines], tile_size=TILE), headline(row))
+        picture = _framed(to_pil(varied.variations[n]), colour)
+        tiles.append(Tile(picture, caption))
+    starts = range(0, len(tiles), ACROSS)
+    lines = [tiles[start : start + ACROSS] for start in starts]
+    tiled = gallery([first, *lines], tile_size=TILE)
+    return titled(tiled, headline(row))
 
 
 def headline(row: PlainRow) -> str:
@@ -111,7 +117,8 @@ def headline(row: PlainRow) -> str:
     if not row["accepted"]:
         best = f"the best of {row['variations']} has {row['best']:.2f}"
         return f"{start} no variation is accepted as {row['class']}; {best}"
-    count = f"{row['accepted']} of {row['variations']} accepted as {row['class']} ({100 * row['accuracy']:.0f} %)"
+    percent = f"{100 * row['accuracy']:.0f} %"
+    count = f"{row['accepted']} of {row['variations']} accepted as {row['class']} ({percent})"
     probability = f"probability {row['score']:.2f}"
     if row["deviation"] is not None:
         probability += f" ± {row['deviation']:.2f}"
@@ -187,13 +194,15 @@ def pixel_histograms(varied: Varied, row: PlainRow) -> Figure:
         for values, colour, label in ((before, "grey", "original"), (after[n], "C0", "variation")):
             heights, _ = np.histogram(values.cpu().numpy(), edges, density=True)
             panel.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=label)
-        words = f"{row['before']:.2f} / {varied.scores[n]:.2f}, t = {scores[n]:.1f}"
+        probabilities = f"{row['before']:.2f} / {varied.scores[n]:.2f}"
+        words = f"{probabilities}, t = {scores[n]:.1f}"
         title_colour = ACCEPTED if varied.accept[n] else REJECTED
         panel.set_title(words, fontsize=9, color=title_colour)
         panel.set_yticks([])
         panel.set_xticks([0, 0.5, 1])
     figure.axes[0].legend(fontsize=8)
-    title = f"{row['class']}, before / after; pixel values in the box; {row['source']}, α = {row['alpha']:g}"
+    cell = f"{row['source']}, α = {row['alpha']:g}"
+    title = f"{row['class']}, before / after; pixel values in the box; {cell}"
     figure.suptitle(title, fontsize=10)
     return figure
 
@@ -222,16 +231,17 @@ def size_curves(results: dict[str, Any], title: str) -> Figure:
     panels = figure.subplots(1, len(panels_of))
     for panel, (key, words) in zip(panels, panels_of.items(), strict=True):
         for number, (name, sizes) in enumerate(results.items()):
-            points = [(float(alpha), means) for alpha, means in sizes.items() if means[key] is not None]
+            points = {float(alpha): means for alpha, means in sizes.items() if means[key] is not None}
             if not points:
                 continue
-            x = [alpha for alpha, _ in points]
-            y = [means[key] for _, means in points]
+            x = list(points)
+            y = [means[key] for means in points.values()]
             error = None
             if key == "score":  # the only one whose deviation over variations is known
-                error = [means["deviation"] or 0.0 for _, means in points]
+                error = [means["deviation"] or 0.0 for means in points.values()]
             marker = "os^Dv"[number % 5]
-            panel.errorbar(x, y, error, label=name, marker=marker, capsize=2, color=f"C{number % 10}")
+            colour = f"C{number % 10}"
+            panel.errorbar(x, y, error, label=name, marker=marker, capsize=2, color=colour)
         panel.set_title(words, fontsize=10)
         panel.set_xlabel("side of the box, α")
         # from large to small boxes, as in the paper

@@ -176,7 +176,8 @@ def variation_table(results: dict[str, Any], title: str) -> Table:
             percent = None
             if entry["accuracy"] is not None:
                 percent = 100 * entry["accuracy"]
-            texts = [alpha, str(entry["images"][DONE]), number(percent, 1), str(entry["without"])]
+            images = str(entry["images"][DONE])
+            texts = [alpha, images, number(percent, 1), str(entry["without"])]
             for key in ("score", "deviation", "best", "t_score", "diversity", "pixel_diversity", "loss"):
                 texts.append(number(entry[key], 1 if key == "t_score" else 3))
             rows.append(text_row(name, texts))
@@ -199,12 +200,14 @@ def not_varied(rows: Sequence[PlainRow], settings: VariationSettings) -> list[st
     """
     lines = []
     for name in settings.sources:
+        # the store may hold sizes that an earlier call asked for and this one does not
         source_rows = [row for row in rows if row["source"] == name and row["alpha"] in settings.alphas]
         for image in dict.fromkeys(row["id"] for row in source_rows):
             image_rows = [row for row in source_rows if row["id"] == image]
             done = [row for row in image_rows if row["status"] == DONE]
             if not done:
-                lines.append(f"{image}, {name}: {REASONS[image_rows[0]['status']]}")
+                reason = REASONS[image_rows[0]["status"]]
+                lines.append(f"{image}, {name}: {reason}")
             elif not any(row["accepted"] for row in done):
                 best = max(done, key=lambda row: row["best"])
                 lines.append(

@@ -82,7 +82,8 @@ def vary(settings: VariationSettings, context: Context) -> dict[str, object]:
     circumstances = {"device": prepared_run.device, "torch": torch.__version__}
     content = write_variations(store.rows, settings, facts | circumstances, out)
     asked = asked_rows(store.rows, settings)
-    table = variation_table(summarise_rows(asked, settings), f"{context.name} on {context.settings.images.split}")
+    title = f"{context.name} on {context.settings.images.split}"
+    table = variation_table(summarise_rows(asked, settings), title)
     write_text(out / "table.md", to_markdown(table))
     show_tables([to_terminal(table)], 160)
     tell(not_varied(store.rows, settings))
