@@ -120,8 +120,8 @@ def explain(
     """Explain one photograph by a method.
 
     Args:
-        model: Classifier: a network, the name of one that `Explanandum` knows ("resnet50" and "timm/…" come with their
-            published weights), or an `Explanandum`. A network is left as it is.
+        model: Classifier: a network, the name of one that `Explanandum` knows ("resnet50", "timm/…" and "hf/…" come
+            with their published weights), or an `Explanandum`. A network is left as it is.
         photo: Photograph: a file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
         method: Name of a method of `explainer.attribution`, or a method.
         target: Class that is explained, by its index or its name; None takes the most probable one.
@@ -150,7 +150,7 @@ def explain(
     if device is not None or isinstance(model, str):
         explanandum = explanandum.to(choose_device(None if device is None else str(device)))
     image = read_photo(photo)
-    side = image_size or sides(explanandum.network)[0]
+    side = image_size or explanandum.image_size or sides(explanandum.network)[0]
     small = resize(image.to(explanandum.mean.device), (side, side))
     try:
         with torch.no_grad():

@@ -4,37 +4,52 @@ import copy
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from explainer.errors import InputError, one_line
+from explainer.networks import hugging_face
 from explainer.networks.build import build_network
 from explainer.networks.checkpoint import part, read_classifier
-from explainer.networks.description import Arguments, Network, check_colours
+from explainer.networks.description import Arguments, Network
 from explainer.networks.heads import Layer, heads, named, replace_head, width
 from explainer.networks.layout import channels_last
 from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import load_state
+from explainer.networks.normalisation import Normalisation, normalisation_of
 from explainer.networks.outputs import logits_of
 from explainer.networks.randomise import randomise
 from explainer.networks.taps import find_taps
 from explainer.networks.trust import OWN, bounded
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+
+class Overrides(NamedTuple):
+    """What the caller says of a network; it goes before what anything else says. None says nothing.
+
+    Attributes:
+        mean: Mean colour of the normalisation.
+        std: Standard deviation of the normalisation.
+        taps: Names of the target layers.
+    """
+
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    taps: Sequence[str] | None
 
 
 class Explanandum(nn.Module):
     """A classifier from images in [0, 1] to logits, frozen unless it is being trained.
 
     Args:
-        network: Name of a torchvision model ("vgg16") or a timm model ("timm/resnet18"), dotted path of a Python
-            callable that returns a network, or a checkpoint of this project ("checkpoints/voc_vgg16_classifier.ckpt").
-            Also a network itself, which stays as it is: the explanandum has modules of its own around the same
-            weights, and so follows it when it is trained.
+        network: Name of a torchvision model ("vgg16"), of a timm model ("timm/resnet18") or of an image classifier of
+            Hugging Face ("hf/google/vit-base-patch16-224", or "hf/" and a folder that `save_pretrained` wrote), dotted
+            path of a Python callable that returns a network, or a checkpoint of this project
+            ("checkpoints/voc_vgg16_classifier.ckpt"). Also a network itself, which stays as it is: the explanandum has
+            modules of its own around the same weights, and so follows it when it is trained.
         weights: Name in the library's enum ("IMAGENET1K_V1", "DEFAULT"), a local file, or None for a fresh network.
+            Classifiers of Hugging Face come with theirs.
         num_classes: Number K of classes; None keeps the network's own, or takes the data set's when it is trained here.
         multilabel: True for sigmoids, False for a softmax; None takes the data set's.
         mean: Mean colour of the normalisation in front of the network, three numbers in [0, 1]; None takes what the
@@ -49,6 +64,9 @@ class Explanandum(nn.Module):
             checkpoint; None keeps them. An Explainer trained against random weights shows what it learns without any
             classifier.
         head: Dotted names of the layers that give the class scores; None finds them.
+        preprocessor: Image processor of transformers, or a function from a PIL image to a tensor, that belongs to the
+            network; mean and std are measured on it. A classifier of Hugging Face that is loaded by name brings its
+            own.
 
     Raises:
         InputError: An argument is unknown or not trusted, or two of them do not fit together.
@@ -74,10 +92,12 @@ class Explanandum(nn.Module):
         allow: Sequence[str] = (),
         randomise_seed: int | None = None,
         head: str | Sequence[str] | None = None,
+        preprocessor: Any = None,
     ) -> None:
         super().__init__()
         self.classes: tuple[str, ...] = ()
         self.multilabel = multilabel
+        self.image_size: int | None = None
         self.mode: Literal["eval", "train"] = "eval"
         self.frozen = True
         self._parts: tuple[str, ...] = ()
@@ -86,21 +106,22 @@ class Explanandum(nn.Module):
         self._head: tuple[str, ...] | None = None
         if head is not None:
             self._head = (head,) if isinstance(head, str) else tuple(head)
+        overrides = Overrides(mean, std, taps)
         if isinstance(network, nn.Module):
             if weights is not None:
                 raise InputError(
                     f"weights {weights!r} cannot go into a network that is given itself: load them into it"
                 )
-            self._take(network, mean, std, taps, num_classes)
+            self._take(network, overrides, preprocessor)
+            self._fit(num_classes)
         elif network.endswith(".ckpt"):
             if weights is not None:
                 raise InputError(f"weights {weights!r} cannot go into the checkpoint {network}, which has its own")
-            self._restore(network, mean, std, taps, allow)
+            self._restore(network, overrides, allow)
         else:
             self.network = build_network(network, weights, network_args)
-            self._describe(network, network_args, mean, std, taps)
-            if num_classes is not None:
-                self._fit(num_classes)
+            self._describe_built(network, network_args or {}, overrides, preprocessor)
+            self._fit(num_classes)
         if randomise_seed is not None:
             randomise(self.network, randomise_seed)
         if not isinstance(network, nn.Module):
@@ -108,36 +129,47 @@ class Explanandum(nn.Module):
             channels_last(self.network)
         self.freeze()
 
-    def _take(
-        self,
-        network: nn.Module,
-        mean: Sequence[float] | None,
-        std: Sequence[float] | None,
-        taps: Sequence[str] | None,
-        num_classes: int | None,
-    ) -> None:
+    def _take(self, network: nn.Module, overrides: Overrides, preprocessor: Any) -> None:
         """Take a network that is there already, without changing it."""
         self.network = shared(network)
         kind = type(network)
-        described = getattr(network, "default_cfg", None) or kind.__module__.startswith("torchvision.models.")
-        if mean is None and std is None and not described:
+        preprocessing = None
+        if preprocessor is not None:
+            preprocessing = hugging_face.measured(preprocessor)
+            if preprocessing.reversed:
+                raise InputError(
+                    f"{kind.__name__} takes blue first, as its preprocessor says: exchange the channels of its first "
+                    "convolution, or load it by its name (hf/…)"
+                )
+        normalisation = self._describe(f"{kind.__module__}.{kind.__qualname__}", {}, overrides, preprocessing)
+        if not normalisation.certain:
             warnings.warn(
                 f"{kind.__name__} does not say how its images are normalised: ImageNet's mean and standard deviation "
                 "are taken; give mean and std if they are others (mean 0 and std 1 for images in [0, 1])",
                 stacklevel=3,
             )
-        self._describe(f"{kind.__module__}.{kind.__qualname__}", None, mean, std, taps)
-        if num_classes is not None:
-            self._fit(num_classes)
+        self._take_labels()
 
-    def _restore(
-        self,
-        path: str,
-        mean: Sequence[float] | None,
-        std: Sequence[float] | None,
-        taps: Sequence[str] | None,
-        allow: Sequence[str],
-    ) -> None:
+    def _describe_built(self, name: str, arguments: Arguments, overrides: Overrides, preprocessor: Any) -> None:
+        """Describe a network that was built for this explanandum alone."""
+        if preprocessor is None and name.startswith(hugging_face.PREFIX):
+            preprocessor = hugging_face.read_preprocessor(name)
+        preprocessing = None
+        if preprocessor is not None:
+            preprocessing = hugging_face.measured(preprocessor)
+            if preprocessing.reversed:
+                hugging_face.reverse_channels(self.network)
+        self._describe(name, arguments, overrides, preprocessing)
+        self._take_labels()
+
+    def _take_labels(self) -> None:
+        """Take over what a network of transformers says of its classes."""
+        if hugging_face.is_hugging_face(self.network):
+            self.classes = hugging_face.class_names(self.network)
+            if self.multilabel is None:
+                self.multilabel = hugging_face.has_several_labels(self.network)
+
+    def _restore(self, path: str, overrides: Overrides, allow: Sequence[str]) -> None:
         """Build the classifier of a checkpoint; an argument of the caller goes before what the checkpoint says."""
         spec, state = read_classifier(path, allow)
         inner = spec["explanandum"]
@@ -153,34 +185,41 @@ class Explanandum(nn.Module):
         saved_head = inner.get("head")
         if not self._head and saved_head:
             self._head = tuple(saved_head)
+        saved = Overrides(
+            overrides.mean or inner["mean"], overrides.std or inner["std"], overrides.taps or inner["taps"]
+        )
         # the weights of the checkpoint bound what its description may make this process build
         with bounded(state, path):
             self.network = build_network(name, None, {**arguments, **OWN.get(name, {})})
-            self._describe(name, arguments, mean or inner["mean"], std or inner["std"], taps or inner["taps"])
+            self._describe(name, arguments, saved)
             self._fit(len(self.classes), spec["image_size"])
         load_state(self, state, path)
 
     def _describe(
         self,
-        network: str,
-        network_args: Arguments | None,
-        mean: Sequence[float] | None,
-        std: Sequence[float] | None,
-        taps: Sequence[str] | None,
-    ) -> None:
+        name: str,
+        arguments: Arguments,
+        overrides: Overrides,
+        preprocessing: hugging_face.Preprocessing | None = None,
+    ) -> Normalisation:
         """Take over the normalisation, the target layers and the name; they go into checkpoints."""
-        config = getattr(self.network, "default_cfg", None) or {}
-        mean = mean or config.get("mean", IMAGENET_MEAN)
-        std = std or config.get("std", IMAGENET_STD)
-        check_colours(mean, std)
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        normalisation = normalisation_of(self.network, overrides.mean, overrides.std, preprocessing)
+        self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1))
+        if preprocessing is not None:
+            self.image_size = preprocessing.side
         self._taps = None  # found when they are asked for: that costs a forward pass
-        self.taps_were_named = taps is not None
-        if taps is not None:
-            self._taps = self._known(taps)
-        self._network_name = network
-        self._network_args = dict(network_args or {})
+        self.taps_were_named = overrides.taps is not None
+        if overrides.taps is not None:
+            self._taps = self._known(overrides.taps)
+        self._network_name = name
+        self._network_args = dict(arguments)
+        if hugging_face.is_own_class(self.network):
+            # a checkpoint has the weights: its network is built of the configuration, without a download
+            kind = type(self.network).__name__
+            self._network_name = name if name.startswith(hugging_face.PREFIX) else f"{hugging_face.PREFIX}{kind}"
+            self._network_args = {hugging_face.CONFIG: hugging_face.config_of(self.network)}
+        return normalisation
 
     @property
     def spec(self) -> Network:
@@ -208,8 +247,13 @@ class Explanandum(nn.Module):
         """Number K of classes that the head scores."""
         return width(self.heads[0][1])
 
-    def _fit(self, num_classes: int, size: int | None = None) -> None:
+    def _fit(self, num_classes: int | None, size: int | None = None) -> None:
+        """Give the network a head for so many classes; None leaves its own."""
+        if num_classes is None:
+            return
         replace_head(self.network, num_classes, self._head, size)
+        if len(self.classes) != num_classes:
+            self.classes = ()  # those of the head that is gone
 
     @property
     def mean_colour(self) -> Tensor:
@@ -254,16 +298,22 @@ class Explanandum(nn.Module):
             self._fit(len(classes))
         elif self.num_classes != len(classes):
             raise InputError(f"the classifier has {self.num_classes} classes, the data set {len(classes)}")
-        elif self.classes and self.classes != tuple(classes):
-            first = next(i for i, (a, b) in enumerate(zip(self.classes, classes, strict=True)) if a != b)
-            raise InputError(
-                f"class {first} is {self.classes[first]!r} for the classifier and {classes[first]!r} in the data set"
-            )
+        else:
+            self._check_classes(classes)
         self.classes = tuple(classes)
         if self.multilabel is None:
             self.multilabel = multilabel
         if len(self.classes) == 1:
             self.multilabel = True  # one logit: the class is there or not
+
+    def _check_classes(self, classes: Sequence[str]) -> None:
+        """Refuse a data set whose classes are others, or stand in another order."""
+        of_transformers = hugging_face.is_hugging_face(self.network)
+        for number, (known, given) in enumerate(zip(self.classes, classes, strict=False)):
+            # there a name may list synonyms, of which a data set has the first
+            alike = of_transformers and hugging_face.first_name(known) == hugging_face.first_name(given)
+            if known != given and not alike:
+                raise InputError(f"class {number} is {known!r} for the classifier and {given!r} in the data set")
 
     def freeze(self, mode: Literal["eval", "train"] = "eval") -> None:
         """Take the gradients from the weights, and keep the evaluation mode whatever the parent does.

@@ -21,11 +21,11 @@ from explainer.errors import InputError, one_line
 from explainer.networks import lite
 from explainer.networks.checkpoint import part
 from explainer.networks.description import Arguments, Segmenter
-from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
 from explainer.networks.layout import channels_last
 from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import WEIGHT_FILES, load_state, read_state
 from explainer.networks.mask_network import MaskNetwork
+from explainer.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from explainer.networks.trust import ARCHITECTURES
 
 

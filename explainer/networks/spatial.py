@@ -447,7 +447,7 @@ def probe_pictures(channels: int, side: int, seed: int = 0) -> Tensor:
 def sides(network: nn.Module, size: int | None = None) -> list[int]:
     """List the sides of images to try: the one that is known, the network's own, and usual ones."""
     declared = _declared_size(network)
-    configured = getattr(getattr(network, "config", None), "image_size", None)
+    configured = _configured(network, "image_size")
     if isinstance(configured, list | tuple) and configured:
         configured = configured[0]
     known = [size]
@@ -464,6 +464,15 @@ def _declared_size(network: nn.Module) -> Sequence[int] | None:
     return config.get("input_size") if isinstance(config, dict) else None
 
 
+def _configured(network: nn.Module, key: str) -> Any:
+    """Return what the configuration of a network of transformers says; None for a network of anybody else."""
+    config = getattr(network, "config", None)
+    # networks of images and texts have a configuration for each
+    of_images = getattr(config, "vision_config", None)
+    value = getattr(config, key, None)
+    return getattr(of_images, key, None) if value is None else value
+
+
 def input_channels(network: nn.Module) -> int:
     """Return the number of channels of a network's images.
 
@@ -476,7 +485,7 @@ def input_channels(network: nn.Module) -> int:
     declared = _declared_size(network)
     if declared:
         return int(declared[0])
-    configured = getattr(getattr(network, "config", None), "num_channels", None)
+    configured = _configured(network, "num_channels")
     if isinstance(configured, int):
         return configured
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
