@@ -14,7 +14,8 @@ from explainer.networks import hugging_face
 from explainer.networks.build import build_network
 from explainer.networks.checkpoint import part, read_classifier
 from explainer.networks.description import Arguments, Network
-from explainer.networks.heads import Layer, heads, named, replace_head, width
+from explainer.networks.headless import INSIDE, NEW, WithHead, is_headless, with_head
+from explainer.networks.heads import Layer, count_logits, heads, named, replace_head, width
 from explainer.networks.layout import channels_last
 from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import load_state
@@ -52,10 +53,11 @@ class Explanandum(nn.Module):
             Classifiers of Hugging Face come with theirs.
         num_classes: Number K of classes; None keeps the network's own, or takes the data set's when it is trained here.
         multilabel: True for sigmoids, False for a softmax; None takes the data set's.
-        mean: Mean colour of the normalisation in front of the network, three numbers in [0, 1]; None takes what the
-            network says of itself (timm's `default_cfg`), else ImageNet's. A network that is given itself, and is not
-            torchvision's, gets a warning then.
-        std: Standard deviation of that normalisation, three numbers above 0; None as for `mean`.
+        mean: Mean colour of the normalisation in front of the network, a number in [0, 1] for each channel; None takes
+            what the network says of itself (timm's `default_cfg`), else ImageNet's for three channels, and 0 for any
+            other number. A network that is given itself, and is not torchvision's, gets a warning then.
+        std: Standard deviation of that normalisation, a number above 0 for each channel; None as for `mean`, 1 for
+            other numbers of channels than three.
         taps: Dotted names of the layers at the end of each spatial scale; None finds them.
         network_args: Keyword arguments of the callable.
         allow: Dotted names of builders, modules or packages that a checkpoint may name, besides the classifiers of
@@ -63,7 +65,9 @@ class Explanandum(nn.Module):
         randomise_seed: Seed of random weights that every layer gets in place of those of `weights` or of the
             checkpoint; None keeps them. An Explainer trained against random weights shows what it learns without any
             classifier.
-        head: Dotted names of the layers that give the class scores; None finds them.
+        head: Dotted names of the layers that give the class scores; None finds them, and where the network returns
+            features (timm's networks of no classes, backbones) adds a linear layer for `num_classes` or the data set's
+            classes. "new" adds one, whatever the last layer is.
         preprocessor: Image processor of transformers, or a function from a PIL image to a tensor, that belongs to the
             network; mean and std are measured on it. A classifier of Hugging Face that is loaded by name brings its
             own.
@@ -104,6 +108,7 @@ class Explanandum(nn.Module):
         if num_classes is not None and num_classes < 1:
             raise InputError(f"num_classes must be at least 1, got {num_classes}")
         self._head: tuple[str, ...] | None = None
+        self._has_new_head = False
         if head is not None:
             self._head = (head,) if isinstance(head, str) else tuple(head)
         overrides = Overrides(mean, std, taps)
@@ -143,12 +148,21 @@ class Explanandum(nn.Module):
                 )
         normalisation = self._describe(f"{kind.__module__}.{kind.__qualname__}", {}, overrides, preprocessing)
         if not normalisation.certain:
-            warnings.warn(
-                f"{kind.__name__} does not say how its images are normalised: ImageNet's mean and standard deviation "
-                "are taken; give mean and std if they are others (mean 0 and std 1 for images in [0, 1])",
-                stacklevel=3,
-            )
+            warnings.warn(self._guess(), stacklevel=3)
         self._take_labels()
+
+    def _guess(self) -> str:
+        """Return the warning of a normalisation that nobody said."""
+        kind = type(self.network).__name__
+        if self.channels == 3:
+            return (
+                f"{kind} does not say how its images are normalised: ImageNet's mean and standard deviation "
+                "are taken; give mean and std if they are others (mean 0 and std 1 for images in [0, 1])"
+            )
+        return (
+            f"{kind} does not say how its images of {self.channels} channels are normalised: they are not (mean 0, std "
+            "1); give mean and std, a number for each channel, if they should be"
+        )
 
     def _describe_built(self, name: str, arguments: Arguments, overrides: Overrides, preprocessor: Any) -> None:
         """Describe a network that was built for this explanandum alone."""
@@ -159,7 +173,10 @@ class Explanandum(nn.Module):
             preprocessing = hugging_face.measured(preprocessor)
             if preprocessing.reversed:
                 hugging_face.reverse_channels(self.network)
-        self._describe(name, arguments, overrides, preprocessing)
+        normalisation = self._describe(name, arguments, overrides, preprocessing)
+        # ImageNet's colours are what a classifier of three channels usually wants; of others nobody knows
+        if not normalisation.certain and self.channels != 3:
+            warnings.warn(self._guess(), stacklevel=3)
         self._take_labels()
 
     def _take_labels(self) -> None:
@@ -204,8 +221,8 @@ class Explanandum(nn.Module):
     ) -> Normalisation:
         """Take over the normalisation, the target layers and the name; they go into checkpoints."""
         normalisation = normalisation_of(self.network, overrides.mean, overrides.std, preprocessing)
-        self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(normalisation.std).view(1, -1, 1, 1))
         if preprocessing is not None:
             self.image_size = preprocessing.side
         self._taps = None  # found when they are asked for: that costs a forward pass
@@ -226,6 +243,8 @@ class Explanandum(nn.Module):
         """Plain values from which a checkpoint builds this network again, without weights."""
         # found layers are found again: a later version may find better ones
         taps = list(self._taps) if self._taps and self.taps_were_named else None
+        if taps is not None and isinstance(self.network, WithHead):
+            taps = [tap.removeprefix(INSIDE) for tap in taps]  # the head is added again
         described: Network = {
             "network": self._network_name,
             "network_args": self._network_args,
@@ -240,24 +259,50 @@ class Explanandum(nn.Module):
     @property
     def heads(self) -> list[tuple[str, Layer]]:
         """Names, below `network`, and layers that give the class scores: one, or several that are combined."""
-        return heads(self.network) if self._head is None else named(self.network, self._head)
+        if self._head in (None, (NEW,)):
+            return heads(self.network)
+        return named(self.network, self._head or ())
 
     @property
     def num_classes(self) -> int:
         """Number K of classes that the head scores."""
-        return width(self.heads[0][1])
+        try:
+            return width(self.heads[0][1])
+        except InputError:
+            # a network may give logits without a layer for them, such as products with embeddings of texts
+            count = None if is_headless(self.network) else count_logits(self.network)
+            if count is None:
+                raise
+            return count
 
     def _fit(self, num_classes: int | None, size: int | None = None) -> None:
         """Give the network a head for so many classes; None leaves its own."""
         if num_classes is None:
             return
-        replace_head(self.network, num_classes, self._head, size)
+        asked = self._head == (NEW,) and not self._has_new_head
+        if asked or (self._head is None and is_headless(self.network, size)):
+            self._add_head(num_classes, size)
+        else:
+            names = None if self._head == (NEW,) else self._head
+            replace_head(self.network, num_classes, names, size)
         if len(self.classes) != num_classes:
             self.classes = ()  # those of the head that is gone
 
+    def _add_head(self, num_classes: int, size: int | None) -> None:
+        """Give a network that returns features a head."""
+        self.network = with_head(self.network, num_classes, size)
+        self._has_new_head = True
+        if isinstance(self.network, WithHead) and self._taps is not None:
+            self._taps = tuple(f"{INSIDE}{tap}" for tap in self._taps)
+
+    @property
+    def channels(self) -> int:
+        """Number C of channels of the images."""
+        return self.mean.shape[1]
+
     @property
     def mean_colour(self) -> Tensor:
-        """(1, 3, 1, 1) in [0, 1]: the colour that is zero at the network's normalised input."""
+        """(1, C, 1, 1) in [0, 1]: the colour that is zero at the network's normalised input."""
         return self.mean
 
     @property
@@ -379,13 +424,14 @@ class Explanandum(nn.Module):
         """Return the logits of images.
 
         Args:
-            image: Images (B, 3, H, W) in [0, 1].
+            image: Images (B, C, H, W) in [0, 1].
 
         Returns:
             (B, K); float32 where the network computes in half precision.
 
         Raises:
-            InputError: The network returns something that holds no logits.
+            InputError: The network returns something that holds no logits, or the images have another number of
+                channels.
         """
         normalised = self.normalised(image)
         precision = next((parameter.dtype for parameter in self.network.parameters()), normalised.dtype)
@@ -407,7 +453,14 @@ class Explanandum(nn.Module):
         return logits_of(output, self._network_name, num_classes)
 
     def normalised(self, image: Tensor) -> Tensor:
-        """Turn images in [0, 1] into what the network is fed."""
+        """Turn images (B, C, H, W) in [0, 1] into what the network is fed.
+
+        Raises:
+            InputError: The images have another number of channels.
+        """
+        # one channel would be taken for three without a word
+        if image.shape[-3] != self.mean.shape[1]:
+            raise InputError(f"the images have {image.shape[-3]} channels, and the classifier takes {self.channels}")
         return (image - self.mean) / self.std
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 from torch import nn
 
+from explainer.errors import InputError
 from explainer.networks.description import check_colours
 from explainer.networks.hugging_face import Preprocessing
+from explainer.networks.spatial import first_channels, input_channels, known_channels, remember_channels
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,19 +43,43 @@ def normalisation_of(
         preprocessing: What the network's preprocessor does; None where there is none.
 
     Raises:
-        InputError: The caller's numbers are no normalisation.
+        InputError: The caller's numbers are no normalisation, or of another number of channels than the network's.
     """
-    certain = mean is not None or std is not None or preprocessing is not None
-    known: tuple[Sequence[float], Sequence[float]] = (IMAGENET_MEAN, IMAGENET_STD)
-    config = getattr(network, "default_cfg", None)
-    if preprocessing is not None:
-        known = (preprocessing.mean, preprocessing.std)
-    elif config:
-        known = (config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD))
-        certain = True
-    elif type(network).__module__.startswith("torchvision.models."):
-        certain = True
-    mean = known[0] if mean is None else mean
-    std = known[1] if std is None else std
-    check_colours(mean, std)
-    return Normalisation(tuple(mean), tuple(std), certain)
+    if mean is not None and std is not None:
+        chosen = Normalisation(tuple(mean), tuple(std), True)
+    else:
+        given = std if mean is None else mean
+        channels = input_channels(network) if given is None else len(given)
+        known = _known(network, channels, preprocessing)
+        mean = known.mean if mean is None else mean
+        std = known.std if std is None else std
+        chosen = Normalisation(tuple(mean), tuple(std), known.certain or given is not None)
+    check_colours(chosen.mean, chosen.std)
+    _check_channels(network, len(chosen.mean))
+    return chosen
+
+
+def _known(network: nn.Module, channels: int, preprocessing: Preprocessing | None) -> Normalisation:
+    """Return what a network's preprocessor or library says of images of so many channels, or else a guess."""
+    if preprocessing is not None and len(preprocessing.mean) == channels:
+        return Normalisation(preprocessing.mean, preprocessing.std, True)
+    config = getattr(network, "default_cfg", None) or {}
+    mean = tuple(config.get("mean", IMAGENET_MEAN))
+    std = tuple(config.get("std", IMAGENET_STD))
+    if channels == len(mean):
+        return Normalisation(mean, std, bool(config) or type(network).__module__.startswith("torchvision.models."))
+    if channels == 1 and config:
+        # timm adds up the weights of the colours: a grey image is one whose colours are the same
+        return Normalisation((sum(mean) / len(mean),), (sum(std) / len(std),), True)
+    return Normalisation((0.0,) * channels, (1.0,) * channels, False)
+
+
+def _check_channels(network: nn.Module, channels: int) -> None:
+    """Refuse a normalisation of another number of channels than the network's; remember the number otherwise."""
+    # the trial costs forward passes, and is needed only where the first convolution says something else
+    if first_channels(network) not in (None, channels):
+        actual = known_channels(network)
+        if actual not in (None, channels):
+            kind = type(network).__name__
+            raise InputError(f"mean and std are of {channels} channels, but {kind} takes images of {actual}")
+    remember_channels(network, channels)
