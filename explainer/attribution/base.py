@@ -62,7 +62,7 @@ class Attribution(ABC):
             InputError: Shapes do not fit, the image has a NaN, its size is too small for the classifier, or a target is
                 no class of it.
         """
-        check_image(image)
+        check_image(image, explanandum.channels)
         if target is None:
             if self.needs_target:
                 raise InputError(
@@ -123,7 +123,7 @@ class Attribution(ABC):
 
         A method whose masks come about in another way overrides this one, and `target_mask` follows.
         """
-        check_image(image)
+        check_image(image, explanandum.channels)
         mask = torch.zeros_like(image[:, :1])
         broken = torch.zeros(len(image), dtype=torch.bool, device=image.device)
         pairs = labels.nonzero()
@@ -196,11 +196,12 @@ class Reference(Attribution):
         return CheckedMask(mask, broken_maps(mask))
 
 
-def check_image(image: Tensor) -> None:
+def check_image(image: Tensor, channels: int = 3) -> None:
     """Refuse a tensor that is no batch of pictures.
 
     Args:
-        image: Images (B, 3, H, W) in [0, 1].
+        image: Images (B, C, H, W) in [0, 1].
+        channels: Number C of channels of the classifier's images.
 
     Raises:
         InputError: Names the shape, or the image and the number of values that are NaN or infinite.
@@ -208,8 +209,9 @@ def check_image(image: Tensor) -> None:
     Example:
         >>> check_image(torch.rand(2, 3, 8, 8))
     """
-    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
-        raise InputError(f"images must be float (B, 3, H, W) in [0, 1], got {image.dtype} {tuple(image.shape)}")
+    if image.ndim != 4 or image.shape[1] != channels or not image.is_floating_point():
+        shape = f"(B, {channels}, H, W)"
+        raise InputError(f"images must be float {shape} in [0, 1], got {image.dtype} {tuple(image.shape)}")
     # a NaN would go through every method without a word, and come out as a map of zeros
     broken = (~image.isfinite()).flatten(1).sum(1)
     if bool(broken.any()):

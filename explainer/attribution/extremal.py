@@ -131,8 +131,7 @@ class BlurredScore(MaskedScore):
         level = owner.view(-1, 1, 1, 1) * (self.levels - 1) + lower.long()
         index = (level * pixels + pixel)[:, 0]
         rows = F.embedding(index, self.table).permute(0, 3, 1, 2).contiguous()
-        colour = rows[:, :3]
-        step = rows[:, 3:]
+        colour, step = rows.chunk(2, 1)
         pictures = torch.addcmul(colour, step, place - lower)
         if self.mirrored:
             return pictures.flip(-1)

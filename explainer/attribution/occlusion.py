@@ -53,11 +53,11 @@ class Occlusion(Attribution):
                 logits = explanandum(occluded).float()
                 return score_of(logits, its_class.expand(len(occluded)), explanandum.multilabel, self.score)
 
-            # the window covers all channels, so the three values of a pixel are the same
+            # the window covers all channels, so all values of a pixel are the same
             values = CaptumOcclusion(scores).attribute(
                 picture,
-                sliding_window_shapes=(3, self.window, self.window),
-                strides=(3, self.stride, self.stride),
+                sliding_window_shapes=(image.shape[1], self.window, self.window),
+                strides=(image.shape[1], self.stride, self.stride),
                 baselines=baseline.expand_as(picture),
                 perturbations_per_eval=self.batch_size,
             )

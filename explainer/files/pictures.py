@@ -184,14 +184,58 @@ def read_picture(source: str | Path | Image.Image) -> Image.Image:
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     """Return a picture upright, in RGB, without EXIF."""
+    rgb = to_rgb(upright(image))
+    rgb.info = {}
+    return rgb
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Load a picture and turn it upright, in its own mode.
+
+    Args:
+        image: Picture of any mode.
+
+    Raises:
+        InputError: It has no pixels.
+    """
     if 0 in image.size:
         raise InputError("it has no pixels")
     # loaded before its orientation is asked for: Pillow turns a TIFF while it loads, and then takes the tag away
     image.load()
-    upright = turned(image, orientation_of(image))
-    rgb = to_rgb(upright)
-    rgb.info = {}
-    return rgb
+    return turned(image, orientation_of(image))
+
+
+def to_grey(image: Image.Image) -> NDArray[np.float32]:
+    """Convert an image of any mode to grey values with all their bits; transparent pixels are laid on white.
+
+    16-bit pixels are divided by 65535; of float and 32-bit pixels the range counts as for `to_rgb`. Colours become grey
+    as Pillow makes them grey, with 8 bits.
+
+    Args:
+        image: Image of any mode.
+
+    Returns:
+        Grey values (H, W) in [0, 1].
+
+    Raises:
+        InputError: Pixels are negative, not finite, or above 65535: what they mean cannot be told.
+
+    Example:
+        >>> float(to_grey(Image.new("I;16", (1, 1), 257))[0, 0] * 65535)
+        257.0
+    """
+    if image.mode[0] not in "IF":
+        return np.asarray(to_rgb(image).convert("L"), np.float32) / np.float32(255)
+    values = np.asarray(image)
+    high = _highest(values)
+    whole = 255
+    if values.dtype.itemsize == 2 or image.format == "PPM" or high > 255:
+        whole = 65535
+    elif high <= 1 and values.dtype.kind == "f":
+        whole = 1
+    grey = (values.astype(np.float64) / whole).astype(np.float32)
+    transparent = image.info.get("transparency")
+    return grey if transparent is None else np.where(values == transparent, np.float32(1), grey)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -235,10 +279,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _eight_bits(values: NDArray, scaled_to_sixteen: bool) -> NDArray[np.uint8]:
     """Return values from 0 to 255; Pillow scales what a PPM file holds to 16 bits, and gives it as 32-bit integers."""
     sixteen = values.dtype.itemsize == 2 or scaled_to_sixteen
-    low = float(values.min())
-    high = float(values.max())
-    if not (low >= 0 and high <= 65535):  # NaN fails both
-        raise InputError(f"its pixels lie between {low:g} and {high:g}; save it as 8 bit, 16 bit, or float in [0, 1]")
+    high = _highest(values)
     # with a half added, the cut to whole numbers rounds; 16-bit pixels are cut without it
     scaled = values.astype(np.float64)
     if sixteen or high > 255:
@@ -248,3 +289,12 @@ def _eight_bits(values: NDArray, scaled_to_sixteen: bool) -> NDArray[np.uint8]:
     else:
         scaled = scaled * 255 + 0.5
     return scaled.astype(np.uint8)
+
+
+def _highest(values: NDArray) -> float:
+    """Return the highest pixel; refuse pixels whose meaning cannot be told."""
+    low = float(values.min())
+    high = float(values.max())
+    if not (low >= 0 and high <= 65535):  # NaN fails both
+        raise InputError(f"its pixels lie between {low:g} and {high:g}; save it as 8 bit, 16 bit, or float in [0, 1]")
+    return high

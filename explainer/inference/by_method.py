@@ -35,12 +35,13 @@ class MethodExplanation:
     """What a method shows of one photograph.
 
     Attributes:
-        image: Photograph, (1, 3, H, W) in [0, 1].
+        image: Photograph, (1, C, H, W) in [0, 1].
         attribution: Raw map of the method, (1, 1, h, w), at the size that the classifier sees; higher counts more.
         method: Name of the method.
         target: Index of the class that is explained.
         probabilities: Probabilities of all classes, (K,) in [0, 1].
         classes: Names of the K classes; their numbers where they have no names.
+        bands: Channels that pictures show as red, green and blue; or one, as grey.
     """
 
     image: Tensor
@@ -49,6 +50,7 @@ class MethodExplanation:
     target: int
     probabilities: Tensor
     classes: tuple[str, ...]
+    bands: tuple[int, ...] = (0, 1, 2)
 
     @cached_property
     def saliency(self) -> Tensor:
@@ -68,8 +70,9 @@ class MethodExplanation:
         return float(self.probabilities[self.target])
 
     def picture(self) -> Image.Image:
-        """Draw the map over the photograph."""
-        return overlay(self.image[0], self.saliency[0])
+        """Draw the map over the photograph's bands."""
+        shown = self.image[0, list(self.bands)]
+        return overlay(shown.expand(3, -1, -1), self.saliency[0])
 
     def save(self, path: str | Path) -> Path:
         """Save the map over the photograph.
@@ -115,22 +118,28 @@ def explain(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     device: str | torch.device | None = None,
+    bands: Sequence[int] | None = None,
     **hyperparameters: Any,
 ) -> MethodExplanation:
     """Explain one photograph by a method.
 
     Args:
-        model: Classifier: a network, the name of one that `Explanandum` knows ("resnet50" and "timm/…" come with their
-            published weights), or an `Explanandum`. A network is left as it is.
-        photo: Photograph: a file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+        model: Classifier: a network, the name of one that `Explanandum` knows ("resnet50", "timm/…" and "hf/…" come
+            with their published weights), or an `Explanandum`. A network is left as it is.
+        photo: Photograph: a file, a PIL image, or a tensor (C, H, W) or (1, C, H, W) in [0, 1], with the C channels of
+            the classifier. A picture becomes RGB for one of three channels, and grey, with all its bits, for one of
+            one; arrays (C, H, W) in .npy files and TIFF files of C bands are read too.
         method: Name of a method of `explainer.attribution`, or a method.
         target: Class that is explained, by its index or its name; None takes the most probable one.
         image_size: Side in pixels at which the classifier sees the photograph; None takes what it says of itself, else
             224.
         classes: Names of the classes; None takes the classifier's.
-        mean: Mean colour of the classifier's normalisation, three numbers in [0, 1]; None as for `Explanandum`.
+        mean: Mean colour of the classifier's normalisation, a number in [0, 1] for each channel; None as for
+            `Explanandum`.
         std: Standard deviation of that normalisation; None as for `Explanandum`.
         device: Device on which to run; None leaves a network where it is, and takes the GPU for others.
+        bands: Channels, numbered from 0, that pictures show as red, green and blue, or one as grey; None shows the
+            first three, and of fewer the first.
         hyperparameters: Hyperparameters of the method, where that is a name.
 
     Returns:
@@ -149,8 +158,9 @@ def explain(
     explanandum = classifier_of(model, mean, std)
     if device is not None or isinstance(model, str):
         explanandum = explanandum.to(choose_device(None if device is None else str(device)))
-    image = read_photo(photo)
-    side = image_size or sides(explanandum.network)[0]
+    shown = shown_bands(bands, explanandum.channels)
+    image = read_photo(photo, explanandum.channels)
+    side = image_size or explanandum.image_size or sides(explanandum.network)[0]
     small = resize(image.to(explanandum.mean.device), (side, side))
     try:
         with torch.no_grad():
@@ -169,7 +179,29 @@ def explain(
     saliency = chosen(explanandum, small, torch.tensor([index], device=small.device)).detach().cpu()
     name = method if isinstance(method, str) else type(method).__name__
     probabilities = explanandum.probabilities(logits)[0].cpu()
-    return MethodExplanation(image, saliency, name, index, probabilities, names)
+    return MethodExplanation(image, saliency, name, index, probabilities, names, shown)
+
+
+def shown_bands(bands: Sequence[int] | None, channels: int) -> tuple[int, ...]:
+    """Return the channels that pictures show: three, as red, green and blue, or one, as grey.
+
+    Args:
+        bands: Channels, numbered from 0; None takes the first three, or the first of fewer.
+        channels: Number of channels of the photograph.
+
+    Raises:
+        InputError: There are neither one nor three, or no such channels.
+
+    Example:
+        >>> shown_bands(None, 13), shown_bands((3, 2, 1), 13), shown_bands(None, 1)
+        ((0, 1, 2), (3, 2, 1), (0,))
+    """
+    if bands is None:
+        return (0, 1, 2) if channels >= 3 else (0,)
+    numbers = tuple(bands)
+    if len(numbers) not in (1, 3) or not all(isinstance(band, int) and 0 <= band < channels for band in numbers):
+        raise InputError(f"bands are one or three channels from 0 to {channels - 1}, got {numbers}")
+    return numbers
 
 
 def classifier_of(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tvf
 
 from explainer.errors import InputError
+from explainer.files.bands import read_bands
 from explainer.files.pictures import read_picture
 from explainer.functional.masking import composite
 from explainer.functional.resizing import bands, resize, resize_bands
@@ -54,7 +55,7 @@ class Explainer(nn.Module):
         """Return class masks.
 
         Args:
-            images: Images, (B, 3, H, W), RGB in [0, 1], of any size; the networks see them at `image_size`.
+            images: Images, (B, C, H, W) in [0, 1], RGB for most, of any size; the networks see them at `image_size`.
             classes: Names of the classes wanted; only their masks are enlarged to the images' size. None takes all.
 
         Returns:
@@ -63,7 +64,7 @@ class Explainer(nn.Module):
         Raises:
             InputError: `images` is no such tensor, or no class has such a name.
         """
-        check_images(images)
+        check_images(images, self.explanandum.channels)
         logits = self.masker(self._small(images)).float()
         if classes is not None:
             unknown = [name for name in classes if name not in self.classes]
@@ -87,7 +88,7 @@ class Explainer(nn.Module):
         """Return the explanandum's probabilities.
 
         Args:
-            images: Images, (B, 3, H, W), RGB in [0, 1], of any size.
+            images: Images, (B, C, H, W) in [0, 1], RGB for most, of any size.
 
         Returns:
             (B, K) in [0, 1].
@@ -95,7 +96,7 @@ class Explainer(nn.Module):
         Raises:
             InputError: `images` is no such tensor.
         """
-        check_images(images)
+        check_images(images, self.explanandum.channels)
         logits = self.explanandum(self._small(images)).float()
         return self.explanandum.probabilities(logits)
 
@@ -104,7 +105,7 @@ class Explainer(nn.Module):
         """Explain one photograph.
 
         Args:
-            photo: Photograph: a file, a PIL image of any mode, or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+            photo: Photograph: a file, a PIL image of any mode, or a tensor (C, H, W) or (1, C, H, W) in [0, 1].
             threshold: Probability from which a multi-label classifier's classes count as present.
             top: Number of the most probable classes, at least one, that count as present when none reaches the
                 threshold, and for a single-label classifier.
@@ -120,7 +121,7 @@ class Explainer(nn.Module):
             raise InputError(f"top must be at least 1, got {top}")
         if math.isnan(threshold):
             raise InputError("threshold must be a number, got nan")
-        pixels = read_pixels(photo)
+        pixels = read_pixels(photo, self.explanandum.channels)
         size = (pixels.shape[-2], pixels.shape[-1])
         side = (self.image_size, self.image_size)
         # some rows at a time: as floats, a large photograph and its masks would not fit into the memory
@@ -161,11 +162,12 @@ class Explainer(nn.Module):
         return order[:top]
 
 
-def check_images(images: Tensor) -> None:
-    """Refuse what is not a batch of RGB images in [0, 1].
+def check_images(images: Tensor, channels: int = 3) -> None:
+    """Refuse what is not a batch of images in [0, 1].
 
     Args:
-        images: Tensor that should be images, (B, 3, H, W) in [0, 1].
+        images: Tensor that should be images, (B, C, H, W) in [0, 1].
+        channels: Number C of channels that the classifier takes.
 
     Raises:
         InputError: Names the shape, the type or the range.
@@ -173,8 +175,8 @@ def check_images(images: Tensor) -> None:
     Example:
         >>> check_images(torch.rand(2, 3, 8, 8))
     """
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
-        raise InputError(f"images must have shape (B, 3, H, W), got {tuple(images.shape)}")
+    if images.ndim != 4 or images.shape[1] != channels or 0 in images.shape:
+        raise InputError(f"images must have shape (B, {channels}, H, W), got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise InputError(f"images must be floating point in [0, 1], got {images.dtype}; divide by 255")
     low = float(images.min())
@@ -184,42 +186,47 @@ def check_images(images: Tensor) -> None:
         raise InputError(f"images must lie in [0, 1], got {low:.3g} to {high:.3g}: do not normalise them")
 
 
-def read_photo(photo: str | Path | Image.Image | Tensor) -> Tensor:
-    """Read any photograph as (1, 3, H, W) in [0, 1], as the data sets do (explainer.files.pictures).
+def read_photo(photo: str | Path | Image.Image | Tensor, channels: int = 3) -> Tensor:
+    """Read any photograph as (1, C, H, W) in [0, 1]: RGB as the data sets do, others as `explainer.files.bands`.
 
     Args:
-        photo: Photograph: a file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W).
+        photo: Photograph: a file, a PIL image, or a tensor (C, H, W) or (1, C, H, W).
+        channels: Number C of channels that the classifier takes.
 
     Returns:
-        (1, 3, H, W) in [0, 1].
+        (1, C, H, W) in [0, 1].
 
     Raises:
-        InputError: The file cannot be read, or the tensor is no image.
+        InputError: The file cannot be read, the tensor is no image, or either has another number of channels.
 
     Example:
         >>> read_photo(Image.new("L", (5, 4))).shape
         torch.Size([1, 3, 4, 5])
     """
-    return to_float(read_pixels(photo))
+    return to_float(read_pixels(photo, channels))
 
 
-def read_pixels(photo: str | Path | Image.Image | Tensor) -> Tensor:
-    """Read a photograph as `read_photo` does, but without turning bytes into floats.
+def read_pixels(photo: str | Path | Image.Image | Tensor, channels: int = 3) -> Tensor:
+    """Read a photograph as `read_photo` does, but without turning the bytes of RGB into floats.
 
     Args:
-        photo: Photograph: a file, a PIL image, or a tensor (3, H, W) or (1, 3, H, W).
+        photo: Photograph: a file, a PIL image, or a tensor (C, H, W) or (1, C, H, W).
+        channels: Number C of channels that the classifier takes.
 
     Returns:
-        (1, 3, H, W): uint8, or float32 in [0, 1] where a tensor was given.
+        (1, C, H, W): uint8 of a picture in RGB, else float32 in [0, 1].
 
     Raises:
-        InputError: The file cannot be read, or the tensor is no image.
+        InputError: The file cannot be read, the tensor is no image, or either has another number of channels.
     """
     if isinstance(photo, Tensor):
         if photo.ndim != 4:
             photo = photo[None]
-        check_images(photo)
+        check_images(photo, channels)
         if len(photo) != 1:
             raise InputError(f"explain() takes one image, got {len(photo)}; use masks() for a batch")
         return photo.detach().float().cpu()
+    is_array = isinstance(photo, str | Path) and Path(photo).suffix.lower() == ".npy"
+    if channels != 3 or is_array:
+        return torch.from_numpy(read_bands(photo, channels).copy())[None]
     return tvf.pil_to_tensor(read_picture(photo))[None]

@@ -79,8 +79,11 @@ class ForeignInfill(Infill):
             Pictures (B, 3, H, W): the image, to the bit, where the mask is 1.
 
         Raises:
-            InputError: A picture has another shape, or values that are none of an image in [0, 1].
+            InputError: A picture has another shape, or values that are none of an image in [0, 1]; or the images have
+                not three channels.
         """
+        if image.shape[1] != 3:
+            raise InputError(f"{source} paints pictures of 3 channels, and the images have {image.shape[1]}")
         if mask is None:
             mask = torch.zeros_like(image[:, :1])
         known = (mask > 0.5).to(image)

@@ -50,10 +50,10 @@ class RandomColour(Infill):
         self.noise = noise
 
     def __call__(self, image: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """Draw a colour and its noise: (1, 3, H, W)."""
+        """Draw a colour and its noise: (1, C, H, W)."""
         device = device_of(image, generator)
         # the colour is drawn first, also where it has no range, as in `Noise`: the order is part of what a seed means
-        uniform = torch.rand(1, 3, 1, 1, generator=generator, device=device)
+        uniform = torch.rand(1, image.shape[1], 1, 1, generator=generator, device=device)
         shade = 0.5 + self.colour * (2 * uniform - 1)
         # one for the whole batch: an image's map does not depend on its place in it
         normal = torch.randn(1, *image.shape[1:], generator=generator, device=device)

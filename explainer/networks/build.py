@@ -3,11 +3,13 @@
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 from torchvision import models
 
 from explainer.errors import InputError, one_line
+from explainer.networks import hugging_face
 from explainer.networks.description import Arguments
 from explainer.networks.heads import fit_heads
 from explainer.networks.lite_names import is_packaged, timm_names
@@ -18,14 +20,16 @@ def build_network(name: str, weights: str | None = None, arguments: Arguments | 
     """Build a classifier by its name.
 
     Args:
-        name: Name of a torchvision model ("vgg16") or a timm model ("timm/resnet18.a1_in1k"), or dotted path of a
-            Python callable that returns a network ("my_package.my_module.my_network").
+        name: Name of a torchvision model ("vgg16"), of a timm model ("timm/resnet18.a1_in1k") or of an image classifier
+            of Hugging Face ("hf/google/vit-base-patch16-224"), or dotted path of a Python callable that returns a
+            network ("my_package.my_module.my_network").
         weights: Name in torchvision's enum ("IMAGENET1K_V1", "DEFAULT"), "DEFAULT" for timm, a local file that holds a
-            state dict (read without unpickling), or None for a fresh network.
+            state dict (read without unpickling), or None for a fresh network. A classifier of Hugging Face comes with
+            its own.
         arguments: Keyword arguments of the callable.
 
     Returns:
-        The network, in train mode, its head as the callable makes it.
+        The network, its head as the callable makes it.
 
     Raises:
         InputError: The name, the weights or the arguments are unknown, or the weights cannot be downloaded.
@@ -38,17 +42,7 @@ def build_network(name: str, weights: str | None = None, arguments: Arguments | 
     is_file = weights is not None and Path(weights).suffix in WEIGHT_FILES
     named = None if is_file else weights
     try:
-        if name in models.list_models():
-            enum_member = models.get_model_weights(name)[named] if named else None
-            network = models.get_model(name, weights=enum_member, **arguments)
-        elif name.startswith("timm/"):
-            import timm  # late: it takes seconds, for which networks of other libraries do not wait
-
-            network = timm.create_model(name.removeprefix("timm/"), pretrained=named is not None, **arguments)
-        else:
-            if named:
-                raise InputError(f"weights {weights!r}: give a file for {name!r}, or pass them in network_args")
-            network = _callable(name)(**arguments)
+        network = _new_network(name, named, arguments)
     except InputError:
         raise
     except Exception as error:  # a callable of the user's own, or a library deep inside, may say anything
@@ -62,6 +56,24 @@ def build_network(name: str, weights: str | None = None, arguments: Arguments | 
     if is_file:
         load_weights(network, str(weights))
     return network
+
+
+def _new_network(name: str, weights: str | None, arguments: Arguments) -> Any:
+    """Let the library that a name says build the network, with its own weights of a name or with fresh ones."""
+    if name in models.list_models():
+        enum_member = models.get_model_weights(name)[weights] if weights else None
+        return models.get_model(name, weights=enum_member, **arguments)
+    if name.startswith("timm/"):
+        import timm  # late: it takes seconds, for which networks of other libraries do not wait
+
+        return timm.create_model(name.removeprefix("timm/"), pretrained=weights is not None, **arguments)
+    if name.startswith(hugging_face.PREFIX):
+        if weights not in (None, "DEFAULT"):
+            raise InputError(f"weights {weights!r}: {name} comes with its own; give a file, or leave them out")
+        return hugging_face.build(name, arguments)
+    if weights:
+        raise InputError(f"weights {weights!r}: give a file for {name!r}, or pass them in network_args")
+    return _callable(name)(**arguments)
 
 
 def _reason(name: str, weights: str | None, named: str | None, arguments: Arguments, error: Exception) -> str:
@@ -78,7 +90,7 @@ def _callable(path: str) -> Callable[..., nn.Module]:
     try:
         builder = getattr(importlib.import_module(module), attribute)
     except (ImportError, ValueError, AttributeError) as error:
-        known = "neither a torchvision model, nor timm/<name>, nor a dotted path"
+        known = "neither a torchvision model, nor timm/<name>, nor hf/<name>, nor a dotted path"
         raise InputError(f"unknown network {path!r}: {known} ({one_line(error)})") from error
     except Exception as error:  # the module's own code may raise anything
         raise InputError(f"the module of the network {path!r} cannot be imported: {one_line(error)}") from error

@@ -26,6 +26,7 @@ from explainer.version import __version__
 LARGEST_SIDE = 8192
 MOST_CLASSES = 100_000
 LONGEST_NAME = 1000
+MOST_CHANNELS = 1000
 Arguments = dict[str, Any]
 """Keyword arguments of a builder: each builder takes others."""
 
@@ -201,11 +202,11 @@ def _check_classes(classes: list[str], source: str | Path, at_least: int) -> Non
 
 
 def check_colours(mean: Any, std: Any, source: str = "") -> None:
-    """Refuse a normalisation that is not of three channels.
+    """Refuse a normalisation that has not a number for each channel.
 
     Args:
-        mean: Value to check; three numbers are wanted.
-        std: Value to check; three numbers above 0 are wanted.
+        mean: Value to check; a number for each channel is wanted.
+        std: Value to check; as many numbers above 0 are wanted.
         source: Text in front of the error.
 
     Raises:
@@ -215,13 +216,16 @@ def check_colours(mean: Any, std: Any, source: str = "") -> None:
         >>> check_colours((0.5, 0.5, 0.5), (1, 1, 0))
         Traceback (most recent call last):
         ...
-        explainer.errors.InputError: std must be three numbers above 0, got (1, 1, 0)
+        explainer.errors.InputError: std must be numbers above 0, one for each channel, got (1, 1, 0)
     """
     for name, values, limit in (("mean", mean, -math.inf), ("std", std, 0)):
         numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        if len(values) != 3 or len(numbers) != 3 or not all(math.isfinite(v) and v > limit for v in numbers):
-            kind = "three numbers above 0" if name == "std" else "three numbers"
-            raise InputError(f"{source}{name} must be {kind}, got {str(values)[:100]}")
+        countable = len(numbers) == len(values) and 1 <= len(numbers) <= MOST_CHANNELS
+        if not countable or not all(math.isfinite(v) and v > limit for v in numbers):
+            kind = "numbers above 0" if name == "std" else "numbers"
+            raise InputError(f"{source}{name} must be {kind}, one for each channel, got {str(values)[:100]}")
+    if len(mean) != len(std):
+        raise InputError(f"{source}mean is of {len(mean)} channels and std of {len(std)}: give one number for each")
 
 
 def check_state(state: Any, source: str | Path) -> None:

@@ -83,7 +83,7 @@ class FeatureMasker(MaskNetwork):
         """
         if self.network is not None:
             return
-        shape = (1, 3, _EXAMPLE_SIDE, _EXAMPLE_SIDE)
+        shape = (1, self.explanandum.channels, _EXAMPLE_SIDE, _EXAMPLE_SIDE)
         # a ramp, not a constant image, so that a layer's values differ from place to place
         example = torch.linspace(0, 1, math.prod(shape), device=self.explanandum.mean.device).view(shape)
         with torch.no_grad(), evaluation_mode(self.explanandum):

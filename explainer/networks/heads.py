@@ -2,10 +2,12 @@
 
 The layer that is registered last need not be the one: networks have projectors, auxiliary heads and several heads whose
 mean they return. timm says which layers they are; of any other network one forward pass tells, by the operations that
-the logits came from.
+the logits came from. A network that returns features has none: headless.py gives it one.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from explainer.errors import InputError
 from explainer.networks.modes import evaluation_mode
 from explainer.networks.outputs import logits_of
+from explainer.networks.spatial import input_channels
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -23,6 +26,8 @@ _SIZES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 48, 160, 192, 320, 512)
 _AUXILIARY = ("AuxLogits.fc", "aux1.fc2", "aux2.fc2")
 """Heads of Inception and GoogLeNet that help their training. Nothing here uses what they say, so they stay as they are;
 only where a file has other ones are they made to fit it."""
+_RESHAPES = {"ViewBackward0", "UnsafeViewBackward0", "ReshapeAliasBackward0", "AliasBackward0", "SqueezeBackward1"}
+"""Graph nodes that change no value."""
 _traced: "WeakKeyDictionary[nn.Module, tuple[str, ...]]" = WeakKeyDictionary()
 
 
@@ -32,10 +37,26 @@ class Trace(NamedTuple):
     Attributes:
         logits: Logits (1, K), with the graph of the operations that they came from.
         nodes: Graph node of a layer's output → the layer's name.
+        identity: Name of the `nn.Identity` whose output is what the network returned; None where none is.
     """
 
     logits: Tensor
     nodes: dict[Any, str]
+    identity: str | None
+
+
+class Returned(NamedTuple):
+    """What a network returned for a black image.
+
+    Attributes:
+        output: Value that it returned.
+        nodes: Graph node of a layer's output → the layer's name.
+        identity: Name of the `nn.Identity` whose output is that value; None where none is.
+    """
+
+    output: Any
+    nodes: dict[Any, str]
+    identity: str | None
 
 
 def heads(network: nn.Module, size: int | None = None) -> list[tuple[str, Layer]]:
@@ -134,7 +155,9 @@ def fit_heads(network: nn.Module, state: dict[str, Tensor]) -> None:
         network: Changed in place.
         state: State dict, name → tensor; heads that it lacks stay.
     """
-    layers = heads(network)
+    layers: list[tuple[str, Layer]] = []
+    with suppress(InputError):  # a network without a head takes a file without one
+        layers = heads(network)
     modules = dict(network.named_modules())
     for name in _AUXILIARY:
         auxiliary = modules.get(name)
@@ -180,6 +203,9 @@ def _declared(network: nn.Module) -> tuple[str, ...] | None:
         linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) and name not in _AUXILIARY]
         convolutions = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
         names = linear[-1:] or convolutions[-1:]
+        # in place of the head may stand an Identity, so that the network returns features
+        if any(type(module) is nn.Identity for module in modules.values()):
+            names = ()
     names = (names,) if isinstance(names, str) else tuple(names)
     # a declared layer may be absent, as LeViT's second head is when it is left out
     present = tuple(name for name in names if _is_layer(modules.get(name)))
@@ -193,6 +219,8 @@ def _trace_heads(network: nn.Module, size: int | None) -> tuple[str, ...]:
     if not candidates:
         raise InputError(f"{type(network).__name__} has no linear layer: cannot tell its class count")
     trace = _trace(network, size)
+    if trace is not None and lacks_head(network, trace):
+        raise InputError(f"{type(network).__name__} returns features, not class scores: give num_classes, and train it")
     if trace is None:  # the network takes images of a size that is not known here
         if len(linear) == 1:
             return (linear[0],)
@@ -211,13 +239,49 @@ def _unclear(network: nn.Module, why: str) -> str:
     return f"cannot tell which layer of {type(network).__name__} gives the class scores ({why}): name it in `head`"
 
 
+def lacks_head(network: nn.Module, trace: Trace) -> bool:
+    """Tell whether a network returns features: its last layer is an `nn.Identity` with no linear layer right before.
+
+    Args:
+        network: Network of any kind.
+        trace: Forward pass of the network.
+    """
+    if trace.identity is None:
+        return False
+    node = trace.logits.grad_fn
+    while node is not None and node not in trace.nodes and node.name() in _RESHAPES:
+        node = node.next_functions[0][0]
+    name = trace.nodes.get(node)
+    return name is None or not _is_layer(network.get_submodule(name))
+
+
+def count_logits(network: nn.Module, size: int | None = None) -> int | None:
+    """Count the logits that a network gives for a black image; None where it runs with no size that is tried.
+
+    Args:
+        network: Network of any kind; left as it was.
+        size: Side in pixels of the images that it takes; None where that is not known.
+
+    Raises:
+        InputError: The network returns no logits.
+
+    Example:
+        >>> count_logits(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        3
+    """
+    trace = _trace(network, size)
+    return None if trace is None else trace.logits.shape[1]
+
+
 def _trace(network: nn.Module, size: int | None) -> Trace | None:
     """Trace a black image of the first size that the network takes; return None where it takes none."""
     for side in dict.fromkeys((size, *_SIZES)):
         if side is None:
             continue
         try:
-            return _forward(network, side)
+            returned = run_traced(network, side)
+            logits = logits_of(returned.output, type(network).__name__)
+            return Trace(logits, returned.nodes, returned.identity)
         except InputError:
             raise
         except Exception:  # what a network says of a size it does not take may be anything
@@ -225,26 +289,38 @@ def _trace(network: nn.Module, size: int | None) -> Trace | None:
     return None
 
 
-def _forward(network: nn.Module, side: int) -> Trace:
-    nodes: dict[Any, str] = {}
+def run_traced(network: nn.Module, side: int) -> Returned:
+    """Send a black image through a network, and note which layers gave what.
 
-    def keep(name: str, output: Any) -> None:
-        if torch.is_tensor(output) and output.grad_fn is not None:
+    Args:
+        network: Network of any kind; left as it was.
+        side: Side of the image in pixels.
+    """
+    nodes: dict[Any, str] = {}
+    identities: dict[str, Tensor] = {}
+
+    def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if type(module) is nn.Identity:
+            identities[name] = output
+        elif torch.is_tensor(output) and output.grad_fn is not None:
             nodes[output.grad_fn] = name
 
     handles = []
     for name, module in network.named_modules():
-        if _is_layer(module):
-            handles.append(module.register_forward_hook(lambda _, __, output, n=name: keep(n, output)))
-    parameter = next(weight for weight in network.parameters() if weight.is_floating_point())
-    image = torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype, requires_grad=True)
+        if _is_layer(module) or type(module) is nn.Identity:
+            handles.append(module.register_forward_hook(partial(keep, name)))
+    shape = (1, input_channels(network), side, side)
+    weight = next((weight for weight in network.parameters() if weight.is_floating_point()), torch.zeros(()))
+    image = torch.zeros(shape, device=weight.device, dtype=weight.dtype, requires_grad=True)
     # with a gradient for the image, so that frozen layers stand in the graph too
     try:
         with torch.enable_grad(), evaluation_mode(network), torch.random.fork_rng(devices=[]):
-            return Trace(logits_of(network(image), type(network).__name__), nodes)
+            output = network(image)
     finally:
         for handle in handles:
             handle.remove()
+    last = next((name for name, tensor in identities.items() if tensor is output), None)
+    return Returned(output, nodes, last)
 
 
 def _nearest(start: Any, nodes: dict[Any, str]) -> list[str]:

@@ -20,11 +20,11 @@ from explainer.errors import InputError, one_line
 from explainer.networks import lite
 from explainer.networks.checkpoint import part
 from explainer.networks.description import Arguments, Segmenter
-from explainer.networks.explanandum import IMAGENET_MEAN, IMAGENET_STD
 from explainer.networks.layout import channels_last
 from explainer.networks.lite_names import is_packaged, timm_names
 from explainer.networks.loading import WEIGHT_FILES, load_state, read_state
 from explainer.networks.mask_network import MaskNetwork
+from explainer.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from explainer.networks.trust import ARCHITECTURES
 
 
@@ -113,8 +113,18 @@ class Masker(MaskNetwork):
         self.arguments = dict(arguments or {})
         self.network: nn.Module | None = None
         self._check()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        mean: Sequence[float] = IMAGENET_MEAN
+        std: Sequence[float] = IMAGENET_STD
+        if self.channels != 3:  # ImageNet has nothing to say of them
+            mean = (0.0,) * self.channels
+            std = (1.0,) * self.channels
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images."""
+        return self.arguments.get("in_channels", 3)
 
     def _check(self) -> None:
         """Refuse in the constructor what the library would refuse only when the classes are known."""
@@ -162,10 +172,17 @@ class Masker(MaskNetwork):
         """Make the network, with `num_classes` output channels; a second call changes nothing.
 
         Raises:
-            InputError: The weights cannot be downloaded, or belong to another network.
+            InputError: The weights cannot be downloaded, or belong to another network; or the attached explanandum
+                takes images of another number of channels.
         """
         if self.network is not None:
             return
+        if self._explanandum and self.explanandum.channels != self.channels:
+            count = self.explanandum.channels
+            raise InputError(
+                f"masker: the classifier takes {count} channels, and the masker {self.channels}: set arguments: "
+                f"{{in_channels: {count}}}"
+            )
         weights = self.encoder_weights
         is_file = weights == lite.PACKAGED or Path(weights or "").suffix in WEIGHT_FILES
         library_weights = None if is_file else weights
@@ -181,8 +198,8 @@ class Masker(MaskNetwork):
             ) from error
         if is_file and weights is not None:
             mean, std = load_encoder(cast(nn.Module, self.network.encoder), weights)
-            self.mean.copy_(torch.tensor(mean).view(1, 3, 1, 1))
-            self.std.copy_(torch.tensor(std).view(1, 3, 1, 1))
+            self.mean.copy_(torch.tensor(mean).view(1, -1, 1, 1))
+            self.std.copy_(torch.tensor(std).view(1, -1, 1, 1))
         channels_last(self.network)
 
     def normalised(self, image: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ SURE = 0.7
 SIDES = (224, 64, 32, 96, 128, 256, 299, 384, 28, 48, 160, 192, 320, 448, 512, 518)
 """Sides of the images that are tried where a network does not say what it takes."""
 _layouts: "WeakKeyDictionary[nn.Module, dict[str, Layout | None]]" = WeakKeyDictionary()
+_channels: "WeakKeyDictionary[nn.Module, int | None]" = WeakKeyDictionary()
 
 
 class Layout(NamedTuple):
@@ -447,7 +448,7 @@ def probe_pictures(channels: int, side: int, seed: int = 0) -> Tensor:
 def sides(network: nn.Module, size: int | None = None) -> list[int]:
     """List the sides of images to try: the one that is known, the network's own, and usual ones."""
     declared = _declared_size(network)
-    configured = getattr(getattr(network, "config", None), "image_size", None)
+    configured = _configured(network, "image_size")
     if isinstance(configured, list | tuple) and configured:
         configured = configured[0]
     known = [size]
@@ -464,20 +465,84 @@ def _declared_size(network: nn.Module) -> Sequence[int] | None:
     return config.get("input_size") if isinstance(config, dict) else None
 
 
-def input_channels(network: nn.Module) -> int:
-    """Return the number of channels of a network's images.
+def _configured(network: nn.Module, key: str) -> Any:
+    """Return what the configuration of a network of transformers says; None for a network of anybody else."""
+    config = getattr(network, "config", None)
+    # networks of images and texts have a configuration for each
+    of_images = getattr(config, "vision_config", None)
+    value = getattr(config, key, None)
+    return getattr(of_images, key, None) if value is None else value
 
-    timm's and Hugging Face's networks say it. Of any other the first convolution tells, unless the image is rearranged
-    before it, which then has more channels than pictures do.
+
+def input_channels(network: nn.Module) -> int:
+    """Return the number of channels of a network's images, 3 where nothing says it.
+
+    Args:
+        network: Network of any kind; left as it was.
+
+    Example:
+        >>> input_channels(nn.Sequential(nn.Conv2d(13, 8, 3), nn.Flatten()))
+        13
+    """
+    return known_channels(network) or 3
+
+
+def remember_channels(network: nn.Module, channels: int) -> None:
+    """Remember the number of channels of a network's images, where somebody says it.
 
     Args:
         network: Network of any kind.
+        channels: Number of channels.
     """
-    declared = _declared_size(network)
-    if declared:
-        return int(declared[0])
-    configured = getattr(getattr(network, "config", None), "num_channels", None)
-    if isinstance(configured, int):
-        return configured
+    _channels[network] = channels
+
+
+def known_channels(network: nn.Module) -> int | None:
+    """Return the number of channels of a network's images, None where neither it nor its layers say so.
+
+    timm's and Hugging Face's networks say it, but timm's do not count channels that were asked for. Of any network the
+    first convolution tells, unless the image is rearranged before it, or another layer looks at the image. Where the
+    signs differ, images of each number are tried.
+
+    Args:
+        network: Network of any kind; left as it was.
+    """
+    if network not in _channels:
+        _channels[network] = _find_channels(network)
+    return _channels[network]
+
+
+def first_channels(network: nn.Module) -> int | None:
+    """Return the number of channels of the convolution that is registered first; None where it is that of no picture.
+
+    Example:
+        >>> first_channels(nn.Conv2d(4, 8, 3)), first_channels(nn.Conv2d(64, 8, 3)), first_channels(nn.Linear(4, 8))
+        (4, None, None)
+    """
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
-    return 3 if first is None or first.in_channels > MOST_BANDS else first.in_channels
+    if first is None or first.in_channels > MOST_BANDS:
+        return None
+    return first.in_channels
+
+
+@torch.no_grad()
+def _find_channels(network: nn.Module) -> int | None:
+    declared = _declared_size(network)
+    configured = _configured(network, "num_channels")
+    signs = [first_channels(network), declared[0] if declared else configured]
+    numbers = [number for number in signs if isinstance(number, int)]
+    # one sign alone is that of an inner layer only where a network is registered in another order than it runs
+    if not numbers or set(numbers) == {3}:
+        return numbers[0] if numbers else None
+    if len(numbers) == 2 and len(set(numbers)) == 1:
+        return numbers[0]
+    guesses = [*dict.fromkeys([*numbers, 3])]
+    with evaluation_mode(network), torch.random.fork_rng(devices=[]):
+        for side in sides(network):
+            for channels in guesses:
+                try:
+                    network(_like_weights(network, torch.zeros(1, channels, side, side)))
+                    return channels
+                except Exception:  # what a network says of an image that it does not take may be anything
+                    continue
+    return None

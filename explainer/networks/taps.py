@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from enum import IntEnum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -74,9 +75,9 @@ def find_taps(network: nn.Module, size: int | None = None) -> tuple[str, ...]:
         >>> find_taps(resnet18(), 64)
         ('relu', 'layer1.1', 'layer2.1', 'layer3.1', 'layer4.1')
     """
-    # networks of libraries that wrap everything, such as Hugging Face's, show their blocks at the second look only
-    for deeper in (False, True):
-        taps = _scale_ends(network, size, deeper)
+    # networks of libraries that wrap everything, such as Hugging Face's, show their blocks at a later look only
+    for depth in Depth:
+        taps = _scale_ends(network, size, depth)
         if len(taps) >= 2:
             # a layer whose places cannot be told is passed over: its map would be no map
             certain = known_layouts(network, taps, size)
@@ -84,6 +85,17 @@ def find_taps(network: nn.Module, size: int | None = None) -> tuple[str, ...]:
         if len(taps) >= 2:
             return tuple(taps)
     raise InputError(f"{type(network).__name__} has no spatial scales that can be found: name its layers in `taps`")
+
+
+class Depth(IntEnum):
+    """How far a look for layers goes into modules that are no plain containers."""
+
+    OUTERMOST = 0
+    """Not at all."""
+    BLOCKS = 1
+    """Into modules with a list of blocks, which have parts that have parts: a residual block stays whole."""
+    LAYERS = 2
+    """Into modules with a list of anything of one kind."""
 
 
 class _Layer(NamedTuple):
@@ -102,9 +114,9 @@ class _Layer(NamedTuple):
     prefix: int
 
 
-def _scale_ends(network: nn.Module, size: int | None, deeper: bool) -> list[str]:
+def _scale_ends(network: nn.Module, size: int | None, depth: Depth) -> list[str]:
     """Return the last layer of each scale, or of each quarter of the only one; fewer than two where none are found."""
-    passes, rectified = _run(network, size, deeper)
+    passes, rectified = _run(network, size, depth)
     times = Counter(name for name, _, _ in passes)
     layouts = layouts_of_shapes([output.shape for _, _, output in passes])
     scales: dict[int, list[_Layer]] = {}  # side of the output → layers
@@ -358,7 +370,7 @@ def _ceiling(func: Any, args: tuple, kwargs: dict[str, Any]) -> float | None:
     return math.inf if func in _RECTIFIERS else None
 
 
-def _run(network: nn.Module, size: int | None, deeper: bool) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
+def _run(network: nn.Module, size: int | None, depth: Depth) -> tuple[list[tuple[str, nn.Module, Tensor]], set[str]]:
     """Return name, module and output of every unit, in the order of one forward pass on a grey image.
 
     The second value holds the names of the units whose output goes straight into a ReLU.
@@ -371,7 +383,7 @@ def _run(network: nn.Module, size: int | None, deeper: bool) -> tuple[list[tuple
         if tensor is not None:
             seen.append((name, module, tensor))
 
-    handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "", deeper)]
+    handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "", depth)]
     parameter = next(network.parameters())
 
     def tell(before: Tensor, after: Tensor) -> None:
@@ -405,34 +417,44 @@ def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) or all(isinstance(child, _INACTIVE) for child in module.children())
 
 
-def _units(module: nn.Module, prefix: str, deeper: bool = False) -> list[tuple[str, nn.Module]]:
+def _units(module: nn.Module, prefix: str, depth: Depth = Depth.OUTERMOST) -> list[tuple[str, nn.Module]]:
     """List the modules below plain containers: what a network's author would call its layers.
 
     Args:
         module: Module whose children are listed.
         prefix: Dotted name of the module, with a dot at its end.
-        deeper: Whether to look also into modules that hold a list of blocks.
+        depth: How far to look also into other modules.
     """
     units = []
-    for name, child in module.named_children():
+    children = list(module.named_children())
+    # a module that only wraps another one is no layer
+    wraps = depth > Depth.OUTERMOST and len(children) == 1 and not prefix
+    for name, child in children:
         full = f"{prefix}{name}"
         container = type(child) in (nn.Sequential, nn.ModuleList) or _is_chain(child)
-        if container or (deeper and _holds_blocks(child)):
-            units += _units(child, f"{full}.", deeper)
+        if container or wraps or (depth > Depth.OUTERMOST and _holds_blocks(child, depth)):
+            units += _units(child, f"{full}.", depth)
         else:
             units.append((full, child))
     return units
 
 
-def _holds_blocks(module: nn.Module) -> bool:
+def _holds_blocks(module: nn.Module, depth: Depth) -> bool:
     """Tell whether somewhere in a module a list of at least two blocks of one kind stands."""
     for part in module.modules():
         if isinstance(part, nn.Sequential | nn.ModuleList) and len(part) > 1:
             kinds = {type(block) for block in part}
-            blocks = [block for block in part if next(block.children(), None) is not None]
-            if len(kinds) == 1 and len(blocks) == len(part):
+            if len(kinds) == 1 and all(_is_block(block, depth) for block in part):
                 return True
     return False
+
+
+def _is_block(module: nn.Module, depth: Depth) -> bool:
+    """Tell whether a module has parts; and at the depth of blocks, whether some part has parts again."""
+    parts = list(module.children())
+    if depth == Depth.LAYERS:
+        return bool(parts)
+    return any(next(part.children(), None) is not None for part in parts)
 
 
 def _is_chain(module: nn.Module) -> bool:

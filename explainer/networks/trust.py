@@ -152,6 +152,9 @@ def check_network(name: str, arguments: Mapping[str, Any], path: str | Path, all
     if name.startswith(LIVE):
         kind = name.removeprefix(LIVE)
         raise InputError(f"{path} explains a network of your own ({kind}): give it, as load(path, model=network)")
+    if name.startswith("hf/"):
+        check_configuration(arguments, path)
+        return
     known = is_known(name)
     if not known and "/" in name:
         raise InputError(f"{path} names the network {name!r}, which is neither in torchvision's nor in timm's registry")
@@ -165,6 +168,39 @@ def check_network(name: str, arguments: Mapping[str, Any], path: str | Path, all
             what = repr(name)
         raise InputError(f"{path} builds its classifier by {name}: if you trust it, allow {what}")
     check_arguments({**arguments, **OWN.get(name, {})}, f"{path}: network_args", vouched=not known)
+
+
+def check_configuration(arguments: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse a configuration of transformers that is not plain, or makes the network read or fetch a file.
+
+    Args:
+        arguments: Classifier's arguments in the checkpoint: the configuration alone.
+        path: Path of the checkpoint.
+
+    Raises:
+        InputError: Names the argument.
+
+    Example:
+        >>> check_configuration({"config": {"backbone": "a/b"}}, "x.ckpt")
+        Traceback (most recent call last):
+        ...
+        explainer.errors.InputError: x.ckpt: network_args.config.backbone is 'a/b', which names a file or an address
+    """
+    config = arguments.get("config")
+    if set(arguments) != {"config"} or not isinstance(config, Mapping):
+        raise InputError(f"{path}: a network of Hugging Face is built of its configuration alone, network_args.config")
+    source = f"{path}: network_args.config"
+    todo = [(source, config)]
+    while todo:
+        source, values = todo.pop()
+        nested = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+        # "drop_path_rate" and "pretrained_window_sizes" fetch nothing: their values are neither switches nor texts
+        harmless = [key for key, value in values.items() if isinstance(value, float | list | tuple)]
+        plain = {key: value for key, value in values.items() if key not in nested}
+        check_arguments(plain, source, harmless=harmless)
+        todo += [(f"{source}.{key}", value) for key, value in nested.items()]
+        if len(todo) > _MOST_VALUES:
+            raise InputError(f"{source} holds more than {_MOST_VALUES} dictionaries")
 
 
 def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
@@ -197,7 +233,9 @@ def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
     check_arguments(spec.get("arguments") or {}, f"{path}: masker.arguments")
 
 
-def check_arguments(arguments: Mapping[str, Any], source: str, *, vouched: bool = False) -> None:
+def check_arguments(
+    arguments: Mapping[str, Any], source: str, *, vouched: bool = False, harmless: Sequence[str] = ()
+) -> None:
     """Refuse arguments that are not plain values of sane size.
 
     Args:
@@ -205,6 +243,7 @@ def check_arguments(arguments: Mapping[str, Any], source: str, *, vouched: bool 
         source: Name of the arguments in the error.
         vouched: Whether the caller trusts the builder: what its arguments mean is then its own affair, and
             dictionaries are plain values too.
+        harmless: Names of arguments that fetch nothing, although a word in them says so.
 
     Raises:
         InputError: Names the argument.
@@ -220,7 +259,8 @@ def check_arguments(arguments: Mapping[str, Any], source: str, *, vouched: bool 
         place = f"{source}.{name}"
         if not isinstance(name, str) or not name.isidentifier() or len(name) > _LONGEST_TEXT:
             raise InputError(f"{source} has the key {str(name)[:100]!r}, which is no argument's name")
-        if not vouched and value not in (None, False) and _FETCHING & set(name.split("_")) and name != "init_weights":
+        fetching = bool(_FETCHING & set(name.split("_"))) and name not in ("init_weights", *harmless)
+        if not vouched and value not in (None, False) and fetching:
             raise InputError(f"{place} is refused: a checkpoint has its own weights, and names no others")
         for leaf in _leaves(value, place, vouched, 0):
             counted += 1

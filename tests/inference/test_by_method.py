@@ -1,5 +1,6 @@
 """One photograph, any classifier, any method, no training."""
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -133,3 +134,96 @@ def test_every_method_can_be_named():
         "LIME",
     ):
         assert type(build_method(name, {})).__name__ == name
+
+
+class Brightness(nn.Module):
+    """One class or several, as sure as the middle of the last channel is bright; or what is no classifier."""
+
+    def __init__(self, channels, classes=2, output="logits"):
+        super().__init__()
+        self.layer = nn.Conv2d(channels, classes, 1, bias=False)
+        self.output = output
+        with torch.no_grad():
+            self.layer.weight.zero_()
+            self.layer.weight[-1, -1] = 10.0
+
+    def forward(self, image):
+        maps = self.layer(image)
+        if self.output == "maps":
+            return maps
+        if self.output == "number":
+            return maps.mean()
+        return maps[:, :, 8:16, 8:16].mean((2, 3)) - 5.0 * (maps.shape[1] == 1)
+
+
+def plain(channels):
+    return {"mean": (0.0,) * channels, "std": (1.0,) * channels, "image_size": 24}
+
+
+@pytest.mark.parametrize("channels", [1, 4, 13])
+@pytest.mark.parametrize("method", ["Gradient", "RISE"])
+def test_tensors_of_any_number_of_channels(channels, method):
+    options = {"masks": 50} if method == "RISE" else {}
+    image = torch.zeros(channels, 48, 48)
+    image[-1, 16:32, 16:32] = 1.0
+    result = explainer.explain(Brightness(channels), image, method, **plain(channels), **options)
+    assert (result.target, tuple(result.image.shape)) == (1, (1, channels, 48, 48))
+    assert result.probability > 0.9
+    assert result.picture().size == (48, 48)
+
+
+def test_sixteen_bits_reach_a_classifier_of_one_channel(tmp_path):
+    values = np.full((24, 24), 258, np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    result = explainer.explain(Brightness(1), tmp_path / "a.png", "Gradient", 1, **plain(1))
+    torch.testing.assert_close(result.image, torch.full((1, 1, 24, 24), 258 / 65535))
+    Image.new("RGB", (24, 24), "red").save(tmp_path / "red.png")
+    assert explainer.explain(Brightness(1), tmp_path / "red.png", "Gradient", 1, **plain(1)).image.shape[1] == 1
+    Image.new("L", (24, 24)).save(tmp_path / "grey.png")
+    assert explainer.explain(Redness(), tmp_path / "grey.png", "Gradient", 1, **PLAIN).image.shape[1] == 3
+
+
+def test_pictures_show_chosen_bands(tmp_path):
+    image = np.zeros((13, 24, 24), np.float32)
+    image[3] = 1.0
+    np.save(tmp_path / "a.npy", image)
+    shades = {}
+    for bands in (None, (3, 2, 1), (3,)):
+        result = explainer.explain(Brightness(13), tmp_path / "a.npy", "Gradient", 1, bands=bands, **plain(13))
+        pixels = np.asarray(result.picture()).astype(int)
+        shades[bands] = pixels.mean()
+        assert pixels.shape == (24, 24, 3)
+    assert shades[None] < shades[3, 2, 1] < shades[3,]
+    for bands in ((3, 2), (13,), (-1, 0, 1), (0.5,)):
+        with pytest.raises(InputError, match="bands are one or three channels from 0 to 12"):
+            explainer.explain(Brightness(13), tmp_path / "a.npy", "Gradient", 1, bands=bands, **plain(13))
+
+
+def test_one_logit():
+    image = torch.zeros(1, 24, 24)
+    assert explainer.explain(Brightness(1, classes=1), image, "Gradient", **plain(1)).probability < 0.1
+    for method in ("Gradient", "GradCAM", "RISE", "FIDO"):
+        options = {"RISE": {"masks": 10}, "GradCAM": {"layer": "layer"}, "FIDO": {"steps": 2}}.get(method, {})
+        result = explainer.explain(Brightness(1, classes=1), image + 1, method, **plain(1), **options)
+        assert result.target == 0
+        assert result.probability == pytest.approx(1 / (1 + np.exp(-5.0)))
+        assert result.attribution.isfinite().all()
+
+
+@pytest.mark.parametrize(("model", "photo", "words"), [
+    (Brightness(4), torch.rand(3, 24, 24), r"\(B, 4, H, W\), got \(1, 3, 24, 24\)"),
+    (Brightness(4), Image.new("RGB", (24, 24)), "it has 3 channels, and the classifier takes 4"),
+    (Brightness(4, output="maps"), torch.rand(4, 24, 24), r"returned a tensor \(1, 2, 24, 24\), not logits"),
+    (Brightness(4, output="number"), torch.rand(4, 24, 24), r"returned a tensor \(\), not logits"),
+])  # fmt: skip
+def test_what_does_not_fit_together_is_said_in_one_line(model, photo, words):
+    with pytest.raises(InputError, match=words) as refused:
+        explainer.explain(model, photo, "Gradient", **plain(4))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_target_that_is_a_function_is_refused_in_one_line():
+    explanandum = Explanandum(Brightness(3), mean=(0.0,) * 3, std=(1.0,) * 3)
+    with pytest.raises(InputError, match="got function") as refused:
+        GradCAM("layer")(explanandum, torch.rand(2, 3, 24, 24), lambda logits: logits[:, :2])
+    assert "\n" not in str(refused.value)
