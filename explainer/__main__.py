@@ -2,6 +2,7 @@
 
 python -m explainer photo.jpg [--ckpt_path checkpoints/x.ckpt] [--out explained]   by a trained Explainer
 python -m explainer photos/ --network resnet50 --method FastCAM                    any classifier, by any method
+python -m explainer export checkpoints/x.ckpt --format onnx                        as one file, for other programs
 """
 
 import argparse
@@ -309,6 +310,11 @@ def main(args: list[str] | None = None) -> int:
         The exit status: 0, 1 when a photograph or the output failed, 2 when nothing could begin, 130 at Ctrl-C.
     """
     has_output = open_streams()
+    given = sys.argv[1:] if args is None else args
+    if given[:1] == ["export"]:
+        from explainer.cli.export import main as export
+
+        return export(given[1:])
     # the heavy imports come later: --help and a wrong option do not wait for them
     options = arguments(args)
     command = None

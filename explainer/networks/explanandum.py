@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from explainer.errors import InputError, one_line
 from explainer.networks.build import build_network
-from explainer.networks.checkpoint import part, read_classifier
+from explainer.networks.checkpoint import is_checkpoint, part, read_classifier
 from explainer.networks.description import Arguments, Network, check_colours
 from explainer.networks.heads import Layer, heads, named, replace_head, width
 from explainer.networks.layout import channels_last
@@ -92,7 +92,7 @@ class Explanandum(nn.Module):
                     f"weights {weights!r} cannot go into a network that is given itself: load them into it"
                 )
             self._take(network, mean, std, taps, num_classes)
-        elif network.endswith(".ckpt"):
+        elif is_checkpoint(network):
             if weights is not None:
                 raise InputError(f"weights {weights!r} cannot go into the checkpoint {network}, which has its own")
             self._restore(network, mean, std, taps, allow)
