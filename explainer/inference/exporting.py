@@ -157,7 +157,9 @@ def export(
             _write_onnx(program, partial, metadata, calibration)
             run = onnx_runner(partial)
         differences = compare(graph, run, explainer.image_size)
-        if calibration is None and not max(differences) <= _LARGEST_DIFFERENCE:
+        # NaN fails the comparison
+        is_near = all(difference <= _LARGEST_DIFFERENCE for difference in differences)
+        if calibration is None and not is_near:
             raise InputError(
                 f"{checkpoint} cannot be exported as {file_format}: its masks or probabilities would differ by "
                 f"{max(differences):.2g}; try the other format"
