@@ -81,7 +81,7 @@ def main(args: list[str] | None = None) -> int:
     count = len(exported.metadata.classes)
     print(f"{exported.path}: {exported.path.stat().st_size / 1e6:.1f} MB, {exported.metadata.precision}")
     print(f"images (B, 3, {side}, {side}) in [0, 1] -> probabilities (B, {count}), masks (B, {count}, {side}, {side})")
-    words = "largest difference from the checkpoint on random images"
+    words = "largest difference from the checkpoint on example images"
     print(f"{words}: probabilities {exported.probability_difference:.1e}, masks {exported.mask_difference:.1e}")
     return 0
 

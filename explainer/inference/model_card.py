@@ -10,13 +10,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any, NotRequired, cast
 
 from typing_extensions import TypedDict
 
 from explainer.errors import InputError
 from explainer.files import conform, for_markdown, more_keys, parse, printable
-from explainer.networks.description import Explained
+from explainer.networks.description import Explained, Reader, Segmenter
 from explainer.networks.trust import is_known
 from explainer.version import __version__
 
@@ -195,12 +195,7 @@ def _summary(description: Explained, parameters: int, size: int) -> str:
     network = for_markdown(description["explanandum"]["network"])
     classes = description["classes"]
     side = description["image_size"]
-    masker = description["masker"]
-    if "encoder" in masker:
-        architecture = masker.get("architecture", "DeepLabV3")
-        reading = f"a {for_markdown(architecture)} with the encoder `{for_markdown(masker['encoder'])}`"
-    else:
-        reading = f"a decoder that reads {masker['scales']} scales of the classifier's own layers"
+    reading = _masker(description["masker"])
     answer = "an image may have several classes" if description["multilabel"] else "an image has one class"
     names = ", ".join(for_markdown(name) for name in classes[:_LARGEST_LIST])
     if len(classes) > _LARGEST_LIST:
@@ -214,6 +209,17 @@ def _summary(description: Explained, parameters: int, size: int) -> str:
         f"- size: {parameters / 1e6:.1f} million values, {size / 1e6:.1f} MB\n"
         f"- classes: {names}"
     )
+
+
+def _masker(masker: Segmenter | Reader) -> str:
+    """Say what the network is that gives the masks."""
+    # a description does not name its class: only a segmentation network has an encoder of its own
+    if "encoder" in masker:
+        segmenter = cast(Segmenter, masker)
+        architecture = for_markdown(segmenter.get("architecture", "DeepLabV3"))
+        return f"a {architecture} with the encoder `{for_markdown(segmenter['encoder'])}`"
+    reader = cast(Reader, masker)
+    return f"a decoder that reads {reader['scales']} scales of the classifier's own layers"
 
 
 def _loading(card: ModelCard, description: Explained) -> str:

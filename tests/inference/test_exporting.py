@@ -12,7 +12,7 @@ from explainer.__main__ import main
 from explainer.errors import InputError
 from explainer.files import digest
 from explainer.inference import exporting
-from explainer.inference.exporting import Graph, describe, export, onnx_runner, program_runner, trace
+from explainer.inference.exporting import Graph, describe, example_images, export, onnx_runner, program_runner, trace
 from explainer.networks import Explanandum, FeatureMasker
 from explainer.version import __version__
 from tests.support.small_checkpoints import CLASSES, SMALL, save_explainer
@@ -28,6 +28,9 @@ def save_reader(path, classes=CLASSES, multilabel=False):
     """Save an Explainer whose masker reads the classifier."""
     torch.manual_seed(0)
     explanandum = Explanandum(**SMALL, num_classes=len(classes), multilabel=multilabel)
+    with torch.no_grad():
+        for parameter in explanandum.network.parameters():
+            parameter.mul_(2)  # untrained, each layer gives smaller values than the one before
     masker = FeatureMasker(width=8, scales=2)
     masker.attach(explanandum)
     masker.build(len(classes))
@@ -66,7 +69,7 @@ def files(checkpoints, tmp_path_factory):
 @pytest.mark.parametrize("name", ["deeplab", "reader"])
 def test_a_file_gives_what_the_checkpoint_gives(checkpoints, files, name, kind, batch):
     model = explainer.load(checkpoints[name], "cpu")
-    images = torch.rand(batch, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(batch))
+    images = example_images(batch, SIDE, seed=1)
     run = onnx_runner if kind == "onnx" else program_runner
     probabilities, masks = run(files[name, kind].path)(images)
     torch.testing.assert_close(probabilities, model.probabilities(images), atol=1e-4, rtol=0)
