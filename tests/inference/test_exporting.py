@@ -1,6 +1,7 @@
 """Explainers as one file for other programs: the same numbers, and no more than the network in them."""
 
 import json
+import math
 import sys
 
 import pytest
@@ -12,7 +13,7 @@ from explainer.__main__ import main
 from explainer.errors import InputError
 from explainer.files import digest
 from explainer.inference import exporting
-from explainer.inference.exporting import Graph, describe, example_images, export, onnx_runner, program_runner, trace
+from explainer.inference.exporting import describe, example_images, export, onnx_runner, program_runner, trace
 from explainer.networks import Explanandum, FeatureMasker
 from explainer.version import __version__
 from tests.support.small_checkpoints import CLASSES, SMALL, save_explainer
@@ -221,24 +222,27 @@ def test_a_network_whose_way_depends_on_the_image_is_refused():
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("wrong", [0.01, float("nan"), None])
-def test_a_file_that_computes_something_else_is_not_left(checkpoints, tmp_path, monkeypatch, wrong):
-    def runner(path):
-        def run(images):
-            shape = (len(images), 3, SIDE, SIDE)
-            if wrong is None:
-                return torch.zeros(1, 1), torch.zeros(shape)
-            model = Graph(explainer.load(checkpoints["deeplab"], "cpu")).eval()
-            with torch.no_grad():
-                probabilities, masks = model(images)
-            return probabilities, masks + wrong
-
-        return run
-
-    monkeypatch.setattr(exporting, "program_runner", runner)
+@pytest.mark.parametrize("difference", [0.01, float("nan")])
+def test_a_file_that_computes_something_else_is_not_left(checkpoints, tmp_path, monkeypatch, difference):
+    monkeypatch.setattr(exporting, "compare", lambda *arguments: (0.0, difference))
     with pytest.raises(InputError, match="cannot be exported as pt2: its masks or probabilities would differ by"):
-        export(checkpoints["deeplab"], tmp_path / "a.pt2", "pt2")
+        export(checkpoints["reader"], tmp_path / "a.pt2", "pt2")
     assert not list(tmp_path.iterdir())
+
+
+def test_differences_are_found():
+    def graph(images):
+        return images.mean((2, 3)), images
+
+    def compared(run):
+        return exporting.compare(graph, run, 8)
+
+    assert compared(graph) == (0, 0)
+    assert compared(lambda images: (graph(images)[0], images - 0.25)) == (0, pytest.approx(0.25))
+    nothing, everything = compared(lambda images: (graph(images)[0], images * torch.nan))
+    assert nothing == 0
+    assert math.isnan(everything)
+    assert compared(lambda images: (graph(images)[0], images[:, :1])) == (math.inf, math.inf)
 
 
 def test_a_missing_library_is_named_before_the_work(checkpoints, tmp_path, monkeypatch, capsys):
