@@ -44,7 +44,11 @@ def load(
 
 
 def from_pretrained(
-    name: str | Path, device: str | None = None, allow: Sequence[str] = (), revision: str | None = None
+    name: str | Path,
+    device: str | None = None,
+    allow: Sequence[str] = (),
+    model: "nn.Module | None" = None,
+    revision: str | None = None,
 ) -> "Explainer":
     """Load an Explainer that was published on the Hugging Face Hub, or lies in a folder.
 
@@ -54,6 +58,7 @@ def from_pretrained(
         device: Device on which to run; None takes the GPU when there is one.
         allow: Dotted names of builders, modules or packages that its classifier may come from, besides those of
             torchvision, of timm and of this project.
+        model: Network of the classifier's kind, for an Explainer that `fit` trained for a network of its author's own.
         revision: Branch, tag or commit of the repository; None takes its main branch.
 
     Returns:
@@ -65,7 +70,7 @@ def from_pretrained(
     from explainer.inference import Explainer
     from explainer.inference.hub import fetch
 
-    return Explainer(fetch(name, revision), device, allow)
+    return Explainer(fetch(name, revision), device, allow, model)
 
 
 def explain(

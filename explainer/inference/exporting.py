@@ -4,6 +4,7 @@ The file maps images to the classifier's probabilities and the class masks. It a
 order to use them: class names, side of the images, mean colour, and the digest of the checkpoint.
 """
 
+import copy
 import json
 import math
 import tempfile
@@ -22,6 +23,7 @@ from explainer.errors import InputError, one_line
 from explainer.files import digest, replacing
 from explainer.inference.explain import Explainer
 from explainer.inference.quantising import quantise
+from explainer.networks.checkpoint import WEIGHTS
 from explainer.version import __version__
 
 Format = Literal["onnx", "pt2"]
@@ -118,7 +120,7 @@ class Graph(nn.Module):
 
 
 def export(
-    checkpoint: str | Path,
+    source: str | Path | Explainer,
     out: str | Path | None = None,
     file_format: Format = "onnx",
     calibration: Tensor | None = None,
@@ -127,7 +129,7 @@ def export(
     """Write an Explainer as one file, and compare the file with the checkpoint.
 
     Args:
-        checkpoint: Checkpoint of an Explainer, or a folder that `Explainer.save_pretrained` wrote.
+        source: Checkpoint of an Explainer, a folder that `Explainer.save_pretrained` wrote, or an Explainer itself.
         out: File to write; None puts it beside the checkpoint, under its name.
         file_format: Format of the file, "onnx" or "pt2".
         calibration: Images (N, 3, S, S) in [0, 1] from which the ranges of an int8 graph are taken; None keeps
@@ -145,10 +147,14 @@ def export(
         raise InputError(f"there is no format {file_format!r} to export to; there are {', '.join(FORMATS)}")
     if calibration is not None and file_format != "onnx":
         raise InputError("int8 is for the format onnx: PyTorch's exported program keeps float32")
-    target = _target(Path(checkpoint), out, file_format, calibration is not None)
+    path = source.path if isinstance(source, Explainer) else Path(source)
+    target = _target(path, out, file_format, calibration is not None)
     if file_format == "onnx":
         _check_libraries()
-    explainer = Explainer(checkpoint, "cpu", allow)
+    explainer = source if isinstance(source, Explainer) else Explainer(path, "cpu", allow)
+    if explainer.device.type != "cpu":
+        # the file must not ask for the device on which it was written
+        explainer = copy.deepcopy(explainer).cpu()
     metadata = describe(explainer, "float32" if calibration is None else "int8")
     graph = Graph(explainer).eval()
     program = trace(graph, explainer.image_size)
@@ -164,7 +170,7 @@ def export(
         is_near = all(difference <= _LARGEST_DIFFERENCE for difference in differences)
         if calibration is None and not is_near:
             raise InputError(
-                f"{checkpoint} cannot be exported as {file_format}: its masks or probabilities would differ by "
+                f"{path} cannot be exported as {file_format}: its masks or probabilities would differ by "
                 f"{max(differences):.2g}; try the other format"
             )
     return Exported(target, metadata, *differences)
@@ -174,7 +180,9 @@ def _target(checkpoint: Path, out: str | Path | None, file_format: Format, is_in
     """Return the file to write."""
     if out is None:
         suffix = f".int8.{file_format}" if is_int8 else f".{file_format}"
-        # of a folder the whole name, of a file the name without its ending
+        if checkpoint.name == WEIGHTS:
+            # the weights of all folders have the same name
+            checkpoint = checkpoint.parent
         stem = checkpoint.name if checkpoint.is_dir() else checkpoint.stem
         return checkpoint.with_name(f"{stem}{suffix}")
     target = Path(out)

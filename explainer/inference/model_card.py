@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from explainer.errors import InputError
 from explainer.files import conform, for_markdown, more_keys, parse, printable
 from explainer.networks.description import Explained, Reader, Segmenter
-from explainer.networks.trust import is_known
+from explainer.networks.trust import LIVE, is_known
 from explainer.version import __version__
 
 _LARGEST_LIST = 30
@@ -192,7 +192,7 @@ def _section(heading: str, text: str) -> str:
 
 def _summary(description: Explained, parameters: int, size: int) -> str:
     """Say what the networks are."""
-    network = for_markdown(description["explanandum"]["network"])
+    network = for_markdown(description["explanandum"]["network"].removeprefix(LIVE))
     classes = description["classes"]
     side = description["image_size"]
     reading = _masker(description["masker"])
@@ -224,22 +224,25 @@ def _masker(masker: Segmenter | Reader) -> str:
 
 def _loading(card: ModelCard, description: Explained) -> str:
     """Show the code that loads the networks."""
-    name = card.repository or "path/to/this/folder"
-    network = for_markdown(description["explanandum"]["network"])
-    # the dotted names of this project's own builders are in the registry too
+    argument = json.dumps(card.repository or "path/to/this/folder")
+    network = description["explanandum"]["network"]
     trusted = "Nothing is unpickled, and no code but that of torchvision, timm and the library itself is run."
-    if not is_known(description["explanandum"]["network"]):
+    if network.startswith(LIVE):
+        argument += ", model=network"
+        kind = for_markdown(network.removeprefix(LIVE))
         trusted = (
-            f"Nothing is unpickled. The classifier is built by `{network}`, which is code of its author's own: add "
-            f'`allow=["{network}"]` if you trust it.'
+            f"Nothing is unpickled. `network` is a network of the kind `{kind}`, which its author has the code of."
         )
+    elif not is_known(network):
+        argument += f", allow=[{json.dumps(network)}]"
+        trusted = f"Nothing is unpickled. But `{for_markdown(network)}` is code of its author's own: read it first."
     return f"""\
 With the package `explainer` (this was written by version {__version__}):
 
 ```python
 import explainer
 
-model = explainer.from_pretrained({json.dumps(name)})
+model = explainer.from_pretrained({argument})
 explanation = model.explain("photo.jpg")
 for index in explanation.predicted:
     print(explanation.classes[index], float(explanation.probabilities[index]))

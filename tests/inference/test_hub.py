@@ -15,6 +15,7 @@ from explainer.cli.publishing import main
 from explainer.errors import InputError
 from explainer.inference import ModelCard, Score
 from explainer.inference.model_card import card_from, read_scores
+from explainer.networks.small import small_cnn
 from tests.support.small_checkpoints import CLASSES, save_classifier, save_explainer
 
 CARD = ModelCard(
@@ -213,7 +214,22 @@ def test_a_classifier_of_foreign_code_is_built_when_it_is_allowed(folder, tmp_pa
         explainer.from_pretrained(folder)
     model = explainer.from_pretrained(folder, "cpu", allow=["my_nets"])
     model.save_pretrained(tmp_path / "again")
-    assert 'add `allow=["my_nets.net"]` if you trust it' in (tmp_path / "again" / "README.md").read_text()
+    card = (tmp_path / "again" / "README.md").read_text()
+    assert 'from_pretrained("path/to/this/folder", allow=["my_nets.net"])' in card
+    assert "code of its author's own: read it first" in card
+
+
+def test_an_explainer_of_a_live_network(folder, tmp_path):
+    change_config(folder, lambda config: config["explainer"]["explanandum"].update(network="live/nets.Small"))
+    with pytest.raises(InputError, match=r"explains a network of your own \(nets.Small\): give it"):
+        explainer.from_pretrained(folder)
+    network = small_cnn(width=4, num_classes=3)
+    model = explainer.from_pretrained(folder, "cpu", model=network)
+    model.save_pretrained(tmp_path / "again")
+    assert 'from_pretrained("path/to/this/folder", model=network)' in (tmp_path / "again" / "README.md").read_text()
+    images = torch.rand(1, 3, 32, 32)
+    again = explainer.from_pretrained(tmp_path / "again", "cpu", model=network)
+    assert torch.equal(again.masks(images), model.masks(images))
 
 
 @pytest.mark.parametrize("name", ["no_such_folder", "a/b/c", "./none", "../x", "owner/", "a b/c", "https://x/y"])
