@@ -22,15 +22,16 @@ _MOST_PHOTOGRAPHS = 100
 """Photographs from which the ranges of an int8 graph are taken; more hardly change them."""
 
 
-def calibration_images(folder: Path, side: int) -> Tensor:
-    """Read the photographs from which the ranges of an int8 graph are taken.
+def read_photographs(folder: Path, side: int, most: int = _MOST_PHOTOGRAPHS) -> Tensor:
+    """Read photographs of a folder, such as those from which the ranges of an int8 graph are taken.
 
     Args:
-        folder: Folder of photographs.
-        side: Side in pixels of the images that the graph takes.
+        folder: Folder of photographs; those in folders inside are read too.
+        side: Side S in pixels of the images that the graph takes.
+        most: Largest number N of photographs; of more they are evenly chosen.
 
     Returns:
-        Images (N, 3, S, S) in [0, 1]: all photographs, or a hundred evenly chosen from more.
+        Images (N, 3, S, S) in [0, 1].
 
     Raises:
         InputError: There is no such folder, it holds no photograph, or one cannot be read.
@@ -38,12 +39,12 @@ def calibration_images(folder: Path, side: int) -> Tensor:
     from PIL import Image
 
     if not folder.is_dir():
-        raise InputError(f"--int8 wants a folder of photographs like those to be explained, and {folder} is none")
+        raise InputError(f"{folder} is no folder of photographs, from which the ranges of int8 are taken")
     endings = Image.registered_extensions()
     photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
     if not photos:
         raise InputError(f"{folder} holds no photographs, from which the ranges of int8 are taken")
-    count = min(len(photos), _MOST_PHOTOGRAPHS)
+    count = min(len(photos), most)
     chosen = [photos[index * len(photos) // count] for index in range(count)]
     return torch.cat([resize(read_photo(path), (side, side)) for path in chosen])
 
@@ -69,7 +70,7 @@ def main(args: list[str] | None = None) -> int:
         calibration = None
         if options.int8 is not None:
             spec, _ = read_checkpoint(weights_file(options.checkpoint), "explainer")
-            calibration = calibration_images(options.int8, spec["image_size"])
+            calibration = read_photographs(options.int8, spec["image_size"])
         exported = export(options.checkpoint, options.out, options.format, calibration, options.allow)
     except InputError as error:
         say(f"error: {error}")

@@ -12,20 +12,22 @@ import yaml
 
 from explainer.cli.terminal import say
 from explainer.errors import InputError, one_line, plain_words
-from explainer.files import read_text
+from explainer.files import digest, read_text
 from explainer.inference.explain import Explainer
-from explainer.inference.hub import check_name, upload
+from explainer.inference.hub import check_name, upload, weights_file
 from explainer.inference.model_card import ModelCard, card_from, read_scores
 
 
-def read_card(path: Path) -> ModelCard:
-    """Read what a card's author says from a YAML file.
+def read_card(path: Path, checkpoint: Path) -> ModelCard:
+    """Read what a card's author says of a checkpoint from a YAML file.
 
     Args:
-        path: YAML file with the fields of `ModelCard`.
+        path: YAML file with the fields of `ModelCard`, and `checkpoint_sha256` if they are of one checkpoint only.
+        checkpoint: Checkpoint that the card is for.
 
     Raises:
-        InputError: The file cannot be read, is no YAML, or has a field that a card does not have.
+        InputError: The file cannot be read, is no YAML, has a field that a card does not have, or is of another
+            checkpoint.
     """
     try:
         values = yaml.safe_load(read_text(path))
@@ -33,6 +35,10 @@ def read_card(path: Path) -> ModelCard:
         raise InputError(f"{path} is no YAML: {one_line(error)}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold the fields of a model card, such as title, data and limits")
+    sha256 = values.pop("checkpoint_sha256", None)
+    # a training replaces its checkpoint, and the numbers of the earlier one would stay in the card
+    if sha256 is not None and sha256 != digest(weights_file(checkpoint)):
+        raise InputError(f"{path} is about another checkpoint than {checkpoint}: give another card with --card")
     return card_from(values, path)
 
 
@@ -46,7 +52,7 @@ def card_of(options: argparse.Namespace) -> ModelCard:
     beside = options.checkpoint.with_suffix(".card.yaml")
     if path is None and beside.is_file():
         path = beside
-    card = ModelCard() if path is None else read_card(path)
+    card = ModelCard() if path is None else read_card(path, options.checkpoint)
     if options.results is not None:
         card = replace(card, scores=read_scores(options.results, options.method))
     return card

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 
 import pytest
@@ -18,6 +19,7 @@ from explainer.networks import Explanandum, FeatureMasker
 from explainer.version import __version__
 from tests.support.small_checkpoints import CLASSES, SMALL, save_explainer
 from tests.support.tiny_runs import ROOT
+from tests.support.trees import photo
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -133,6 +135,19 @@ def test_a_file_does_not_name_the_machine_that_wrote_it(files):
         assert b"site-packages" not in content
 
 
+def test_the_code_of_the_guide(files, tmp_path, monkeypatch, capsys):
+    """It is another program, which knows the file alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "voc_lite0.onnx").write_bytes(files["deeplab", "onnx"].path.read_bytes())
+    photo(tmp_path / "photo.jpg")
+    page = (ROOT / "docs" / "guide" / "deploying.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["mask"].shape == (SIDE, SIDE)
+    assert capsys.readouterr().out.split()[0] in CLASSES
+
+
 def test_a_published_folder_is_exported_too(checkpoints, tmp_path):
     explainer.load(checkpoints["deeplab"], "cpu").save_pretrained(tmp_path / "pets")
     # an Explainer is named as what it was loaded from
@@ -186,7 +201,7 @@ def test_what_the_command_refuses(checkpoints, tmp_path, capsys, photographs):
     assert "must end with .onnx" in refused([good, "--out", tmp_path / "a.pt2"], capsys)
     assert "a folder: name a file" in refused([good, "--out", mkdir(tmp_path / "a.onnx")], capsys)
     assert "int8 is for the format onnx" in refused([good, "--format", "pt2", "--int8", photographs], capsys)
-    assert "wants a folder of photographs" in refused([good, "--int8", tmp_path / "none"], capsys)
+    assert "is no folder of photographs" in refused([good, "--int8", tmp_path / "none"], capsys)
     assert "holds no photographs" in refused([good, "--int8", mkdir(tmp_path / "empty")], capsys)
     with pytest.raises(InputError, match="no format 'tflite' to export to; there are onnx, pt2"):
         export(good, file_format="tflite")

@@ -319,6 +319,9 @@ def test_the_command(checkpoint, tmp_path, capsys):
         card.write_text(content)
         assert main([checkpoint, str(tmp_path / "out"), "--card", str(card)]) == 2
         assert words in capsys.readouterr().err
+    card.write_text("checkpoint_sha256: abc")
+    assert main([checkpoint, str(tmp_path / "out"), "--card", str(card)]) == 2
+    assert "is about another checkpoint than" in capsys.readouterr().err
     assert main([checkpoint, str(tmp_path / "out"), "--push", "pets"]) == 2
     assert main([str(tmp_path / "none.ckpt"), str(tmp_path / "out")]) == 2
     assert "no file" in capsys.readouterr().err
@@ -328,7 +331,7 @@ def test_the_card_of_the_shipped_checkpoint_has_the_numbers_of_its_page():
     from explainer.__main__ import SHIPPED
     from explainer.cli.publishing import read_card
 
-    card = read_card(SHIPPED.with_suffix(".card.yaml"))
+    card = read_card(SHIPPED.with_suffix(".card.yaml"), SHIPPED)
     page = (SHIPPED.parent.parent / "docs" / "results" / "voc.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| Explainer | **74.54**"))
     row = row.replace("−", "-").replace("*", "")
