@@ -2,8 +2,8 @@
 
 python benchmarks/export.py --images FOLDER [--checkpoint checkpoints/voc_lite0.ckpt --calibrate FOLDER]
 
-All in one process and on one thread. Times are medians of alternating pairs, eager PyTorch and the file, in CPU time: what
-else runs on the machine does not count.
+All in one process and on one thread. Times are medians of alternating pairs, eager PyTorch and the file, in CPU time:
+what else runs on the machine does not count.
 """
 
 import argparse

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -62,7 +63,7 @@ def quantise(source: str | Path, out: str | Path, images: Tensor) -> None:
     _take_metadata(model, out)
 
 
-def _take_metadata(source: "onnx.ModelProto", out: str | Path) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _take_metadata(source: Any, out: str | Path) -> None:
     """Give a file the metadata of another graph, in place of those that it has."""
     import onnx
 

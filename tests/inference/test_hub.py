@@ -15,6 +15,7 @@ from explainer.cli.publishing import main
 from explainer.errors import InputError
 from explainer.inference import ModelCard, Score
 from explainer.inference.model_card import card_from, read_scores
+from explainer.networks import Explanandum
 from explainer.networks.small import small_cnn
 from tests.support.small_checkpoints import CLASSES, save_classifier, save_explainer
 
@@ -68,6 +69,13 @@ def test_it_is_published_again_to_the_same_bytes(published, tmp_path):
     explainer.load(published, "cpu").save_pretrained(tmp_path, CARD)
     for file in published.iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+
+
+def test_its_classifier_can_be_explained_anew(checkpoint, published):
+    images = torch.rand(1, 3, 32, 32)
+    one, two = Explanandum(checkpoint), Explanandum(str(published / "model.safetensors"))
+    assert two.classes == CLASSES
+    assert torch.equal(one(images), two(images))
 
 
 def test_the_files(published):
