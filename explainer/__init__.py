@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from explainer.inference import Explainer
     from explainer.inference.by_method import MethodExplanation, Photo
 
-__all__ = ["InputError", "__version__", "explain", "fit", "load"]
+__all__ = ["InputError", "__version__", "explain", "fit", "from_pretrained", "load"]
 
 
 def load(
@@ -24,7 +24,8 @@ def load(
     """Load a trained Explainer for inference; the checkpoint is all that it takes.
 
     Args:
-        path: Checkpoint checkpoints/<config>.ckpt, as train.py wrote it. It is read without unpickling.
+        path: Checkpoint checkpoints/<config>.ckpt, as train.py wrote it, or a folder that `Explainer.save_pretrained`
+            wrote. It is read without unpickling.
         device: Device on which to run; None takes the GPU when there is one.
         allow: Dotted names of builders, modules or packages that the checkpoint may name, besides the classifiers of
             torchvision, of timm and of this project.
@@ -40,6 +41,36 @@ def load(
     from explainer.inference import Explainer
 
     return Explainer(path, device, allow, model)
+
+
+def from_pretrained(
+    name: str | Path,
+    device: str | None = None,
+    allow: Sequence[str] = (),
+    model: "nn.Module | None" = None,
+    revision: str | None = None,
+) -> "Explainer":
+    """Load an Explainer that was published on the Hugging Face Hub, or lies in a folder.
+
+    Args:
+        name: Name of a repository of the Hub (owner/name), or a folder that `Explainer.save_pretrained` wrote. A folder
+            of that name goes before the Hub. Only its description and its weights are fetched.
+        device: Device on which to run; None takes the GPU when there is one.
+        allow: Dotted names of builders, modules or packages that its classifier may come from, besides those of
+            torchvision, of timm and of this project.
+        model: Network of the classifier's kind, for an Explainer that `fit` trained for a network of its author's own.
+        revision: Branch, tag or commit of the repository; None takes its main branch.
+
+    Returns:
+        An object with `masks(images)`, `probabilities(images)`, `explain(photo)` and `classes`.
+
+    Raises:
+        InputError: There is no such folder or name, the Hub cannot be reached, or what it holds cannot be used.
+    """
+    from explainer.inference import Explainer
+    from explainer.inference.hub import fetch
+
+    return Explainer(fetch(name, revision), device, allow, model)
 
 
 def explain(

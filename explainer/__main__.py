@@ -5,6 +5,7 @@ explainer photos/ --network resnet50 --method FastCAM                    any cla
 explainer train --config voc_lite0.yaml                                  as train.py does
 explainer evaluate --config voc_lite0.yaml                               as evaluate.py does
 explainer serve                                                          a page on this machine
+explainer export checkpoints/x.ckpt --format onnx                        one file, for other programs
 
 `python -m explainer` is the same. A photograph whose file has a command's name is given as ./train.
 """
@@ -123,6 +124,23 @@ def serve_page(args: list[str]) -> int:
     return 2
 
 
+def export_checkpoint(args: list[str]) -> int:
+    """Write an Explainer as one file for other programs.
+
+    Args:
+        args: Command-line arguments, without the command.
+
+    Returns:
+        The exit status.
+    """
+    open_streams()
+    try:
+        from explainer.cli.export import main as export
+    except KeyboardInterrupt:
+        return stopped()
+    return export(args)
+
+
 def stopped() -> int:
     """Say that Ctrl-C ended a command that leaves nothing behind, and return its exit status."""
     say("stopped")
@@ -134,6 +152,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train_config,
     "evaluate": evaluate_config,
     "serve": serve_page,
+    "export": export_checkpoint,
 }
 """Command → what it runs."""
 

@@ -13,7 +13,7 @@ from explainer.evaluation.images import candidates, check_classifier, first_read
 from explainer.evaluation.settings import Evaluation, data_facts
 from explainer.evaluation.storage.fingerprint import Fingerprint
 from explainer.networks import Explanandum
-from explainer.networks.checkpoint import read_checkpoint
+from explainer.networks.checkpoint import is_checkpoint, read_checkpoint
 from explainer.networks.devices import choose_device
 from explainer.version import __version__
 
@@ -138,7 +138,7 @@ def as_it_is(context: Context) -> tuple[Explanandum, dict[str, Attribution], str
     if explanandum is None:
         raise InputError("evaluation.as_it_is explains the config's explanandum, or its model's, and there is none")
     network = str(explanandum_settings(context.config).get("network"))
-    if network.endswith(".ckpt"):
+    if is_checkpoint(network):
         spec, _ = read_checkpoint(network)
         check_image_size(network, spec, context.data.image_size)
     explanandum.freeze()
@@ -229,7 +229,7 @@ def trusted(config: Mapping[str, Any]) -> list[str]:
     network = str(settings.get("network", ""))
     names = list(settings.get("allow") or [])
     # a checkpoint's name has a dot, too, and is no builder
-    is_file = "/" in network or network.endswith(".ckpt")
+    is_file = "/" in network or is_checkpoint(network)
     if "." in network and not is_file:
         names.append(network)
     return names

@@ -1,7 +1,9 @@
 """Explain photographs with a trained Explainer: one forward pass, a mask for every class."""
 
 import math
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,15 +18,20 @@ from explainer.files.pictures import read_picture
 from explainer.functional.masking import composite
 from explainer.functional.resizing import bands, resize, resize_bands
 from explainer.inference.explanation import Explanation, highest_rows, to_float
+from explainer.inference.hub import check_name, save_folder, upload, weights_file
+from explainer.inference.model_card import ModelCard
+from explainer.networks.description import Explained
 from explainer.networks.devices import choose_device
 from explainer.networks.restore import load_explainer
+from explainer.version import __version__
 
 
 class Explainer(nn.Module):
     """A masker and the classifier that it explains, from one checkpoint.
 
     Args:
-        path: Checkpoint checkpoints/<config>.ckpt, as train.py wrote it; nothing else is needed.
+        path: Checkpoint checkpoints/<config>.ckpt, as train.py wrote it, or a folder that `save_pretrained` wrote;
+            nothing else is needed.
         device: Device on which to run; None takes the GPU when there is one.
         allow: Dotted names of builders, modules or packages that the checkpoint's classifier may come from.
         model: Network of the classifier's kind, for a checkpoint of a network that no name builds; it is copied.
@@ -41,7 +48,8 @@ class Explainer(nn.Module):
         model: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.explanandum, self.masker, self.spec = load_explainer(path, choose_device(device), allow, model)
+        self.path = weights_file(path)
+        self.explanandum, self.masker, self.spec = load_explainer(self.path, choose_device(device), allow, model)
         self.classes: tuple[str, ...] = self.explanandum.classes
         self.image_size: int = self.spec["image_size"]
 
@@ -150,6 +158,58 @@ class Explainer(nn.Module):
             through_mask=through_mask,
             through_complement=through_complement,
         )
+
+    def save_pretrained(self, folder: str | Path, card: ModelCard | None = None) -> None:
+        """Write a folder that `explainer.load` and `explainer.from_pretrained` read, as the Hugging Face Hub has it.
+
+        Args:
+            folder: Folder for model.safetensors, config.json and README.md, the model card; those that are there are
+                replaced.
+            card: What a reader should know of the networks; None says only what the networks themselves tell.
+
+        Raises:
+            OSError: Something cannot be written.
+        """
+        save_folder(folder, self.description(), self._weights(), card or ModelCard())
+
+    def push_to_hub(
+        self, repo_id: str, card: ModelCard | None = None, *, private: bool = False, token: str | None = None
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face Hub.
+
+        Args:
+            repo_id: Name of the repository, owner/name; it is made when it is missing.
+            card: What a reader should know of the networks.
+            private: Whether a new repository is private.
+            token: Token of the Hub; None takes that of `hf auth login`.
+
+        Returns:
+            Address of the upload.
+
+        Raises:
+            InputError: The name is none, or the Hub refuses it or cannot be reached.
+        """
+        check_name(repo_id)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, replace(card or ModelCard(), repository=repo_id))
+            return upload(folder, repo_id, private=private, token=token)
+
+    def description(self) -> Explained:
+        """Return what a checkpoint says of the networks, in plain values."""
+        return {
+            "version": __version__,
+            "kind": "explainer",
+            "image_size": self.image_size,
+            "classes": list(self.classes),
+            "multilabel": self.explanandum.multilabel,
+            "explanandum": self.explanandum.spec,
+            "masker": self.masker.spec,
+        }
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return name → tensor of both networks, as a checkpoint names them."""
+        weights = {f"explanandum.{name}": tensor for name, tensor in self.explanandum.state_dict().items()}
+        return weights | {f"masker.{name}": tensor for name, tensor in self.masker.state_dict().items()}
 
     def _present(self, probabilities: Tensor, threshold: float, top: int) -> list[int]:
         """Return the classes that count as present, the most probable first."""

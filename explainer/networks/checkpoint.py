@@ -1,28 +1,46 @@
 """Read a checkpoint of this project: safely, and without the Trainer, the data set or the classifier's own file.
 
 A checkpoint is a Lightning checkpoint whose key "explainer" describes how to build its networks again, in plain
-values: kind, classes, multilabel, image_size, the explanandum's and the masker's specs.
+values: kind, classes, multilabel, image_size, the explanandum's and the masker's specs. A published one is a file of
+safetensors, and the same key stands in config.json beside it.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
 from explainer.errors import InputError
+from explainer.files import parse
 from explainer.networks.description import Classified, Described, check_description, check_kind, check_state
 from explainer.networks.loading import read_tensors
 from explainer.networks.trust import check_network
 
 KEY = "explainer"
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+"""Names of the two files of a published checkpoint."""
+
+_LARGEST_CONFIG = 2**24
+"""Bytes that a description may have: the names of a hundred thousand classes fit."""
+
+
+def is_checkpoint(name: str) -> bool:
+    """Tell whether the name of a network is that of a checkpoint's file.
+
+    Example:
+        >>> is_checkpoint("checkpoints/a.ckpt"), is_checkpoint("a/model.safetensors"), is_checkpoint("resnet18")
+        (True, True, False)
+    """
+    return name.endswith((".ckpt", ".safetensors"))
 
 
 def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[Described, dict[str, Tensor]]:
     """Return description and weights of a checkpoint; no code in the file is run.
 
     Args:
-        path: Checkpoint that train.py wrote.
+        path: Checkpoint that train.py wrote, or the weights of a published one.
         kind: Kind that the checkpoint must have ("classifier", "explainer", …); None takes any.
 
     Returns:
@@ -32,7 +50,8 @@ def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[Describe
         InputError: The file is missing, damaged, no checkpoint of this project or of another kind; or its description
             lacks a field, or has one of another type or of absurd size.
     """
-    content = read_tensors(path)
+    path = Path(path)
+    content = _published(path) if path.suffix == ".safetensors" else read_tensors(path)
     if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
         raise InputError(f"{path} is not a checkpoint that train.py of this project wrote")
     spec = content[KEY]
@@ -42,6 +61,17 @@ def read_checkpoint(path: str | Path, kind: str | None = None) -> tuple[Describe
     check_description(spec, path, spec_kind)
     check_state(state, path)
     return spec, state
+
+
+def _published(path: Path) -> dict[str, Any]:
+    """Read a published checkpoint as if it were one file."""
+    tensors = read_tensors(path)
+    config = path.with_name(CONFIG)
+    if not config.is_file():
+        raise InputError(f"{path} lacks the file {CONFIG} beside it, which describes its networks")
+    if config.stat().st_size > _LARGEST_CONFIG:
+        raise InputError(f"{config} is absurdly large")
+    return {**parse(config, dict[str, Any]), "state_dict": tensors}
 
 
 def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[Classified, dict[str, Tensor]]:

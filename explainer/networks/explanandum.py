@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from explainer.errors import InputError, one_line
 from explainer.networks import hugging_face
 from explainer.networks.build import build_network
-from explainer.networks.checkpoint import part, read_classifier
+from explainer.networks.checkpoint import is_checkpoint, part, read_classifier
 from explainer.networks.description import Arguments, Network
 from explainer.networks.headless import INSIDE, NEW, WithHead, is_headless, with_head
 from explainer.networks.heads import Layer, count_logits, heads, named, replace_head, width
@@ -119,7 +119,7 @@ class Explanandum(nn.Module):
                 )
             self._take(network, overrides, preprocessor)
             self._fit(num_classes)
-        elif network.endswith(".ckpt"):
+        elif is_checkpoint(network):
             if weights is not None:
                 raise InputError(f"weights {weights!r} cannot go into the checkpoint {network}, which has its own")
             self._restore(network, overrides, allow)

@@ -160,7 +160,7 @@ def check_network(name: str, arguments: Mapping[str, Any], path: str | Path, all
         raise InputError(f"{path} names the network {name!r}, which is neither in torchvision's nor in timm's registry")
     if not known and not is_allowed(name, allow):
         package, dot, _ = name.partition(".")
-        if not dot or name.endswith(".ckpt"):
+        if not dot or name.endswith((".ckpt", ".safetensors")):
             raise InputError(f"{path} names the network {name!r}, which is not known here")
         # a package that this project itself needs is full of functions that do more than build a network
         what = f"the package {package!r}"

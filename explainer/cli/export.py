@@ -1,0 +1,91 @@
+"""Write a trained Explainer as one file that runs without this project.
+
+python -m explainer export checkpoints/voc_lite0.ckpt --format onnx
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from explainer.cli.terminal import say
+from explainer.errors import InputError, plain_words
+from explainer.functional.resizing import resize
+from explainer.inference.explain import read_photo
+from explainer.inference.exporting import FORMATS, export
+from explainer.inference.hub import weights_file
+from explainer.networks.checkpoint import read_checkpoint
+
+_MOST_PHOTOGRAPHS = 100
+"""Photographs from which the ranges of an int8 graph are taken; more hardly change them."""
+
+
+def read_photographs(folder: Path, side: int, most: int = _MOST_PHOTOGRAPHS) -> Tensor:
+    """Read photographs of a folder, such as those from which the ranges of an int8 graph are taken.
+
+    Args:
+        folder: Folder of photographs; those in folders inside are read too.
+        side: Side S in pixels of the images that the graph takes.
+        most: Largest number N of photographs; of more they are evenly chosen.
+
+    Returns:
+        Images (N, 3, S, S) in [0, 1].
+
+    Raises:
+        InputError: There is no such folder, it holds no photograph, or one cannot be read.
+    """
+    from PIL import Image
+
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of photographs, from which the ranges of int8 are taken")
+    endings = Image.registered_extensions()
+    photos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
+    if not photos:
+        raise InputError(f"{folder} holds no photographs, from which the ranges of int8 are taken")
+    count = min(len(photos), most)
+    chosen = [photos[index * len(photos) // count] for index in range(count)]
+    return torch.cat([resize(read_photo(path), (side, side)) for path in chosen])
+
+
+def main(args: list[str] | None = None) -> int:
+    """Export a checkpoint.
+
+    Args:
+        args: Command-line arguments; None takes the process's.
+
+    Returns:
+        The exit status: 0, or 2 where the checkpoint cannot be exported.
+    """
+    parser = argparse.ArgumentParser("python -m explainer export", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="an Explainer's checkpoint, or a folder of save_pretrained")
+    parser.add_argument("--format", choices=FORMATS, default="onnx", help="onnx, or pt2 for torch.export (onnx)")
+    parser.add_argument("--out", type=Path, default=None, help="file to write; by default beside the checkpoint")
+    words = "compute in eight bits, with ranges from the photographs in this folder"
+    parser.add_argument("--int8", type=Path, default=None, metavar="PHOTOS", help=words)
+    parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
+    options = parser.parse_args(args)
+    try:
+        calibration = None
+        if options.int8 is not None:
+            spec, _ = read_checkpoint(weights_file(options.checkpoint), "explainer")
+            calibration = read_photographs(options.int8, spec["image_size"])
+        exported = export(options.checkpoint, options.out, options.format, calibration, options.allow)
+    except InputError as error:
+        say(f"error: {error}")
+        return 2
+    except OSError as error:
+        say(f"error: {plain_words(error)}")
+        return 2
+    side = exported.metadata.image_size
+    count = len(exported.metadata.classes)
+    print(f"{exported.path}: {exported.path.stat().st_size / 1e6:.1f} MB, {exported.metadata.precision}")
+    print(f"images (B, 3, {side}, {side}) in [0, 1] -> probabilities (B, {count}), masks (B, {count}, {side}, {side})")
+    words = "largest difference from the checkpoint on example images"
+    print(f"{words}: probabilities {exported.probability_difference:.1e}, masks {exported.mask_difference:.1e}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
