@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from explainer.data import ImageDataModule
     from explainer.inference import Explainer
     from explainer.inference.by_method import MethodExplanation, Photo
+    from explainer.networks.scored import Score
 
 __all__ = ["InputError", "__version__", "explain", "fit", "from_pretrained", "load"]
 
@@ -77,7 +78,7 @@ def explain(
     model: "str | nn.Module",
     photo: "Photo",
     method: "str | Attribution" = "FastCAM",
-    target: int | str | None = None,
+    target: "int | str | Score | None" = None,
     **options: Any,
 ) -> "MethodExplanation":
     """Explain one photograph by a method, for any classifier and without any training.
@@ -87,7 +88,8 @@ def explain(
             weights).
         photo: Photograph: a file, a PIL image, or a tensor (C, H, W) in [0, 1].
         method: Name of a method of `explainer.attribution`, or a method.
-        target: Class that is explained, by its index or its name; None takes the most probable one.
+        target: Class that is explained, by its index or its name; None takes the most probable one. Or a function from
+            what the network returns to one number an image.
         options: Further arguments of `explainer.inference.by_method.explain` (image_size, classes, mean, std, device,
             bands) and hyperparameters of the method.
 

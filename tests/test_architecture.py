@@ -37,7 +37,7 @@ ALLOWED = {
     "experiments": BELOW_TRAINING | {"training", "evaluation"},
     "cli": BELOW_TRAINING | {"training", "evaluation", "experiments"},
     "__main__": {"inference", "cli", "attribution", "networks"},
-    "__init__": {"inference", "attribution", "data", "training"},
+    "__init__": {"inference", "attribution", "data", "training", "networks"},
 }
 """Room → the rooms that it may import."""
 INSIDE = {

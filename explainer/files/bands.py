@@ -87,7 +87,7 @@ def _read_tiff(path: Path) -> NDArray:
     try:
         import tifffile
     except ImportError as error:
-        raise InputError("TIFF files of many bands need tifffile: pip install 'explainer[bands]'") from error
+        raise InputError("TIFF files of many bands need tifffile: pip install 'saliency-explainer[bands]'") from error
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]

@@ -24,6 +24,7 @@ from explainer.functional.resizing import resize
 from explainer.inference.explain import read_photo
 from explainer.networks import Explanandum
 from explainer.networks.devices import choose_device
+from explainer.networks.scored import Score, Scored
 from explainer.networks.spatial import sides
 from explainer.rendering import overlay, save_picture
 
@@ -111,7 +112,7 @@ def explain(
     model: str | nn.Module,
     photo: Photo,
     method: str | Attribution = "FastCAM",
-    target: int | str | None = None,
+    target: int | str | Score | None = None,
     *,
     image_size: int | None = None,
     classes: Sequence[str] | None = None,
@@ -130,7 +131,8 @@ def explain(
             the classifier. A picture becomes RGB for one of three channels, and grey, with all its bits, for one of
             one; arrays (C, H, W) in .npy files and TIFF files of C bands are read too.
         method: Name of a method of `explainer.attribution`, or a method.
-        target: Class that is explained, by its index or its name; None takes the most probable one.
+        target: Class that is explained, by its index or its name; None takes the most probable one. Or a function from
+            what the network returns to one number an image, which is explained in place of a class.
         image_size: Side in pixels at which the classifier sees the photograph; None takes what it says of itself, else
             224.
         classes: Names of the classes; None takes the classifier's.
@@ -158,6 +160,10 @@ def explain(
     explanandum = classifier_of(model, mean, std)
     if device is not None or isinstance(model, str):
         explanandum = explanandum.to(choose_device(None if device is None else str(device)))
+    if callable(target):
+        explanandum = Scored(explanandum, target)
+        target = 0
+        classes = None  # the score is the only one
     shown = shown_bands(bands, explanandum.channels)
     image = read_photo(photo, explanandum.channels)
     side = image_size or explanandum.image_size or sides(explanandum.network)[0]

@@ -63,7 +63,9 @@ def library() -> ModuleType:
     try:
         import transformers
     except ImportError as error:
-        raise InputError("networks of Hugging Face need transformers: pip install 'explainer[huggingface]'") from error
+        raise InputError(
+            "networks of Hugging Face need transformers: pip install 'saliency-explainer[huggingface]'"
+        ) from error
     return transformers
 
 

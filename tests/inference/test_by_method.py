@@ -222,8 +222,19 @@ def test_what_does_not_fit_together_is_said_in_one_line(model, photo, words):
     assert "\n" not in str(refused.value)
 
 
-def test_a_target_that_is_a_function_is_refused_in_one_line():
+def test_a_function_of_several_numbers_is_refused_in_one_line():
     explanandum = Explanandum(Brightness(3), mean=(0.0,) * 3, std=(1.0,) * 3)
-    with pytest.raises(InputError, match="got function") as refused:
+    with pytest.raises(InputError, match="one number an image") as refused:
         GradCAM("layer")(explanandum, torch.rand(2, 3, 24, 24), lambda logits: logits[:, :2])
     assert "\n" not in str(refused.value)
+
+
+def test_a_function_in_place_of_a_class(photo):
+    def redder_than_blue(logits):
+        return logits[:, 1] - logits[:, 0]
+
+    result = explainer.explain(Redness(), photo, "Gradient", redder_than_blue, classes=["blue", "red"], **PLAIN)
+    assert result.label == "redder_than_blue"
+    row, column = divmod(int(result.saliency.flatten().argmax()), 60)
+    assert 15 <= row < 33
+    assert 19 <= column < 41

@@ -274,7 +274,7 @@ def test_weights_beyond_what_onnx_holds_are_refused(checkpoints, tmp_path, monke
 
 
 def test_the_shipped_checkpoint_describes_itself():
-    from explainer.__main__ import SHIPPED
+    from explainer.cli.paths import SHIPPED
 
     said = describe(explainer.load(SHIPPED, "cpu"))
     assert (len(said.classes), said.image_size, said.multilabel) == (20, 192, True)

@@ -336,7 +336,7 @@ def test_the_command(checkpoint, tmp_path, capsys):
 
 
 def test_the_card_of_the_shipped_checkpoint_has_the_numbers_of_its_page():
-    from explainer.__main__ import SHIPPED
+    from explainer.cli.paths import SHIPPED
     from explainer.cli.publishing import read_card
 
     card = read_card(SHIPPED.with_suffix(".card.yaml"), SHIPPED)

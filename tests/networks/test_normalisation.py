@@ -67,7 +67,7 @@ def evidence(channels):
 
 
 METHODS = {
-    "Grad-CAM": GradCAM(), "FastCAM": FastCAM(), "SMOE": SMOE(), "RISE": RISE(masks=300), "Gradient": Gradient(),
+    "Grad-CAM": GradCAM(), "FastCAM": FastCAM(), "SMOE": SMOE(), "RISE": RISE(masks=1500, grid=4), "Gradient": Gradient(),
     "IG": IntegratedGradients(steps=8), "Occlusion": Occlusion(window=8, stride=8),
     "FIDO": FIDO(grid=4, steps=30, samples=4), "FIDO with a blur": FIDO(grid=4, steps=30, samples=4, infill=Blur(4.0)),
     "BBMP": BBMP(grid=4, steps=40, sparsity=1e-4), "BBMP with a constant": BBMP(grid=4, steps=40, infill=Constant([0.1])),
