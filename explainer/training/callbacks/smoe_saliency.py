@@ -399,6 +399,7 @@ def spread(combined: Tensor) -> Tensor:
         (B,) in [0, 1]: 0 when all saliency is in one pixel, 1 when it is the same everywhere.
 
     Example:
+        >>> import torch
         >>> round(spread(torch.ones(1, 1, 4, 4)).item(), 4)
         1.0
     """
