@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import wandb
 from PIL import Image
 
 _WITH_FOLDER = ("CSVLogger", "TensorBoardLogger")
@@ -39,6 +38,8 @@ def send_picture(logger: Any, name: str, picture: Image.Image, step: int) -> Non
         step: Step under which it stands.
     """
     if is_a(logger, "WandbLogger"):
+        import wandb  # late: it takes a second, for which those who do not use it do not wait
+
         logger.log_metrics({name: wandb.Image(picture)}, step=step)
     elif is_a(logger, "TensorBoardLogger"):
         pixels = np.asarray(picture.convert("RGB"))

@@ -2,11 +2,10 @@
 
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
-import wandb
 from PIL import Image
 from torch import Tensor
 
@@ -17,6 +16,9 @@ from explainer.networks.modes import evaluation_mode
 from explainer.rendering import Tile, gallery, heat_map, overlay, to_pil
 from explainer.training.callbacks.logging import check_cadence, check_images, forgiving, log_to_wandb, show
 from explainer.training.separation import separation
+
+if TYPE_CHECKING:
+    import wandb
 
 HEADER = ["image", "target mask", "non-target mask", "image × mask", "image × complement"]
 LAST_LABEL = 255
@@ -187,7 +189,7 @@ def _class_tiles(classes: tuple[str, ...], image: Tensor, labels: Tensor, masks:
     return tiles
 
 
-def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: Tensor) -> wandb.Table:
+def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: Tensor) -> "wandb.Table":
     """Make a table that can be read, sorted and copied: a row for each image and class that it has.
 
     Args:
@@ -199,6 +201,8 @@ def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: T
     Returns:
         A wandb table.
     """
+    import wandb  # late: it takes a second, for which those who do not use it do not wait
+
     table = wandb.Table(
         columns=["image", "class", "probability", "through its own mask", "through the others'", "area"]
     )
@@ -212,7 +216,7 @@ def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: T
     return table
 
 
-def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list[wandb.Image]:
+def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> "list[wandb.Image]":
     """Give images the strongest class's mask, at several thresholds, as overlays that wandb can switch on and off.
 
     Masks are soft, and wandb shows labels: a layer for each of `THRESHOLDS` shows how steep a mask's edge is, and what
@@ -228,6 +232,8 @@ def wandb_masks(images: Tensor, masks: Tensor, classes: tuple[str, ...]) -> list
         are more classes, an image's labels number those that cover most of it, and the last label stands for all
         others.
     """
+    import wandb  # late: it takes a second, for which those who do not use it do not wait
+
     classes = tuple(printable(name) for name in classes)
     strength, strongest = (part.cpu() for part in masks.max(1))
     all_names = {0: "none"} | dict(enumerate(classes, 1))
