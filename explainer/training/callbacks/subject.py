@@ -171,8 +171,8 @@ class ProjectSubject(Subject):
         return self.module.watched_input(images)
 
     def shown(self, images: Tensor) -> Tensor:
-        """Return the images: they are in [0, 1]."""
-        return images.float()
+        """Return the images, which are in [0, 1], as RGB."""
+        return in_colour(images.float())
 
     def labels(self, batch: Any, count: int) -> list[str]:
         """Return the names of each image's first three labels."""
@@ -196,7 +196,7 @@ class ProjectSubject(Subject):
         if sample is None:
             return None
         image = sample.image[None].to(self.module.device)
-        return Fixed(image, self.fed(image))
+        return Fixed(self.shown(image), self.fed(image))
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -223,7 +223,7 @@ class ProjectSubject(Subject):
         first, logits = (part[: len(images)] for part in heard[0])
         if torch.equal(first.float(), images):
             return Answers(guesses(explanandum, logits))
-        masked = Answer(first.float().clamp(0, 1), guesses(explanandum, logits))
+        masked = Answer(in_colour(first.float().clamp(0, 1)), guesses(explanandum, logits))
         with evaluation_mode(explanandum):
             return Answers(guesses(explanandum, explanandum(images)), masked)
 
