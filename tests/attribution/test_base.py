@@ -1,4 +1,5 @@
 import inspect
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ METHODS = {
     "Captum": {"method": "IntegratedGradients", "arguments": {"n_steps": 4}, "baseline": True},
 }  # fmt: skip
 """Every method, with a budget for a small network."""
+ANY = SimpleNamespace(channels=3)
+"""A classifier of which nothing is asked but its channels."""
 OF_TRANSFORMERS = {"AttentionRollout", "AttentionRelevance", "LeGrad"}
 
 
@@ -169,14 +172,14 @@ def test_target_mask_scales_each_class_and_takes_the_maximum(batch_size):
     labels[0], labels[1] = 0, 1
     method = Fixed(maps, batch_size)
     image = torch.ones(7, 3, 6, 4, dtype=torch.float64)
-    got = method.target_mask(None, image, labels)
+    got = method.target_mask(ANY, image, labels)
     want = [aggregated(maps.numpy(), row.numpy()) for row in labels]
     torch.testing.assert_close(got[:, 0], torch.tensor(np.stack(want)))
     assert max(method.sizes) <= batch_size
 
 
 def test_a_constant_map_is_an_empty_mask():
-    mask = Fixed(torch.full((1, 4, 4), 7.0)).target_mask(None, torch.ones(1, 3, 4, 4), torch.ones(1, 1))
+    mask = Fixed(torch.full((1, 4, 4), 7.0)).target_mask(ANY, torch.ones(1, 3, 4, 4), torch.ones(1, 1))
     assert (mask == 0).all()
 
 
@@ -284,7 +287,7 @@ def test_a_map_that_is_not_finite_counts_as_nothing(broken):
     maps = torch.rand(2, 4, 4)
     maps[0, 0, : len(broken)] = torch.tensor(broken)
     image = torch.ones(3, 3, 4, 4)
-    got = Fixed(maps).target_mask(None, image, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    got = Fixed(maps).target_mask(ANY, image, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
     assert (got[0] == 0).all()
     torch.testing.assert_close(got[1], got[2])
     assert got[1].max() == 1
@@ -297,7 +300,7 @@ def test_many_classes_do_not_need_a_map_each_at_once():
 
     labels = torch.zeros(2, 10_000_000)  # (B, K, H, W) would be 5 GB
     labels[:, 7] = 1
-    assert Ramp().target_mask(None, torch.ones(2, 3, 8, 8), labels).amax() == 1
+    assert Ramp().target_mask(ANY, torch.ones(2, 3, 8, 8), labels).amax() == 1
 
 
 def test_grad_cam_works_in_inference_mode(explanandum, image):
