@@ -210,7 +210,7 @@ def test_the_command_that_hands_a_checkpoint_on(here):
 
 
 def test_the_lines_that_call_a_method():
-    (code,) = blocks("docs/guide/methods.md", "python")
+    code, of_functions = blocks("docs/guide/methods.md", "python")
     for written, small in (
         ('"resnet50", weights="my_weights.pth"', '"explainer.networks.small.small_cnn", num_classes=300'),
         ("224, 224", "32, 32"), ("steps=300", "steps=2"),
@@ -221,3 +221,6 @@ def test_the_lines_that_call_a_method():
     exec(code, names)
     assert names["maps"].shape == names["explained"].uncertainty.shape == (2, 1, 32, 32)
     assert names["theirs"].shape == (2, 3, 32, 32)
+    names |= {"cosine_similarity": torch.nn.functional.cosine_similarity, "reference": torch.rand(1, 300)}
+    exec(of_functions, names)
+    assert names["maps"].shape == (2, 1, 32, 32)

@@ -102,5 +102,5 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path, name, what, channels,
 
 def test_without_tifffile_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tifffile", None)
-    with pytest.raises(InputError, match=r"pip install 'explainer\[bands\]'"):
+    with pytest.raises(InputError, match=r"pip install 'saliency-explainer\[bands\]'"):
         read_bands(tmp_path / "a.tif", 13)

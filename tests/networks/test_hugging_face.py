@@ -311,7 +311,7 @@ def test_code_of_a_repository_is_never_run(monkeypatch):
 
 def test_without_transformers_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(InputError, match=r"pip install 'explainer\[huggingface\]'"):
+    with pytest.raises(InputError, match=r"pip install 'saliency-explainer\[huggingface\]'"):
         Explanandum("hf/google/vit-base-patch16-224")
 
 
