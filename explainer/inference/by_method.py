@@ -42,7 +42,6 @@ class MethodExplanation:
         target: Index of the class that is explained.
         probabilities: Probabilities of all classes, (K,) in [0, 1].
         classes: Names of the K classes; their numbers where they have no names.
-        bands: Channels that pictures show as red, green and blue; or one, as grey.
     """
 
     image: Tensor
@@ -51,7 +50,6 @@ class MethodExplanation:
     target: int
     probabilities: Tensor
     classes: tuple[str, ...]
-    bands: tuple[int, ...] = (0, 1, 2)
 
     @cached_property
     def saliency(self) -> Tensor:
@@ -70,26 +68,35 @@ class MethodExplanation:
         """Probability of the class that is explained."""
         return float(self.probabilities[self.target])
 
-    def picture(self) -> Image.Image:
-        """Draw the map over the photograph's bands."""
-        shown = self.image[0, list(self.bands)]
+    def picture(self, bands: Sequence[int] | None = None) -> Image.Image:
+        """Draw the map over the photograph.
+
+        Args:
+            bands: Channels of the photograph, numbered from 0, that are shown as red, green and blue, or one as grey;
+                None shows the first three, and of fewer the first.
+
+        Raises:
+            InputError: There are no such channels.
+        """
+        shown = self.image[0, list(shown_bands(bands, self.image.shape[1]))]
         return overlay(shown.expand(3, -1, -1), self.saliency[0])
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, bands: Sequence[int] | None = None) -> Path:
         """Save the map over the photograph.
 
         Args:
             path: File of the picture, such as "map.png".
+            bands: Channels of the photograph that are shown, as for `picture`.
 
         Returns:
             The same path.
 
         Raises:
-            InputError: The file cannot be written.
+            InputError: The file cannot be written, or there are no such channels.
         """
         path = Path(path)
         try:
-            save_picture(self.picture(), path)
+            save_picture(self.picture(bands), path)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror or error}") from error
         return path
@@ -119,7 +126,6 @@ def explain(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     device: str | torch.device | None = None,
-    bands: Sequence[int] | None = None,
     **hyperparameters: Any,
 ) -> MethodExplanation:
     """Explain one photograph by a method.
@@ -140,8 +146,6 @@ def explain(
             `Explanandum`.
         std: Standard deviation of that normalisation; None as for `Explanandum`.
         device: Device on which to run; None leaves a network where it is, and takes the GPU for others.
-        bands: Channels, numbered from 0, that pictures show as red, green and blue, or one as grey; None shows the
-            first three, and of fewer the first.
         hyperparameters: Hyperparameters of the method, where that is a name.
 
     Returns:
@@ -164,7 +168,6 @@ def explain(
         explanandum = Scored(explanandum, target)
         target = 0
         classes = None  # the score is the only one
-    shown = shown_bands(bands, explanandum.channels)
     image = read_photo(photo, explanandum.channels)
     side = image_size or explanandum.image_size or sides(explanandum.network)[0]
     small = resize(image.to(explanandum.mean.device), (side, side))
@@ -185,7 +188,7 @@ def explain(
     saliency = chosen(explanandum, small, torch.tensor([index], device=small.device)).detach().cpu()
     name = method if isinstance(method, str) else type(method).__name__
     probabilities = explanandum.probabilities(logits)[0].cpu()
-    return MethodExplanation(image, saliency, name, index, probabilities, names, shown)
+    return MethodExplanation(image, saliency, name, index, probabilities, names)
 
 
 def shown_bands(bands: Sequence[int] | None, channels: int) -> tuple[int, ...]:
