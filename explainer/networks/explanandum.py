@@ -231,11 +231,11 @@ class Explanandum(nn.Module):
             self._taps = self._known(overrides.taps)
         self._network_name = name
         self._network_args = dict(arguments)
-        if hugging_face.is_own_class(self.network):
+        described = hugging_face.description_of(self.network)
+        if described is not None:
             # a checkpoint has the weights: its network is built of the configuration, without a download
-            kind = type(self.network).__name__
-            self._network_name = name if name.startswith(hugging_face.PREFIX) else f"{hugging_face.PREFIX}{kind}"
-            self._network_args = {hugging_face.CONFIG: hugging_face.config_of(self.network)}
+            self._network_name = name if name.startswith(hugging_face.PREFIX) else described[0]
+            self._network_args = described[1]
         return normalisation
 
     @property

@@ -4,14 +4,13 @@ timm's networks of no classes make their own head. Where an `nn.Identity` stands
 takes its place. Around any other network, such as a backbone of transformers, a module with a head is put.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from explainer.errors import InputError
 from explainer.networks.heads import Returned, Trace, lacks_head, run_traced
 from explainer.networks.hugging_face import is_hugging_face
+from explainer.networks.outputs import features_of
 from explainer.networks.spatial import input_channels, remember_channels, sides
 
 NEW = "new"
@@ -48,34 +47,6 @@ class WithHead(nn.Module):
         if features is None:
             raise InputError(f"{type(self.features).__name__} returns no features (B, D)")
         return self.head(features)
-
-
-def features_of(output: Any) -> Tensor | None:
-    """Return the features (B, D) in what a network returned: a tensor, or what backbones of transformers return.
-
-    Args:
-        output: Tensor (B, D) or (B, D, 1, 1); an object with `pooler_output`, or else with `last_hidden_state`, of
-            which the mean over the places is taken.
-
-    Returns:
-        Features (B, D); None where there are none.
-
-    Example:
-        >>> features_of(torch.ones(2, 7, 1, 1)).shape
-        torch.Size([2, 7])
-    """
-    if not torch.is_tensor(output):
-        pooled = getattr(output, "pooler_output", None)
-        hidden = getattr(output, "last_hidden_state", None)
-        if torch.is_tensor(pooled):
-            output = pooled
-        elif torch.is_tensor(hidden):
-            output = hidden.mean(1) if hidden.ndim == 3 else hidden.flatten(2).mean(2)
-        else:
-            return None
-    if output.ndim > 2 and set(output.shape[2:]) == {1}:
-        output = output.flatten(1)
-    return output if output.ndim == 2 else None
 
 
 def is_headless(network: nn.Module, size: int | None = None) -> bool:

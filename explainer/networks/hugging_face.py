@@ -16,10 +16,13 @@ from torch import Tensor, nn
 
 from explainer.errors import InputError, one_line
 from explainer.networks.description import Arguments
+from explainer.networks.image_text import ImageTextClassifier, untrained
 
 PREFIX = "hf/"
 CONFIG = "config"
 """Key of the network's arguments under which a description holds the configuration."""
+TEXTS = "texts"
+"""Key under which it holds the number and the length of the embeddings of texts, where texts are the classes."""
 _LEFT_OUT = {
     "id2label",
     "label2id",
@@ -105,12 +108,31 @@ def build(name: str, arguments: Arguments) -> nn.Module:
             the classifier runs code of its own.
     """
     if CONFIG in arguments:
-        return _of_config(arguments[CONFIG], name)
+        network = _of_config(arguments[CONFIG], name)
+        return untrained(network, arguments[TEXTS]) if TEXTS in arguments else network
+    return load(name, "AutoModelForImageClassification", arguments)
+
+
+def load(name: str, kind: str, arguments: Arguments | None = None) -> nn.Module:
+    """Load a network with its weights, from safetensors alone and without code of the repository.
+
+    Args:
+        name: "hf/" and the name of a repository, or a folder.
+        kind: Class of transformers that loads it, such as "AutoModel".
+        arguments: Keyword arguments of `from_pretrained`.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        InputError: transformers is not installed, there is no such network, or it cannot be had without a connection,
+            without safetensors, or without running code.
+    """
     source = name.removeprefix(PREFIX)
-    loader = library().AutoModelForImageClassification
+    loader = getattr(library(), kind)
     try:
         network, loading = loader.from_pretrained(
-            source, **arguments, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            source, **(arguments or {}), use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
     except Exception as error:  # the library and its hub raise errors of many kinds
         raise InputError(_refusal(name, error)) from error
@@ -141,6 +163,25 @@ def _of_config(values: Any, name: str) -> nn.Module:
     if not known or not kind.__module__.startswith(_FAMILIES):
         raise InputError(f"{name}: transformers has no network {str(architecture)[:100]!r}")
     return kind(kind.config_class(**values))
+
+
+def description_of(network: nn.Module) -> tuple[str, Arguments] | None:
+    """Return the name and the arguments from which `build` makes a network again, without its weights.
+
+    Args:
+        network: Network of any kind.
+
+    Returns:
+        Name of its class after "hf/", and arguments; None for a network that transformers does not define.
+    """
+    model: Any = network
+    arguments: Arguments = {}
+    if isinstance(network, ImageTextClassifier):
+        model = network.model
+        arguments[TEXTS] = list(network.texts.weight.shape)
+    if not is_own_class(model):
+        return None
+    return f"{PREFIX}{type(model).__name__}", {CONFIG: config_of(model), **arguments}
 
 
 def config_of(network: nn.Module) -> dict[str, Any]:

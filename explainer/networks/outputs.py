@@ -1,4 +1,4 @@
-"""Find the logits in what a network returns: a tensor, or an object that clearly holds one."""
+"""Find the logits, or the features, in what a network returns: a tensor, or an object that clearly holds one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +41,34 @@ def logits_of(output: Any, network: str, num_classes: int | None = None) -> Tens
     if tensor is None or tensor.ndim != 2:
         raise InputError(f"network {network!r} returned {_words(output)}, not logits (B, K): return a tensor (B, K)")
     return tensor
+
+
+def features_of(output: Any) -> Tensor | None:
+    """Return the features (B, D) in what a network returned: a tensor, or what backbones of transformers return.
+
+    Args:
+        output: Tensor (B, D) or (B, D, 1, 1); an object with `pooler_output`, or else with `last_hidden_state`, of
+            which the mean over the places is taken.
+
+    Returns:
+        Features (B, D); None where there are none.
+
+    Example:
+        >>> features_of(torch.ones(2, 7, 1, 1)).shape
+        torch.Size([2, 7])
+    """
+    if not torch.is_tensor(output):
+        pooled = getattr(output, "pooler_output", None)
+        hidden = getattr(output, "last_hidden_state", None)
+        if torch.is_tensor(pooled):
+            output = pooled
+        elif torch.is_tensor(hidden):
+            output = hidden.mean(1) if hidden.ndim == 3 else hidden.flatten(2).mean(2)
+        else:
+            return None
+    if output.ndim > 2 and set(output.shape[2:]) == {1}:
+        output = output.flatten(1)
+    return output if output.ndim == 2 else None
 
 
 def _tensor(output: Any, num_classes: int | None) -> Tensor | None:

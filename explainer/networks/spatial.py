@@ -452,6 +452,10 @@ def sides(network: nn.Module, size: int | None = None) -> list[int]:
     if isinstance(configured, list | tuple) and configured:
         configured = configured[0]
     known = [size]
+    # timm's transformers that were asked for another size than the usual one
+    asked = getattr(getattr(network, "patch_embed", None), "img_size", None)
+    if isinstance(asked, list | tuple) and asked:
+        known.append(asked[0])
     if declared is not None:
         known.append(declared[-1])
     if isinstance(configured, int):

@@ -174,7 +174,8 @@ def check_configuration(arguments: Mapping[str, Any], path: str | Path) -> None:
     """Refuse a configuration of transformers that is not plain, or makes the network read or fetch a file.
 
     Args:
-        arguments: Classifier's arguments in the checkpoint: the configuration alone.
+        arguments: Classifier's arguments in the checkpoint: the configuration, and where texts are the classes the
+            size of their embeddings.
         path: Path of the checkpoint.
 
     Raises:
@@ -187,8 +188,12 @@ def check_configuration(arguments: Mapping[str, Any], path: str | Path) -> None:
         explainer.errors.InputError: x.ckpt: network_args.config.backbone is 'a/b', which names a file or an address
     """
     config = arguments.get("config")
-    if set(arguments) != {"config"} or not isinstance(config, Mapping):
+    if not set(arguments) <= {"config", "texts"} or not isinstance(config, Mapping):
         raise InputError(f"{path}: a network of Hugging Face is built of its configuration alone, network_args.config")
+    size = arguments.get("texts", [1, 1])
+    if not isinstance(size, list) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise InputError(f"{path}: network_args.texts must be two whole numbers, got {str(size)[:100]}")
+    check_arguments({"texts": size}, f"{path}: network_args")
     source = f"{path}: network_args.config"
     todo = [(source, config)]
     while todo:

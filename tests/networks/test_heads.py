@@ -154,6 +154,13 @@ def test_auxiliary_heads_stay_but_fit_a_file(tmp_path):
     assert torch.equal(network.aux1.fc2.weight, other.aux1.fc2.weight)
 
 
+def test_logits_without_a_layer_for_them_are_counted():
+    network = Explanandum(Mine("cat"), mean=(0.0,) * 3, std=(1.0,) * 3)
+    assert network.num_classes == 14
+    with pytest.raises(InputError, match="name it in `head`"):
+        _ = network.heads
+
+
 def test_both_heads_of_a_distilled_network_fit_a_file(tmp_path):
     name = "deit_tiny_distilled_patch16_224"
     source = timm.create_model(name, num_classes=5)
@@ -164,5 +171,5 @@ def test_both_heads_of_a_distilled_network_fit_a_file(tmp_path):
 
 
 def test_a_network_without_a_head_is_refused():
-    with pytest.raises(InputError, match="has no linear layer"):
+    with pytest.raises(InputError, match="returns no features"):
         Explanandum("torch.nn.Identity", num_classes=3)
