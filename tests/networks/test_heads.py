@@ -171,5 +171,5 @@ def test_both_heads_of_a_distilled_network_fit_a_file(tmp_path):
 
 
 def test_a_network_without_a_head_is_refused():
-    with pytest.raises(InputError, match="returns no features"):
+    with pytest.raises(InputError, match="has no linear layer"):
         Explanandum("torch.nn.Identity", num_classes=3)
