@@ -63,7 +63,7 @@ REFUSED = [
     (BlurOrColour, {"noise": -1}, "infill RandomColour: noise must be at least 0"),
     *((RandomColour, {"colour": c}, "infill RandomColour: colour must lie in") for c in (-0.1, 2, NAN)),
     *((Noise, {"noise": n}, "infill Noise: noise must be at least 0") for n in (-0.1, NAN, math.inf)),
-    *((Colour, {"colour": c}, "infill Constant: colour") for c in ((0.5, 0.5), (), (0.5, 0.5, 128), (NAN, 0, 0))),
+    *((Colour, {"colour": c}, "infill Constant: colour") for c in ((), (0.5, 0.5, 128), (NAN, 0, 0))),
     *((Local, {"window": w}, "infill Local: window") for w in (0, -1, 4)),
     *((m, {"seed": s}, "seed must lie in") for m in METHODS for s in (-1, 2**40)),
     (SmoothGrad, {"method": Gradient(), "seed": -1}, "attribution SmoothGrad: seed must lie in"),

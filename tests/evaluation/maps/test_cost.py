@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from explainer.attribution import RISE, Constant, Gradient, IntegratedGradients
+from explainer.errors import InputError
 from explainer.evaluation.maps import cost
 from explainer.evaluation.maps.cost import measured
 from tests.support.small_evaluation import classifier
@@ -39,7 +40,7 @@ def test_passes_that_go_round_the_explanandum_count_too():
 
 def test_nothing_is_left_behind():
     explanandum = classifier()
-    with pytest.raises(RuntimeError), measured(explanandum, "cpu") as found:
+    with pytest.raises(InputError), measured(explanandum, "cpu") as found:
         explanandum(torch.rand(2, 4, 16, 16))  # four channels
     assert found.passes == 0
     with pytest.raises(RuntimeError), measured(explanandum, "cpu") as found:

@@ -123,7 +123,7 @@ def test_ctrl_c_is_no_failure(tmp_path):
 def test_what_the_classifier_itself_says_is_not_swallowed(tmp_path):
     batches = pictures()
     batches[0] = batches[0]._replace(image=batches[0].image[:, :2])
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match="the images have 2 channels"):
         run(tmp_path, batches)
     assert ORIGINAL not in (tmp_path / ROWS).read_text() if (tmp_path / ROWS).exists() else True
 
