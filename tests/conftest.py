@@ -5,7 +5,11 @@ import signal
 
 import pytest
 import torch
+from hypothesis import settings
 
+# no property fails because the machine is busy
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 os.environ.setdefault("WANDB_MODE", "offline")
 # A shell that starts a command in the background lets it ignore Ctrl-C, which the tests of Ctrl-C would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
