@@ -92,8 +92,10 @@ def main() -> None:
         with torch.no_grad():
             return graph(images)
 
-    images = read_photographs(options.images, explainer.image_size, options.count)
-    calibration = read_photographs(options.calibrate or options.images, explainer.image_size, options.calibration_count)
+    images = read_photographs(options.images, explainer.image_size, most=options.count)
+    calibration = read_photographs(
+        options.calibrate or options.images, explainer.image_size, most=options.calibration_count
+    )
     with tempfile.TemporaryDirectory() as folder:
         files = export_all(explainer, Path(folder), calibration)
         for name, (exported, run) in files.items():

@@ -6,6 +6,7 @@ python -m explainer export checkpoints/voc_lite0.ckpt --format onnx
 import argparse
 import sys
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,21 +18,23 @@ from explainer.inference.explain import read_photo
 from explainer.inference.exporting import FORMATS, export
 from explainer.inference.hub import weights_file
 from explainer.networks.checkpoint import read_checkpoint
+from explainer.networks.description import Classified
 
 _MOST_PHOTOGRAPHS = 100
 """Photographs from which the ranges of an int8 graph are taken; more hardly change them."""
 
 
-def read_photographs(folder: Path, side: int, most: int = _MOST_PHOTOGRAPHS) -> Tensor:
+def read_photographs(folder: Path, side: int, channels: int = 3, most: int = _MOST_PHOTOGRAPHS) -> Tensor:
     """Read photographs of a folder, such as those from which the ranges of an int8 graph are taken.
 
     Args:
         folder: Folder of photographs; those in folders inside are read too.
         side: Side S in pixels of the images that the graph takes.
+        channels: Number C of their channels.
         most: Largest number N of photographs; of more they are evenly chosen.
 
     Returns:
-        Images (N, 3, S, S) in [0, 1].
+        Images (N, C, S, S) in [0, 1].
 
     Raises:
         InputError: There is no such folder, it holds no photograph, or one cannot be read.
@@ -46,7 +49,7 @@ def read_photographs(folder: Path, side: int, most: int = _MOST_PHOTOGRAPHS) -> 
         raise InputError(f"{folder} holds no photographs, from which the ranges of int8 are taken")
     count = min(len(photos), most)
     chosen = [photos[index * len(photos) // count] for index in range(count)]
-    return torch.cat([resize(read_photo(path), (side, side)) for path in chosen])
+    return torch.cat([resize(read_photo(path, channels), (side, side)) for path in chosen])
 
 
 def main(args: list[str] | None = None) -> int:
@@ -70,7 +73,8 @@ def main(args: list[str] | None = None) -> int:
         calibration = None
         if options.int8 is not None:
             spec, _ = read_checkpoint(weights_file(options.checkpoint), "explainer")
-            calibration = read_photographs(options.int8, spec["image_size"])
+            channels = len(cast(Classified, spec)["explanandum"]["mean"])
+            calibration = read_photographs(options.int8, spec["image_size"], channels)
         exported = export(options.checkpoint, options.out, options.format, calibration, options.allow)
     except InputError as error:
         say(f"error: {error}")
@@ -79,9 +83,11 @@ def main(args: list[str] | None = None) -> int:
         say(f"error: {plain_words(error)}")
         return 2
     side = exported.metadata.image_size
+    channels = exported.metadata.channels
     count = len(exported.metadata.classes)
     print(f"{exported.path}: {exported.path.stat().st_size / 1e6:.1f} MB, {exported.metadata.precision}")
-    print(f"images (B, 3, {side}, {side}) in [0, 1] -> probabilities (B, {count}), masks (B, {count}, {side}, {side})")
+    print(f"images (B, {channels}, {side}, {side}) in [0, 1]")
+    print(f"-> probabilities (B, {count}), masks (B, {count}, {side}, {side})")
     words = "largest difference from the checkpoint on example images"
     print(f"{words}: probabilities {exported.probability_difference:.1e}, masks {exported.mask_difference:.1e}")
     return 0

@@ -29,7 +29,7 @@ from explainer.version import __version__
 Format = Literal["onnx", "pt2"]
 FORMATS: tuple[Format, ...] = ("onnx", "pt2")
 IMAGES = "images"
-"""Name of the graph's input, (B, 3, S, S) float32 in [0, 1], of any batch size."""
+"""Name of the graph's input, (B, C, S, S) float32 in [0, 1], of any batch size; C is 3 but for a few classifiers."""
 OUTPUTS = ("probabilities", "masks")
 """Names of the graph's outputs, in their order: (B, K) and (B, K, S, S), both in [0, 1]."""
 METADATA_FILE = "explainer.json"
@@ -55,18 +55,20 @@ class Metadata:
 
     Attributes:
         classes: Names of the K classes, in the order of the outputs.
-        image_size: Side S in pixels of the images that the graph takes.
+        channels: Number C of channels of the images that the graph takes.
+        image_size: Side S in pixels of these images.
         multilabel: Whether an image may have several classes: then the probabilities are sigmoids.
-        mean_colour: Colour to put where a mask is 0, three numbers in [0, 1].
+        mean_colour: Colour to put where a mask is 0, a number in [0, 1] for each channel.
         explainer_version: Version of this project that wrote the file.
         checkpoint_sha256: SHA-256 of the checkpoint, in hexadecimal digits.
         precision: Type of the computation: "float32", or "int8" for a quantised graph.
     """
 
     classes: tuple[str, ...]
+    channels: int
     image_size: int
     multilabel: bool
-    mean_colour: tuple[float, float, float]
+    mean_colour: tuple[float, ...]
     explainer_version: str
     checkpoint_sha256: str
     precision: str = "float32"
@@ -109,7 +111,7 @@ class Graph(nn.Module):
         """Return what the classifier and the masker say.
 
         Args:
-            images: Images (B, 3, S, S) in [0, 1], at the networks' size.
+            images: Images (B, C, S, S) in [0, 1], at the networks' size.
 
         Returns:
             Probabilities (B, K) and class masks (B, K, S, S), both in [0, 1].
@@ -132,7 +134,7 @@ def export(
         source: Checkpoint of an Explainer, a folder that `Explainer.save_pretrained` wrote, or an Explainer itself.
         out: File to write; None puts it beside the checkpoint, under its name.
         file_format: Format of the file, "onnx" or "pt2".
-        calibration: Images (N, 3, S, S) in [0, 1] from which the ranges of an int8 graph are taken; None keeps
+        calibration: Images (N, C, S, S) in [0, 1] from which the ranges of an int8 graph are taken; None keeps
             float32.
         allow: Dotted names of builders, modules or packages that the checkpoint's classifier may come from.
 
@@ -157,7 +159,9 @@ def export(
         explainer = copy.deepcopy(explainer).cpu()
     metadata = describe(explainer, "float32" if calibration is None else "int8")
     graph = Graph(explainer).eval()
-    program = trace(graph, explainer.image_size)
+    shape = (metadata.image_size, metadata.channels)
+    program = trace(graph, example_images(_TRACED_BATCH, *shape))
+    batches = [example_images(size, *shape) for size in _BATCHES]
     with replacing(target, sync=True) as partial:
         if file_format == "pt2":
             _write_program(program, partial, metadata)
@@ -165,7 +169,7 @@ def export(
         else:
             _write_onnx(program, partial, metadata, calibration)
             run = onnx_runner(partial)
-        differences = compare(graph, run, explainer.image_size)
+        differences = compare(graph, run, batches)
         # NaN fails the comparison
         is_near = all(difference <= _LARGEST_DIFFERENCE for difference in differences)
         if calibration is None and not is_near:
@@ -210,24 +214,24 @@ def describe(explainer: Explainer, precision: str = "float32") -> Metadata:
         explainer: Trained Explainer.
         precision: Type of the computation, "float32" or "int8".
     """
-    red, green, blue = explainer.explanandum.mean_colour.flatten().tolist()
     return Metadata(
         classes=explainer.classes,
+        channels=explainer.explanandum.channels,
         image_size=explainer.image_size,
         multilabel=bool(explainer.explanandum.multilabel),
-        mean_colour=(red, green, blue),
+        mean_colour=tuple(explainer.explanandum.mean_colour.flatten().tolist()),
         explainer_version=__version__,
         checkpoint_sha256=digest(explainer.path),
         precision=precision,
     )
 
 
-def trace(graph: nn.Module, side: int) -> torch.export.ExportedProgram:
+def trace(graph: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     """Record a graph for images of one size and batches of any.
 
     Args:
         graph: Function of images, in evaluation mode and on the CPU.
-        side: Side of the images in pixels.
+        example: Images of this size, at least two: a batch of one would be recorded as the only one.
 
     Returns:
         The exported program, without the places in the source code that it came from.
@@ -235,7 +239,6 @@ def trace(graph: nn.Module, side: int) -> torch.export.ExportedProgram:
     Raises:
         InputError: What the network does depends on the values in the images, so that no graph holds it.
     """
-    example = torch.zeros(_TRACED_BATCH, 3, side, side)
     batch = torch.export.Dim("batch", min=1)
     try:
         with torch.no_grad():
@@ -321,7 +324,7 @@ def program_runner(path: str | Path) -> Run:
     return run
 
 
-def example_images(batch: int, side: int, seed: int = 0) -> Tensor:
+def example_images(batch: int, side: int, channels: int = 3, seed: int = 0) -> Tensor:
     """Return images that vary from place to place, as photographs do: patches of random colours.
 
     Noise would not do. Its patches are all alike in the depth of a network, and a normalisation of nearly equal values
@@ -330,34 +333,34 @@ def example_images(batch: int, side: int, seed: int = 0) -> Tensor:
     Args:
         batch: Number B of images.
         side: Side S of the images in pixels.
+        channels: Number C of their channels.
         seed: Seed of the colours.
 
     Returns:
-        Images (B, 3, S, S) in [0, 1].
+        Images (B, C, S, S) in [0, 1].
 
     Example:
         >>> example_images(2, 32).shape
         torch.Size([2, 3, 32, 32])
     """
     generator = torch.Generator().manual_seed(seed)
-    patches = torch.rand(batch, 3, _PATCHES, _PATCHES, generator=generator)
+    patches = torch.rand(batch, channels, _PATCHES, _PATCHES, generator=generator)
     return F.interpolate(patches, (side, side), mode="bilinear", align_corners=False)
 
 
-def compare(graph: nn.Module, run: Run, side: int) -> tuple[float, float]:
-    """Compare a written file with the networks that it was made of, on example images in batches of several sizes.
+def compare(graph: nn.Module, run: Run, batches: Sequence[Tensor]) -> tuple[float, float]:
+    """Compare a written file with the networks that it was made of.
 
     Args:
         graph: Networks in PyTorch.
         run: Function that runs the file.
-        side: Side of the images in pixels.
+        batches: Images in batches of several sizes.
 
     Returns:
         Largest differences of a probability and of a mask's value; infinite where a shape differs.
     """
     largest = [0.0, 0.0]
-    for batch in _BATCHES:
-        images = example_images(batch, side)
+    for images in batches:
         with torch.no_grad():
             expected = graph(images)
         for place, (wanted, given) in enumerate(zip(expected, run(images), strict=True)):

@@ -197,6 +197,9 @@ def _summary(description: Explained, parameters: int, size: int) -> str:
     side = description["image_size"]
     reading = _masker(description["masker"])
     answer = "an image may have several classes" if description["multilabel"] else "an image has one class"
+    # one number for each channel
+    channels = len(description["explanandum"]["mean"])
+    images = "RGB" if channels == 3 else f"{channels} channels"
     names = ", ".join(for_markdown(name) for name in classes[:_LARGEST_LIST])
     if len(classes) > _LARGEST_LIST:
         names += ", …"
@@ -205,7 +208,7 @@ def _summary(description: Explained, parameters: int, size: int) -> str:
         "[0, 1] of the pixels that the classifier used, in one forward pass.\n\n"
         f"- classifier: `{network}`, frozen; {answer}\n"
         f"- explainer: {reading}, trained against this classifier alone\n"
-        f"- images: RGB of any size, seen at {side}×{side} pixels\n"
+        f"- images: {images}, of any size, seen at {side}×{side} pixels\n"
         f"- size: {parameters / 1e6:.1f} million values, {size / 1e6:.1f} MB\n"
         f"- classes: {names}"
     )

@@ -19,7 +19,7 @@ def quantise(source: str | Path, out: str | Path, images: Tensor) -> None:
     Args:
         source: Graph in float32, with one input.
         out: File to write.
-        images: Images (N, 3, S, S) in [0, 1] like those that the graph will see; the ranges of the activations are
+        images: Images (N, C, S, S) in [0, 1] like those that the graph will see; the ranges of the activations are
             those that occur here.
 
     Raises:

@@ -27,13 +27,14 @@ pytest.importorskip("onnxscript")
 SIDE = 32
 
 
-def save_reader(path, classes=CLASSES, multilabel=False):
+def save_reader(path, classes=CLASSES, multilabel=False, explanandum=None):
     """Save an Explainer whose masker reads the classifier."""
     torch.manual_seed(0)
-    explanandum = Explanandum(**SMALL, num_classes=len(classes), multilabel=multilabel)
-    with torch.no_grad():
-        for parameter in explanandum.network.parameters():
-            parameter.mul_(2)  # untrained, each layer gives smaller values than the one before
+    if explanandum is None:
+        explanandum = Explanandum(**SMALL, num_classes=len(classes), multilabel=multilabel)
+        with torch.no_grad():
+            for parameter in explanandum.network.parameters():
+                parameter.mul_(2)  # untrained, each layer gives smaller values than the one before
     masker = FeatureMasker(width=8, scales=2)
     masker.attach(explanandum)
     masker.build(len(classes))
@@ -106,6 +107,7 @@ def test_a_file_says_what_it_holds(checkpoints, files, kind):
     assert said.pop("mean_colour") == pytest.approx([0.485, 0.456, 0.406])
     assert said == {
         "classes": list(CLASSES),
+        "channels": 3,
         "image_size": SIDE,
         "multilabel": False,
         "explainer_version": __version__,
@@ -148,6 +150,24 @@ def test_the_code_of_the_guide(files, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.split()[0] in CLASSES
 
 
+def test_a_classifier_of_other_channels(tmp_path):
+    """It is given itself, as `fit` was given it, and exported as the Explainer that it is."""
+    layers = [torch.nn.Conv2d(2, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Conv2d(8, 8, 3),
+              torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3)]  # fmt: skip
+    network = torch.nn.Sequential(*layers)
+    explanandum = Explanandum(network, multilabel=True, mean=(0.25, 0.75), std=(1.0, 1.0))
+    path = save_reader(tmp_path / "two.ckpt", multilabel=True, explanandum=explanandum)
+    model = explainer.load(path, "cpu", model=network)
+    exported = export(model, file_format="pt2")
+    assert (exported.metadata.channels, exported.metadata.mean_colour) == (2, (0.25, 0.75))
+    images = example_images(1, SIDE, 2)
+    probabilities, masks = program_runner(exported.path)(images)
+    torch.testing.assert_close(probabilities, model.probabilities(images), atol=1e-4, rtol=0)
+    torch.testing.assert_close(masks, model.masks(images), atol=1e-4, rtol=0)
+    model.save_pretrained(tmp_path / "two")
+    assert "- images: 2 channels, of any size, seen at 32×32 pixels" in (tmp_path / "two" / "README.md").read_text()
+
+
 def test_a_published_folder_is_exported_too(checkpoints, tmp_path):
     explainer.load(checkpoints["deeplab"], "cpu").save_pretrained(tmp_path / "pets")
     # an Explainer is named as what it was loaded from
@@ -184,7 +204,7 @@ def test_the_command(checkpoints, tmp_path, capsys):
     assert main(["export", checkpoints["deeplab"], "--format", "pt2", "--out", str(tmp_path / "a.pt2")]) == 0
     said = capsys.readouterr().out
     assert f"{tmp_path / 'a.pt2'}: " in said
-    assert "images (B, 3, 32, 32) in [0, 1] -> probabilities (B, 3), masks (B, 3, 32, 32)" in said
+    assert "images (B, 3, 32, 32) in [0, 1]\n-> probabilities (B, 3), masks (B, 3, 32, 32)" in said
     assert list(tmp_path.iterdir()) == [tmp_path / "a.pt2"]
 
 
@@ -234,7 +254,7 @@ def test_a_network_whose_way_depends_on_the_image_is_refused():
             return images.relu() if images.mean() > 0.5 else images
 
     with pytest.raises(InputError, match="cannot be exported as one graph") as error:
-        trace(Choosing(), 8)
+        trace(Choosing(), example_images(2, 8))
     assert "\n" not in str(error.value)
 
 
@@ -251,7 +271,7 @@ def test_differences_are_found():
         return images.mean((2, 3)), images
 
     def compared(run):
-        return exporting.compare(graph, run, 8)
+        return exporting.compare(graph, run, [example_images(size, 8) for size in (1, 3)])
 
     assert compared(graph) == (0, 0)
     assert compared(lambda images: (graph(images)[0], images - 0.25)) == (0, pytest.approx(0.25))
