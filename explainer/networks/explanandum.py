@@ -61,7 +61,7 @@ class Explanandum(nn.Module):
         taps: Dotted names of the layers at the end of each spatial scale; None finds them.
         network_args: Keyword arguments of the callable.
         allow: Dotted names of builders, modules or packages that a checkpoint may name, besides the classifiers of
-            torchvision, of timm and of this project.
+            torchvision, timm, transformers and this project.
         randomise_seed: Seed of random weights that every layer gets in place of those of `weights` or of the
             checkpoint; None keeps them. An Explainer trained against random weights shows what it learns without any
             classifier.

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from explainer.errors import InputError
 from explainer.networks.modes import evaluation_mode
 from explainer.networks.outputs import logits_of
-from explainer.networks.spatial import input_channels
+from explainer.networks.spatial import input_channels, sides
 
 Layer = nn.Linear | nn.Conv2d
 
 _SIZES = (64, 224, 32, 96, 128, 256, 299, 384, 28, 48, 160, 192, 320, 512)
-"""Sides of the images that are tried: a network may take only one."""
+"""Sides of the images that are tried first, a cheap one before all: a network may take only one."""
 _AUXILIARY = ("AuxLogits.fc", "aux1.fc2", "aux2.fc2")
 """Heads of Inception and GoogLeNet that help their training. Nothing here uses what they say, so they stay as they are;
 only where a file has other ones are they made to fit it."""
@@ -275,7 +275,7 @@ def count_logits(network: nn.Module, size: int | None = None) -> int | None:
 
 def _trace(network: nn.Module, size: int | None) -> Trace | None:
     """Trace a black image of the first size that the network takes; return None where it takes none."""
-    for side in dict.fromkeys((size, *_SIZES)):
+    for side in dict.fromkeys((size, *_SIZES, *sides(network))):
         if side is None:
             continue
         try:

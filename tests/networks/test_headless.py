@@ -10,7 +10,7 @@ from explainer.attribution import RISE
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 from explainer.networks.headless import is_headless, with_head
-from explainer.networks.heads import heads
+from explainer.networks.heads import _trace_heads, heads
 from explainer.networks.outputs import features_of
 from explainer.training.modules import Classifier
 
@@ -31,6 +31,7 @@ def test_networks_of_timm_make_their_own_head(name):
     explanandum = Explanandum(f"timm/{name}", num_classes=7, network_args=arguments)
     side = arguments.get("img_size", 64)
     assert [n for n, _ in explanandum.heads] == [head]
+    assert _trace_heads(explanandum.network, None) == (head,)
     assert explanandum(torch.rand(2, 3, side, side)).shape == (2, 7)
     assert explanandum.num_classes == 7
     # a second number of classes replaces the head, and adds no other

@@ -30,6 +30,10 @@ FAMILIES = {
     "timm/convnext_atto": ("head.fc",),
     "timm/pit_ti_distilled_224": ("head", "head_dist"),
     "timm/edgenext_xx_small": ("head.fc",),
+    "timm/crossvit_tiny_240": ("head.0", "head.1"),
+    "timm/swiftformer_xs": ("head", "head_dist"),
+    "timm/cait_xxs24_224": ("head",),
+    "timm/efficientvit_b0": ("head.classifier.4",),
 }
 
 
