@@ -80,9 +80,11 @@ def test_an_installed_wheel_trains_and_explains_in_another_folder(source, tmp_pa
         [sys.executable, "-c", place], cwd=here, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(site)}
     )  # fmt: skip
     assert Path(where.stdout.strip()).is_relative_to(site)
-    # fast_dev_run leaves no checkpoint of the classifier for the Explainer: the classifier alone is trained
-    quick = ["--trainer.fast_dev_run", "true", "--data.init_args.train_images", "8", "--data.init_args.val_images", "4"]
-    explainer("train", "--config", "shapes_small_classifier.yaml", *quick)
+    small = ["--data.init_args.train_images", "8", "--data.init_args.val_images", "4", "--trainer.logger", "false"]
+    # one epoch: fast_dev_run would leave no classifier for the Explainer
+    explainer("train", "--config", "shapes_small_classifier.yaml", *small, "--trainer.max_epochs", "1")
+    assert (here / "checkpoints" / "shapes_small_classifier.ckpt").is_file()
+    explainer("train", "--config", "shapes_small.yaml", *small, "--trainer.fast_dev_run", "true")
     shutil.copy(ROOT / "docs" / "pictures" / "class_masks.jpg", here / "photo.jpg")
     assert "written to explained" in explainer("photo.jpg", "--device", "cpu")
     assert (here / "explained" / "photo" / "overview.png").is_file()
