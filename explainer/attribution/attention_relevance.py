@@ -6,10 +6,12 @@ Beyond Attention Visualization, CVPR 2021) has a layer-wise relevance in the pla
 for every layer of a network; this one needs none, and the later paper prefers it.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, by_batches
 from explainer.errors import check_range
 from explainer.networks import Explanandum
 from explainer.networks.attention import attention_of, readers, to_places
@@ -30,8 +32,7 @@ class AttentionRelevance(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Gather the relevance batch by batch: (B, 1, H, W), at least 0."""
-        parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
-        return torch.cat([self._of_batch(explanandum, *part) for part in parts])
+        return by_batches(self.batch_size, partial(self._of_batch, explanandum), image, target)
 
     def _of_batch(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Gather the relevance of at most `batch_size` images."""

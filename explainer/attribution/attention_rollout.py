@@ -3,12 +3,13 @@
 S. Abnar, W. Zuidema: Quantifying Attention Flow in Transformers, ACL 2020 (section 3).
 """
 
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, by_batches
 from explainer.errors import check_range
 from explainer.networks import Explanandum
 from explainer.networks.attention import attention_of, readers, to_places
@@ -35,7 +36,7 @@ class AttentionRollout(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Roll the attention out batch by batch: (B, 1, H, W), at least 0."""
-        return torch.cat([self._of_batch(explanandum, part) for part in image.split(self.batch_size)])
+        return by_batches(self.batch_size, partial(self._of_batch, explanandum), image)
 
     def _of_batch(self, explanandum: Explanandum, image: Tensor) -> Tensor:
         """Roll out the attention of at most `batch_size` images."""

@@ -1,7 +1,7 @@
 """The interface of every attribution method."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -151,6 +151,22 @@ class Attribution(ABC):
         if self.is_mask and not scaled:
             return maps.clamp(0, 1)
         return min_max(maps)
+
+
+def by_batches(size: int, compute: Callable[..., Tensor], *parts: Tensor) -> Tensor:
+    """Compute something of images in turn, so that a batch's size bounds the memory.
+
+    Args:
+        size: Largest number of images at once.
+        compute: Function of the parts' rows, with one row of its result for each.
+        parts: Tensors of as many rows, such as images and their targets.
+
+    Example:
+        >>> by_batches(2, lambda a, b: a + b, torch.ones(3), torch.ones(3)).tolist()
+        [2.0, 2.0, 2.0]
+    """
+    turns = zip(*(part.split(size) for part in parts), strict=True)
+    return torch.cat([compute(*turn) for turn in turns])
 
 
 def broken_maps(maps: Tensor) -> Tensor:

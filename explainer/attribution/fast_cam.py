@@ -4,10 +4,12 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 by the authors' follow-up. One forward pass, and one backward pass through what comes after the last scale.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, by_batches
 from explainer.attribution.layer import feature_layer, replacing
 from explainer.attribution.smoe import Statistic, Weights, measure, scale_weights
 from explainer.errors import check_range
@@ -47,8 +49,7 @@ class FastCAM(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Multiply the two maps batch by batch: (B, 1, H, W), at least 0."""
-        parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
-        return torch.cat([self._product(explanandum, *part) for part in parts])
+        return by_batches(self.batch_size, partial(self._product, explanandum), image, target)
 
     def _product(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Multiply the two maps of at most `batch_size` images: (B, 1, H, W), at least 0."""

@@ -3,13 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, by_batches
 from explainer.errors import InputError
 from explainer.networks import Explanandum
 from explainer.networks.spatial import (
@@ -49,8 +50,8 @@ class LayerAttribution(Attribution):
     def _maps(self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool) -> Tensor:
         """Weigh the layer's maps batch by batch, with or without a progress bar: (B, 1, H, W), at least 0."""
         layer = feature_layer(explanandum, self.layer, self.title)
-        parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
-        return torch.cat([self.maps_of_layer(explanandum, layer, *part, progress) for part in parts])
+        compute = partial(self.maps_of_layer, explanandum, layer, progress=progress)
+        return by_batches(self.batch_size, compute, image, target)
 
     @abstractmethod
     def maps_of_layer(

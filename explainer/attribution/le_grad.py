@@ -8,12 +8,13 @@ the library; and maps are not scaled to [0, 1], so that they can be compared.
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from explainer.attribution.base import Attribution
+from explainer.attribution.base import Attribution, by_batches
 from explainer.errors import InputError, check_range
 from explainer.networks import Explanandum
 from explainer.networks.attention import Attention, attention_of, blocks_of, to_places
@@ -39,8 +40,7 @@ class LeGrad(Attribution):
 
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Average the layers batch by batch: (B, 1, H, W), at least 0."""
-        parts = zip(image.split(self.batch_size), target.split(self.batch_size), strict=True)
-        return torch.cat([self._of_batch(explanandum, *part) for part in parts])
+        return by_batches(self.batch_size, partial(self._of_batch, explanandum), image, target)
 
     def _of_batch(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Average the layers of at most `batch_size` images."""

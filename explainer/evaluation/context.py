@@ -1,6 +1,5 @@
 """The start of an evaluation: a classifier, methods, and the images of a split."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from explainer.errors import InputError
 from explainer.evaluation.images import candidates, check_classifier, first_readable, spread
 from explainer.evaluation.settings import Evaluation, data_facts
 from explainer.evaluation.storage.fingerprint import Fingerprint
+from explainer.files import digest
 from explainer.networks import Explanandum
-from explainer.networks.checkpoint import is_checkpoint, read_checkpoint
+from explainer.networks.checkpoint import is_checkpoint, read_checkpoint, weights_digest
 from explainer.networks.devices import choose_device
 from explainer.version import __version__
 
@@ -81,7 +81,7 @@ def prepared(context: Context) -> Prepared:
     settings = context.settings
     data = context.data
     device = str(choose_device(settings.device))
-    explanandum, methods, digest = subject(context)
+    explanandum, methods, weights = subject(context)
     explanandum.to(device)
     # fetched first: the names of the classes may stand in files of the data set
     data.prepare_data()
@@ -93,7 +93,7 @@ def prepared(context: Context) -> Prepared:
     sample = first_readable(dataset, places)
     check_classifier(explanandum, sample)
     facts = {
-        "checkpoint": digest,
+        "checkpoint": weights,
         "data": data_facts(context.config["data"]),
         "split": choice.split,
         "version": __version__,
@@ -128,8 +128,7 @@ def subject(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]
     spec, _ = read_checkpoint(path)
     check_image_size(path, spec, context.data.image_size)
     methods = chosen_methods(settings, path, spec["kind"], context.allow)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Explanandum(str(path), allow=context.allow), methods, digest
+    return Explanandum(str(path), allow=context.allow), methods, digest(path)
 
 
 def as_it_is(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]:
@@ -142,13 +141,8 @@ def as_it_is(context: Context) -> tuple[Explanandum, dict[str, Attribution], str
         spec, _ = read_checkpoint(network)
         check_image_size(network, spec, context.data.image_size)
     explanandum.freeze()
-    # of the weights themselves: a network that is built has no file of which a digest could be taken
-    digest = hashlib.sha256()
-    for name, value in explanandum.state_dict().items():
-        content = value.cpu().contiguous().numpy().tobytes()
-        digest.update(name.encode() + content)
     methods = chosen_methods(context.settings, Path(), "classifier")
-    return explanandum, methods, digest.hexdigest()
+    return explanandum, methods, weights_digest(explanandum)
 
 
 def check_image_size(path: str | Path, spec: Mapping[str, Any], given: int) -> None:

@@ -169,7 +169,7 @@ def explain(
         target = 0
         classes = None  # the score is the only one
     image = read_photo(photo, explanandum.channels)
-    side = image_size or explanandum.image_size or sides(explanandum.network)[0]
+    side = image_size or side_of(explanandum)
     small = resize(image.to(explanandum.mean.device), (side, side))
     try:
         with torch.no_grad():
@@ -181,9 +181,7 @@ def explain(
         raise InputError(
             f"the classifier does not run on images of {side} pixels ({words}): give image_size"
         ) from error
-    names = tuple(classes or explanandum.classes or map(str, range(logits.shape[1])))
-    if len(names) != logits.shape[1]:
-        raise InputError(f"the classifier has {logits.shape[1]} classes, and {len(names)} names are given")
+    names = names_of(explanandum, classes, logits.shape[1])
     index = class_index(target, names, logits[0])
     saliency = chosen(explanandum, small, torch.tensor([index], device=small.device)).detach().cpu()
     name = method if isinstance(method, str) else type(method).__name__
@@ -211,6 +209,28 @@ def shown_bands(bands: Sequence[int] | None, channels: int) -> tuple[int, ...]:
     if len(numbers) not in (1, 3) or not all(isinstance(band, int) and 0 <= band < channels for band in numbers):
         raise InputError(f"bands are one or three channels from 0 to {channels - 1}, got {numbers}")
     return numbers
+
+
+def names_of(explanandum: Explanandum, classes: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    """Return the names of a classifier's classes.
+
+    Args:
+        explanandum: Classifier.
+        classes: Names as they are given; None takes the classifier's own, or numbers.
+        count: Number K of its classes.
+
+    Raises:
+        InputError: There are more names, or fewer.
+    """
+    names = tuple(classes or explanandum.classes or map(str, range(count)))
+    if len(names) != count:
+        raise InputError(f"the classifier has {count} classes, and {len(names)} names are given")
+    return names
+
+
+def side_of(explanandum: Explanandum) -> int:
+    """Return the side in pixels of the images that a classifier takes: what it says of itself, else 224."""
+    return explanandum.image_size or sides(explanandum.network)[0]
 
 
 def classifier_of(

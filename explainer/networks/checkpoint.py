@@ -5,11 +5,13 @@ values: kind, classes, multilabel, image_size, the explanandum's and the masker'
 safetensors, and the same key stands in config.json beside it.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from explainer.errors import InputError
 from explainer.files import parse
@@ -94,6 +96,29 @@ def read_classifier(path: str | Path, allow: Sequence[str] = ()) -> tuple[Classi
     network = classified["explanandum"]
     check_network(network["network"], network["network_args"], path, allow)
     return classified, part(state, "explanandum")
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's names and values: one that is built has no file of which one could be taken.
+
+    Args:
+        network: Network of any kind.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> before = weights_digest(layer); _ = layer.weight.data.add_(1)
+        >>> before == weights_digest(layer)
+        False
+    """
+    total = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        # as bytes: NumPy has no type for some that networks have
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        total.update(name.encode() + content.tobytes())
+    return total.hexdigest()
 
 
 def part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from explainer.errors import InputError
 from explainer.networks.explanandum import Explanandum
+from explainer.networks.spatial import tensor_of
 
 Score = Callable[[Any], Tensor]
 """Function from what the network returns to one number an image, (B,)."""
@@ -50,7 +51,10 @@ class Scored(Explanandum):
 
     def _logits(self, output: Any) -> Tensor:
         """Return the score of what the network returned, (B, 1)."""
-        batch = len(_first_tensor(output))
+        values = tensor_of(output)
+        if values is None:
+            raise InputError(f"a target function needs a network that returns tensors, not a {type(output).__name__}")
+        batch = len(values)
         score = self.score(output)
         if not torch.is_tensor(score) or score.shape not in ((batch,), (batch, 1)):
             got = tuple(score.shape) if torch.is_tensor(score) else type(score).__name__
@@ -60,11 +64,3 @@ class Scored(Explanandum):
                 f"a target function returns floats that have a gradient; {self.classes[0]} gave {score.dtype}"
             )
         return score.reshape(batch, 1)
-
-
-def _first_tensor(output: Any) -> Tensor:
-    """Return any tensor of an output: its first axis is the batch's."""
-    if torch.is_tensor(output):
-        return output
-    values = output.values() if hasattr(output, "values") else output
-    return next(value for value in values if torch.is_tensor(value))

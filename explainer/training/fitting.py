@@ -5,6 +5,7 @@ Attributions, NeurIPS 2022. Departures: the masks come from a decoder on the cla
 tells no labels, the target mask is that of the classes that the classifier predicts.
 """
 
+import copy
 import math
 import signal
 import warnings
@@ -18,17 +19,17 @@ import torch
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
-from torch import Tensor, nn
+from torch import nn
 
 from explainer.data import Folder, ImageDataModule
 from explainer.data.listing import hidden
 from explainer.errors import InputError, check_range
 from explainer.files import copy_file, read_state, write_json
 from explainer.inference import Explainer
-from explainer.inference.by_method import classifier_of
+from explainer.inference.by_method import classifier_of, names_of, side_of
 from explainer.networks import Explanandum, FeatureMasker, MaskNetwork
+from explainer.networks.checkpoint import weights_digest
 from explainer.networks.devices import choose_device
-from explainer.networks.spatial import sides
 from explainer.stopping import Stopped, letting_stop
 from explainer.training.callbacks import Gallery, Resume
 from explainer.training.callbacks.averaging import AveragedWeights
@@ -158,12 +159,12 @@ def fit(
             classes (or there is train/ with such folders), these are the labels; of other folders all images are taken,
             and the classifier's own predictions are explained.
         out: Checkpoint to write.
-        classes: Names of the K classes in the order of the classifier's outputs; None takes the classifier's, or
-            numbers.
-        multilabel: Whether the classifier's probabilities are sigmoids; None takes what it says of itself, else a
+        classes: Names of the K classes in the order of the classifier's outputs; None takes those of a DataModule, the
+            classifier's, or numbers.
+        multilabel: Whether the classifier's probabilities are sigmoids; None takes what it or a DataModule says, else a
             softmax.
-        image_size: Side in pixels at which the classifier sees the images; None takes what it says of itself, else 224.
-            A DataModule has its own.
+        image_size: Side in pixels at which the classifier sees the images of a folder; None takes what it says of
+            itself, else 224. A DataModule has its own, and its own size of batches, seed and workers.
         mean: Mean colour of the classifier's normalisation; None as for `Explanandum`.
         std: Standard deviation of that normalisation; None as for `Explanandum`.
         device: Device on which to train; None takes the GPU when there is one.
@@ -178,16 +179,18 @@ def fit(
     """
     fitting = _fitting(training)
     where = choose_device(device)
-    explanandum = classifier_of(model, mean, std)
-    names = _names(explanandum, classes)
-    if explanandum.multilabel is None:
-        explanandum.multilabel = bool(multilabel)
+    # a copy around the same network: what is noted in it here must not stay in one that was given
+    explanandum = copy.copy(classifier_of(model, mean, std))
+    if isinstance(data, ImageDataModule):
+        classes = classes or data.classes
+    names = names_of(explanandum, classes, explanandum.num_classes)
+    _settle(explanandum, multilabel, data)
     targets: Literal["labels", "predicted"] = "labels"
     if isinstance(data, ImageDataModule):
         images = data
     else:
         options = {
-            "image_size": image_size or sides(explanandum.network)[0],
+            "image_size": image_size or side_of(explanandum),
             "batch_size": fitting.batch_size,
             "num_workers": fitting.num_workers,
             "seed": fitting.seed,
@@ -223,7 +226,7 @@ def _train(fitting: Fitting, module: Any, images: ImageDataModule, out: Path, de
     """Train, or go on with the same training, and put the best checkpoint where it was wanted."""
     folder = RUNS / out.stem
     settings = {
-        "classifier": fingerprint(module.explanandum),
+        "classifier": weights_digest(module.explanandum),
         "masker": f"{type(module.masker).__name__} {module.masker.spec}",
         "objective": f"{type(module.objective).__name__} {sorted(vars(module.objective).items())}",
         "images": f"{type(images).__name__} {images.root.resolve()} {len(images.split('train'))}",
@@ -258,38 +261,15 @@ def recipe() -> ExplainerObjective:
     )
 
 
-def fingerprint(network: nn.Module) -> str:
-    """Return a number that changes with the weights of a network: the training of another one must not go on.
-
-    Args:
-        network: Network of any kind.
-
-    Example:
-        >>> layer = nn.Linear(2, 2)
-        >>> before = fingerprint(layer); _ = layer.weight.data.add_(1)
-        >>> before == fingerprint(layer)
-        False
-    """
-    total = torch.zeros((), dtype=torch.float64)
-    for place, (_, weight) in enumerate(sorted(network.state_dict().items())):
-        if weight.is_floating_point() and weight.numel():
-            values = weight.detach().double().cpu().flatten()
-            ramp = torch.arange(1, values.numel() + 1, dtype=torch.float64).sqrt()
-            total += (place + 1) * _finite((values * ramp).sum())
-    return f"{type(network).__name__} {float(total):.17g}"
-
-
-def _finite(value: Tensor) -> Tensor:
-    return torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _names(explanandum: Explanandum, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of the classifier's classes: as given, its own, or numbers."""
-    count = explanandum.num_classes
-    names = tuple(classes or explanandum.classes or map(str, range(count)))
-    if len(names) != count:
-        raise InputError(f"the classifier has {count} classes, and {len(names)} names are given")
-    return names
+def _settle(explanandum: Explanandum, multilabel: bool | None, data: str | Path | ImageDataModule) -> None:
+    """Note whether an image may have several classes, where the classifier does not say it."""
+    if explanandum.multilabel is not None:
+        if multilabel not in (None, explanandum.multilabel):
+            raise InputError(f"multilabel is {multilabel}, and the classifier says {explanandum.multilabel} of itself")
+        return
+    if multilabel is None and isinstance(data, ImageDataModule):
+        multilabel = data.multilabel
+    explanandum.multilabel = bool(multilabel)
 
 
 def _folder(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> Folder:

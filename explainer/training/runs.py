@@ -1,6 +1,5 @@
 """Manage a run's folder: who may work in it, what becomes of an earlier run, and what a run goes on from."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -12,7 +11,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from explainer.data.later import without_unused
 from explainer.errors import InputError
-from explainer.files import alone, read_state, sweep, write_json
+from explainer.files import alone, digest, read_state, sweep, write_json
 from explainer.networks.checkpoint import read_checkpoint
 from explainer.training.callbacks.best import BEST
 from explainer.training.callbacks.resume import LAST
@@ -211,7 +210,7 @@ def digests(config: Mapping[str, object]) -> dict[str, str]:
     named = {*texts(config.get("model")), *texts(config.get("data"))}
     paths = [path for path in sorted(named) if is_checkpoint(path)]
     # by content: a classifier that was trained anew under its old name makes another run
-    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
+    return {path: digest(path) for path in paths}
 
 
 def is_checkpoint(path: str) -> bool:

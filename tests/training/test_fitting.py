@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import explainer
-from explainer.data import Folder
+from explainer.data import Folder, Shapes
 from explainer.errors import InputError
+from explainer.networks import Explanandum
 from explainer.stopping import Stopped
 from explainer.training import fitting
 from explainer.training.callbacks.resume import Resume
@@ -68,7 +69,7 @@ def test_the_checkpoint_holds_the_classifiers_weights(photos):
 
 
 def test_a_network_by_name_needs_nothing_but_the_checkpoint(photos):
-    named = explainer.networks.Explanandum("alexnet", num_classes=3)
+    named = Explanandum("alexnet", num_classes=3)
     options = {key: value for key, value in QUICK.items() if key not in ("mean", "std")} | {"image_size": 64}
     made = explainer.fit(named, photos, classes=["a", "b", "c"], **options)
     assert made.classes == ("a", "b", "c")
@@ -148,6 +149,24 @@ def test_another_classifier_begins_anew(photos, capfd):
     explainer.fit(tiny(3), photos, **QUICK)
     explainer.fit(tiny(3), photos, **QUICK)
     assert len(list((photos.parent / "runs").glob("fitted.*"))) == 1  # the earlier run is kept beside it
+
+
+def test_a_datamodule_says_its_classes_and_whether_there_may_be_several():
+    data = Shapes(train_images=8, val_images=4, image_size=32, batch_size=4, num_workers=0)
+    network = Explanandum(tiny(6), mean=(0.5,) * 3, std=(0.5,) * 3)
+    quick = {key: QUICK[key] for key in ("epochs", "progress", "device")}
+    made = explainer.fit(network, data, **quick)
+    assert made.classes == data.classes
+    assert made.explanandum.multilabel is data.multilabel is True
+    assert network.classes == ()  # what was given stays as it was
+    assert network.multilabel is None
+
+
+def test_a_classifier_that_says_otherwise_is_not_overruled(photos):
+    network = Explanandum(tiny(3), multilabel=True, mean=(0.5,) * 3, std=(0.5,) * 3)
+    options = {key: value for key, value in QUICK.items() if key not in ("mean", "std")}
+    with pytest.raises(InputError, match="multilabel is False, and the classifier says True"):
+        explainer.fit(network, photos, multilabel=False, **options)
 
 
 @pytest.mark.parametrize(("change", "words"), [

@@ -1,11 +1,11 @@
 """Methods and in-fills as plain values, by which a store of results knows what its rows are of."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from explainer.attribution import Attribution
+from explainer.files import digest
 from explainer.infill import Infill
 from explainer.metrics.base import described
 
@@ -55,7 +55,7 @@ def _settings(method: object) -> Description:
             description[key] = value
     checkpoint = getattr(method, "checkpoint", None)
     if isinstance(method, Attribution) and checkpoint is not None and Path(checkpoint).is_file():
-        description["sha256"] = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
+        description["sha256"] = digest(checkpoint)
     return description
 
 
