@@ -28,9 +28,9 @@ def contiguous(explanandum: Explanandum) -> Explanandum:
 
 def print_layouts(options: argparse.Namespace, image: Tensor, channels_last: Explanandum) -> None:
     """Forward, and forward with backward to the image, in both layouts."""
-    plain = contiguous(Explanandum(options.network, multilabel=True, num_classes=options.classes))
+    plain = Explanandum(options.network, multilabel=True, num_classes=options.classes)
     plain.load_state_dict(channels_last.state_dict())
-    contiguous(plain)
+    contiguous(plain.to(options.device))
 
     def backward(explanandum: Explanandum) -> None:
         seen = image.clone().requires_grad_()

@@ -119,6 +119,10 @@ def reachable(url: str, seconds: float = PROBE) -> bool:
 class NoRun:
     """A run that takes everything and keeps nothing, for where wandb cannot even be offline."""
 
+    def __bool__(self) -> bool:
+        """Count as no run: Lightning then shows the id that the logger was given, and not one of this object's."""
+        return False
+
     def __getattr__(self, name: str) -> "NoRun":
         """Return itself as any attribute."""
         return self

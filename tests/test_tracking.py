@@ -126,6 +126,12 @@ def test_no_run_takes_everything():
     run.config.update({}, allow_val_change=True)
 
 
+def test_where_there_is_no_run_the_progress_bar_shows_the_id(tmp_path):
+    tracker = Tracker("run", tmp_path, mode="offline")
+    tracker._experiment = NoRun()
+    assert tracker.version == (tmp_path / "wandb_id").read_text()
+
+
 @pytest.mark.parametrize(
     ("make", "key"),
     [
