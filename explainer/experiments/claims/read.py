@@ -1,0 +1,150 @@
+"""Read finished results: the values of a column image by image, and the scores of a grid of retrainings."""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from explainer.errors import InputError
+from explainer.evaluation.storage.rows import PlainRow, nested, read_rows
+from explainer.files import parse, read_lines
+
+FACTS = ("method", "statistic", "scale", "mode", "fraction", "removed", "seed")
+"""Names by which cells of the grids of retrainings differ."""
+
+
+class Values(NamedTuple):
+    """The values of one column.
+
+    Attributes:
+        by_method: Method → values (n,) float64 of the same n images in the same order; NaN where there is none.
+        higher_is_better: Direction that the results give the column; None where they give none.
+    """
+
+    by_method: dict[str, Tensor]
+    higher_is_better: bool | None
+
+
+def read_values(folder: Path, column: str, methods: Sequence[str] | None = None) -> Values:
+    """Read a column of an evaluation, or of a comparison of in-fills.
+
+    Args:
+        folder: Folder of the results, with rows.jsonl and results.json.
+        column: Column of the scores, "area", one of the costs, or another number of the rows.
+        methods: Methods to read; None takes all that have a value.
+
+    Raises:
+        InputError: The folder has no results, or lacks a method or the column; names what there is.
+    """
+    rows = [nested(row) for row in read_rows(existing(folder, "rows.jsonl")) if "error" not in row]
+    by_method: dict[str, dict[str, float]] = {}
+    for row in rows:
+        value = number_in(row, column)
+        if value is not None:
+            by_method.setdefault(row["method"], {})[row["id"]] = value
+    if not by_method:
+        raise InputError(f"{folder}: no row has a number under {column}")
+    for method in methods or ():
+        if method not in by_method:
+            raise InputError(f"{folder}: no values of {method} under {column}; there are {', '.join(by_method)}")
+    # the same images in the same order for all; a method that failed on an image has no value there
+    images = list(dict.fromkeys(row["id"] for row in rows))
+    values = {}
+    for method in methods or by_method:
+        of_images = [by_method[method].get(image, torch.nan) for image in images]
+        values[method] = torch.tensor(of_images, dtype=torch.float64)
+    return Values(values, direction(folder, column))
+
+
+def number_in(row: PlainRow, column: str) -> float | None:
+    """Return the number of a column in a row: a score, a cost, or a number beside them; None without one.
+
+    Args:
+        row: Row of an evaluation, or of a comparison of in-fills.
+        column: Name of the number.
+
+    Example:
+        >>> number_in({"id": "a", "method": "b", "scores": {"iou": 0.5}, "cost": {"passes": 2.0}}, "passes")
+        2.0
+    """
+    for place in (row.get("scores", {}), row.get("cost", {}), row):
+        value = place.get(column)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+def direction(folder: Path, column: str) -> bool | None:
+    """Say whether higher values of a column are better; None where results.json does not say it.
+
+    Args:
+        folder: Folder of the results.
+        column: Name of the column.
+    """
+    content = parse(existing(folder, "results.json"), dict[str, Any])
+    described = content.get("columns", {}).get(column)
+    return None if described is None else described["higher_is_better"]
+
+
+def read_cells(folder: Path) -> list[dict[str, Any]]:
+    """Read the finished cells of a grid of retrainings.
+
+    Args:
+        folder: Folder of the results, with cells.jsonl.
+
+    Raises:
+        InputError: The folder has no cells.
+    """
+    cells = []
+    for line in read_lines(existing(folder, "cells.jsonl")):
+        with contextlib.suppress(ValueError):  # a line that a crash tore: its cell is not finished
+            cells.append(json.loads(line))
+    # the first line says of which grid the cells are
+    cells = [cell for cell in cells if "score" in cell]
+    if not cells:
+        raise InputError(f"{folder}: cells.jsonl has no finished cell")
+    return cells
+
+
+def matching(cells: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], score: str) -> dict[tuple, float]:
+    """Return the scores of the cells with some facts, by their other facts.
+
+    Args:
+        cells: Finished cells.
+        facts: Facts that a cell must have, such as its method.
+        score: Name of the number.
+
+    Returns:
+        Other facts of a cell → its number; cells without that number are left out.
+
+    Example:
+        >>> matching([{"cell": "x", "method": "a", "seed": 0, "score": 0.5}], {"method": "a"}, "score")
+        {(('seed', 0),): 0.5}
+    """
+    scores = {}
+    for cell in cells:
+        has_facts = all(cell.get(key) == value for key, value in facts.items())
+        if has_facts and cell.get(score) is not None:
+            others = [(key, cell[key]) for key in FACTS if key in cell and key not in facts]
+            scores[tuple(others)] = float(cell[score])
+    return scores
+
+
+def existing(folder: Path, name: str) -> Path:
+    """Return a file of finished results.
+
+    Args:
+        folder: Folder of the results.
+        name: Name of the file.
+
+    Raises:
+        InputError: It is not there.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"{path} is missing: run the evaluation whose results it would hold first")
+    return path
