@@ -2,10 +2,7 @@
 
 import sys
 
+from explainer.__main__ import main
+
 if __name__ == "__main__":
-    try:  # importing takes seconds, in which somebody may think better of it
-        from explainer.cli.evaluate import evaluate, run
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    run(evaluate)
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

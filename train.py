@@ -2,11 +2,7 @@
 
 import sys
 
+from explainer.__main__ import main
+
 if __name__ == "__main__":
-    try:  # importing takes seconds, in which somebody may think better of it
-        from explainer.cli.evaluate import run
-        from explainer.cli.train import train
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    run(train)
+    sys.exit(main(["train", *sys.argv[1:]]))

@@ -29,7 +29,8 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 import yaml  # noqa: E402
 
-from explainer.cli.evaluate import evaluate, run  # noqa: E402
+from explainer.cli.evaluate import evaluate  # noqa: E402
+from explainer.cli.terminal import run  # noqa: E402
 from explainer.cli.train import train  # noqa: E402
 from tests.support import trees  # noqa: E402
 
@@ -244,11 +245,10 @@ def child(
             os.dup2(log, 2)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             crash = Crash(number, torn)
-            run(lambda: scenario.command(arguments))
-        except SystemExit as error:
+            status = run(lambda: scenario.command(arguments))
             sys.stdout.flush()
             count.write_text(str(crash.seen))
-            os._exit(error.code if isinstance(error.code, int) else 1)
+            os._exit(status)
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()

@@ -10,16 +10,20 @@ explainer export checkpoints/x.ckpt --format onnx                        one fil
 `python -m explainer` is the same. A photograph whose file has a command's name is given as ./train.
 """
 
+import importlib
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from explainer.cli.options import explain_options, serve_options
-from explainer.cli.terminal import open_streams, say
-from explainer.errors import InputError, plain_words
+from explainer.cli.options import explain_options, export_options, serve_options
+from explainer.cli.terminal import open_streams, run
+from explainer.errors import working
 from explainer.files import make_writable
+from explainer.stopping import Stopped, exit_status
 
 # Imports inside the functions: PyTorch and Lightning take seconds, for which --help and a wrong option do not wait.
+# They are part of the commands that `run` runs, so that Ctrl-C in those seconds is a line, too.
 
 
 def explain_photographs(args: list[str]) -> int:
@@ -33,71 +37,54 @@ def explain_photographs(args: list[str]) -> int:
     """
     has_output = open_streams()
     options = explain_options(args)
-    count = len(options.photos)
-    command = None
-    try:
-        from explainer.cli.explain import photographs_of
 
-        if options.method is None:
-            from explainer.cli.explain import command_of
-        else:
-            from explainer.cli.explain_by_method import command_of
+    def explain() -> dict[str, Any]:
+        photos = options.photos
+        command = None
+        try:
+            from explainer.cli.explain import photographs_of
 
-        photos = photographs_of(options)
-        count = len(photos)
-        prepared = command_of(options)
-        make_writable(options.out, "name another folder with --out")
-        command = prepared
-        command.explain_all(photos)
-        printed = command.report()
-    except InputError as error:
-        say(f"error: {error}")
-        return 2
-    except Exception as error:
-        say(f"error: {plain_words(error)}")
-        if command is None:
-            return 2
-        return 1
-    except KeyboardInterrupt:
-        done = len(command.done) if command else 0
-        say(f"stopped: {done} of {count} photographs are explained, in {options.out}")
-        return 130
-    if command.failed or not printed or not has_output:
-        return 1
-    return 0
+            if options.method is None:
+                from explainer.cli.explain import command_of
+            else:
+                from explainer.cli.explain_by_method import command_of
+
+            photos = photographs_of(options)
+            prepared = command_of(options)
+            make_writable(options.out, "name another folder with --out")
+            command = prepared
+            with working(f"what is done is in {options.out}"):
+                command.explain_all(photos)
+                printed = command.report()
+        except KeyboardInterrupt as error:
+            done = len(command.done) if command else 0
+            words = f"stopped: {done} of {len(photos)} photographs are explained, in {options.out}"
+            raise Stopped(words, exit_status(error) - 128) from None
+        return {"failed": command.failed or not printed or not has_output}
+
+    return run(explain, unforeseen=2)
 
 
-def train_config(args: list[str]) -> int:
-    """Train what a config names.
+def work_by_config(name: str, args: list[str]) -> int:
+    """Do what a config names.
 
     Args:
+        name: Command, "train" or "evaluate".
         args: Command-line arguments, without the command.
 
-    Raises:
-        SystemExit: Always, with the exit status.
+    Returns:
+        The exit status.
     """
-    try:
-        from explainer.cli.evaluate import run
-        from explainer.cli.train import train
-    except KeyboardInterrupt:
-        return stopped()
-    return run(partial(train, args))
 
+    def work() -> object:
+        try:
+            # a module of the command line bears the name of what it does
+            module = importlib.import_module(f"explainer.cli.{name}")
+        except KeyboardInterrupt:
+            raise Stopped("stopped") from None  # nothing is done that could be kept
+        return getattr(module, name)(args)
 
-def evaluate_config(args: list[str]) -> int:
-    """Evaluate what a config names.
-
-    Args:
-        args: Command-line arguments, without the command.
-
-    Raises:
-        SystemExit: Always, with the exit status.
-    """
-    try:
-        from explainer.cli.evaluate import evaluate, run
-    except KeyboardInterrupt:
-        return stopped()
-    return run(partial(evaluate, args))
+    return run(work)
 
 
 def serve_page(args: list[str]) -> int:
@@ -111,17 +98,13 @@ def serve_page(args: list[str]) -> int:
     """
     open_streams()
     options = serve_options(args)
-    try:
-        from explainer.cli.serving.server import serve
 
-        serve(options)
-    except InputError as error:
-        say(f"error: {error}")
-    except Exception as error:
-        say(f"error: {plain_words(error)}")
-    except KeyboardInterrupt:
-        return stopped()
-    return 2
+    def serve() -> None:
+        from explainer.cli.serving.server import serve as serve_until_stopped
+
+        serve_until_stopped(options)
+
+    return run(serve, unforeseen=2, stopped="stopped")
 
 
 def export_checkpoint(args: list[str]) -> int:
@@ -131,26 +114,23 @@ def export_checkpoint(args: list[str]) -> int:
         args: Command-line arguments, without the command.
 
     Returns:
-        The exit status.
+        The exit status: 2 when it cannot be exported, 130 at Ctrl-C.
     """
     open_streams()
-    try:
-        from explainer.cli.export import main as export
-    except KeyboardInterrupt:
-        return stopped()
-    return export(args)
+    options = export_options(args)
 
+    def export() -> None:
+        from explainer.cli.export import export_file
 
-def stopped() -> int:
-    """Say that Ctrl-C ended a command that leaves nothing behind, and return its exit status."""
-    say("stopped")
-    return 130
+        export_file(options)
+
+    return run(export, unforeseen=2, stopped="stopped")
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "explain": explain_photographs,
-    "train": train_config,
-    "evaluate": evaluate_config,
+    "train": partial(work_by_config, "train"),
+    "evaluate": partial(work_by_config, "evaluate"),
     "serve": serve_page,
     "export": export_checkpoint,
 }
@@ -167,7 +147,7 @@ def main(args: list[str] | None = None) -> int:
         The exit status.
 
     Raises:
-        SystemExit: --help was asked for, an option is wrong, or the command trains or evaluates.
+        SystemExit: --help was asked for, or an option is wrong.
     """
     words = sys.argv[1:] if args is None else list(args)
     if words and words[0] in COMMANDS:

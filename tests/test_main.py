@@ -17,9 +17,13 @@ from safetensors import safe_open
 from torchvision import models
 
 import explainer.inference.saving
+from explainer import __main__ as program
 from explainer.__main__ import main
-from explainer.cli.options import COMMANDS
+from explainer.cli import publishing, shipping
+from explainer.cli.options import COMMANDS, EXPORT_FORMATS
+from explainer.errors import InputError
 from explainer.inference.explain import Explainer
+from explainer.inference.exporting import FORMATS
 from explainer.inference.saving import class_file_names
 from tests.support.small_checkpoints import save_explainer
 from tests.support.trees import photo
@@ -387,9 +391,7 @@ def test_explain_is_the_command_where_none_is_named(call):
 def test_train_and_evaluate_get_what_follows_them(name, monkeypatch):
     calls = []
     monkeypatch.setattr(f"explainer.cli.{name}.{name}", calls.append)
-    with pytest.raises(SystemExit) as ended:
-        main([name, "--config", "shapes_small.yaml"])
-    assert ended.value.code == 0
+    assert main([name, "--config", "shapes_small.yaml"]) == 0
     assert calls == [["--config", "shapes_small.yaml"]]
 
 
@@ -402,6 +404,53 @@ def test_help_names_every_command_and_waits_for_nothing_heavy():
     for name, words in COMMANDS.items():
         assert re.search(rf"{name} +{re.escape(words)}", done.stdout)
     assert not {"torch", "numpy", "pytorch_lightning", "matplotlib"} & set(done.stdout.splitlines()[-1].split())
+
+
+def test_every_command_is_in_the_help():
+    assert list(COMMANDS) == list(program.COMMANDS)
+    assert EXPORT_FORMATS == FORMATS
+
+
+def ship(*arguments):
+    return shipping.main(list(arguments))
+
+
+def publish(*arguments):
+    return publishing.main(list(arguments))
+
+
+def export(*arguments):
+    return main(["export", arguments[0], "--out", arguments[1]])
+
+
+SHORT = [(export, "explainer.cli.export.export"), (publish, "explainer.cli.publishing.card_of"),
+         (ship, "explainer.cli.shipping.ship")]  # fmt: skip
+"""Commands that do all or nothing, and what they call first."""
+
+
+@pytest.mark.parametrize(("command", "step"), SHORT)
+@pytest.mark.parametrize(("error", "status", "line"), [
+    (InputError("a.ckpt is torn"), 2, "error: a.ckpt is torn"),
+    (OSError(errno.ENOSPC, "No space left on device", "out"), 2, "error: No space left on device: out"),
+    (MemoryError(), 2, "error: there is not enough memory"),
+    (KeyError("b"), 2, "error: KeyError: 'b' (not foreseen; EXPLAINER_TRACEBACK=1 shows where)"),
+    (KeyboardInterrupt(), 130, "stopped"),
+])  # fmt: skip
+def test_a_short_command_ends_in_one_line_whatever_happens(command, step, error, status, line, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(step, fail)
+    assert command("a.ckpt", "out") == status
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+@pytest.mark.parametrize("command", [command for command, _ in SHORT])
+def test_a_wrong_option_of_a_short_command_is_one_line(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command("a.ckpt", "out", "--foo") if command is not export else main(["export", "a.ckpt", "--foo"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: unrecognized arguments: --foo (see --help)\n"
 
 
 @pytest.mark.parametrize("arguments", [["--port", "65536"], ["--port", "x"], ["--most_megabytes", "0"], ["photo.jpg"]])

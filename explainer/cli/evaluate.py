@@ -1,27 +1,17 @@
-"""What evaluate.py does, and the one place where an error becomes a line."""
+"""What evaluate.py does: one evaluation or experiment, from its config to its results."""
 
-import os
-import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
-
-from lightning_fabric.utilities.exceptions import MisconfigurationException
+from typing import Any
 
 from explainer.cli.parser import RESULTS, ExplainerCLI, retrains
 from explainer.cli.prerequisites import explanandum_of, train_missing
-from explainer.cli.terminal import mute, open_streams, say
 from explainer.cli.train import quieten, train
-from explainer.errors import InputError, WorkError, input_error, is_refusal, one_line, plain_words, working
+from explainer.errors import InputError, working
 from explainer.evaluation.context import Context, trusted
 from explainer.evaluation.run import score_methods
 from explainer.files import alone, make_writable, sweep
-from explainer.stopping import exit_status, heeding_sigterm, last_words
 from explainer.training.runs import CHECKPOINTS
-
-SHOW_TRACEBACK = "EXPLAINER_TRACEBACK"
-"""Environment variable: when it is set, errors come with Python's traceback, for those who look into the project."""
 
 
 def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
@@ -96,94 +86,3 @@ def results_folder(cli: ExplainerCLI) -> Path:
     """
     out = Path(cli.config.evaluation.out or RESULTS / cli.name)
     return make_writable(out, "name another folder for the results with --evaluation.out")
-
-
-def run(command: Callable[[], object]) -> NoReturn:
-    """Run a command for a person: every error is one line; exit status 2 before the work, 1 after it.
-
-    Ctrl-C ends with status 130, SIGTERM with 143.
-
-    Args:
-        command: `train` or `evaluate`; what it returns may name failures under "failed": exit status 1.
-
-    Raises:
-        SystemExit: Always.
-    """
-    streams_are_open = open_streams()
-    try:
-        with heeding_sigterm():
-            results = command()
-        # images that failed are in the results, and the command went on past them: a script has to see it all the same
-        status = int(isinstance(results, dict) and bool(results.get("failed")))
-    except SystemExit as error:
-        status = status_of(error)
-    except KeyboardInterrupt as error:
-        say(last_words(error))
-        status = exit_status(error)
-    except Exception as error:
-        status = explain(error)
-    if streams_are_open:
-        status = flushed(status)
-    sys.exit(status)
-
-
-def status_of(error: SystemExit) -> int:
-    """Return the exit status that Python itself would give: 0 for none, 1 for a text, which it prints.
-
-    Args:
-        error: Exit that the command asked for, such as argparse after `--help`.
-
-    Example:
-        >>> status_of(SystemExit()), status_of(SystemExit(2)), status_of(SystemExit("no"))
-        (0, 2, 1)
-    """
-    if error.code is None:
-        return 0
-    return error.code if isinstance(error.code, int) else 1
-
-
-def explain(error: Exception) -> int:
-    """Print what went wrong in one line.
-
-    Args:
-        error: What the command raised.
-
-    Returns:
-        Exit status: 2 when something given cannot be used, 1 when the work failed.
-    """
-    if os.environ.get(SHOW_TRACEBACK):
-        traceback.print_exception(error)
-    # it may lie below what a library made of it: the parser, the loader's workers
-    refusal = input_error(error)
-    if refusal is not None:
-        say(f"error: {refusal}")
-        return 2
-    if isinstance(error, WorkError):
-        say(f"error: {error}")
-        return 1
-    if isinstance(error, MisconfigurationException):
-        say(f"error: the Trainer refuses its settings: {one_line(error).partition(': ')[2]}")
-        return 2
-    if is_refusal(error):
-        say(f"error: {plain_words(error)}")
-        return 2
-    say(f"error: {one_line(error)} (not foreseen; {SHOW_TRACEBACK}=1 shows where)")
-    return 1
-
-
-def flushed(status: int) -> int:
-    """Send what is left of the output; where nobody takes it, the results are on the disk all the same.
-
-    Args:
-        status: Of the command so far.
-
-    Returns:
-        The exit status.
-    """
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        mute(sys.stdout)
-        say("error: the output could not be written; the results are on the disk")
-        return status or 1
-    return status

@@ -1,21 +1,16 @@
-"""Write a trained Explainer as one file that runs without this project.
-
-python -m explainer export checkpoints/voc_lite0.ckpt --format onnx
-"""
+"""What `explainer export` does: a trained Explainer as one file that runs without this project."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from explainer.cli.terminal import say
-from explainer.errors import InputError, plain_words
+from explainer.errors import InputError
 from explainer.functional.resizing import resize
 from explainer.inference.explain import read_photo
-from explainer.inference.exporting import FORMATS, export
+from explainer.inference.exporting import export
 from explainer.inference.hub import weights_file
 from explainer.networks.checkpoint import read_checkpoint
 from explainer.networks.description import Classified
@@ -52,36 +47,21 @@ def read_photographs(folder: Path, side: int, channels: int = 3, most: int = _MO
     return torch.cat([resize(read_photo(path, channels), (side, side)) for path in chosen])
 
 
-def main(args: list[str] | None = None) -> int:
-    """Export a checkpoint.
+def export_file(options: argparse.Namespace) -> None:
+    """Export a checkpoint, and print what was written and how near it is.
 
     Args:
-        args: Command-line arguments; None takes the process's.
+        options: Options of the command line.
 
-    Returns:
-        The exit status: 0, or 2 where the checkpoint cannot be exported.
+    Raises:
+        InputError: The checkpoint cannot be exported.
     """
-    parser = argparse.ArgumentParser("python -m explainer export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="an Explainer's checkpoint, or a folder of save_pretrained")
-    parser.add_argument("--format", choices=FORMATS, default="onnx", help="onnx, or pt2 for torch.export (onnx)")
-    parser.add_argument("--out", type=Path, default=None, help="file to write; by default beside the checkpoint")
-    words = "compute in eight bits, with ranges from the photographs in this folder"
-    parser.add_argument("--int8", type=Path, default=None, metavar="PHOTOS", help=words)
-    parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
-    options = parser.parse_args(args)
-    try:
-        calibration = None
-        if options.int8 is not None:
-            spec, _ = read_checkpoint(weights_file(options.checkpoint), "explainer")
-            channels = len(cast(Classified, spec)["explanandum"]["mean"])
-            calibration = read_photographs(options.int8, spec["image_size"], channels)
-        exported = export(options.checkpoint, options.out, options.format, calibration, options.allow)
-    except InputError as error:
-        say(f"error: {error}")
-        return 2
-    except OSError as error:
-        say(f"error: {plain_words(error)}")
-        return 2
+    calibration = None
+    if options.int8 is not None:
+        spec, _ = read_checkpoint(weights_file(options.checkpoint), "explainer")
+        channels = len(cast(Classified, spec)["explanandum"]["mean"])
+        calibration = read_photographs(options.int8, spec["image_size"], channels)
+    exported = export(options.checkpoint, options.out, options.format, calibration, options.allow)
     side = exported.metadata.image_size
     channels = exported.metadata.channels
     count = len(exported.metadata.classes)
@@ -90,8 +70,3 @@ def main(args: list[str] | None = None) -> int:
     print(f"-> probabilities (B, {count}), masks (B, {count}, {side}, {side})")
     words = "largest difference from the checkpoint on example images"
     print(f"{words}: probabilities {exported.probability_difference:.1e}, masks {exported.mask_difference:.1e}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,13 +14,16 @@ COMMANDS = {
     "train": "train what a config names: explainer train --config voc_lite0.yaml",
     "evaluate": "score methods on a data set: explainer evaluate --config voc_lite0.yaml",
     "serve": "explain photographs on a page in the browser, on this machine alone",
+    "export": "write an Explainer as one file for other programs: explainer export checkpoints/x.ckpt",
 }
 """Commands of the program, and what each does."""
+EXPORT_FORMATS = ("onnx", "pt2")
+"""Formats of `explainer.inference.exporting`, which a --help does not wait for."""
 MOST_MEGABYTES = 32
 """Size of a photograph that the page takes, unless another one is asked for; a camera's JPEG has some 10."""
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
@@ -76,7 +79,7 @@ def explain_options(args: list[str]) -> argparse.Namespace:
         args: Command-line arguments, without the command.
     """
     listed = "\n".join(f"  {name:10}{words}" for name, words in COMMANDS.items())
-    parser = _Parser(
+    parser = Parser(
         "explainer",
         description="Explain photographs by a trained Explainer, or by a method.",
         epilog=f"commands, in place of the photographs; each has a --help:\n{listed}",
@@ -109,9 +112,26 @@ def serve_options(args: list[str]) -> argparse.Namespace:
         args: Command-line arguments, without the command.
     """
     words = "Explain photographs on a page in the browser. Only this machine can reach the page, and nothing is stored."
-    parser = _Parser("explainer serve", description=words)
+    parser = Parser("explainer serve", description=words)
     parser.add_argument("--port", type=_port, default=8765, help="port of the page; 0 takes a free one (8765)")
     words = f"largest photograph that is taken, in megabytes ({MOST_MEGABYTES})"
     parser.add_argument("--most_megabytes", type=_count, default=MOST_MEGABYTES, help=words)
     _add_checkpoint_options(parser)
+    return parser.parse_args(args)
+
+
+def export_options(args: list[str]) -> argparse.Namespace:
+    """Parse the command line of `export`.
+
+    Args:
+        args: Command-line arguments, without the command.
+    """
+    parser = Parser("explainer export", description="Write a trained Explainer as one file for other programs.")
+    parser.add_argument("checkpoint", type=Path, help="an Explainer's checkpoint, or a folder of save_pretrained")
+    words = "onnx, or pt2 for torch.export (onnx)"
+    parser.add_argument("--format", choices=EXPORT_FORMATS, default="onnx", help=words)
+    parser.add_argument("--out", type=Path, default=None, help="file to write; by default beside the checkpoint")
+    words = "compute in eight bits, with ranges from the photographs in this folder"
+    parser.add_argument("--int8", type=Path, default=None, metavar="PHOTOS", help=words)
+    parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
     return parser.parse_args(args)

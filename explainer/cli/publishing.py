@@ -6,12 +6,14 @@ python -m explainer.cli.publishing checkpoints/voc_lite0.ckpt published/voc_lite
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from explainer.cli.terminal import say
-from explainer.errors import InputError, one_line, plain_words
+from explainer.cli.options import Parser
+from explainer.cli.terminal import open_streams, run
+from explainer.errors import InputError, one_line
 from explainer.files import digest, read_text
 from explainer.inference.explain import Explainer
 from explainer.inference.hub import check_name, upload, weights_file
@@ -58,6 +60,24 @@ def card_of(options: argparse.Namespace) -> ModelCard:
     return card
 
 
+def publish(options: argparse.Namespace) -> None:
+    """Write the folder of a checkpoint, and upload it where that is asked for.
+
+    Args:
+        options: Options of the command line.
+
+    Raises:
+        InputError: The checkpoint cannot be published.
+    """
+    if options.push is not None:
+        check_name(options.push)
+    card = replace(card_of(options), repository=options.push or "")
+    Explainer(options.checkpoint, "cpu", options.allow).save_pretrained(options.folder, card)
+    print(f"{options.folder}: config.json, model.safetensors and README.md, the model card", flush=True)
+    if options.push is not None:
+        print(upload(options.folder, options.push, private=options.private))
+
+
 def main(args: list[str] | None = None) -> int:
     """Publish a checkpoint.
 
@@ -65,9 +85,10 @@ def main(args: list[str] | None = None) -> int:
         args: Command-line arguments; None takes the process's.
 
     Returns:
-        The exit status: 0, or 2 where the checkpoint cannot be published.
+        The exit status: 0, 2 when the checkpoint cannot be published, 130 at Ctrl-C.
     """
-    parser = argparse.ArgumentParser("python -m explainer.cli.publishing", description=__doc__)
+    open_streams()
+    parser = Parser("python -m explainer.cli.publishing", description="Publish an Explainer.")
     parser.add_argument("checkpoint", type=Path, help="an Explainer's checkpoint")
     parser.add_argument("folder", type=Path, help="folder for config.json, model.safetensors and README.md")
     words = "a YAML file with the card's texts; by default CHECKPOINT.card.yaml, if there is one"
@@ -78,21 +99,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--private", action="store_true", help="let a new repository be private")
     parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
     options = parser.parse_args(args)
-    try:
-        if options.push is not None:
-            check_name(options.push)
-        card = replace(card_of(options), repository=options.push or "")
-        Explainer(options.checkpoint, "cpu", options.allow).save_pretrained(options.folder, card)
-        print(f"{options.folder}: config.json, model.safetensors and README.md, the model card", flush=True)
-        if options.push is not None:
-            print(upload(options.folder, options.push, private=options.private))
-    except InputError as error:
-        say(f"error: {error}")
-        return 2
-    except OSError as error:
-        say(f"error: {plain_words(error)}")
-        return 2
-    return 0
+    return run(partial(publish, options), unforeseen=2, stopped="stopped")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ python -m explainer.cli.shipping runs/voc_lite0/best.ckpt checkpoints/voc_lite0.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from explainer.cli.terminal import say
+from explainer.cli.options import Parser
+from explainer.cli.terminal import open_streams, run
 from explainer.errors import InputError
 from explainer.files import digest, replacing
 from explainer.networks.checkpoint import KEY, read_checkpoint
@@ -55,6 +57,19 @@ def ship(source: str | Path, out: str | Path) -> str:
     return digest(out)
 
 
+def ship_file(options: argparse.Namespace) -> None:
+    """Ship a checkpoint, and print what was written.
+
+    Args:
+        options: Options of the command line.
+
+    Raises:
+        InputError: The checkpoint cannot be shipped.
+    """
+    sha256 = ship(options.source, options.out)
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {sha256}")
+
+
 def main(args: list[str] | None = None) -> int:
     """Ship a checkpoint.
 
@@ -62,19 +77,14 @@ def main(args: list[str] | None = None) -> int:
         args: Command-line arguments; None takes the process's.
 
     Returns:
-        The exit status: 0, or 2 where the checkpoint cannot be shipped.
+        The exit status: 0, 2 when the checkpoint cannot be shipped, 130 at Ctrl-C.
     """
-    parser = argparse.ArgumentParser("python -m explainer.cli.shipping", description=__doc__)
+    open_streams()
+    parser = Parser("python -m explainer.cli.shipping", description="Make a checkpoint small.")
     parser.add_argument("source", type=Path, help="a checkpoint that train.py wrote")
     parser.add_argument("out", type=Path, help="the small file to write")
     options = parser.parse_args(args)
-    try:
-        sha256 = ship(options.source, options.out)
-    except InputError as error:
-        say(f"error: {error}")
-        return 2
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, sha256 {sha256}")
-    return 0
+    return run(partial(ship_file, options), unforeseen=2, stopped="stopped")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-import pytest
 import torch
 
 import explainer
 from explainer.__main__ import main
-from explainer.cli.evaluate import evaluate, explain, run
+from explainer.cli.evaluate import evaluate
+from explainer.cli.terminal import report_error, run
 from explainer.cli.train import train
 from tests.support import tiny_runs
 from tests.support.small_checkpoints import save_classifier, save_explainer
@@ -57,10 +57,9 @@ def status_of(command):
     out, err = StringIO(), StringIO()
     with bounded(), redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(SystemExit) as stopped:
-            run(command)
+        status = run(command)
     said = out.getvalue() + err.getvalue()
-    return stopped.value.code, said, [line for line in err.getvalue().splitlines() if line.startswith("error: ")]
+    return status, said, [line for line in err.getvalue().splitlines() if line.startswith("error: ")]
 
 
 def refused(command, words, status=2):
@@ -122,6 +121,6 @@ def loads(change):
         try:
             explainer.load(path, "cpu")
         except Exception as error:
-            raise SystemExit(explain(error)) from None
+            raise SystemExit(report_error(error)) from None
 
     return command

@@ -260,7 +260,7 @@ def test_two_that_begin_within_a_second_do_not_collide(here):
 
 def test_a_second_training_of_the_same_name_is_refused_and_moves_nothing(here):
     arguments = config()
-    code = "import sys; from explainer.cli.train import train; from explainer.cli.evaluate import run; run(train)"
+    code = "import sys; from explainer.cli.train import train; from explainer.cli.terminal import run; sys.exit(run(train))"
     environment = os.environ | {"PYTHONPATH": str(tiny_runs.ROOT)}
     Path("runs/a").mkdir(parents=True)
     Path("runs/a/last.ckpt").write_text("the other's")
