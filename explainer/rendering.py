@@ -35,11 +35,30 @@ class Tile(NamedTuple):
     caption: str = ""
 
 
+def in_colour(pixels: Tensor) -> Tensor:
+    """Return images of any number of channels as RGB.
+
+    Args:
+        pixels: Images (N, C, H, W). One or two channels are shown in grey, of more than three the first three.
+
+    Example:
+        >>> import torch
+        >>> in_colour(torch.ones(2, 1, 4, 4)).shape
+        torch.Size([2, 3, 4, 4])
+    """
+    if pixels.shape[1] == 1:
+        return pixels.expand(-1, 3, -1, -1)
+    if pixels.shape[1] == 2:
+        return pixels.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    return pixels[:, :3]
+
+
 def to_pil(image: Tensor) -> Image.Image:
     """Return a tensor as a photograph.
 
     Args:
-        image: Image, (3, H, W), RGB: float in [0, 1], where values outside are clipped, or uint8.
+        image: Image, (C, H, W): float in [0, 1], where values outside are clipped, or uint8. Other channels than RGB
+            are shown as `in_colour` says.
 
     Returns:
         The 8-bit picture.
@@ -49,7 +68,7 @@ def to_pil(image: Tensor) -> Image.Image:
         >>> to_pil(torch.ones(3, 2, 4)).size
         (4, 2)
     """
-    pixels = image.detach().cpu()
+    (pixels,) = in_colour(image.detach().cpu()[None])
     if pixels.dtype != torch.uint8:
         # rounded: byte() alone cuts off, and an image would be darker each time that it is saved and read
         clipped = pixels.float().clamp(0, 1)
@@ -111,7 +130,7 @@ def overlay(image: Tensor, saliency: Tensor, opacity: float = 0.55) -> Image.Ima
     """Lay saliency in colours over the photograph in grey.
 
     Args:
-        image: Photograph, (3, H, W), RGB: float in [0, 1] or uint8.
+        image: Photograph, (C, H, W), as for `to_pil`.
         saliency: Map of the photograph's size, (1, H, W) or (H, W) in [0, 1].
         opacity: Opacity of the colours, in [0, 1].
 

@@ -49,7 +49,7 @@ class MethodCommand(Command):
     def _target(self, photo: Photograph) -> int | str | None:
         """Return the class that is asked for: a number is one, unless a class has it as its name."""
         target: str | None = photo.target or self.options.target
-        if target is None or target in self.explanandum.classes or not target.isdigit():
+        if target is None or target in self.explanandum.classes or not target.isdecimal():
             return target
         return int(target)
 

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from explainer.cli.parser import ExplainerCLI, retrains
 from explainer.cli.reading import find_config, run_configs
 from explainer.cli.rehearsal import check_interval, try_out, with_stand_in
+from explainer.data import ImageDataModule
 from explainer.errors import InputError
 from explainer.training.runs import CHECKPOINTS, RUNS, can_go_on
 
@@ -50,17 +51,57 @@ def train_missing(cli: ExplainerCLI, train: Train) -> None:
         train: Trains what arguments of train.py name.
 
     Raises:
-        InputError: Something given cannot be used, or a quick run leaves no checkpoint.
+        InputError: Something given cannot be used, or a quick run of an evaluation has nothing to evaluate.
     """
     missing = [step for step in prerequisites(cli) if not step.checkpoint.is_file()]
-    if missing:
-        rehearse(cli)
+    if not missing:
+        return
+    quick = cli.config.get("trainer.fast_dev_run")
+    if quick and not cli.evaluating:
+        try_training(cli, missing[0], train)
+        return
+    rehearse(cli)
     for checkpoint, config, what in missing:
+        if quick:
+            raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train {checkpoint.stem}.yaml first")
         if not checkpoint.is_file():  # two methods may need the same one
             rank_zero_info(f"{checkpoint} is missing: training {what} first ({checkpoint.stem})")
             train(["--config", find_config(config), *forwarded(cli.arguments, checkpoint.stem)])
-        if not checkpoint.is_file():
-            raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train {checkpoint.stem}.yaml first")
+
+
+def try_training(cli: ExplainerCLI, missing: Prerequisite, train: Train) -> None:
+    """Try out the training of what is missing, and let the run be tried on an untrained network in its place.
+
+    A quick run (`fast_dev_run`) leaves no checkpoint, and nothing in checkpoints/.
+
+    Args:
+        cli: Parsed, not built; its config names no missing checkpoint any more afterwards.
+        missing: Explanandum that is missing.
+        train: Trains what arguments of train.py name.
+
+    Raises:
+        InputError: Something given cannot be used.
+    """
+    checkpoint = missing.checkpoint
+    rank_zero_info(f"{checkpoint} is missing: its training is tried first, then this one with untrained weights")
+    # said again: it may stand in the config alone, and the training must not become a whole one
+    quick = f"--trainer.fast_dev_run={cli.config.trainer.fast_dev_run}"
+    train(["--config", find_config(missing.config), *forwarded(cli.arguments, checkpoint.stem), quick])
+    data = cli.built(Namespace(data=cli.config.data)).data
+    data.prepare_data()
+    cli.config = on_stand_in(cli, data)
+
+
+def on_stand_in(cli: ExplainerCLI, data: ImageDataModule) -> Namespace:
+    """Return the config of a training in which an untrained network stands for the explanandum that is missing.
+
+    Args:
+        cli: Parsed.
+        data: Data of the training.
+    """
+    source = cli.parsed(["--config", find_config(cli.config.explanandum_config)])
+    (checkpoint,) = explanandum_of(cli)
+    return with_stand_in(cli.config, checkpoint, source, data)
 
 
 def prerequisites(cli: ExplainerCLI) -> Iterator[Prerequisite]:
@@ -98,17 +139,13 @@ def rehearse(cli: ExplainerCLI) -> None:
     """
     config = cli.config
     random_state = torch.get_rng_state()
-    if not cli.evaluating and config.trainer.fast_dev_run:
-        return  # what is missing is not trained then, but an error
     data = cli.built(Namespace(data=config.data)).data
     data.prepare_data()
     if cli.evaluating:
         cli.built(without_missing(cli.needed()))
         data.split(config.evaluation.images.split)
     else:
-        source = cli.parsed(["--config", find_config(config.explanandum_config)])
-        (checkpoint,) = explanandum_of(cli)
-        model = cli.built(Namespace(model=with_stand_in(config, checkpoint, source, data).model)).model
+        model = cli.built(Namespace(model=on_stand_in(cli, data).model)).model
         try_out(model, data)
         check_interval(config, data)
         cli.built(Namespace(trainer=config.trainer))

@@ -93,7 +93,7 @@ def process_count(config: Namespace) -> int:
         2
     """
     devices = str(config.get("trainer.devices"))  # the parser leaves a number as text, since text is allowed too
-    return int(devices) if devices.isdigit() else 1
+    return int(devices) if devices.isdecimal() else 1
 
 
 def check_name(name: str) -> None:
@@ -197,20 +197,21 @@ def try_out(model: SaliencyModule, data: ImageDataModule) -> None:
         raise InputError(f"model.init_args.optimizer or scheduler: {str(error).splitlines()[0]}") from error
     # modules that take more than an image, such as in-painters with their mask, are not shown one
     if len(inspect.signature(model.forward).parameters) == 1:
-        show_one_image(model, data.image_size)
+        show_one_image(model, data.image_size, data.channels)
 
 
-def show_one_image(model: SaliencyModule, size: int) -> None:
+def show_one_image(model: SaliencyModule, size: int, channels: int = 3) -> None:
     """Run the network on one grey image without a trace: no gradient, no random draw, no statistic is left.
 
     Args:
-        model: Module that takes images (B, 3, H, W).
+        model: Module that takes images (B, C, H, W).
         size: Side of the image in pixels.
+        channels: Number C of its channels.
 
     Raises:
         InputError: The network cannot take an image of that size.
     """
-    image = torch.full((1, 3, size, size), 0.5)
+    image = torch.full((1, channels, size, size), 0.5)
     try:
         with torch.no_grad(), evaluation_mode(model), torch.random.fork_rng(devices=[]):
             model(image)

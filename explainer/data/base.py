@@ -157,7 +157,7 @@ class ImageDataset(Dataset, ABC):
 
     @abstractmethod
     def image(self, index: int) -> Tensor:
-        """Return an image (3, S, S) in [0, 1]; raise OSError when its file cannot be read."""
+        """Return an image (C, S, S) in [0, 1], RGB for most; raise OSError when its file cannot be read."""
 
     @abstractmethod
     def labels(self, index: int) -> Tensor:
@@ -245,6 +245,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
     """
 
     multilabel: bool = True
+    channels: int = 3
+    """Number C of channels of the images; three are RGB."""
 
     def __init__(
         self,

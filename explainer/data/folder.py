@@ -8,12 +8,18 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.bounds import within
 from explainer.data.division import partition, stratify
 from explainer.data.listing import Item, list_folders, list_images
 from explainer.data.masks import check_masks, place_mask
 from explainer.data.tables import SPLITS, read_csv
 from explainer.errors import InputError
+from explainer.files.bands import read_bands
 from explainer.files.pictures import read_picture
+from explainer.functional.resizing import resize
+
+_MOST_CHANNELS = 10_000
+"""More channels than any camera has."""
 
 
 class FolderDataset(ImageDataset):
@@ -24,22 +30,33 @@ class FolderDataset(ImageDataset):
         items: Images of the split.
         classes: Names of the K classes in index order.
         masks: Folder of PNGs, <path without suffix>.png: class index + 1 at each pixel, 0 nothing, 255 void.
+        channels: Number C of channels that every image must have.
         options: Further arguments of `ImageDataset`.
     """
 
     def __init__(
-        self, root: Path, items: list[Item], classes: tuple[str, ...], masks: Path | None, **options: object
+        self,
+        root: Path,
+        items: list[Item],
+        classes: tuple[str, ...],
+        masks: Path | None,
+        channels: int = 3,
+        **options: object,
     ) -> None:
         super().__init__([item.path for item in items], classes, **options)  # type: ignore[arg-type]
         self.root = root
         self.items = items
         self.masks = masks
+        self.channels = channels
         self._index = {name: number for number, name in enumerate(classes)}
 
     def image(self, index: int) -> Tensor:
-        """Return an image (3, S, S) in [0, 1]."""
-        picture = read_picture(self.root / self.ids[index])
-        return pixels(picture, self.image_size)
+        """Return an image (C, S, S) in [0, 1]."""
+        path = self.root / self.ids[index]
+        if self.channels == 3:
+            return pixels(read_picture(path), self.image_size)
+        values = torch.from_numpy(read_bands(path, self.channels).copy())
+        return resize(values[None], (self.image_size, self.image_size))[0]
 
     def labels(self, index: int) -> Tensor:
         """Return the labels (K,), multi-hot."""
@@ -95,6 +112,8 @@ class Folder(ImageDataModule):
         class_names: Names of the K classes in the order of the classifier's outputs, also of those without any image;
             None takes those that occur, sorted.
         labelled: Whether folders or the CSV tell the labels; without labels, `class_names` must be given.
+        channels: Number C of channels of the images. 3: pictures of any mode become RGB with 8 bits. 1: they become
+            grey and keep 16 bits. 4 and more: TIFF files of as many bands (extra `bands`).
         kwargs: Further arguments of `ImageDataModule`.
     """
 
@@ -105,9 +124,11 @@ class Folder(ImageDataModule):
         multilabel: bool | None = None,
         class_names: list[str] | None = None,
         labelled: bool = True,
+        channels: int = 3,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        within("channels", channels, 1, _MOST_CHANNELS)
         if not labelled and csv is not None:
             raise InputError("data.init_args.csv tells labels: leave it out, or set labelled to true")
         if not labelled and class_names is None:
@@ -115,6 +136,7 @@ class Folder(ImageDataModule):
         self.csv = csv
         self.masks = masks
         self.labelled = labelled
+        self.channels = channels
         self._given = multilabel
         self._class_names = class_names
         self._items: list[Item] | None = None
@@ -176,7 +198,7 @@ class Folder(ImageDataModule):
         if masks is not None and not masks.is_dir():
             raise InputError(f"no folder {masks}: set data.init_args.masks to the folder of the segmentations")
         items = self._divided[split]
-        return FolderDataset(self.root, items, self.classes, masks, **self.options(split))
+        return FolderDataset(self.root, items, self.classes, masks, self.channels, **self.options(split))
 
     def _divide(self) -> dict[Split, list[Item]]:
         """Return the splits that are given, and those that must be made, which are sorted by labels."""

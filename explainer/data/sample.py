@@ -18,7 +18,7 @@ open_rgb = read_picture
 
 
 class Sample(NamedTuple):
-    """One image: image (3, S, S) in [0, 1]; labels (K,) multi-hot; segmentation (K, S, S) uint8; boxes (N, 5)."""
+    """One image: image (C, S, S) in [0, 1]; labels (K,) multi-hot; segmentation (K, S, S) uint8; boxes (N, 5)."""
 
     image: Tensor
     labels: Tensor
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     """The one batch of this project.
 
     Attributes:
-        image: (B, 3, H, W), RGB in [0, 1]; never normalised (the explanandum does that inside).
+        image: (B, C, H, W) in [0, 1], RGB for most; never normalised (the explanandum does that inside).
         labels: (B, K) multi-hot float.
         id: B names, unique within the split.
         segmentation: (B, K, H, W) uint8, 1 object, 0 not, 255 void; an image without annotation is all void.

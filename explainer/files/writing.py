@@ -245,7 +245,8 @@ def _stale(path: Path) -> bool:
     """Tell whether nobody will finish a partial file."""
     stem, _, _ = path.name.partition(_MARK)
     host, _, process = stem.rpartition(".")[2].partition("-")
-    if not process.isdigit():
+    # isdecimal, and not isdigit: "²" is a digit, of which int() makes no number
+    if not process.isdecimal():
         return False
     try:
         age = time.time() - path.stat().st_mtime
@@ -266,6 +267,8 @@ def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)  # no signal: only the check whether one could be sent
     except ProcessLookupError:
+        return False
+    except OverflowError:  # a number that no system gives to a process
         return False
     except OSError:  # a process of another user
         return True

@@ -22,7 +22,7 @@ class Explanation:
     have the photograph's size, are computed when they are first asked for.
 
     Attributes:
-        pixels: Photograph, (1, 3, H, W): uint8, or float in [0, 1] where a tensor was given.
+        pixels: Photograph, (1, C, H, W): uint8, or float in [0, 1] where a tensor was given.
         classes: Names of the K classes.
         probabilities: Probabilities of the photograph, (K,) in [0, 1], by the explanandum.
         logits: Logits of the masker at the networks' size, (1, K, h, w); enlarged, their sigmoid is the class masks.
@@ -46,7 +46,7 @@ class Explanation:
 
     @cached_property
     def image(self) -> Tensor:
-        """(1, 3, H, W) float in [0, 1]: the photograph."""
+        """(1, C, H, W) float in [0, 1]: the photograph."""
         return to_float(self.pixels)
 
     @cached_property

@@ -95,7 +95,7 @@ def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colo
         explanation: Explanation of one photograph.
         folder: Folder to write to; it is made when it is missing.
         names: File names of all classes.
-        mean_colour: Colour where the mask is 0, (1, 3, 1, 1) in [0, 1].
+        mean_colour: Colour where the mask is 0, (1, C, 1, 1) in [0, 1].
 
     Returns:
         Index of a class present → area of its mask, in [0, 1].

@@ -187,7 +187,8 @@ def check_description(spec: Any, source: str | Path, kind: str) -> None:
 def _check_version(version: str | None, source: str | Path) -> None:
     """Refuse a file of a later major version: it may mean other things by the same words."""
     major = (version or "0").partition(".")[0]
-    if not major.isdigit() or int(major) > int(__version__.partition(".")[0]):
+    # int() reads no number of thousands of digits, which a damaged file may hold
+    if not major.isdecimal() or len(major) > 9 or int(major) > int(__version__.partition(".")[0]):
         raise InputError(f"{source} is of version {version!r:.50}, this is {__version__}: update the project")
 
 

@@ -52,10 +52,12 @@ class Explanandum(nn.Module):
         weights: Name in the library's enum ("IMAGENET1K_V1", "DEFAULT"), a local file, or None for a fresh network.
             Classifiers of Hugging Face come with theirs.
         num_classes: Number K of classes; None keeps the network's own, or takes the data set's when it is trained here.
+            A checkpoint has its own number, beside which another one is an error.
         multilabel: True for sigmoids, False for a softmax; None takes the data set's.
         mean: Mean colour of the normalisation in front of the network, a number in [0, 1] for each channel; None takes
             what the network says of itself (timm's `default_cfg`), else ImageNet's for three channels, and 0 for any
-            other number. A network that is given itself, and is not torchvision's, gets a warning then.
+            other number. A network that is given itself, and is not torchvision's, gets a warning then, and so does one
+            of Hugging Face that comes without an image processor.
         std: Standard deviation of that normalisation, a number above 0 for each channel; None as for `mean`, 1 for
             other numbers of channels than three.
         taps: Dotted names of the layers at the end of each spatial scale; None finds them.
@@ -123,6 +125,9 @@ class Explanandum(nn.Module):
             if weights is not None:
                 raise InputError(f"weights {weights!r} cannot go into the checkpoint {network}, which has its own")
             self._restore(network, overrides, allow)
+            if num_classes not in (None, len(self.classes)):
+                count = f"{len(self.classes)} classes"
+                raise InputError(f"num_classes is {num_classes}, the checkpoint {network} has {count}: leave it out")
         else:
             self.network = build_network(network, weights, network_args)
             self._describe_built(network, network_args or {}, overrides, preprocessor)
@@ -174,8 +179,10 @@ class Explanandum(nn.Module):
             if preprocessing.reversed:
                 hugging_face.reverse_channels(self.network)
         normalisation = self._describe(name, arguments, overrides, preprocessing)
-        # ImageNet's colours are what a classifier of three channels usually wants; of others nobody knows
-        if not normalisation.certain and self.channels != 3:
+        # ImageNet's colours are what a classifier of three channels usually wants; of others nobody knows, and those of
+        # Hugging Face, which say it in their image processor, want many
+        usual = self.channels == 3 and not name.startswith(hugging_face.PREFIX)
+        if not normalisation.certain and not usual:
             warnings.warn(self._guess(), stacklevel=3)
         self._take_labels()
 

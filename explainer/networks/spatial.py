@@ -323,7 +323,7 @@ def _unrolled(network: nn.Module, name: str, shape: Sequence[int]) -> Iterator[L
     """Yield the order of Hiera's tokens, which stand window by window; its own `reroll` says where each belongs."""
     reroll = getattr(network, "reroll", None)
     number = name.rpartition(".")[2]
-    if reroll is None or not number.isdigit() or len(shape) != 3:
+    if reroll is None or not number.isdecimal() or len(shape) != 3:
         return
     index = torch.arange(shape[1], dtype=torch.float32).view(1, -1, 1)
     try:

@@ -195,12 +195,16 @@ def fit(
             "num_workers": fitting.num_workers,
             "seed": fitting.seed,
             "multilabel": bool(explanandum.multilabel),
+            "channels": explanandum.channels,
         }
         images = _folder(Path(data), names, options)
         targets = "labels" if images.labelled else "predicted"
     # before anything is built, so that unreadable images are an error of the first second
     images.prepare_data()
     images.split("val")
+    if images.channels != explanandum.channels:
+        given = f"{type(images).__name__} gives images of {images.channels} channels"
+        raise InputError(f"{given}, and the classifier takes {explanandum.channels}")
     steps = fitting.epochs * math.ceil(len(images.split("train")) / images.batch_size)
     out = Path(out)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

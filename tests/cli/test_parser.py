@@ -5,9 +5,11 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
 from explainer.cli.evaluate import evaluate
 from explainer.cli.parser import ExplainerCLI
@@ -17,7 +19,7 @@ from explainer.cli.train import train
 from explainer.errors import InputError
 from tests.support import trees
 from tests.support.small_checkpoints import save_classifier, save_explainer
-from tests.support.tiny_runs import ROOT, classifier_config, explainer_config
+from tests.support.tiny_runs import ROOT, classifier_config, explainer_config, trainer
 
 SHAPES = ("stripes", "checks", "dots", "rings", "zigzags", "rays")
 
@@ -83,10 +85,40 @@ def test_what_goes_on_to_the_explanandums_run():
     ]  # fmt: skip
 
 
-def test_quick_run_without_the_classifier_says_so():
+@pytest.mark.parametrize("said", ["in the config", "as an argument"])
+def test_a_quick_run_without_the_classifier_tries_both_trainings_and_leaves_nothing(said, monkeypatch):
+    modules = []
+    fit = Trainer.fit
+
+    def noted(self, model, *arguments, **options):
+        fit(self, model, *arguments, **options)
+        modules.append((type(model).__name__, self.global_step))
+
+    monkeypatch.setattr(Trainer, "fit", noted)
     classifier_config()
-    with pytest.raises(InputError, match=r"fast_dev_run leaves none; train tiny_classifier\.yaml first"):
+    if said == "in the config":
+        cli = train(["--config", explainer_config(trainer=trainer(fast_dev_run=2))])
+    else:
+        cli = train(["--config", explainer_config(), "--trainer.fast_dev_run=2"])
+    assert modules == [("Classifier", 2), ("AmortizedExplainer", 2)]
+    assert cli.model.explanandum.num_classes == len(SHAPES)
+    assert not Path("checkpoints").exists()
+    assert not Path("runs").exists()
+
+
+def test_a_quick_run_refuses_what_the_classifiers_training_refuses():
+    classifier_config(trainer={"max_epochs": 0})
+    with pytest.raises(InputError, match="max_epochs and max_steps must not be 0"):
         train(["--config", explainer_config(), "--trainer.fast_dev_run=true"])
+
+
+def test_a_quick_run_of_an_evaluation_has_nothing_to_evaluate():
+    classifier_config()
+    methods = {"Ours": {"class_path": "Explainer", "init_args": {"checkpoint": "checkpoints/shapes_small.ckpt"}}}
+    config = explainer_config(evaluation={"methods": methods})
+    with pytest.raises(InputError, match=r"fast_dev_run leaves none; train shapes_small\.yaml first"):
+        evaluate(["--config", config, "--trainer.fast_dev_run=true"])
+    assert not Path("checkpoints").exists()
 
 
 def test_class_count_of_checkpoint_and_data(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -240,3 +241,26 @@ def test_csv_that_names_a_missing_image(tmp_path):
     (tmp_path / "a.png").unlink()
     with pytest.raises(InputError, match=r"line 2.*a\.png"):
         _ = Folder(root=str(tmp_path), csv="images.csv", **SMALL).classes
+
+
+# -- channels ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 4, 13])
+def test_images_keep_their_channels_and_all_sixteen_bits(tmp_path, channels):
+    tifffile = pytest.importorskip("tifffile")
+    values = np.random.default_rng(0).integers(0, 2**16, (channels, 32, 32), dtype=np.uint16)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "0.tif", values.squeeze(), photometric="minisblack")
+    sample = folder(tmp_path, channels=channels).build("train")[0]
+    np.testing.assert_array_equal(sample.image.numpy(), (values / 65535).astype(np.float32))
+
+
+def test_images_of_other_channels_are_one_line(tmp_path):
+    trees.folder_tree(tmp_path, count=5)
+    with pytest.raises(InputError, match=r"none of its 8 images can be read; the first: .* 3 channels") as refused:
+        folder(tmp_path, channels=4).split("train")
+    assert "\n" not in str(refused.value)
+    with pytest.raises(InputError, match=r"channels"):
+        folder(tmp_path, channels=0)

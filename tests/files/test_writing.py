@@ -54,10 +54,12 @@ def test_only_what_is_stale_is_swept(tmp_path):
     gone = own.with_name(own.name.replace(f"-{os.getpid()}.", "-999999999."))
     other = own.with_name(own.name.replace(f".{own.name.split('.')[2]}.", ".otherhost-1."))
     old = own.with_name(".0.otherhost-2.partial.json")
-    for path in (own, gone, other, old, tmp_path / "kept.partial.json"):
+    odd = own.with_name(own.name.replace(f"-{os.getpid()}.", "-²."))
+    endless = own.with_name(own.name.replace(f"-{os.getpid()}.", f"-{'9' * 40}."))
+    for path in (own, gone, other, old, odd, endless, tmp_path / "kept.partial.json"):
         path.write_text("")
     os.utime(old, (0, 0))
-    assert set(sweep(tmp_path)) == {gone, old}
+    assert set(sweep(tmp_path)) == {gone, old, endless}
     assert sweep(tmp_path / "missing") == []
 
 

@@ -13,6 +13,7 @@ from explainer.networks.heads import heads, width
 from explainer.networks.loading import read_tensors
 from explainer.networks.taps import find_taps
 from explainer.training.modules import AmortizedExplainer, Classifier, ExplainerObjective
+from tests.support.small_checkpoints import save_classifier
 from tests.support.small_networks import tiny
 
 
@@ -20,6 +21,16 @@ def test_any_family_by_name_with_a_head_of_any_size():
     for name in ("alexnet", "squeezenet1_1", "timm/resnet10t", "tests.support.small_networks.tiny"):
         network = Explanandum(name, num_classes=7, multilabel=True).eval()
         assert network(torch.rand(2, 3, 64, 64)).shape == (2, 7), name
+
+
+def test_another_class_count_than_the_checkpoints_is_refused(tmp_path):
+    path = save_classifier(tmp_path / "x.ckpt")
+    assert Explanandum(path, num_classes=3).classes == ("cat", "dog", "cow")
+    with pytest.raises(
+        InputError, match=r"num_classes is 4, the checkpoint .*x\.ckpt has 3 classes: leave it out"
+    ) as error:
+        Explanandum(path, num_classes=4)
+    assert "\n" not in str(error.value)
 
 
 def test_normalisation_is_inside_and_mean_colour_is_its_zero():

@@ -1,6 +1,7 @@
 """Image classifiers of transformers, with random weights: described by themselves, read, explained, saved and loaded."""
 
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from explainer.errors import InputError
 from explainer.networks import Explanandum, hugging_face
 from explainer.networks.build import build_network
 from explainer.networks.hugging_face import class_names, measured
+from explainer.networks.normalisation import IMAGENET_MEAN
 from explainer.networks.trust import check_network
 
 transformers = pytest.importorskip("transformers")
@@ -269,6 +271,21 @@ def test_colours_are_turned_round_in_the_weights_of_a_network_of_ones_own(tmp_pa
 def test_a_head_without_weights_gets_a_warning(tmp_path):
     vit().vit.save_pretrained(tmp_path)
     with pytest.warns(UserWarning, match="no weights for 'classifier.bias'"):
+        Explanandum(f"hf/{tmp_path}")
+
+
+def test_a_name_without_an_image_processor_gets_a_warning(tmp_path):
+    vit().save_pretrained(tmp_path)
+    with pytest.warns(
+        UserWarning, match="ViTForImageClassification does not say .* ImageNet's .* give mean and std"
+    ) as said:
+        explanandum = Explanandum(f"hf/{tmp_path}")
+    assert said[0].filename == __file__
+    assert explanandum.mean.flatten().tolist() == pytest.approx(IMAGENET_MEAN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Explanandum(f"hf/{tmp_path}", mean=[0.5] * 3, std=[0.5] * 3)
+        transformers.ViTImageProcessor(size={"height": 48, "width": 48}).save_pretrained(tmp_path)
         Explanandum(f"hf/{tmp_path}")
 
 

@@ -1,15 +1,21 @@
 """An Explainer of any classifier in one call: what it learns from, what it leaves alone, where it goes on."""
 
 import copy
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import explainer
+from explainer.cli.serving.answer import answer_of
 from explainer.data import Folder, Shapes
 from explainer.errors import InputError
+from explainer.inference.saving import class_file_names, save
 from explainer.networks import Explanandum
+from explainer.rendering import to_pil
 from explainer.stopping import Stopped
 from explainer.training import fitting
 from explainer.training.callbacks.resume import Resume
@@ -202,3 +208,59 @@ def test_a_checkpoint_for_another_network_is_refused(photos):
         explainer.load("checkpoints/fitted.ckpt", "cpu", model=tiny(4))
     with pytest.raises(InputError, match="model"):
         explainer.load("checkpoints/fitted.ckpt", "cpu")
+
+
+# Channels other than red, green and blue
+
+
+def network_of(channels):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2),
+    ).eval()  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [1, 4, 13])
+def test_images_of_any_number_of_channels_are_learned_from_explained_and_drawn(tmp_path, channels):
+    tifffile = pytest.importorskip("tifffile")
+    random = np.random.default_rng(0)
+    for number in range(6):
+        place = tmp_path / "bands" / ("cat", "dog")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        values = random.integers(0, 2**16, (channels, 40, 50), dtype=np.uint16)
+        tifffile.imwrite(place / f"{number}.tif", values.squeeze(), photometric="minisblack")
+    options = QUICK | {"mean": [0.5] * channels, "std": [0.25] * channels}
+    made = explainer.fit(network_of(channels), tmp_path / "bands", classes=["cat", "dog"], **options)
+    assert list((tmp_path / "runs" / "fitted" / "gallery").glob("*.png"))
+    explanation = made.explain(tmp_path / "bands" / "cat" / "0.tif")
+    save(explanation, tmp_path / "explained", class_file_names(made.classes), made.explanandum.mean_colour.cpu())
+    (label,) = (made.classes[index] for index in explanation.predicted)
+    drawn = Image.open(tmp_path / "explained" / f"overlay_{label}.png")
+    assert (drawn.mode, drawn.size) == ("RGB", (50, 40))
+    assert Image.open(tmp_path / "explained" / "overview.png").mode == "RGB"
+    answer = answer_of(explanation, to_pil(made.explanandum.mean_colour[0]), True)
+    assert (answer["width"], answer["height"]) == (50, 40)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 13])
+def test_photographs_for_a_classifier_of_other_channels_are_one_line(photos, channels):
+    options = QUICK | {"mean": [0.5] * channels, "std": [0.25] * channels}
+    words = f"images can be read; the first: .*channels, and the classifier takes {channels}"
+    with pytest.raises(InputError, match=words) as refused:
+        explainer.fit(network_of(channels), photos, **options)
+    assert "\n" not in str(refused.value)
+    assert not Path("runs").exists()
+
+
+def test_photographs_become_grey_for_a_classifier_of_one_channel(photos):
+    made = explainer.fit(network_of(1), photos, **(QUICK | {"mean": [0.5], "std": [0.25]}))
+    assert made.explain(next(photos.glob("*.png"))).pixels.shape[1] == 1
+
+
+def test_a_data_module_of_other_channels_is_refused():
+    data = Shapes(image_size=32, batch_size=4, num_workers=0, train_images=8, val_images=4)
+    options = {"mean": [0.5], "std": [0.25], "progress": False, "device": "cpu"}
+    with pytest.raises(InputError, match="Shapes gives images of 3 channels, and the classifier takes 1"):
+        explainer.fit(nn.Sequential(*network_of(1)[:-1], nn.Linear(8, len(data.classes))), data, **options)
+    assert not Path("runs").exists()

@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN, "photographs are taken only from the page itself")
         elif self.path != "/explain":
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
-        elif not (length.isascii() and length.isdigit()):
+        elif not (length.isascii() and length.isdecimal()):
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "the size of the photograph is missing")
         elif int(length) > self.site.most_bytes:
             words = f"the file is larger than {megabytes:g} MB: shrink it, or serve with --most_megabytes"

@@ -16,6 +16,7 @@ from explainer.functional.masking import min_max
 from explainer.networks import Explanandum
 from explainer.networks.modes import evaluation_mode
 from explainer.networks.spatial import tensor_of
+from explainer.rendering import in_colour
 from explainer.training.callbacks.loggers import folder_of
 from explainer.training.callbacks.looking import plain, same_values
 from explainer.training.callbacks.smoe_pictures import Answer
@@ -442,18 +443,3 @@ def described(batch: Any) -> str:
 def _scaled(pixels: Tensor) -> Tensor:
     """Scale each image (N, C, H, W) to [0, 1]."""
     return min_max(pixels.flatten(1)[:, None, None]).view_as(pixels)
-
-
-def in_colour(pixels: Tensor) -> Tensor:
-    """Return images of any number of channels as RGB.
-
-    Args:
-        pixels: Images (N, C, H, W). One or two channels are shown in grey, of more than three the first three.
-
-    Example:
-        >>> in_colour(torch.ones(2, 1, 4, 4)).shape
-        torch.Size([2, 3, 4, 4])
-    """
-    if pixels.shape[1] < 3:
-        return pixels.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    return pixels[:, :3]
