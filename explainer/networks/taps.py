@@ -172,17 +172,24 @@ def quarters(names: Sequence[str]) -> list[str]:
     return [names[place] for place in places if 0 <= place < len(names)]
 
 
+Refused = Callable[[str, Exception], None]
+"""Function that is told of a tap that cannot be read, and why."""
+
+
 class Maps(dict[str, Tensor]):
     """Tap → activation, brought into the order (B, C, h, w) when it is put in.
 
     Args:
         layouts: Tap → layout of its output.
+        refused: Function that is told of a tap that cannot be read; its activation is left out. None raises the error,
+            in the middle of the forward pass.
     """
 
-    def __init__(self, layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, layouts: Mapping[str, Layout], refused: "Refused | None" = None) -> None:
         super().__init__()
         self.layouts = layouts
         self.aspect = 1.0
+        self._refused = refused
 
     def note(self, module: nn.Module, inputs: tuple) -> None:
         """Note the aspect of the images: a hook before the network runs."""
@@ -191,12 +198,32 @@ class Maps(dict[str, Tensor]):
             self.aspect = image.shape[-2] / image.shape[-1]
 
     def __setitem__(self, tap: str, activation: Tensor) -> None:
-        layout = self.layouts.get(tap) or layout_at_sight(tap, activation, self.aspect)
-        super().__setitem__(tap, to_maps(activation, layout, self.aspect))
+        try:
+            layout = self.layouts.get(tap) or layout_at_sight(tap, activation, self.aspect)
+            maps = to_maps(activation, layout, self.aspect)
+        except Exception as error:
+            self.refuse(tap, error)
+        else:
+            super().__setitem__(tap, maps)
+
+    def refuse(self, tap: str, error: Exception) -> None:
+        """Leave a tap out that cannot be read, or raise the error.
+
+        Args:
+            tap: Name of the tap.
+            error: Reason why it cannot be read.
+        """
+        # what an earlier pass gave must not stand beside what the other taps give in this one
+        self.pop(tap, None)
+        if self._refused is None:
+            raise error
+        self._refused(tap, error)
 
 
 @contextmanager
-def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False) -> Iterator[dict[str, Tensor]]:
+def read_taps(
+    network: nn.Module, taps: Sequence[str], before_relu: bool = False, refused: Refused | None = None
+) -> Iterator[Maps]:
     """Keep, while open, what the layers give in a forward pass; in the last one where there are several.
 
     Of a convolution or a normalisation whose output the network itself hands straight to a ReLU, what that ReLU gives
@@ -208,13 +235,15 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
         before_relu: Whether the input of the ReLU with which a tap ends is kept instead. A tap that ends without a
             ReLU, and gives negative values too, is kept as it is. Branches that each end in a ReLU and are then
             joined, as Inception's are, are joined without their ReLUs.
+        refused: Function that is told of a tap that cannot be read, in place of an error in the forward pass.
 
     Yields:
         Tap → activation (B, C, h, w), detached, filled by the forward pass; tokens that are no places are left out.
 
     Raises:
-        InputError: In the forward pass, with `before_relu`: a tap gives no negative value, and nothing that one of its
-            ReLUs gave either, so that the input of its last ReLU is unknown.
+        InputError: In the forward pass, without `refused`: a tap gives no tensor or no places, or with `before_relu` no
+            negative value, and nothing that one of its ReLUs gave either, so that the input of its last ReLU is
+            unknown.
 
     Example:
         >>> from torchvision.models import alexnet
@@ -223,7 +252,7 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
         >>> seen["features.1"].shape
         torch.Size([1, 64, 15, 15])
     """
-    seen = Maps(known_layouts(network, taps))
+    seen = Maps(known_layouts(network, taps), refused)
     bare = {name for name in taps if _is_linear(network.get_submodule(name))}
     with ExitStack() as stack:
         stack.callback(network.register_forward_pre_hook(seen.note).remove)
@@ -245,7 +274,7 @@ def read_taps(network: nn.Module, taps: Sequence[str], before_relu: bool = False
 
 
 def _after(
-    seen: dict[str, Tensor],
+    seen: Maps,
     given: list[tuple[str, Tensor]] | None,
     name: str,
     module: nn.Module,
@@ -254,28 +283,29 @@ def _after(
 ) -> None:
     activation = tensor_of(output)
     if activation is None:
-        raise InputError(f"tap {name!r} gives no tensor: name another layer in `taps`")
+        seen.refuse(name, InputError(f"tap {name!r} gives no tensor: name another layer in `taps`"))
+        return
     seen[name] = activation.detach()
     if given is not None:
         given.append((name, activation))
 
 
-def _rectified(seen: dict[str, Tensor], given: list[tuple[str, Tensor]], before: Tensor, after: Tensor) -> None:
+def _rectified(seen: Maps, given: list[tuple[str, Tensor]], before: Tensor, after: Tensor) -> None:
     for name, output in given:
         if output is before:
             seen[name] = after.detach()
 
 
-def _before(
-    seen: dict[str, Tensor], relus: "_Relus", name: str, module: nn.Module, inputs: tuple, output: Tensor
-) -> None:
+def _before(seen: Maps, relus: "_Relus", name: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
     before = relus.before(output)
     relus.rest()
     if before is None and not _is_linear(module) and not bool((output < 0).any()):
-        raise InputError(
+        error = InputError(
             f"tap {name!r}: what goes into its last ReLU cannot be read; name a ReLU, or a layer that ends with one, "
             "in `taps`, or take a statistic that is not truncated"
         )
+        seen.refuse(name, error)
+        return
     if before is None:
         before = output.detach().clone()  # a later ReLU may work in place
     seen[name] = before

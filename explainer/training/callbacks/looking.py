@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,32 +15,69 @@ from explainer.networks.spatial import tensor_of
 from explainer.networks.taps import Maps, read_taps
 
 
+class Grids(NamedTuple):
+    """What a network gives in evaluation mode.
+
+    Attributes:
+        size: Height and width of the images that it was fed.
+        sides: Tap → height and width of its activation.
+    """
+
+    size: tuple[int, ...]
+    sides: dict[str, tuple[int, ...]]
+
+
 class Listener:
     """Keep what layers give in a training step, which may run the network several times.
 
     The pass that ran on the batch's images themselves counts; where none did, since a module normalises or augments
-    them first, it is the last one.
+    them first, it is the last one. In training a network may leave out blocks or patches: a layer that gives something
+    else than in evaluation mode is left out, with the reason in `refusal`, and the training step goes on.
 
     Args:
         network: Network whose layers are read.
         taps: Dotted names of layers.
         images: Images of the batch, (B, C, H, W).
         before_relu: Whether the input of a tap's last ReLU is read.
+        usual: What the network gives in evaluation mode; None where that is not known.
     """
 
-    def __init__(self, network: nn.Module, taps: Sequence[str], images: Tensor, before_relu: bool) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        taps: Sequence[str],
+        images: Tensor,
+        before_relu: bool,
+        usual: Grids | None = None,
+    ) -> None:
+        self.refusal = ""
+        self._usual = usual
         self._images = images
         self._exact: dict[str, Tensor] | None = None
         self._stack = ExitStack()
-        self._seen = self._stack.enter_context(read_taps(network, taps, before_relu))
+        self._seen = self._stack.enter_context(read_taps(network, taps, before_relu, self._refuse))
         note_aspect(self._seen, network, images)
         handle = network.register_forward_hook(self._note, with_kwargs=True)
         self._stack.callback(handle.remove)
 
     def _note(self, network: nn.Module, inputs: tuple, named: Mapping[str, Any], output: Any) -> None:
         given = tensor_of((*inputs, *named.values()))
+        if self._usual is not None and given is not None and tuple(given.shape[-2:]) == self._usual.size:
+            self._check(self._usual)
         if given is not None and same_values(given, self._images):
             self._exact = dict(self._seen)
+
+    def _check(self, usual: Grids) -> None:
+        """Leave out what has other places than in evaluation mode: patches that are dropped leave no map."""
+        for tap, sides in usual.sides.items():
+            activation = self._seen.get(tap)
+            if activation is not None and tuple(activation.shape[-2:]) != sides:
+                words = f"tap {tap!r} has {tuple(activation.shape[-2:])} places in training, {sides} in evaluation"
+                self._seen.refuse(tap, InputError(words))
+
+    def _refuse(self, tap: str, error: Exception) -> None:
+        """Note why a tap cannot be read."""
+        self.refusal = str(error) if isinstance(error, InputError) else one_line(error)
 
     def close(self) -> dict[str, Tensor]:
         """Stop listening, and return tap → activation (B, C, h, w); a tap that did not run is missing."""

@@ -23,7 +23,7 @@ from explainer.rendering import beside_grey, heat_map, save_picture, to_pil
 from explainer.training.callbacks.base import AnyCallback
 from explainer.training.callbacks.loggers import is_a
 from explainer.training.callbacks.logging import check_images, forgiving, log_numbers, show
-from explainer.training.callbacks.looking import Listener, is_compiled, look, untouched
+from explainer.training.callbacks.looking import Grids, Listener, is_compiled, look, untouched
 from explainer.training.callbacks.smoe_pictures import Step, draw, strip_over_time
 from explainer.training.callbacks.subject import Normalisation, Subject, Wanted, part_of, subject_of
 
@@ -52,10 +52,12 @@ class SMOESaliency(AnyCallback):
     images it shows the combined map over the image in grey, the map of each scale, and LOVI; and, as a curve, how
     spread out saliency is. At the end of each validation one fixed image is looked at in evaluation mode: a strip shows
     how its map developed. No hook can look into a compiled network: it is run once more instead, in evaluation mode and
-    without gradient. Pictures are files in the run's folder, and go to wandb, TensorBoard and MLflow.
+    without gradient. So is one that gives other places in training, such as a transformer that drops patches; a warning
+    says so. Pictures are files in the run's folder, and go to wandb, TensorBoard and MLflow.
 
     It serves the modules of this project, and anybody's LightningModule of `pytorch_lightning` or `lightning.pytorch`.
-    Of this project's modules it also shows true and predicted labels. An Explainer's training step shows the
+    Of this project's modules it also shows true and predicted labels, of others the numbers of the labels where the second
+    part of a batch is a tensor of them. An Explainer's training step shows the
     explanandum masked images alone: then the explanandum is asked for the images themselves too, in evaluation mode,
     and its answer to the masked ones stands in a column of its own.
 
@@ -126,6 +128,8 @@ class SMOESaliency(AnyCallback):
         """Begin without anything of an earlier training."""
         self._subject: Subject | None = None
         self._layers: tuple[str, ...] = ()
+        self._usual: Grids | None = None
+        self._told = False
         self._watch: Watch | None = None
         self._validating = ExitStack()
         self._checked = False
@@ -207,7 +211,7 @@ class SMOESaliency(AnyCallback):
         network = subject.network
         if compiled or network is None:
             return Watch(images, None, stack)
-        listener = Listener(network, self._layers, images, self._before_relu)
+        listener = Listener(network, self._layers, images, self._before_relu, self._usual)
         stack.callback(listener.close)
         stack.enter_context(subject.listening())
         return Watch(images, listener, stack)
@@ -231,6 +235,8 @@ class SMOESaliency(AnyCallback):
         """Collect what the picture of a step shows."""
         images = watch.images[: self.count].detach()
         seen = {} if watch.listener is None else watch.listener.close()
+        if watch.listener is not None and watch.listener.refusal:
+            self._tell(watch.listener.refusal)
         # a network that did not run on the batch as a whole, such as a compiled one, is run again
         if not all(layer in seen and len(seen[layer]) == len(watch.images) for layer in self._layers):
             seen = self._look(subject, subject.fed(images.float()))
@@ -239,6 +245,13 @@ class SMOESaliency(AnyCallback):
         shown = subject.shown(images)
         combined = self._combined(scales, shown)
         return Step(shown, subject.labels(batch, len(images)), scales, combined, answers.words, answers.masked)
+
+    def _tell(self, refusal: str) -> None:
+        """Say once that the training step's own pass cannot be shown."""
+        if not self._told:
+            self._told = True
+            words = "saliency is that of an extra pass in evaluation mode, since the training step's cannot be read"
+            rank_zero_warn(f"{words}: {refusal}")
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -321,12 +334,14 @@ class SMOESaliency(AnyCallback):
             layers = self._find(subject, network, size)
             scale_weights(self.weights, len(layers))
             # what a hook would refuse is refused here, and not in the training step
-            look(network, layers, fed, self._before_relu)
+            seen = look(network, layers, fed, self._before_relu)
         except InputError as error:
             rank_zero_warn(f"saliency is not shown: {error}")
             self._subject = None
             return False
         self._layers = layers
+        sides = {layer: tuple(activation.shape[-2:]) for layer, activation in seen.items()}
+        self._usual = Grids(tuple(fed.shape[-2:]), sides)
         return True
 
     def _find(self, subject: Subject, network: nn.Module, size: int | None) -> tuple[str, ...]:

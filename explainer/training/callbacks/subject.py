@@ -308,8 +308,11 @@ class AnySubject(Subject):
         return in_colour(pixels).clamp(0, 1)
 
     def labels(self, batch: Any, count: int) -> list[str]:
-        """Return empty captions: which part of a batch are labels, nobody says."""
-        return [""] * count
+        """Return the numbers of each image's first three labels, where the second part of a batch tells labels."""
+        images = self.images(batch)
+        if not isinstance(batch, tuple | list) or len(batch) < 2 or images is None:
+            return [""] * count
+        return numbered(batch[1], len(images))[:count]
 
     def folder(self, trainer: Any) -> Path:
         """Return the folder of the run's files: that of a CSV or TensorBoard logger, else the Trainer's."""
@@ -350,6 +353,37 @@ class AnySubject(Subject):
         finally:
             handle.remove()
         self._fixed = Fixed(self.shown(first), fed[0] if fed else first)
+
+
+def numbered(labels: Any, count: int) -> list[str]:
+    """Return a caption for each image of a batch by its labels, whose names nobody says.
+
+    Args:
+        labels: Part of a batch that may be labels: whole numbers (B,), or 0 and 1, (B, K) for at least two classes.
+        count: Number B of images of the batch.
+
+    Returns:
+        B captions; empty where it is something else.
+
+    Example:
+        >>> numbered(torch.tensor([3, 0]), 2), numbered(torch.tensor([[1.0, 1.0], [0.0, 0.0]]), 2)
+        (['label 3', 'label 0'], ['labels 0, 1', 'no label'])
+    """
+    nothing = [""] * count
+    if not torch.is_tensor(labels) or labels.ndim not in (1, 2) or len(labels) != count:
+        return nothing
+    if labels.ndim == 1:
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            return nothing
+        return [f"label {number}" for number in labels.tolist()]
+    if labels.shape[1] < 2 or not bool(((labels == 0) | (labels == 1)).all()):
+        return nothing
+    captions = []
+    for row in labels:
+        present = [str(number) for number in row.nonzero().flatten().tolist()]
+        word = "label" if len(present) == 1 else "labels"
+        captions.append(f"{word} {', '.join(present[:3])}" if present else "no label")
+    return captions
 
 
 def part_of(module: nn.Module, name: str, key: str = "saliency.network") -> nn.Module:

@@ -141,15 +141,6 @@ def test_it_can_be_turned_off(tmp_path):
     assert not (tmp_path / "runs" / "tiny_classifier" / "saliency").exists()
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """What the callback draws."""
-    steps = []
-    real = smoe.draw
-    monkeypatch.setattr(smoe, "draw", lambda step: steps.append(step) or real(step))
-    return steps
-
-
 def test_an_explainers_run_shows_what_the_classifier_says_of_the_photograph(tmp_path, drawn):
     torch.manual_seed(2)
     module = explainer()

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -21,6 +22,7 @@ from torchvision.models import vit_b_16
 from explainer.errors import InputError
 from explainer.training.callbacks import SMOESaliency
 from explainer.training.callbacks import smoe_saliency as smoe
+from explainer.training.callbacks.subject import AnySubject, Wanted
 from tests.support.strangers import backbone, fit, lit_classifier, loader, same
 from tests.support.tiny_runs import ROOT
 
@@ -30,15 +32,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     wandb.finish()  # else the next run would go on with this one
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """What the callback draws."""
-    steps = []
-    real = smoe.draw
-    monkeypatch.setattr(smoe, "draw", lambda step: steps.append(step) or real(step))
-    return steps
 
 
 def watched(**options):
@@ -180,6 +173,112 @@ def test_named_taps_are_obeyed_one_alone_too(tmp_path, drawn):
     shown = fit(lit_classifier(), [watched(taps=["2"])], tmp_path, max_steps=1)
     assert len(shown) == 1
     assert [tuple(scale.shape) for scale in drawn[0].scales] == [(4, 1, 16, 16)]
+
+
+class Dropping(nn.Module):
+    """Tokens of four pixels' patches, of which training drops some, as `patch_drop_rate` of timm does."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.block = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 8))
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        if self.training:
+            tokens = tokens[:, : self.kept]
+        return self.block(tokens).mean(1)
+
+
+class Wrapping(nn.Sequential):
+    """Gives no tensor in training, but an object that knows it."""
+
+    def forward(self, x):
+        output = super().forward(x)
+        return SimpleNamespace(logits=output) if self.training else output
+
+
+class Skipping(nn.Module):
+    """A block that training skips, as stochastic depth does."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+        self.second = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+
+    def forward(self, x):
+        x = self.first(x)
+        return x if self.training else self.second(x)
+
+
+def trained_on(network, head):
+    """A module that trains a network; `head` makes logits (B, 2) of what it gives."""
+
+    class Module(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+            self.last = nn.LazyLinear(2)
+
+        def training_step(self, batch, batch_idx):
+            return F.cross_entropy(self.last(head(self.network(batch[0]))), batch[1])
+
+        def configure_optimizers(self):
+            self.last(head(self.network(torch.zeros(2, 3, 16, 16))))
+            return torch.optim.SGD(self.parameters(), lr=1e-2)
+
+    return Module()
+
+
+def pooled(maps):
+    return maps.mean((2, 3))
+
+
+@pytest.mark.parametrize(("network", "head", "taps", "words"), [
+    (lambda: Dropping(11), lambda x: x, ["block"], "11 tokens fit no grid"),
+    (lambda: Dropping(12), lambda x: x, ["block"], r"places in training, \(4, 4\) in evaluation"),
+    (lambda: Dropping(9), lambda x: x, ["block"], r"tap 'block' has \(3, 3\) places in training, \(4, 4\) in evaluation"),
+    (lambda: Wrapping(*backbone()), lambda output: pooled(getattr(output, "logits", output)), ["7"], None),
+    (Skipping, pooled, ["first", "second"], None),
+])  # fmt: skip
+def test_a_network_that_is_another_one_in_training_is_trained_and_looked_at_once_more(
+    tmp_path, drawn, network, head, taps, words
+):
+    modules = []
+    for callbacks in ([], [SMOESaliency(1, network="network", taps=taps)]):
+        torch.manual_seed(0)
+        module = trained_on(network(), head)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            shown = fit(module, callbacks, tmp_path, max_steps=3)
+        modules.append(module)
+    assert same(*modules)
+    assert len(shown) == len(drawn) == 3
+    lines = [str(warning.message) for warning in caught if "extra pass" in str(warning.message)]
+    assert len(lines) == (words is not None)
+    assert all(re.search(words, line) for line in lines)
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+@pytest.mark.parametrize(("labels", "captions"), [
+    (torch.tensor([3, 0, 1, 1]), ["label 3", "label 0", "label 1", "label 1"]),
+    (torch.tensor([[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]]), ["labels 0, 2", "label 1", "no label", "labels 0, 1, 2"]),
+    (torch.tensor([[0.3, 0.7]] * 4), [""] * 4),  # mixed
+    (torch.tensor([0.5, 1.5, 2.5, 3.5]), [""] * 4),  # something to be regressed
+    (torch.tensor([3, 0, 1]), [""] * 4),
+    ("words", [""] * 4),
+])  # fmt: skip
+def test_labels_of_a_batch_are_shown_where_they_can_be_nothing_else(labels, captions):
+    subject = AnySubject(lit_classifier(), Wanted())
+    assert subject.labels((torch.rand(4, 3, 8, 8), labels), 4) == captions
+    assert subject.labels([torch.rand(4, 3, 8, 8), labels], 2) == captions[:2]
+    assert subject.labels((torch.rand(4, 3, 8, 8),), 2) == ["", ""]
+
+
+def test_labels_stand_in_the_pictures(tmp_path, drawn):
+    fit(lit_classifier(), [watched(count=3)], tmp_path, max_steps=1)
+    assert drawn[0].labels == ["label 0", "label 1", "label 0"]
 
 
 class Transformer(pl.LightningModule):
