@@ -280,15 +280,20 @@ def _folder(root: Path, names: tuple[str, ...], options: dict[str, Any]) -> Fold
     """Return the images of a folder, with labels where its folders bear the names of classes."""
     if not root.is_dir():
         raise InputError(f"no folder {root}: name the folder of your images")
-    labelled = _has_labels(root, names)
+    folders = _folders_of_classes(root, names)
+    unknown = sorted(folders - set(names))
+    labelled = bool(folders) and not unknown
     if not labelled:
-        rank_zero_info(f"{root}: its folders are no classes of the classifier, so that its predictions are explained")
+        words = "its folders are no classes"
+        # a slip in one name must not pass for a folder of holidays
+        if len(unknown) < len(folders):
+            words = f"folder {unknown[0]!r} is no class"
+        rank_zero_info(f"{root}: {words} of the classifier, so that its predictions are explained")
     return Folder(root=str(root), class_names=list(names), labelled=labelled, flip=0.5, **options)
 
 
-def _has_labels(root: Path, names: tuple[str, ...]) -> bool:
-    """Tell whether the folders in a folder, or in its train/, bear names of classes alone."""
+def _folders_of_classes(root: Path, names: tuple[str, ...]) -> set[str]:
+    """Return the names of the folders in a folder, or in its train/, which may be those of classes."""
     train = root / "train"
     top = train if train.is_dir() and "train" not in names else root
-    folders = [entry.name for entry in top.iterdir() if entry.is_dir() and not hidden(entry.name)]
-    return bool(folders) and set(folders) <= set(names)
+    return {entry.name for entry in top.iterdir() if entry.is_dir() and not hidden(entry.name)}

@@ -13,6 +13,7 @@ from explainer.networks.headless import is_headless, with_head
 from explainer.networks.heads import _trace_heads, heads
 from explainer.networks.outputs import features_of
 from explainer.training.modules import Classifier
+from tests.support.small_checkpoints import save_explanandum
 
 PLAIN = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 SMALL = {"img_size": 32, "depth": 2, "embed_dim": 32, "num_heads": 2}
@@ -116,12 +117,7 @@ def test_a_checkpoint_has_the_head(tmp_path, network, options):
     module = Classifier(Explanandum(network, **options))
     module.build(("a", "b", "c"), False)
     explanandum = module.explanandum
-    spec = {
-        "version": "0", "kind": "classifier", "image_size": 56, "classes": ["a", "b", "c"], "multilabel": False,
-        "explanandum": explanandum.spec,
-    }  # fmt: skip
-    state = {f"explanandum.{name}": tensor for name, tensor in explanandum.state_dict().items()}
-    torch.save({"explainer": spec, "state_dict": state}, tmp_path / "x.ckpt")
+    save_explanandum(explanandum, tmp_path / "x.ckpt", image_size=56)
     restored = Explanandum(str(tmp_path / "x.ckpt"), allow=["tests.networks.test_headless"])
     image = torch.rand(1, 3, 56, 56)
     explanandum.freeze()
@@ -141,12 +137,7 @@ def test_backbones_of_transformers(tmp_path):
         pooled = network.eval()(image).pooler_output
         torch.testing.assert_close(explanandum(image), explanandum.network.head(pooled))
     assert explanandum.taps[-1] == "features.encoder.layer.2"
-    spec = {
-        "version": "0", "kind": "classifier", "image_size": 32, "classes": ["a", "b", "c"], "multilabel": False,
-        "explanandum": explanandum.spec,
-    }  # fmt: skip
-    state = {f"explanandum.{name}": tensor for name, tensor in explanandum.state_dict().items()}
-    torch.save({"explainer": spec, "state_dict": state}, tmp_path / "x.ckpt")
+    save_explanandum(explanandum, tmp_path / "x.ckpt")
     assert torch.equal(Explanandum(str(tmp_path / "x.ckpt"))(image), explanandum(image))
 
 

@@ -10,6 +10,7 @@ from explainer.errors import InputError
 from explainer.networks import Explanandum
 from explainer.networks.build import load_weights
 from explainer.networks.heads import _trace_heads, heads, replace_head
+from tests.support.small_checkpoints import save_explanandum
 
 FAMILIES = {
     "resnet18": ("fc",),
@@ -136,12 +137,7 @@ def test_a_named_head_comes_back_from_a_checkpoint(tmp_path):
     network = Explanandum(
         "tests.networks.test_heads.mine", num_classes=3, multilabel=True, head="score", network_args={"kind": "cat"}
     )
-    spec = {
-        "version": "0", "kind": "classifier", "image_size": 32, "classes": ["a", "b", "c"], "multilabel": True,
-        "explanandum": network.spec,
-    }  # fmt: skip
-    state = {f"explanandum.{name}": tensor for name, tensor in network.state_dict().items()}
-    torch.save({"explainer": spec, "state_dict": state}, tmp_path / "x.ckpt")
+    save_explanandum(network, tmp_path / "x.ckpt", multilabel=True)
     loaded = Explanandum(str(tmp_path / "x.ckpt"), allow=["tests.networks.test_heads.mine"])
     assert loaded.spec == network.spec
     assert torch.equal(loaded.network.score.weight, network.network.score.weight)

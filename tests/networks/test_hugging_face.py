@@ -16,6 +16,7 @@ from explainer.networks.build import build_network
 from explainer.networks.hugging_face import class_names, measured
 from explainer.networks.normalisation import IMAGENET_MEAN
 from explainer.networks.trust import check_network
+from tests.support.small_checkpoints import save_explanandum
 
 transformers = pytest.importorskip("transformers")
 
@@ -241,12 +242,7 @@ def test_a_folder_of_save_pretrained_is_a_name(tmp_path):
     assert explanandum.classes == ("a", "b", "c")
     assert explainer.explain(f"hf/{tmp_path}", torch.rand(3, 40, 40), "SMOE").classes == ("a", "b", "c")
     # a checkpoint needs neither the folder nor the network
-    spec = {
-        "version": "0", "kind": "classifier", "image_size": 32, "classes": ["a", "b", "c"], "multilabel": False,
-        "explanandum": explanandum.spec,
-    }  # fmt: skip
-    state = {f"explanandum.{name}": tensor for name, tensor in explanandum.state_dict().items()}
-    torch.save({"explainer": spec, "state_dict": state}, tmp_path / "x.ckpt")
+    save_explanandum(explanandum, tmp_path / "x.ckpt")
     (tmp_path / "model.safetensors").unlink()
     restored = Explanandum(str(tmp_path / "x.ckpt"))
     assert torch.equal(restored(image), explanandum(image))

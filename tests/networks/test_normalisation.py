@@ -26,6 +26,7 @@ from explainer.infill import Blur, Constant, Noise, RandomColour
 from explainer.networks import Explanandum, FeatureMasker, Masker
 from explainer.networks.folding import faster
 from explainer.networks.spatial import input_channels, known_channels
+from tests.support.small_checkpoints import save_explanandum
 
 SIDE = 32
 CELL = 8
@@ -216,12 +217,7 @@ def test_maskers_take_the_channels_of_the_classifier():
 def test_a_checkpoint_keeps_the_channels(tmp_path):
     arguments = {"in_chans": 4}
     explanandum = Explanandum("timm/resnet10t", num_classes=2, mean=(0.2,) * 4, std=(0.3,) * 4, network_args=arguments)
-    spec = {
-        "version": "0", "kind": "classifier", "image_size": 32, "classes": ["a", "b"], "multilabel": False,
-        "explanandum": explanandum.spec,
-    }  # fmt: skip
-    state = {f"explanandum.{name}": tensor for name, tensor in explanandum.state_dict().items()}
-    torch.save({"explainer": spec, "state_dict": state}, tmp_path / "x.ckpt")
+    save_explanandum(explanandum, tmp_path / "x.ckpt", classes=["a", "b"])
     restored = Explanandum(str(tmp_path / "x.ckpt"))
     image = torch.rand(1, 4, 64, 64)
     assert torch.equal(restored(image), explanandum(image))

@@ -12,6 +12,7 @@ from explainer.networks import Explanandum, hugging_face
 from explainer.networks.image_text import image_half
 from explainer.networks.trust import check_network
 from explainer.networks.zero_shot import zero_shot
+from tests.support.small_checkpoints import save_explanandum
 
 transformers = pytest.importorskip("transformers")
 
@@ -137,12 +138,7 @@ def test_a_name_is_loaded_without_code(monkeypatch):
 @pytest.mark.parametrize("build", [clip, siglip])
 def test_a_checkpoint_needs_no_tokenizer(tmp_path, build):
     explanandum = zero_shot(build(), CLASSES, tokenizer=tokenizer, **PLAIN)
-    spec = {
-        "version": "0", "kind": "classifier", "image_size": 32, "classes": CLASSES,
-        "multilabel": explanandum.multilabel, "explanandum": explanandum.spec,
-    }  # fmt: skip
-    state = {f"explanandum.{name}": tensor for name, tensor in explanandum.state_dict().items()}
-    torch.save({"explainer": spec, "state_dict": state}, tmp_path / "x.ckpt")
+    save_explanandum(explanandum, tmp_path / "x.ckpt", classes=CLASSES, multilabel=explanandum.multilabel)
     restored = Explanandum(str(tmp_path / "x.ckpt"))
     image = torch.rand(1, 3, 32, 32)
     assert torch.equal(restored(image), explanandum(image))

@@ -3,6 +3,9 @@
 import os
 import shutil
 
+import numpy as np
+from PIL import Image
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 CONTRAST = """() => {
@@ -39,3 +42,17 @@ SPILLED = """() => [...document.querySelectorAll("body *")]
   .filter((e) => e.checkVisibility() && !e.closest(".scroll *, pre, .hidden, .skip"))
   .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map((e) => e.outerHTML.slice(0, 99))"""
+
+
+def check_schemes(page, folder, least):
+    """Assert that all words of a page, at least so many, can be read in both schemes; return scheme → grey picture."""
+    pictures = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        count, bad = page.evaluate(CONTRAST)
+        assert count > least
+        assert bad == []
+        page.screenshot(path=folder / f"{scheme}.png", full_page=True)
+        pictures[scheme] = np.asarray(Image.open(folder / f"{scheme}.png").convert("L"))
+        assert (pictures[scheme][0, 0] > 200) == (scheme == "light")
+    return pictures

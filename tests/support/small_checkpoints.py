@@ -29,6 +29,11 @@ def save_explainer(path, classes=CLASSES, multilabel=True, image_size=32):
 
 def save_classifier(path, classes=CLASSES, multilabel=True, image_size=32):
     explanandum = Explanandum(**SMALL, num_classes=len(classes), multilabel=multilabel)
+    return save_explanandum(explanandum, path, classes, multilabel, image_size)
+
+
+def save_explanandum(explanandum, path, classes=("a", "b", "c"), multilabel=False, image_size=32):
+    """A classifier of any kind."""
     state = {f"explanandum.{k}": v for k, v in explanandum.state_dict().items()}
     spec = {
         "version": "0", "kind": "classifier", "image_size": image_size, "classes": list(classes),

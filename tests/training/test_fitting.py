@@ -1,6 +1,7 @@
 """An Explainer of any classifier in one call: what it learns from, what it leaves alone, where it goes on."""
 
 import copy
+import re
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,84 @@ def test_a_checkpoint_for_another_network_is_refused(photos):
         explainer.load("checkpoints/fitted.ckpt", "cpu", model=tiny(4))
     with pytest.raises(InputError, match="model"):
         explainer.load("checkpoints/fitted.ckpt", "cpu")
+
+
+# Data that does not fit, or is damaged
+
+
+def test_a_slip_in_one_folders_name_is_said(tmp_path, monkeypatch, caplog):
+    folder_tree(tmp_path / "tree", ("cat", "dgo"), 5)
+    targets = spied(monkeypatch)
+    caplog.set_level("INFO")
+    explainer.fit(tiny(3), tmp_path / "tree", classes=["cat", "dog", "cow"], **QUICK)
+    assert targets == ["predicted"]
+    assert "folder 'dgo' is no class of the classifier, so that its predictions are explained" in caplog.text
+
+
+def test_a_class_that_only_a_later_split_has_is_one_line(tmp_path):
+    folder_tree(tmp_path / "tree", ("cat", "dog"), 5, ("train",))
+    folder_tree(tmp_path / "tree", ("cat", "bird"), 5, ("val",))
+    with pytest.raises(InputError, match=r"class 'bird' of images in .* is not among class_names") as refused:
+        explainer.fit(tiny(3), tmp_path / "tree", classes=["cat", "dog", "cow"], **QUICK)
+    assert "\n" not in str(refused.value)
+    assert not Path("runs").exists()
+
+
+def test_classes_in_another_order_than_the_classifiers_are_one_line(tmp_path):
+    folder_tree(tmp_path / "tree", ("cat", "dog"), 5)
+    network = Explanandum(tiny(2), mean=(0.5,) * 3, std=(0.5,) * 3)
+    network.classes = ("dog", "cat")
+    data = Folder(root=str(tmp_path / "tree"), image_size=32, batch_size=4, num_workers=0)
+    with pytest.raises(InputError, match="class 0 is 'dog' for the classifier and 'cat' in the data set"):
+        explainer.fit(network, data, epochs=1, progress=False, device="cpu")
+    more = Folder(root=str(tmp_path / "tree"), image_size=32, class_names=["cat", "dog", "cow"], num_workers=0)
+    with pytest.raises(InputError, match="the classifier has 2 classes, and 3 names are given"):
+        explainer.fit(network, more, epochs=1, progress=False, device="cpu")
+    assert not Path("runs").exists()
+
+
+def test_a_folder_of_one_class_is_learned_from(tmp_path, monkeypatch):
+    folder_tree(tmp_path / "tree", ("cat",), 10)
+    targets = spied(monkeypatch)
+    made = explainer.fit(tiny(3), tmp_path / "tree", classes=["cat", "dog", "cow"], **QUICK)
+    assert targets == ["labels"]
+    assert made.masks(torch.rand(1, 3, 32, 32)).isfinite().all()
+    alone = explainer.fit(tiny(1), tmp_path / "tree", "alone.ckpt", classes=["cat"], **QUICK)
+    assert alone.explanandum.multilabel is True
+    assert alone.masks(torch.rand(1, 3, 32, 32)).shape == (1, 1, 32, 32)
+
+
+def test_a_corrupt_photograph_is_said_and_passed_over(tmp_path):
+    tree = folder_tree(tmp_path / "tree", ("cat", "dog"), 5, ("train", "val"))
+    whole = (tree / "train" / "cat" / "0.png").read_bytes()
+    for split in ("train", "val"):
+        (tree / split / "cat" / "torn.png").write_bytes(whole[: len(whole) // 2])
+        (tree / split / "dog" / "text.jpg").write_text("no picture")
+    with pytest.warns(UserWarning, match="skipping unreadable image") as said:
+        explainer.fit(tiny(3), tree, classes=["cat", "dog", "cow"], **QUICK)
+    lines = {str(warning.message) for warning in said if "skipping" in str(warning.message)}
+    assert all("\n" not in line for line in lines)
+    assert {re.search("image ([^:]*):", line)[1] for line in lines} == {
+        f"{split}/{name}" for split in ("train", "val") for name in ("cat/torn.png", "dog/text.jpg")
+    }
+    assert Path("checkpoints/fitted.ckpt").is_file()
+
+
+def test_nothing_but_corrupt_photographs_is_one_line(tmp_path):
+    (tmp_path / "torn").mkdir()
+    for number in range(10):
+        (tmp_path / "torn" / f"{number}.jpg").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"images can be read; the first: cannot read image .*jpg: it is no picture"):
+        explainer.fit(tiny(3), tmp_path / "torn", **QUICK)
+    assert not Path("runs").exists()
+
+
+def test_one_photograph_is_too_few(tmp_path):
+    photo(tmp_path / "few" / "0.png", 0)
+    with pytest.raises(InputError, match=r"the (train|val) split of Folder in .* has no images") as refused:
+        explainer.fit(tiny(3), tmp_path / "few", **QUICK)
+    assert "\n" not in str(refused.value)
+    assert not Path("runs").exists()
 
 
 # Channels other than red, green and blue

@@ -8,16 +8,6 @@
     return element;
   };
 
-  // the colour scheme: the system's, until the button is pressed
-  const theme = byId("theme");
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const nameTheme = () => { theme.textContent = dark() ? "Light" : "Dark"; theme.setAttribute("aria-label", `${theme.textContent} colours`); };
-  theme.hidden = false;
-  theme.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; nameTheme(); });
-  system.addEventListener("change", nameTheme);
-  nameTheme();
-
   const status = byId("status");
   const tell = (words, wrong = false) => { status.textContent = words; status.classList.toggle("error", wrong); };
 

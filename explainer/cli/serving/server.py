@@ -23,8 +23,8 @@ from explainer.inference.explain import Explainer
 ADDRESS = "127.0.0.1"
 """Address that only this machine reaches."""
 _FOLDER = Path(__file__).parent
-# the report's own file: the page has its look. As a path, because the room's modules load all that an evaluation needs
-_STYLE = Path(__file__).parents[2] / "evaluation" / "report" / "style.css"
+# the report's own files: the page has its look. As a path, because the room's modules load all that an evaluation needs
+_REPORT = Path(__file__).parents[2] / "evaluation" / "report"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -169,11 +169,12 @@ def site_of(explainer: Explainer, options: argparse.Namespace) -> Site:
     """
     most_bytes = options.most_megabytes * 2**20
     about = {"classes": explainer.classes, "most_bytes": most_bytes, "checkpoint": options.ckpt_path.name}
-    style = _STYLE.read_bytes() + (_FOLDER / "page.css").read_bytes()
+    style = (_REPORT / "style.css").read_bytes() + (_FOLDER / "page.css").read_bytes()
+    script = (_REPORT / "theme.js").read_bytes() + (_FOLDER / "page.js").read_bytes()
     files = {
         "/": File("text/html; charset=utf-8", (_FOLDER / "page.html").read_bytes()),
         "/page.css": File("text/css; charset=utf-8", style),
-        "/page.js": File("text/javascript; charset=utf-8", (_FOLDER / "page.js").read_bytes()),
+        "/page.js": File("text/javascript; charset=utf-8", script),
         "/about": as_json(about),
     }
     one_at_a_time = threading.Lock()

@@ -178,8 +178,13 @@ def page(content: Content, rows: Sequence[PlainRow], about: About, shown: Iterab
         pairs=bool(content.get("pairs")),
         config=config_text(content),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "script.js").read_text(encoding="utf-8")),
+        script=Markup(script()),
     )
+
+
+def script() -> str:
+    """Return what the page does: its own script after that of the colour scheme's button."""
+    return "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("theme.js", "script.js"))
 
 
 def counts(content: Content) -> dict[str, int]:

@@ -8,16 +8,6 @@
     return element;
   };
 
-  // the colour scheme: the system's, until the button is pressed
-  const theme = document.getElementById("theme");
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const said = () => { theme.textContent = dark() ? "Light" : "Dark"; theme.setAttribute("aria-label", `${theme.textContent} colours`); };
-  theme.hidden = false;
-  theme.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; said(); });
-  system.addEventListener("change", said);
-  said();
-
   // tables: the header's words become buttons that sort; what has no number stays last
   const value = (row, column) => {
     const cell = row.cells[column];

@@ -56,10 +56,10 @@ class SMOESaliency(AnyCallback):
     says so. Pictures are files in the run's folder, and go to wandb, TensorBoard and MLflow.
 
     It serves the modules of this project, and anybody's LightningModule of `pytorch_lightning` or `lightning.pytorch`.
-    Of this project's modules it also shows true and predicted labels, of others the numbers of the labels where the second
-    part of a batch is a tensor of them. An Explainer's training step shows the
-    explanandum masked images alone: then the explanandum is asked for the images themselves too, in evaluation mode,
-    and its answer to the masked ones stands in a column of its own.
+    Of this project's modules it also shows true and predicted labels, of others the numbers of the labels where the
+    second part of a batch is a tensor of them. An Explainer's training step shows the explanandum masked images alone:
+    then the explanandum is asked for the images themselves too, in evaluation mode, and its answer to the masked ones
+    stands in a column of its own.
 
     Args:
         every_n_steps: Cadence in training steps, beside the first step of every epoch; 0 turns the callback off.

@@ -3,14 +3,12 @@
 import base64
 import threading
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from explainer.cli.options import serve_options
 from explainer.cli.serving.server import server_of, site_of
 from explainer.inference.explain import Explainer
-from tests.support.browser import BROWSER, CONTRAST, SPILLED
+from tests.support.browser import BROWSER, SPILLED, check_schemes
 from tests.support.small_checkpoints import CLASSES, save_explainer
 from tests.support.trees import photo
 
@@ -93,11 +91,4 @@ def test_a_photograph_is_dropped_looked_at_and_replaced(page, tmp_path):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.evaluate(SPILLED) == []
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            count, bad = page.evaluate(CONTRAST)
-            assert count > 20
-            assert bad == []
-            page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
-            picture = np.asarray(Image.open(tmp_path / f"{scheme}.png").convert("L"))
-            assert (picture[0, 0] > 200) == (scheme == "light")
+        check_schemes(page, tmp_path, 20)

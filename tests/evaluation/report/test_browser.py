@@ -1,11 +1,9 @@
 """The report in a real browser; skipped where there is none."""
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from explainer.evaluation.report import write_report
-from tests.support.browser import BROWSER, CONTRAST, SPILLED
+from tests.support.browser import BROWSER, SPILLED, check_schemes
 from tests.support.small_report import ABOUT, IMAGES, METHODS, folder, shown
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'")
@@ -56,16 +54,9 @@ def test_nothing_spills_and_all_words_can_be_read(visit, tmp_path, width):
     page = visit(width)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(SPILLED) == []
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        count, bad = page.evaluate(CONTRAST)
-        assert count > 100
-        assert bad == []
-        page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
-        picture = np.asarray(Image.open(tmp_path / f"{scheme}.png").convert("L"))
+    for picture in check_schemes(page, tmp_path, 100).values():
         assert picture.shape[1] == width
         assert picture.std() > 5
-        assert (picture[0, 0] > 200) == (scheme == "light")
 
 
 def test_paper_shows_what_is_folded_and_cuts_nothing(visit, tmp_path):
