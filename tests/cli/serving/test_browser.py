@@ -74,7 +74,8 @@ def test_a_photograph_is_dropped_looked_at_and_replaced(page, tmp_path):
     assert page.locator("#stack .map").get_attribute("src") == first
     assert page.locator("#class").evaluate("(e) => e.selectedIndex") == 0
     page.locator("#opacity").fill("20")
-    assert page.evaluate("getComputedStyle(document.querySelector('#stack .map')).opacity") in ("0.2", "0.55")
+    # it fades: how far it has come by now depends on the machine
+    playwright.expect(page.locator("#stack .map")).to_have_css("opacity", "0.2", timeout=60_000)
     assert page.evaluate("document.documentElement.style.getPropertyValue('--opacity')") == "0.2"
     # what is refused is said, and the earlier explanation is not left under it
     for name, words in (
