@@ -29,7 +29,7 @@ ALLOWED = {
     "data": {"functional"},
     "networks": {"functional"},
     "infill": {"functional", "networks"},
-    "metrics": {"functional", "infill"},
+    "metrics": {"functional", "networks", "infill"},
     "attribution": {"functional", "networks", "infill"},
     "inference": {"functional", "networks", "rendering", "attribution"},
     "training": BELOW_TRAINING,

@@ -17,8 +17,9 @@ from explainer.cli.parser import ExplainerCLI
 from explainer.cli.paths import CONFIGS
 from explainer.cli.reading import find_config
 from explainer.cli.train import train
-from explainer.data import imagenet, shapes, voc
+from explainer.data import RandomPixels, SinglePatch, imagenet, shapes, voc
 from explainer.evaluation import sanity_checks as probes
+from explainer.networks import Explanandum
 from tests.support import trees
 from tests.support.shipped import NAMES, content_of
 from tests.support.small_checkpoints import save_classifier, save_explainer
@@ -33,7 +34,7 @@ def photographs(root):
 
 
 TREES = {"voc": trees.voc_tree, "coco": trees.coco_tree, "imagenet": trees.imagenet_tree, "fashion": trees.fashion_tree,
-         "photographs": photographs}  # fmt: skip
+         "imagenette": trees.imagenet_tree, "photographs": photographs}  # fmt: skip
 VARIATIONS = [n for n in NAMES if n.endswith("_variations.yaml")]
 TABLES = [
     n
@@ -49,6 +50,8 @@ TWINS = ("voc_resnet50_table2", "coco_vgg16_table2", "coco_resnet50_table2", "im
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml"))]
 PARTS = ("voc_vgg16_classifier.yaml", "coco_vgg16_classifier.yaml")
 """Those that train layers which the small network of these tests does not have."""
+FINE_TUNED = [n for n in NAMES if n.endswith(("_single_patch.yaml", "_random_masking.yaml"))]
+"""Classifiers for metrics that remove parts of images."""
 GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
 FILLED = [n for n in NAMES if n.endswith(("_fido.yaml", "_infills.yaml"))]
 """Evaluations with learned in-fills."""
@@ -107,19 +110,50 @@ def test_classifiers_run(name, tmp_path, monkeypatch):
     assert not (tmp_path / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("name", FINE_TUNED)
+def test_fine_tuned_classifiers_run(name, tmp_path, monkeypatch):
+    """From a classifier that is there, and with what is removed of its training images in its own mean colour."""
+    monkeypatch.chdir(tmp_path)
+    config = content_of(name)
+    network = config["model"]["init_args"]["explanandum"]["network"]
+    small = [*tree(name, tmp_path), "--trainer.fast_dev_run=true"]
+    if network.startswith("checkpoints"):
+        (tmp_path / "checkpoints").mkdir()
+        save_classifier(tmp_path / network, classes=classes_of(name), multilabel=True)
+        first = content_of(config["explanandum_config"])["model"]["init_args"]["explanandum"]["network"]
+    else:
+        first = network
+        small += SMALL
+    cli = train(["--config", name, *small])
+    removal = cli.datamodule.split("train").removal
+    assert cli.datamodule.split("val").removal is None
+    assert type(removal) is (SinglePatch if name.endswith("_single_patch.yaml") else RandomPixels)
+    assert removal.colour == pytest.approx(Explanandum(first).mean_colour.flatten().tolist())
+
+
 def classes_of(name):
     """Those of the data set's small tree."""
     known = {
         "shapes": shapes.CLASSES,
         "voc": voc.CLASSES,
         "imagenet": imagenet.class_names(),
+        "imagenette": imagenet.class_names(),
         "fashion": FashionMNIST.classes,
     }
     return known.get(name.split("_")[0]) or [f"thing{n}" for n in range(80)]
 
 
 RTIS_TWINS = ["coco_resnet50_rtis.yaml", "coco_vgg16_rtis.yaml", "voc_resnet50_rtis.yaml"]
-NO_EXPLAINERS = [*CLASSIFIERS, *GENERATIVE, *VARIATIONS, *FILLED, *TABLES, *RTIS_TWINS, "imagenet_lite0_methods.yaml"]
+NO_EXPLAINERS = [
+    *CLASSIFIERS,
+    *FINE_TUNED,
+    *GENERATIVE,
+    *VARIATIONS,
+    *FILLED,
+    *TABLES,
+    *RTIS_TWINS,
+    "imagenet_lite0_methods.yaml",
+]
 
 
 @pytest.mark.parametrize("name", RTIS_TWINS)

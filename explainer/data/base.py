@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from explainer.data.bounds import LARGEST_SEED, within, worker_count
 from explainer.data.cropping import CROP_SHARE, centre_crop, random_crop
 from explainer.data.progress import EpochProgress
+from explainer.data.removal import Removal
 from explainer.data.sample import (
     VOID,
     Batch,
@@ -52,6 +53,8 @@ Split = Literal["train", "val", "test"]
 
 _LARGEST_SIDE = 16_384
 """Side of the square images in pixels: one such image takes 3 GiB."""
+_REMOVAL = 1
+"""Number that tells the seed of what is removed from that of the other augmentation."""
 _UNREADABLE = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
 """Errors that reading a damaged image or segmentation raises."""
 
@@ -68,6 +71,7 @@ class DatasetOptions(TypedDict, total=False):
     flip: float
     erase: float
     blank: float
+    removal: Removal | None
 
 
 class ImageDataset(Dataset, ABC):
@@ -84,6 +88,7 @@ class ImageDataset(Dataset, ABC):
             (training); it makes a classifier robust to the masked images that explanations show it.
         blank: Probability that an image becomes its mean colour all over and loses its labels (training); a classifier
             trained with blank images finds no class under an empty mask.
+        removal: What is removed at random, last of all (training); None removes nothing.
         seed: Seed of the random augmentation, which is a function of (seed, epoch, index) alone.
         crop_to: Side in pixels of the square to which a part of every image is resized; None leaves images whole.
         random_crop: Whether that part is a random one (training), or the middle.
@@ -100,6 +105,7 @@ class ImageDataset(Dataset, ABC):
         flip: float = 0.0,
         erase: float = 0.0,
         blank: float = 0.0,
+        removal: Removal | None = None,
         seed: int = 42,
         crop_to: int | None = None,
         random_crop: bool = False,
@@ -117,6 +123,7 @@ class ImageDataset(Dataset, ABC):
         self.flip = flip
         self.erase = erase
         self.blank = blank
+        self.removal = removal
         self.seed = seed
         self.crop_to = crop_to
         self.random_crop = random_crop
@@ -200,6 +207,16 @@ class ImageDataset(Dataset, ABC):
             warnings.warn(f"skipping unreadable image {self.ids[index]}: {error}", stacklevel=2)
 
     def _augment(self, sample: Sample, index: int) -> Sample:
+        sample = self._varied(sample, index)
+        if self.removal is None:
+            return sample
+        # a generator of its own, told apart by a fourth number: what else is drawn stays what it was
+        seed = derived_seed(self.seed, int(self.epoch), index, _REMOVAL)
+        generator = torch.Generator().manual_seed(seed)
+        return sample._replace(image=self.removal(sample.image, generator))
+
+    def _varied(self, sample: Sample, index: int) -> Sample:
+        """Crop, flip, erase and blank a sample."""
         if self.crop_to is not None and not self.random_crop:
             sample = centre_crop(sample, self.crop_to)
         if not (self.flip or self.erase or self.blank or self.random_crop):
@@ -236,6 +253,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         erase: Probability of erasing a random rectangle in training.
         blank: Probability that a training image becomes its mean colour all over, without labels; only for data sets
             whose images may have any number of labels.
+        removal: What is removed of training images at random, so that a classifier knows such images when a metric
+            shows them; None removes nothing.
         seed: Seed of the order of the training images and of their augmentation.
         crop: Whether training sees random parts of the images and everything else their middle, as the ResNets of K. He
             et al. (Deep Residual Learning for Image Recognition, CVPR 2016) did: images are resized to squares of 256 /
@@ -261,6 +280,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         blank: float = 0.0,
         seed: int = 42,
         crop: bool = False,
+        removal: Removal | None = None,
     ) -> None:
         super().__init__()
         within("image_size", image_size, 1, _LARGEST_SIDE)
@@ -280,6 +300,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.erase = erase
         self.blank = blank
         self.crop = crop
+        self.removal = removal
         # built once: building lists and checks all files, and several callbacks ask for a split
         self._splits: dict[str, ImageDataset] = {}
         self.progress = EpochProgress()
@@ -319,6 +340,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             options["flip"] = self.flip
             options["erase"] = self.erase
             options["blank"] = self.blank
+            options["removal"] = self.removal
         return options
 
     def prepare_data(self) -> None:

@@ -145,3 +145,23 @@ def smallest_box(region: Tensor) -> Tensor:
         sides.append((start, end))
     (x0, x1), (y0, y1) = sides
     return torch.stack([x0, y0, x1, y1], 1).float()
+
+
+def grid_cells(size: tuple[int, int], grid: int) -> Tensor:
+    """Number the cells of a grid that divides an image as evenly as whole pixels allow.
+
+    Args:
+        size: H and W.
+        grid: Number of cells along each side, at most the shorter side.
+
+    Returns:
+        Cell of each pixel, (H, W) long, 0 … grid² - 1, row by row.
+
+    Example:
+        >>> grid_cells((2, 4), 2).tolist()
+        [[0, 0, 1, 1], [2, 2, 3, 3]]
+    """
+    height, width = size
+    row = torch.arange(height) * grid // height
+    column = torch.arange(width) * grid // width
+    return row[:, None] * grid + column

@@ -5,6 +5,7 @@ from explainer.infill.blur import Blur, gaussian_blur
 from explainer.infill.constant import Constant
 from explainer.infill.diffusion import DiffusionInfill
 from explainer.infill.learned import CAInfill, LearnedInfill, VAEInfill
+from explainer.infill.linear import NoisyLinear, linear_imputation
 from explainer.infill.local import Local
 from explainer.infill.noise import BlurOrColour, Noise, RandomColour
 from explainer.infill.script import ScriptInfill
@@ -20,8 +21,10 @@ __all__ = [
     "LearnedInfill",
     "Local",
     "Noise",
+    "NoisyLinear",
     "RandomColour",
     "ScriptInfill",
     "VAEInfill",
     "gaussian_blur",
+    "linear_imputation",
 ]

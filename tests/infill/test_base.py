@@ -9,7 +9,17 @@ from explainer.attribution import BBMP, FIDO, IGOS, RISE, EmpiricalMask
 from explainer.errors import InputError
 from explainer.evaluation.storage.fingerprint import settings_of
 from explainer.experiments.retraining.degraded import degrade
-from explainer.infill import Blur, BlurOrColour, CAInfill, Constant, Local, Noise, RandomColour, VAEInfill
+from explainer.infill import (
+    Blur,
+    BlurOrColour,
+    CAInfill,
+    Constant,
+    Local,
+    Noise,
+    NoisyLinear,
+    RandomColour,
+    VAEInfill,
+)
 from explainer.metrics.insertion import removal_curve
 from explainer.networks import Explanandum, Masker
 from explainer.networks.restore import load_generator, load_inpainter
@@ -23,6 +33,7 @@ ALL = {
     "RandomColour": lambda folder: RandomColour(),
     "Noise": lambda folder: Noise(),
     "Local": lambda folder: Local(5),
+    "NoisyLinear": lambda folder: NoisyLinear(),
     "CAInfill": lambda folder: CAInfill(save_generative(folder / "i.ckpt"), batch_size=2, foreign=True),
     "VAEInfill": lambda folder: VAEInfill(save_generative(folder / "v.ckpt", "vae"), batch_size=2, foreign=True),
     "VAEInfill, sampled": lambda folder: VAEInfill(

@@ -12,12 +12,20 @@ from explainer import metrics
 from explainer.evaluation.settings import Evaluation
 from explainer.infill import Blur
 from explainer.metrics import (
+    IDSDS,
+    ROAD,
+    AverageDrop,
+    AverageIncrease,
     BoxIoU,
     Complexity,
     Deletion,
     EnergyPointing,
+    FFidelity,
+    FFidelityMinus,
+    FFidelityPlus,
     Flipping,
     ImageMetric,
+    Infidelity,
     Insertion,
     Localisation,
     MaskMAE,
@@ -34,15 +42,18 @@ from explainer.metrics.base import MeanOverImages
 from tests.support.small_judged import judged, pretend_two_processes, subclasses
 
 MADE = [
-    BoxIoU(), Complexity(), Deletion(5), Deletion(4, Blur(1.0), "log_odds"), EnergyPointing(),
+    AverageDrop(), AverageIncrease(), BoxIoU(), Complexity(), Deletion(5), Deletion(4, Blur(1.0), "log_odds"), EnergyPointing(),
     EnergyPointing("segmentation"), Flipping(5, least=1e-3), Insertion(5), Insertion(4, Blur(1.0), batch_size=3),
     Localisation(), PointingGame(0), PointingGame(20, 100), PointingGame(truth="segmentation"),
     ProportionOutside(), ProportionOutside("segmentation", binary=False), SaliencyCrop(), Sparseness(),
     MaskMAE(), MaskMAE("object"), SaliencyMetric(), SoftAccuracy(), SoftAccuracy("ignore", "all"), SoftIoU(),
+    FFidelity(samples=2), FFidelityMinus(samples=2), FFidelityPlus(samples=2), IDSDS(), IDSDS(2, 3), Infidelity(4),
+    Infidelity(4, score="log_odds"), ROAD(), ROAD((0.5,), Blur(1.0)),
 ]  # fmt: skip
 OF_TRUTH = (BoxIoU, EnergyPointing, Localisation, MaskMAE, PointingGame, ProportionOutside, SoftAccuracy, SoftIoU)
-OF_VALUES = (MaskMAE, SaliencyMetric, SoftAccuracy, SoftIoU)
-OF_ONE_LABEL = (Deletion, Flipping, Insertion, SaliencyCrop)
+OF_VALUES = (AverageDrop, AverageIncrease, Infidelity, MaskMAE, SaliencyMetric, SoftAccuracy, SoftIoU)
+OF_ONE_LABEL = (AverageDrop, AverageIncrease, Deletion, FFidelity, FFidelityMinus, FFidelityPlus, Flipping, IDSDS,
+                Infidelity, Insertion, ROAD, SaliencyCrop)  # fmt: skip
 SIDES, BOX = (10, 12), (2, 1, 8, 9)
 SHARE = (8 - 2) * (9 - 1) / 120
 PLAIN, BROKEN, CONSTANT, EMPTY, FULL, UNKNOWN, SEVERAL = range(7)

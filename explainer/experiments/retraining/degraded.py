@@ -138,6 +138,7 @@ class Degraded(ImageDataModule):
             blank=data.blank,
             seed=data.seed,
             crop=data.crop,
+            removal=data.removal,
         )
         self.data = data
         self.ranks = Path(ranks)

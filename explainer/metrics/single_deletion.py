@@ -1,0 +1,117 @@
+"""IDSDS: whether a map puts the patches of an image in the order of what the class loses without each.
+
+R. Hesse, S. Schaub-Meyer, S. Roth: Benchmarking the Attribution Quality of Vision Models, NeurIPS 2024 (in-domain
+single-deletion score). In-domain it is only for a classifier that was fine-tuned on images of which single patches are
+removed (`removal: SinglePatch` of a data set); for any other the same number is the paper's single-deletion score, and
+measures the surprise at a hole as well. The published code takes signed attributions as they are; a saliency map in [0,
+1] cannot tell a patch that speaks against the class from one that says nothing.
+"""
+
+import torch
+from torch import Tensor
+
+from explainer.errors import InputError
+from explainer.functional.masking import grid_cells
+from explainer.metrics.base import ImageMetric, Judged, Measured, of_one_label
+from explainer.metrics.rank_correlation import rank_correlation
+
+
+def patch_sums(maps: Tensor, grid: int) -> Tensor:
+    """Sum a map over the cells of a grid.
+
+    Args:
+        maps: Maps (B, 1, H, W).
+        grid: Number G of cells along each side.
+
+    Returns:
+        Sums (B, G²) float64, row by row.
+
+    Example:
+        >>> patch_sums(torch.ones(1, 1, 4, 6), 2).tolist()
+        [[6.0, 6.0, 6.0, 6.0]]
+    """
+    cells = grid_cells((maps.shape[-2], maps.shape[-1]), grid).flatten().to(maps.device)
+    values = maps.flatten(1).double()
+    # in double precision: patches that are alike must not be told apart by rounding
+    sums = values.new_zeros(len(maps), grid**2)
+    return sums.index_add_(1, cells, values)
+
+
+def single_deletion_score(maps: Tensor, fall: Tensor) -> Tensor:
+    """Compute Spearman's correlation of a map's patches and what the class loses without each.
+
+    Args:
+        maps: Maps (B, 1, H, W).
+        fall: Falls of the class's score without each patch, (B, G²).
+
+    Returns:
+        Correlation (B,) in [-1, 1]; higher is better; 0, which is what chance has, for a map that says the same of
+        every pixel; NaN where the fall is the same for every patch.
+
+    Example:
+        >>> maps = torch.tensor([[[[0.9, 0.1], [0.5, 0.0]]]])
+        >>> single_deletion_score(maps, torch.tensor([[4.0, 2.0, 3.0, 1.0]])).item()
+        1.0
+    """
+    grid = round(fall.shape[1] ** 0.5)
+    correlation = rank_correlation(patch_sums(maps, grid), fall)
+    flat = maps.flatten(1)
+    # a constant map has no order: without a value it would be left out, and a method that says nothing would gain by it
+    constant = flat.amin(1) == flat.amax(1)
+    uneven = fall.amin(1) < fall.amax(1)
+    return torch.where(constant & uneven, 0.0, correlation.to(maps))
+
+
+class IDSDS(ImageMetric):
+    """Mean of `single_deletion_score` over the images with one label, with the class's logit as score.
+
+    Args:
+        grid: Number of patches along each side (4 in the paper).
+        batch_size: Largest number of pictures that go through the classifier at once.
+
+    Raises:
+        InputError: A number is not positive, or the grid is finer than the images' pixels.
+    """
+
+    higher_is_better = True
+    paper = "R. Hesse et al., NeurIPS 2024"
+    meaning = "Whether the patches with more saliency are those without which the class's logit falls more."
+    formula = r"\rho(\sum_{u \in P_k} m_u, z_c(x) - z_c(x \text{ without } P_k)) \text{ over the patches } k"
+    range = "[-1, 1]"
+
+    def __init__(self, grid: int = 4, batch_size: int = 32) -> None:
+        super().__init__()
+        if grid < 2 or batch_size < 1:
+            raise InputError(f"metric IDSDS: grid must be at least 2 and batch_size 1, got {grid} and {batch_size}")
+        self.grid = grid
+        self.batch_size = batch_size
+
+    def measure(self, judged: Judged) -> Measured:
+        """Compute the correlation; NaN for images with several labels or none, and where no patch matters."""
+        return of_one_label(judged.clean, self._measure)
+
+    @torch.no_grad()
+    def _measure(self, judged: Judged) -> Measured:
+        """Remove each patch of images with one label."""
+        size = (judged.image.shape[-2], judged.image.shape[-1])
+        if self.grid > min(size):
+            raise InputError(f"metric IDSDS: a grid of {self.grid} patches does not fit images of {size[0]}×{size[1]}")
+        cells = grid_cells(size, self.grid).to(judged.image.device)
+        patches = torch.arange(-1, self.grid**2, device=cells.device)
+        # cell -1 is nowhere: the first picture of each image is the image itself
+        gone = cells == patches[:, None, None]
+        count = len(patches)
+        owner = torch.arange(len(judged.mask), device=cells.device).repeat_interleave(count)
+        patch = torch.arange(count, device=cells.device).repeat(len(judged.mask))
+        target = judged.labels.argmax(1)
+        scores = []
+        for owners, numbers in zip(owner.split(self.batch_size), patch.split(self.batch_size), strict=True):
+            image = judged.image[owners]
+            hole = gone[numbers][:, None]
+            filled = judged.fill(image, (~hole).to(image))
+            logits = judged.logits(torch.where(hole, filled, image))
+            of_target = logits.gather(1, target[owners][:, None])
+            scores.append(of_target[:, 0])
+        score = torch.cat(scores).view(-1, count)
+        fall = score[:, :1] - score[:, 1:]
+        return Measured(single_deletion_score(judged.mask, fall))
