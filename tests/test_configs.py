@@ -39,7 +39,16 @@ VARIATIONS = [n for n in NAMES if n.endswith("_variations.yaml")]
 TABLES = [
     n
     for n in NAMES
-    if n.endswith(("_table1.yaml", "_table2.yaml", "_decisions.yaml", "_empirical.yaml", "_convergence.yaml"))
+    if n.endswith(
+        (
+            "_table1.yaml",
+            "_table2.yaml",
+            "_decisions.yaml",
+            "_empirical.yaml",
+            "_convergence.yaml",
+            "_faithful_methods.yaml",
+        )
+    )
 ]
 TABLES.append("shapes_methods.yaml")
 """Evaluations alone, of what other configs train."""
@@ -194,6 +203,8 @@ def test_explainers_run(name, tmp_path, monkeypatch):
     if own is not None and not fits:
         place = "masker.init_args" if "class_path" in masker else "masker"
         quick.append(f"--model.init_args.{place}.encoder_weights=null")
+    if "masker_weights" in config["model"]["init_args"]:
+        quick.append("--model.init_args.masker_weights=null")
     before = {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")}
     train(["--config", name, *quick])
     assert {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")} == before  # a quick run leaves nothing

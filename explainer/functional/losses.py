@@ -214,6 +214,26 @@ def select_present(masks: Tensor, labels: Tensor) -> Tensor:
     return all_masks.index_select(0, rows)
 
 
+def present_probabilities(logits: Tensor, labels: Tensor, multilabel: bool) -> Tensor:
+    """Return the probabilities of the classes present.
+
+    Args:
+        logits: Logits (B, C).
+        labels: Labels (B, C), multi-hot with N ones.
+        multilabel: Whether each logit goes into a sigmoid; else all go into a softmax, or a single one into a sigmoid.
+
+    Returns:
+        Probabilities (N,) in [0, 1], in row order, as `over_present` takes them.
+
+    Example:
+        >>> present_probabilities(torch.zeros(1, 4), torch.tensor([[1.0, 0, 0, 1]]), False).tolist()
+        [0.25, 0.25]
+    """
+    sigmoids = multilabel or logits.shape[1] == 1
+    probabilities = logits.sigmoid() if sigmoids else logits.softmax(1)
+    return probabilities[labels > 0]
+
+
 def over_present(values: Tensor, labels: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
     r"""Combine one value a present class into one value an image.
 

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from explainer.errors import InputError
+from explainer.errors import InputError, check_range
 from explainer.functional.losses import (
     area,
     bounding_measure,
     multilabel_cross_entropy,
     negative_entropy,
     over_present,
+    present_probabilities,
     select_present,
     single_label_cross_entropy,
     total_variation,
@@ -36,6 +37,9 @@ class View(NamedTuple):
         through_complement: Logits (B, K) of the explanandum on the image seen through the complement.
         labels: Labels (B, K), multi-hot.
         multilabel: Whether the explanandum ends in sigmoids; else in a softmax, or with one class in a sigmoid.
+        through_share: Logits (B, K) on the share of the image that the target mask ranks first; None where the
+            objective does not rank.
+        through_rest: Logits (B, K) on the image without that share; None where the objective does not rank.
     """
 
     mask_logits: Tensor
@@ -45,6 +49,8 @@ class View(NamedTuple):
     through_complement: Tensor
     labels: Tensor
     multilabel: bool
+    through_share: Tensor | None = None
+    through_rest: Tensor | None = None
 
 
 class Objective(ABC):
@@ -53,6 +59,10 @@ class Objective(ABC):
     weights: dict[str, float]
     target_only = False
     """Whether the objective needs nothing but the target mask and what the explanandum says of it."""
+    ranks = False
+    """Whether the objective asks for the share of the image that the target mask ranks first, and for the rest."""
+    temperature = 0.3
+    """Width of that share's border in standard deviations of the mask's logits."""
 
     @abstractmethod
     def terms(self, view: View) -> dict[str, Tensor]:
@@ -88,7 +98,9 @@ class ExplainerObjective(Objective):
     .. math:: \mathcal{L}_E = \mathcal{L}_c + \lambda_e \mathcal{L}_e + \lambda_a \mathcal{L}_a
         + \lambda_{tv} \mathcal{L}_{tv} \quad (1)
 
-    with Eq. 6 split into its three parts, each with a weight of its own.
+    with Eq. 6 split into its three parts, each with a weight of its own. Two further terms, which the paper does not
+    have, make the mask a faithful ranking: over shares of the image from 0 to 1, the class is to be seen in the share
+    that the mask ranks first, and not in the rest. Their means are what insertion lacks to 1, and deletion.
 
     Args:
         classification: Weight of Eq. 2.
@@ -100,9 +112,12 @@ class ExplainerObjective(Objective):
         min_area: Lower bound a of Eq. 4, a share of the image in [0, 1].
         max_area: Upper bound b of Eq. 4, a share of the image in [0, 1].
         bound_reduction: Reduction over the classes present: "mean" (the paper) or "sum" (the published code).
+        insertion: Weight of what the classes' probability lacks to 1 on the share that the mask ranks first.
+        deletion: Weight of the classes' probability on the image without that share.
+        temperature: Width of the share's border, in standard deviations of the mask's logits.
 
     Raises:
-        InputError: A weight is negative, or the bounds are not in order in [0, 1].
+        InputError: A weight is negative, the bounds are not in order in [0, 1], or the temperature is not positive.
     """
 
     def __init__(
@@ -116,6 +131,9 @@ class ExplainerObjective(Objective):
         min_area: float = 0.05,
         max_area: float = 0.3,
         bound_reduction: Literal["mean", "sum"] = "mean",
+        insertion: float = 0.0,
+        deletion: float = 0.0,
+        temperature: float = 0.3,
     ) -> None:
         self.weights = {
             "classification": classification,
@@ -125,7 +143,14 @@ class ExplainerObjective(Objective):
             "non_target_area": non_target_area,
             "tv": tv,
         }
-        check_weights("ExplainerObjective", self.weights)
+        ranking = {"insertion": insertion, "deletion": deletion}
+        check_weights("ExplainerObjective", self.weights | ranking)
+        check_range("ExplainerObjective: temperature", temperature, 0, above=True)
+        # without weight they are no terms: each costs a pass of the explanandum
+        self.ranks = insertion > 0 or deletion > 0
+        if self.ranks:
+            self.weights |= ranking
+        self.temperature = temperature
         if not 0 <= min_area <= max_area <= 1:
             raise InputError(
                 f"ExplainerObjective: 0 <= min_area <= max_area <= 1 must hold, got {min_area} and {max_area}"
@@ -135,14 +160,14 @@ class ExplainerObjective(Objective):
         self.bound_reduction = bound_reduction
 
     def terms(self, view: View) -> dict[str, Tensor]:
-        """Return Eq. 2, 3, 5, the two areas of Eq. 6, and 8."""
+        """Return Eq. 2, 3, 5, the two areas of Eq. 6, and 8; and insertion and deletion where they have a weight."""
         cross_entropy = multilabel_cross_entropy if view.multilabel else single_label_cross_entropy
         assert view.non_target is not None
         # each class's mask apart, not their maximum: one large mask must not stand in for all classes
         present = select_present(view.mask_logits, view.labels).sigmoid()
         bounds = bounding_measure(present, self.min_area, self.max_area)
         # the order of the terms is that in which gradients are added up, and so decides their last bits
-        return {
+        terms = {
             "classification": cross_entropy(view.through_mask, view.labels).mean(),
             "entropy": negative_entropy(view.through_complement).mean(),
             "bound": over_present(bounds, view.labels, self.bound_reduction).mean(),
@@ -150,6 +175,15 @@ class ExplainerObjective(Objective):
             "non_target_area": area(view.non_target).mean(),
             "tv": (total_variation(view.target) + total_variation(view.non_target)).mean(),
         }
+        if not self.ranks:
+            return terms
+        assert view.through_share is not None
+        assert view.through_rest is not None
+        shown = present_probabilities(view.through_share, view.labels, view.multilabel)
+        left_over = present_probabilities(view.through_rest, view.labels, view.multilabel)
+        terms["insertion"] = over_present(1 - shown, view.labels).mean()
+        terms["deletion"] = over_present(left_over, view.labels).mean()
+        return terms
 
 
 class RTISObjective(Objective):

@@ -4,12 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from explainer.errors import InputError
 from explainer.functional.losses import (
     area,
     bounding_measure,
     multilabel_cross_entropy,
     negative_entropy,
     over_present,
+    present_probabilities,
     single_label_cross_entropy,
     total_variation,
 )
@@ -149,3 +151,52 @@ def test_ranges_and_batch_permutation(seed, height, width):
         torch.testing.assert_close(function(masks[order]), values[order])
     assert (total_variation(masks) <= 2 + 2 / min(height, width)).all()
     np.testing.assert_allclose(bounding_measure(masks[0], 0, 1).item(), 0, atol=1e-12)
+
+
+def ranked_view(multilabel=True):
+    generator = torch.Generator().manual_seed(3)
+    share, rest = 2 * torch.randn(2, 4, 4, generator=generator, dtype=torch.float64)
+    return view()._replace(through_share=share, through_rest=rest, multilabel=multilabel)
+
+
+@pytest.mark.parametrize("multilabel", [True, False])
+def test_ranking_terms_are_means_of_the_present_classes_probabilities(multilabel):
+    v = ranked_view(multilabel)
+    objective = ExplainerObjective(insertion=0.5, deletion=2.0)
+    terms = objective.terms(v)
+    insertion = deletion = 0.0
+    for labels, share, rest in zip(LABELS.numpy(), v.through_share.numpy(), v.through_rest.numpy(), strict=True):
+        present = labels > 0
+        if not present.any():
+            continue
+        for logits, sign in ((share, 1), (rest, -1)):
+            odds = np.exp(logits)
+            probabilities = (odds / (1 + odds) if multilabel else odds / odds.sum())[present]
+            if sign > 0:
+                insertion += (1 - probabilities).mean() / len(LABELS)
+            else:
+                deletion += probabilities.mean() / len(LABELS)
+    assert terms["insertion"].item() == pytest.approx(insertion)
+    assert terms["deletion"].item() == pytest.approx(deletion)
+    plain = ExplainerObjective()
+    expected = plain.total(plain.terms(v)) + 0.5 * insertion + 2.0 * deletion
+    assert objective.total(terms).item() == pytest.approx(expected.item())
+
+
+def test_an_objective_without_ranking_asks_for_none():
+    assert not ExplainerObjective().ranks
+    assert not RTISObjective().ranks
+    assert ExplainerObjective(deletion=0.1).ranks
+    assert ExplainerObjective().weights.keys() == ExplainerObjective().terms(view()).keys()
+    both = ExplainerObjective(insertion=1.0)
+    assert both.weights.keys() == both.terms(ranked_view()).keys()
+    with pytest.raises(InputError, match="deletion must be at least 0"):
+        ExplainerObjective(deletion=-1.0)
+    with pytest.raises(InputError, match="temperature must be above 0"):
+        ExplainerObjective(temperature=0.0)
+
+
+def test_one_class_alone_has_the_probability_of_its_sigmoid():
+    logits = torch.tensor([[0.0], [2.0]])
+    labels = torch.tensor([[1.0], [0.0]])
+    assert present_probabilities(logits, labels, False).tolist() == [0.5]

@@ -4,25 +4,30 @@ S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is W
 Attributions, NeurIPS 2022. The published code left the classifier in train mode: `explanandum_mode: train`.
 """
 
-from typing import Any, Literal
+import math
+from typing import Any, Literal, cast
 
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
-from explainer.errors import check_range
+from explainer.errors import InputError, check_range
 from explainer.functional.masking import composite, enlarged, non_target_mask, target_mask
+from explainer.functional.ranking import spread_shares, top_share
 from explainer.infill import Infill
 from explainer.networks import Explanandum, Masker, MaskNetwork
-from explainer.networks.description import ExplainerParts
+from explainer.networks.checkpoint import part, read_checkpoint
+from explainer.networks.description import Explained, ExplainerParts
 from explainer.networks.folding import faster
+from explainer.networks.loading import load_state
 from explainer.training.modules.base import SaliencyModule, require_finite
 from explainer.training.objectives import Objective, View
 from explainer.training.separation import fault, separation
 
 _NEVER = -1e4
 """A mask logit whose sigmoid is 0; unlike -inf, it can be interpolated."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class AmortizedExplainer(SaliencyModule):
@@ -36,6 +41,8 @@ class AmortizedExplainer(SaliencyModule):
         scheduler: Function from an optimizer to a learning-rate scheduler, or None.
         scheduler_interval: Whether the scheduler steps each "epoch" or each "step".
         infill: Infill where the mask is 0; None is the explanandum's mean colour, a zero at its input.
+        share_infill: Infill beside the share that the target mask ranks first, where the objective has the term
+            `insertion`; None is the explanandum's mean colour. The metric inserts into a blur.
         explanandum_mode: Mode "eval", or "train" as in the published code (dropout active, BatchNorm statistics
             drifting).
         targets: Classes of the target mask: the "labels", as in the paper, or those "predicted" by the explanandum,
@@ -45,9 +52,11 @@ class AmortizedExplainer(SaliencyModule):
             which can be compared between weights of the loss: the probability of a class through its own mask, less
             that through the other classes' masks, less the area of its own mask.
         check_after: Number of training steps after which a validation says so when the masks explain nothing.
+        masker_weights: Checkpoint of an Explainer of the same classes and masker, with whose masker the training
+            begins; None begins anew.
 
     Raises:
-        InputError: The threshold is not in [0, 1].
+        InputError: The threshold is not in [0, 1], or the checkpoint is of another Explainer.
     """
 
     kind = "explainer"
@@ -68,6 +77,8 @@ class AmortizedExplainer(SaliencyModule):
         target_threshold: float = 0.5,
         best_by: Literal["loss", "score"] = "loss",
         check_after: int = 300,
+        share_infill: Infill | None = None,
+        masker_weights: str | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         check_range("AmortizedExplainer: target_threshold", target_threshold, 0, 1)
@@ -82,6 +93,8 @@ class AmortizedExplainer(SaliencyModule):
         self.masker = masker
         self.objective = objective
         self.infill = infill
+        self.share_infill = share_infill
+        self.masker_weights = masker_weights
         explanandum.freeze(explanandum_mode)
         masker.attach(explanandum)
         self._folded: list[Explanandum] = []  # in a list: it is no part of the module
@@ -90,8 +103,20 @@ class AmortizedExplainer(SaliencyModule):
         """Build one mask for each class of the classifier; its classes must be the data set's."""
         self.explanandum.describe_classes(classes, multilabel, new_head=False)
         self.masker.build(len(classes))
-        if self.infill is not None:
-            self.infill.check_classes(classes)
+        for infill in (self.infill, self.share_infill):
+            if infill is not None:
+                infill.check_classes(classes)
+        if self.masker_weights is not None:
+            self._begin_with(self.masker_weights)
+            self.masker_weights = None  # a second call changes nothing
+
+    def _begin_with(self, checkpoint: str) -> None:
+        """Give the masker the weights of an Explainer's checkpoint."""
+        spec, state = read_checkpoint(checkpoint, "explainer")
+        classes = list(self.explanandum.classes)
+        if list(cast(Explained, spec)["classes"]) != classes:
+            raise InputError(f"masker_weights: {checkpoint} has masks of other classes than {', '.join(classes)}")
+        load_state(self.masker, part(state, "masker"), checkpoint)
 
     @property
     def watched(self) -> nn.Module | None:
@@ -140,7 +165,8 @@ class AmortizedExplainer(SaliencyModule):
         if not single:
             # maxima of logits, not of masks: the sigmoid is computed for one map in place of K
             highest = target_mask(logits, labels, absent=_NEVER)
-        target = enlarged(highest, size).sigmoid()
+        target_logits = enlarged(highest, size)
+        target = target_logits.sigmoid()
         non_target = None
         if not self.objective.target_only:
             non_target = enlarged(non_target_mask(logits, labels, absent=_NEVER), size).sigmoid()
@@ -148,11 +174,33 @@ class AmortizedExplainer(SaliencyModule):
         if self.infill is not None:
             # detached: the masks should not learn to steer what a learned in-fill puts in place of the evidence
             infill = self.infill(image, target.detach())
-        # one pass of twice the size in place of two
-        both = torch.cat([composite(image, target, infill), composite(image, 1 - target, infill)])
-        through_mask, through_complement = self._explanandum_for(both)(both).float().chunk(2)
+        pictures = [composite(image, target, infill), composite(image, 1 - target, infill)]
+        if self.objective.ranks:
+            pictures += self._shared_out(image, target_logits)
+        # one pass of twice the size in place of two, or of four times the size
+        together = torch.cat(pictures)
+        answers = self._explanandum_for(together)(together).float().chunk(len(pictures))
+        through_mask, through_complement, *through_shares = answers
         multilabel = bool(self.explanandum.multilabel)
-        return View(logits, target, non_target, through_mask, through_complement, labels, multilabel)
+        return View(logits, target, non_target, through_mask, through_complement, labels, multilabel, *through_shares)
+
+    def _shared_out(self, image: Tensor, target_logits: Tensor) -> list[Tensor]:
+        """Return the images with only the share that the target mask ranks first, and those without it.
+
+        Each image of a batch has another share, and each step moves all of them: so a step costs two composites an
+        image, and a training sees every share.
+        """
+        # multiples of the golden ratio fill [0, 1] evenly, without a random state that a resumed run would have to know
+        offset = torch.tensor((0.5 + self.global_step * _GOLDEN) % 1, device=image.device)
+        shares = spread_shares(len(image), offset)[:, None]
+        first = top_share(target_logits, shares, self.objective.temperature)
+        beside = self.explanandum.mean_colour
+        if self.share_infill is not None:
+            beside = self.share_infill(image, first.detach())
+        instead = self.explanandum.mean_colour
+        if self.infill is not None:
+            instead = self.infill(image, 1 - first.detach())
+        return [composite(image, first, beside), composite(image, 1 - first, instead)]
 
     def on_fit_start(self) -> None:
         """Fold the explanandum anew: since the last training it may have been changed, or moved."""

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from explainer.data import Shapes
+from explainer.errors import InputError
+from explainer.infill import Constant
 from explainer.networks import Explanandum, Masker
 from explainer.training.modules import AmortizedExplainer, ExplainerObjective, NonFiniteLossError, RTISObjective
 from explainer.training.modules.base import require_finite
@@ -128,3 +130,87 @@ def test_nan_loss_keeps_the_weights():
     with pytest.raises(NonFiniteLossError, match="entropy"):
         fit(module, data, 2)
     assert all(torch.equal(v, before[k]) for k, v in module.masker.named_parameters())
+
+
+def test_ranking_shows_a_share_and_the_rest_and_every_step_another_share(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "explainer.training.modules.amortized.composite",
+        lambda image, mask, infill: seen.append((mask.detach(), infill)) or image * mask,
+    )
+    image, labels = torch.rand(4, 3, 32, 32), torch.eye(6)[:4]
+    module = explainer(ExplainerObjective(insertion=1.0, deletion=1.0, temperature=1e-3), share_infill=Constant([0.25]))
+    module.build(tuple("abcdef"), True)
+    view = module.view(image, labels)
+    kept, rest = seen[2], seen[3]
+    assert kept[1].unique().tolist() == [0.25]
+    assert torch.equal(rest[1], module.explanandum.mean_colour)
+    torch.testing.assert_close(kept[0] + rest[0], torch.ones_like(kept[0]))
+    # each of the four images shows the share in the middle of its quarter
+    torch.testing.assert_close(kept[0].mean((1, 2, 3)), torch.tensor([0.125, 0.375, 0.625, 0.875]), atol=0.02, rtol=0)
+    for index in range(4):
+        inside = kept[0][index] > 0.5
+        assert view.target[index][inside].min() >= view.target[index][~inside].max() - 1e-6
+    assert view.through_share.shape == view.through_rest.shape == (4, 6)
+    monkeypatch.setattr(AmortizedExplainer, "global_step", 1)
+    seen.clear()
+    module.view(image, labels)
+    shares = seen[2][0].mean((1, 2, 3))
+    assert not torch.allclose(shares, torch.tensor([0.125, 0.375, 0.625, 0.875]), atol=0.02)
+
+
+def test_without_ranking_nothing_is_shown_but_the_mask_and_its_complement(monkeypatch):
+    module = explainer()
+    module.build(tuple("abcdef"), True)
+    sizes = []
+    forward = module.explanandum.forward
+    module.explanandum.forward = lambda image: sizes.append(len(image)) or forward(image)
+    view = module.view(torch.rand(2, 3, 32, 32), torch.eye(6)[:2])
+    assert sizes[-1] == 4
+    assert view.through_share is None
+    assert view.through_rest is None
+
+
+def test_ranking_terms_fall_on_eight_images():
+    alone = dict.fromkeys(("classification", "entropy", "bound", "target_area", "non_target_area", "tv"), 0.0)
+    objective = ExplainerObjective(**alone, insertion=1.0, deletion=1.0)
+    module, data = explainer(objective), eight()
+    batch = next(iter(data.train_dataloader()))
+    data.setup("fit")
+    module.build(data.classes, True)
+
+    def terms():
+        with torch.no_grad():
+            found = objective.terms(module.view(batch.image, batch.labels))
+        return float(found["insertion"] + found["deletion"])
+
+    first = terms()
+    fit(module, data, 40)
+    assert terms() < first
+
+
+def saved(module, path):
+    spec = {"version": "0", "kind": "explainer", "image_size": 32, **module.description()}
+    torch.save({"explainer": spec, "state_dict": module.state_dict()}, path)
+    return str(path)
+
+
+def test_a_training_can_begin_with_the_masker_of_a_checkpoint(tmp_path):
+    first = explainer()
+    first.build(tuple("abcdef"), True)
+    path = saved(first, tmp_path / "first.ckpt")
+    torch.manual_seed(5)
+    second = explainer(masker_weights=path)
+    second.build(tuple("abcdef"), True)
+    wanted = first.masker.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in second.masker.state_dict().items())
+    with torch.no_grad():
+        for parameter in second.masker.parameters():
+            parameter.add_(1.0)
+    second.build(tuple("abcdef"), True)  # as at the start of a fit: what was trained meanwhile stays
+    name, parameter = next(iter(second.masker.named_parameters()))
+    assert torch.equal(parameter, wanted[name] + 1)
+    with pytest.raises(InputError, match="has masks of other classes than u, v, w, x, y, z"):
+        explainer(masker_weights=path).build(tuple("uvwxyz"), True)
+    with pytest.raises(InputError, match="no file"):
+        explainer(masker_weights=str(tmp_path / "none.ckpt")).build(tuple("abcdef"), True)
