@@ -47,6 +47,7 @@ TABLES = [
             "_empirical.yaml",
             "_convergence.yaml",
             "_faithful_methods.yaml",
+            "_idsds.yaml",
         )
     )
 ]
@@ -387,7 +388,9 @@ def quick(name, folder):
     classes = classes_of(name)
     (folder / "checkpoints").mkdir(exist_ok=True)
     for path in set(re.findall(r"checkpoints/\w+\.ckpt", str(config))):
-        kind = save_inpainter if "inpainting" in path else save_classifier if "classifier" in path else save_explainer
+        kind = save_inpainter if "inpainting" in path else save_explainer
+        if "classifier" in path or path.endswith(("_single_patch.ckpt", "_random_masking.ckpt")):
+            kind = save_classifier
         kind(folder / path, classes=classes)
     if name.removesuffix(".yaml") in TWINS:
         config["evaluation"]["methods"] = dict([*config["evaluation"]["methods"].items()][:2])
