@@ -62,6 +62,8 @@ PARTS = ("voc_vgg16_classifier.yaml", "coco_vgg16_classifier.yaml")
 """Those that train layers which the small network of these tests does not have."""
 FINE_TUNED = [n for n in NAMES if n.endswith(("_single_patch.yaml", "_random_masking.yaml"))]
 """Classifiers for metrics that remove parts of images."""
+PLANTED = [n for n in NAMES if n.startswith("planted_") and n.endswith("_methods.yaml")]
+"""Evaluations of planted scenes."""
 GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
 FILLED = [n for n in NAMES if n.endswith(("_fido.yaml", "_infills.yaml"))]
 """Evaluations with learned in-fills."""
@@ -76,7 +78,7 @@ def tree(name, folder):
     arguments = ["--data.init_args.image_size=32", "--data.init_args.batch_size=2", "--data.init_args.num_workers=0"]
     arguments += ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
     kind = name.split("_")[0]
-    if kind == "shapes":
+    if kind in ("shapes", "planted"):
         return [*arguments, "--data.init_args.train_images=6", "--data.init_args.val_images=4"]
     years = {"coco_lite0": "2017", "voc_lite0": "2012"}
     year = [years[start] for start in years if name.startswith(start)]
@@ -145,6 +147,7 @@ def classes_of(name):
     """Those of the data set's small tree."""
     known = {
         "shapes": shapes.CLASSES,
+        "planted": shapes.CLASSES,
         "voc": voc.CLASSES,
         "imagenet": imagenet.class_names(),
         "imagenette": imagenet.class_names(),
@@ -158,6 +161,7 @@ NO_EXPLAINERS = [
     *CLASSIFIERS,
     *FINE_TUNED,
     *GENERATIVE,
+    *PLANTED,
     *VARIATIONS,
     *FILLED,
     *TABLES,
@@ -430,11 +434,43 @@ def test_the_papers_tables_run(name, tmp_path, monkeypatch):
         assert ours == set(methods if asked is True else asked)
 
 
+@pytest.mark.parametrize("name", PLANTED)
+def test_evaluations_of_planted_scenes_run(name, tmp_path, monkeypatch):
+    """With every metric that the config names, and a few of the methods but for one of the configs."""
+    monkeypatch.chdir(tmp_path)
+    config, arguments = quick(name, tmp_path)
+    methods = config["evaluation"]["methods"]
+    if name != "planted_mark_methods.yaml":
+        methods = {method: methods[method] for method in ("Gradient", "Random")}
+        arguments[-1] = f"--evaluation.methods={yaml.safe_dump(methods)}"
+    small = ["--evaluation.images.limit=2", "--evaluation.report.gallery=0", "--evaluation.salient.held_out=1"]
+    content = evaluate(["--config", name, *arguments, *small, "--evaluation.report.page=false"])
+    assert content["failed"] == {}
+    assert set(methods) <= set(content["results"])
+    assert content["results"]["Gradient"]["n"]["Parts"] == 2
+    assert set(config["evaluation"]["metrics"]) <= set(content["columns"])
+
+
+def test_methods_of_planted_scenes_are_many_and_bad_ones_are_among_them():
+    methods = content_of("planted_mark_methods.yaml")["evaluation"]["methods"]
+    assert len(methods) >= 14
+    assert {"Random", "Centred box", "Constant 0.5"} <= set(methods)
+    for kind in ("plain", "mark", "border", "watermark"):
+        retrained = content_of(f"planted_{kind}_roar.yaml")["experiment"]["init_args"]["methods"]
+        assert set(retrained) <= set(methods)
+        assert {"Random", "Centred box"} <= set(retrained)
+
+
 def test_every_metric_is_in_the_config_of_shapes():
     config = content_of("shapes_methods.yaml")["evaluation"]
     every = {c.__name__ for c in vars(metrics).values() if inspect.isclass(c) and issubclass(c, metrics.ImageMetric)}
     always = {"SoftAccuracy", "SoftIoU", "MaskMAE", "SaliencyMetric"}  # columns of every evaluation
-    assert {metric["class_path"] for metric in config["metrics"].values()} == every - {"ImageMetric"} - always
+    of_parts = {"PartDeletion"}  # of scenes that can be rendered again
+    assert {metric["class_path"] for metric in config["metrics"].values()} == every - {
+        "ImageMetric"
+    } - always - of_parts
+    planted = content_of("planted_mark_methods.yaml")["evaluation"]["metrics"]
+    assert of_parts <= {metric["class_path"] for metric in planted.values()}
     asked = {check["class_path"] for check in config["sanity_checks"]["checks"].values()}
     every = {c.__name__ for c in vars(probes).values() if inspect.isclass(c) and issubclass(c, probes.SanityCheck)}
     assert asked == every - {"SanityCheck", "Retrained"}  # that one takes a checkpoint of its own

@@ -5,6 +5,7 @@ from explainer.data.coco import COCO
 from explainer.data.crops import ImageNetCrops
 from explainer.data.folder import Folder
 from explainer.data.imagenet import ImageNet
+from explainer.data.planted import PlantedShapes
 from explainer.data.removal import RandomPixels, Removal, SinglePatch
 from explainer.data.shapes import Shapes
 from explainer.data.small_images import SmallImages
@@ -20,6 +21,7 @@ __all__ = [
     "ImageDataset",
     "ImageNet",
     "ImageNetCrops",
+    "PlantedShapes",
     "RandomPixels",
     "Removal",
     "Sample",

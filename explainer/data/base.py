@@ -34,6 +34,7 @@ from explainer.data.sample import (
 )
 from explainer.data.sampler import EpochBatches, EpochSampler
 from explainer.errors import InputError
+from explainer.functional.parts import Parts
 from explainer.functional.seeds import derived_seed
 from explainer.stopping import end_with_parent
 
@@ -81,7 +82,7 @@ class ImageDataset(Dataset, ABC):
         ids: Names of the images; no two are equal.
         classes: Names of the K classes, in index order.
         image_size: Side S in pixels of the square that images, segmentations and boxes are resized to.
-        annotations: Whether segmentations and boxes are loaded (training does not need them).
+        annotations: Whether segmentations, boxes and parts are loaded (training does not need them).
         strict: Whether an unreadable image is an error; else it is named once, counted and skipped.
         flip: Probability of a horizontal flip (training).
         erase: Probability that a random rectangle (10 to 60 % of each side) takes the image's mean colour
@@ -178,26 +179,30 @@ class ImageDataset(Dataset, ABC):
         """Return boxes (N, 5) float: class index, x0, y0, x1, y1 in pixels of the resized image; None without any."""
         return None
 
+    def parts(self, index: int) -> Parts | None:
+        """Return the parts of an image, each with the image without it; None where they are not known."""
+        return None
+
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample | None:
         try:
-            image, segmentation, boxes = self._load(index)
+            image, segmentation, boxes, parts = self._load(index)
         except _UNREADABLE as error:
             self._report_unreadable(index, error)
             # `collate` leaves it out: a replacement would count one image twice
             return None
-        sample = Sample(image, self.labels(index), self.ids[index], segmentation, boxes)
+        sample = Sample(image, self.labels(index), self.ids[index], segmentation, boxes, parts)
         return self._augment(sample, index)
 
-    def _load(self, index: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Read image, segmentation and boxes: everything that lies in files, which may be damaged."""
+    def _load(self, index: int) -> tuple[Tensor, Tensor | None, Tensor | None, Parts | None]:
+        """Read image, segmentation, boxes and parts: everything that lies in files, which may be damaged."""
         image = self.image(index)
         # training looks at none of them, and to read them takes time
         if not self.annotations:
-            return image, None, None
-        return image, self.segmentation(index), self.boxes(index)
+            return image, None, None, None
+        return image, self.segmentation(index), self.boxes(index), self.parts(index)
 
     def _report_unreadable(self, index: int, error: Exception) -> None:
         if self.strict:

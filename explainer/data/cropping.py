@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from explainer.data.sample import Sample
+from explainer.functional.parts import Parts
 
 CROP_SHARE = 224 / 256
 """Side of a centre crop as a part of the side of the image that it is cut from."""
@@ -103,7 +104,7 @@ def centre_crop(sample: Sample, size: int) -> Sample:
 
 
 def crop_sample(sample: Sample, window: Window, size: int) -> Sample:
-    """Cut a window out of image, segmentation and boxes, and resize it to a square.
+    """Cut a window out of image, segmentation, boxes and parts, and resize it to a square.
 
     Args:
         sample: Sample of any size.
@@ -132,7 +133,24 @@ def crop_sample(sample: Sample, window: Window, size: int) -> Sample:
         segmentation = tvf.resize(segmentation[:, rows, columns], square, interpolation=nearest)
     if boxes is not None:
         boxes = _crop_boxes(boxes, window, size)
-    return sample._replace(image=image, segmentation=segmentation, boxes=boxes)
+    parts = sample.parts
+    if parts is not None:
+        parts = _crop_parts(parts, window, size)
+    return sample._replace(image=image, segmentation=segmentation, boxes=boxes, parts=parts)
+
+
+def _crop_parts(parts: Parts, window: Window, size: int) -> Parts:
+    """Cut regions and pictures out of a window; parts that lie outside of it are left out."""
+    rows = slice(window.top, window.top + window.height)
+    columns = slice(window.left, window.left + window.width)
+    square = [size, size]
+    # all regions by one rule: each pixel still belongs to one part
+    whole_numbers = parts.regions[:, rows, columns].to(torch.uint8)
+    regions = tvf.resize(whole_numbers, square, interpolation=tvf.InterpolationMode.NEAREST).bool()
+    pictures = tvf.resize(parts.pictures[:, :, rows, columns], square, antialias=True).clamp(0, 1)
+    seen = regions.flatten(1).any(1)
+    names = tuple(name for name, is_seen in zip(parts.names, seen.tolist(), strict=True) if is_seen)
+    return Parts(regions[seen], pictures[seen], names)
 
 
 def _crop_boxes(boxes: Tensor, window: Window, size: int) -> Tensor:

@@ -1,6 +1,6 @@
 """One sample and one batch for every data set, and the operations on a single image.
 
-Flips keep segmentation and boxes with the image. Files are read by explainer.files.pictures.
+Flips keep segmentation, boxes and parts with the image. Files are read by explainer.files.pictures.
 """
 
 from typing import NamedTuple
@@ -12,19 +12,21 @@ from torchvision.transforms.v2 import functional as tvf
 
 from explainer.data.masks import VOID
 from explainer.files.pictures import read_picture
+from explainer.functional.parts import Parts
 
 open_rgb = read_picture
 """Name under which the data sets know the reader of pictures."""
 
 
 class Sample(NamedTuple):
-    """One image: image (C, S, S) in [0, 1]; labels (K,) multi-hot; segmentation (K, S, S) uint8; boxes (N, 5)."""
+    """One image: image (C, S, S) in [0, 1], labels (K,), segmentation (K, S, S) uint8, boxes (N, 5), and parts."""
 
     image: Tensor
     labels: Tensor
     id: str
     segmentation: Tensor | None = None
     boxes: Tensor | None = None
+    parts: Parts | None = None
 
 
 class Batch(NamedTuple):
@@ -36,6 +38,7 @@ class Batch(NamedTuple):
         id: B names, unique within the split.
         segmentation: (B, K, H, W) uint8, 1 object, 0 not, 255 void; an image without annotation is all void.
         boxes: B tensors (N, 5): class index, x0, y0, x1, y1 in pixels of `image`.
+        parts: Parts of each image; None for an image without any.
     """
 
     image: Tensor
@@ -43,6 +46,7 @@ class Batch(NamedTuple):
     id: list[str]
     segmentation: Tensor | None = None
     boxes: list[Tensor] | None = None
+    parts: list[Parts | None] | None = None
 
 
 def collate(samples: list[Sample | None]) -> Batch:
@@ -52,7 +56,7 @@ def collate(samples: list[Sample | None]) -> Batch:
         samples: Samples that the data set returned, with images of one size.
 
     Returns:
-        The batch; `segmentation` and `boxes` are None unless some sample has them.
+        The batch; `segmentation`, `boxes` and `parts` are None unless some sample has them.
 
     Example:
         >>> sample = Sample(torch.zeros(3, 8, 8), torch.zeros(2), "a")
@@ -73,7 +77,10 @@ def collate(samples: list[Sample | None]) -> Batch:
     boxes = None
     if any(sample.boxes is not None for sample in readable):
         boxes = [_boxes_or_none(sample) for sample in readable]
-    return Batch(images, labels, ids, segmentation, boxes)
+    parts = None
+    if any(sample.parts is not None for sample in readable):
+        parts = [sample.parts for sample in readable]
+    return Batch(images, labels, ids, segmentation, boxes, parts)
 
 
 def _segmentation_or_void(sample: Sample) -> Tensor:
@@ -109,7 +116,7 @@ def pixels(image: Image.Image, size: int) -> Tensor:
 
 
 def flip_sample(sample: Sample) -> Sample:
-    """Mirror image, segmentation and boxes left to right.
+    """Mirror image, segmentation, boxes and parts left to right.
 
     Example:
         >>> sample = Sample(torch.zeros(3, 4, 8), torch.ones(1), "a", boxes=torch.tensor([[0.0, 1, 0, 3, 4]]))
@@ -127,12 +134,15 @@ def flip_sample(sample: Sample) -> Sample:
         left = width - x1
         right = width - x0
         boxes = torch.stack([category, left, y0, right, y1], 1)
+    parts = sample.parts
+    if parts is not None:
+        parts = parts._replace(regions=parts.regions.flip(-1), pictures=parts.pictures.flip(-1))
     image = sample.image.flip(-1)
-    return sample._replace(image=image, segmentation=segmentation, boxes=boxes)
+    return sample._replace(image=image, segmentation=segmentation, boxes=boxes, parts=parts)
 
 
 def blank_sample(sample: Sample) -> Sample:
-    """Replace an image by its mean colour, and take its labels, segmentation and boxes away.
+    """Replace an image by its mean colour, and take its labels, segmentation, boxes and parts away.
 
     Example:
         >>> sample = blank_sample(Sample(torch.rand(3, 4, 8), torch.ones(2), "a"))
@@ -149,7 +159,7 @@ def blank_sample(sample: Sample) -> Sample:
     boxes = sample.boxes
     if boxes is not None:
         boxes = boxes[:0]
-    return sample._replace(image=image, labels=labels, segmentation=segmentation, boxes=boxes)
+    return sample._replace(image=image, labels=labels, segmentation=segmentation, boxes=boxes, parts=None)
 
 
 def erase_rectangle(image: Tensor, draw: list[float]) -> Tensor:

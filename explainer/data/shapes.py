@@ -6,6 +6,7 @@ are off the centre, and the exact masks are known: a map that is merely central,
 Labelled objects cover about a third of an image on average, as in VOC.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from explainer.data.bounds import within
 from explainer.data.textures import TEXTURES, background, silhouette, surface
 
 CLASSES = tuple(TEXTURES)
-_SUPERSAMPLING = 2
+SUPERSAMPLING = 2
 """Samples a pixel and axis: without them the edges of textures would be jagged."""
 _RADII = ((0.0, 0.0), (0.29, 0.48), (0.23, 0.37), (0.2, 0.28))
 """Number of labelled objects → smallest and largest radius of each, as fractions of the side."""
@@ -40,7 +41,7 @@ class Scene(NamedTuple):
     boxes: Tensor
 
 
-class _Object(NamedTuple):
+class Thing(NamedTuple):
     """An object to be drawn; None as the name of a distractor, lengths as fractions of the side."""
 
     name: str | None
@@ -49,7 +50,7 @@ class _Object(NamedTuple):
     radius: float
 
 
-def _plan(rng: np.random.Generator) -> list[_Object]:
+def _plan(rng: np.random.Generator) -> list[Thing]:
     """Choose objects, their places and sizes, from back to front; lengths as fractions of the side."""
     # the more objects, the smaller each: together they cover about a third of an image
     labelled = int(rng.choice(4, p=(0.03, 0.37, 0.37, 0.23)))
@@ -60,19 +61,42 @@ def _plan(rng: np.random.Generator) -> list[_Object]:
         x, y = rng.uniform(0.08, 0.92, 2)
         name = CLASSES[rng.integers(len(CLASSES))]
         radius = rng.uniform(smallest, largest)
-        objects.append(_Object(name, x, y, radius))
+        objects.append(Thing(name, x, y, radius))
     distractors = int(rng.integers(1, 4))
     for _ in range(distractors):
         x, y = rng.uniform(0.1, 0.9, 2)
         radius = rng.uniform(0.13, 0.27)
-        objects.append(_Object(None, x, y, radius))
+        objects.append(Thing(None, x, y, radius))
     # in any order: distractors cover objects as often as they are covered
     return [objects[i] for i in rng.permutation(len(objects))]
 
 
-def _paint(rng: np.random.Generator, canvas: NDArray, top: NDArray, thing: _Object, number: int) -> int:
-    """Draw one object onto `canvas` and its number onto `top`; return how many pixels it covers."""
-    side = len(canvas)
+class Layer(NamedTuple):
+    """What one thing puts onto a canvas.
+
+    Attributes:
+        rows: Rows of the canvas that are looked at.
+        columns: Columns of the canvas that are looked at.
+        inside: Pixels of this window (h, w) bool that the thing covers.
+        colours: Colours (N, 3) in [0, 1] of these pixels, row by row.
+        opacity: Share of a covered pixel that takes the colour; 1 hides what is behind.
+    """
+
+    rows: slice
+    columns: slice
+    inside: NDArray
+    colours: NDArray
+    opacity: float = 1.0
+
+
+def layer_of(rng: np.random.Generator, side: int, thing: Thing) -> Layer:
+    """Draw one object, whatever stands behind it.
+
+    Args:
+        rng: Generator of its outline and surface.
+        side: Side of the canvas in pixels.
+        thing: Object to draw.
+    """
     centre_x = thing.x * side
     centre_y = thing.y * side
     # only the square around it is computed: no silhouette reaches beyond 1.6 of its radius
@@ -90,9 +114,59 @@ def _paint(rng: np.random.Generator, canvas: NDArray, top: NDArray, thing: _Obje
     # the period goes with the image, not with the object: a large object shows more of a pattern, not a larger one
     period = side * rng.uniform(0.085, 0.125)
     colours = surface(rng, thing.name, x[inside], y[inside], period)
-    canvas[y0:y1, x0:x1][inside] = colours
-    top[y0:y1, x0:x1][inside] = number
-    return int(inside.sum())
+    return Layer(slice(y0, y1), slice(x0, x1), inside, colours)
+
+
+def composed(behind: NDArray, layers: Sequence[Layer]) -> tuple[NDArray, NDArray]:
+    """Put layers onto a background.
+
+    Args:
+        behind: Background (side, side, 3) in [0, 1]; it stays as it is.
+        layers: Layers from back to front.
+
+    Returns:
+        The picture (side, side, 3), and the number from 1 of the layer seen at each pixel (side, side), 0 the
+        background.
+    """
+    canvas = behind.copy()
+    top = np.zeros(canvas.shape[:2], np.uint8)
+    for number, layer in enumerate(layers, 1):
+        window = canvas[layer.rows, layer.columns]
+        colours = layer.colours
+        if layer.opacity < 1:
+            seen_through = window[layer.inside]
+            colours = seen_through + layer.opacity * (colours - seen_through)
+        window[layer.inside] = colours
+        top[layer.rows, layer.columns][layer.inside] = number
+    return canvas, top
+
+
+def supersampled(clouds: NDArray) -> NDArray:
+    """Enlarge a background to the canvas of a scene."""
+    # a background has no edges that supersampling would smooth: drawn at the image's size, it costs a quarter
+    return clouds.repeat(SUPERSAMPLING, 0).repeat(SUPERSAMPLING, 1)
+
+
+def averaged(canvas: NDArray) -> Tensor:
+    """Average the samples of each pixel: an image (3, S, S) uint8."""
+    step = SUPERSAMPLING
+    samples = [canvas[i::step, j::step] for i, j in np.ndindex(step, step)]
+    mean = np.add.reduce(samples) / len(samples)
+    rounded = (255 * mean + 0.5).astype(np.uint8)
+    return torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
+
+
+def owners_of(top: NDArray) -> NDArray:
+    """Say to which layer each pixel belongs: the one at its first sample."""
+    # one sample, not a mean: numbers of objects cannot be averaged
+    return top[::SUPERSAMPLING, ::SUPERSAMPLING]
+
+
+def box_around(region: NDArray) -> list[float]:
+    """Return x0, y0, x1, y1 around the True pixels of (S, S)."""
+    rows, columns = np.nonzero(region)
+    corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    return [*map(float, corners)]
 
 
 def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
@@ -114,48 +188,37 @@ def draw_scene(seed: int, split: int, index: int, size: int) -> Scene:
     """
     # one generator a scene: it can be drawn without those before it, in any process
     rng = np.random.default_rng((seed, split, index))
-    side = size * _SUPERSAMPLING
-    # a background has no edges that supersampling would smooth: drawn at the image's size, it costs a quarter
-    clouds = background(rng, size)
-    behind = clouds.repeat(_SUPERSAMPLING, 0).repeat(_SUPERSAMPLING, 1)
+    side = size * SUPERSAMPLING
+    behind = supersampled(background(rng, size))
     while True:  # until no labelled object is hidden behind the others
-        canvas = behind.copy()
-        top = np.zeros((side, side), np.uint8)
-        objects = _plan(rng)
-        drawn = [_paint(rng, canvas, top, thing, number) for number, thing in enumerate(objects, 1)]
-        counts = np.bincount(top.ravel(), minlength=len(objects) + 1)
+        things = _plan(rng)
+        layers = [layer_of(rng, side, thing) for thing in things]
+        canvas, top = composed(behind, layers)
+        counts = np.bincount(top.ravel(), minlength=len(things) + 1)
         seen = counts[1:]  # 0 is the background
+        drawn = np.array([layer.inside.sum() for layer in layers])
         # two fifths of the object, and of a small one a fiftieth of the image: less could not be told apart
-        share_of_object = 0.4 * np.array(drawn)
-        least = np.maximum(share_of_object, 0.02 * side**2)
-        labelled = np.array([thing.name is not None for thing in objects])
+        least = np.maximum(0.4 * drawn, 0.02 * side**2)
+        labelled = np.array([thing.name is not None for thing in things])
         enough = seen >= least
         if enough[labelled].all():
-            return _finish(canvas, top, objects, size)
+            return _finish(canvas, top, things)
 
 
-def _finish(canvas: NDArray, top: NDArray, objects: list[_Object], size: int) -> Scene:
-    """Average the supersamples; a pixel belongs to the object at its first sample."""
-    step = _SUPERSAMPLING
-    samples = [canvas[i::step, j::step] for i, j in np.ndindex(step, step)]
-    averaged = np.add.reduce(samples) / len(samples)
-    rounded = (255 * averaged + 0.5).astype(np.uint8)
-    image = torch.from_numpy(rounded).permute(2, 0, 1).contiguous()
-    # one sample, not a mean: numbers of objects cannot be averaged
-    owners = top[::step, ::step]
-    codes = np.zeros(len(objects) + 1, np.uint8)
+def _finish(canvas: NDArray, top: NDArray, things: Sequence[Thing]) -> Scene:
+    """Average the supersamples, and note where the labelled objects are seen."""
+    owners = owners_of(top)
+    codes = np.zeros(len(things) + 1, np.uint8)
     boxes = []
-    for number, thing in enumerate(objects, 1):
+    for number, thing in enumerate(things, 1):
         if thing.name is None:
             continue
         category = CLASSES.index(thing.name)
         codes[number] = category + 1
-        rows, columns = np.nonzero(owners == number)
-        corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-        boxes.append([category, *map(float, corners)])
+        boxes.append([category, *box_around(owners == number)])
     owner = torch.from_numpy(codes[owners])
     placed = torch.tensor(boxes, dtype=torch.float32).view(-1, 5)
-    return Scene(image, owner, placed)
+    return Scene(averaged(canvas), owner, placed)
 
 
 class ShapesDataset(ImageDataset):

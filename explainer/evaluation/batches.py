@@ -22,7 +22,10 @@ def to_device(batch: Batch, device: str | torch.device) -> Batch:
         boxes = [boxes_of_image.to(device) for boxes_of_image in boxes]
     image = batch.image.to(device)
     labels = batch.labels.to(device)
-    return Batch(image, labels, batch.id, segmentation, boxes)
+    parts = batch.parts
+    if parts is not None:
+        parts = [None if of_image is None else of_image.to(device) for of_image in parts]
+    return Batch(image, labels, batch.id, segmentation, boxes, parts)
 
 
 def part(batch: Batch, places: Sequence[int]) -> Batch:
@@ -44,4 +47,7 @@ def part(batch: Batch, places: Sequence[int]) -> Batch:
     boxes = batch.boxes
     if boxes is not None:
         boxes = [boxes[n] for n in places]
-    return Batch(batch.image[index], batch.labels[index], names, segmentation, boxes)
+    parts = batch.parts
+    if parts is not None:
+        parts = [parts[n] for n in places]
+    return Batch(batch.image[index], batch.labels[index], names, segmentation, boxes, parts)

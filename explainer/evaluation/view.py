@@ -58,4 +58,5 @@ def metric_view(
         fill=filled,
         logits=logits,
         mean_colour=explanandum.mean_colour,
+        parts=batch.parts,
     )

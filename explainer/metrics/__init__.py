@@ -15,6 +15,7 @@ from explainer.metrics.iou import SoftIoU, soft_iou
 from explainer.metrics.localisation import Localisation, alpha_errors, best_alpha, localisation_error, mean_level
 from explainer.metrics.mae import MaskMAE, mean_absolute_error
 from explainer.metrics.masking_matrix import MaskingMatrix, masking_scores
+from explainer.metrics.part_deletion import PartDeletion, agreement_in_order, logit_falls
 from explainer.metrics.pointing import PointingGame, near, pointing_hit
 from explainer.metrics.proportion import ProportionOutside, inside_boxes, proportion_outside
 from explainer.metrics.rank_correlation import RankCorrelation, rank_correlation, ranks
@@ -48,6 +49,7 @@ __all__ = [
     "MeanAveragePrecision",
     "MeanF1",
     "Measured",
+    "PartDeletion",
     "PointingGame",
     "ProportionOutside",
     "RankCorrelation",
@@ -56,6 +58,7 @@ __all__ = [
     "SoftAccuracy",
     "SoftIoU",
     "Sparseness",
+    "agreement_in_order",
     "alpha_errors",
     "area_under",
     "best_alpha",
@@ -67,6 +70,7 @@ __all__ = [
     "infidelity",
     "inside_boxes",
     "localisation_error",
+    "logit_falls",
     "masking_scores",
     "mean_absolute_error",
     "mean_level",

@@ -6,13 +6,14 @@ the sanity checks, which ask the method again.
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from explainer.functional.parts import Parts
 from explainer.infill import Infill
 
 Score = Callable[[Tensor, Tensor], Tensor]
@@ -126,6 +127,7 @@ class Judged(NamedTuple):
         annotated: Labels of the images themselves, (B, K), whose objects are the truth; None: they are `labels`.
         masked_logits: Logits (B, K) of m · x + (1 − m) · mean colour where they are known; None: `logits` tells them.
         origin: Origin of the masks, which sanity checks ask again; None where there is none, as of the ground truth.
+        parts: Parts of each image, with the image without each; None, or a None, where the data set knows of none.
     """
 
     mask: Tensor
@@ -142,6 +144,7 @@ class Judged(NamedTuple):
     annotated: Tensor | None = None
     masked_logits: Tensor | None = None
     origin: Origin | None = None
+    parts: Sequence[Parts | None] | None = None
 
     @property
     def clean(self) -> "Judged":
@@ -175,6 +178,7 @@ class Judged(NamedTuple):
             annotated=None if self.annotated is None else self.annotated[index],
             masked_logits=None if self.masked_logits is None else self.masked_logits[index],
             origin=None if self.origin is None else self.origin.of(index),
+            parts=None if self.parts is None else [self.parts[n] for n in index.tolist()],
         )
 
 

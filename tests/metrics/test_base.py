@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 
 from explainer import metrics
 from explainer.evaluation.settings import Evaluation
+from explainer.functional.parts import Parts
 from explainer.infill import Blur
 from explainer.metrics import (
     IDSDS,
@@ -29,6 +30,7 @@ from explainer.metrics import (
     Insertion,
     Localisation,
     MaskMAE,
+    PartDeletion,
     PointingGame,
     ProportionOutside,
     SaliencyCrop,
@@ -42,9 +44,10 @@ from explainer.metrics.base import MeanOverImages
 from tests.support.small_judged import judged, pretend_two_processes, subclasses
 
 MADE = [
-    AverageDrop(), AverageIncrease(), BoxIoU(), Complexity(), Deletion(5), Deletion(4, Blur(1.0), "log_odds"), EnergyPointing(),
-    EnergyPointing("segmentation"), Flipping(5, least=1e-3), Insertion(5), Insertion(4, Blur(1.0), batch_size=3),
-    Localisation(), PointingGame(0), PointingGame(20, 100), PointingGame(truth="segmentation"),
+    AverageDrop(), AverageIncrease(), BoxIoU(), Complexity(), Deletion(5), Deletion(4, Blur(1.0), "log_odds"),
+    EnergyPointing(),    EnergyPointing("segmentation"), Flipping(5, least=1e-3), Insertion(5), Insertion(4, Blur(1.0), batch_size=3),
+    Localisation(), PartDeletion(), PartDeletion("mean", background=False), PointingGame(0), PointingGame(20, 100),
+    PointingGame(truth="segmentation"),
     ProportionOutside(), ProportionOutside("segmentation", binary=False), SaliencyCrop(), Sparseness(),
     MaskMAE(), MaskMAE("object"), SaliencyMetric(), SoftAccuracy(), SoftAccuracy("ignore", "all"), SoftIoU(),
     FFidelity(samples=2), FFidelityMinus(samples=2), FFidelityPlus(samples=2), IDSDS(), IDSDS(2, 3), Infidelity(4),
@@ -53,7 +56,7 @@ MADE = [
 OF_TRUTH = (BoxIoU, EnergyPointing, Localisation, MaskMAE, PointingGame, ProportionOutside, SoftAccuracy, SoftIoU)
 OF_VALUES = (AverageDrop, AverageIncrease, Infidelity, MaskMAE, SaliencyMetric, SoftAccuracy, SoftIoU)
 OF_ONE_LABEL = (AverageDrop, AverageIncrease, Deletion, FFidelity, FFidelityMinus, FFidelityPlus, Flipping, IDSDS,
-                Infidelity, Insertion, ROAD, SaliencyCrop)  # fmt: skip
+                Infidelity, Insertion, PartDeletion, ROAD, SaliencyCrop)  # fmt: skip
 SIDES, BOX = (10, 12), (2, 1, 8, 9)
 SHARE = (8 - 2) * (9 - 1) / 120
 PLAIN, BROKEN, CONSTANT, EMPTY, FULL, UNKNOWN, SEVERAL = range(7)
@@ -77,7 +80,16 @@ def scene():
     labels = torch.eye(3)[:1].repeat(count, 1)
     labels[SEVERAL] = 1
     return judged(mask, labels=labels, segmentation=segmentation, boxes=truth_boxes(segmentation, labels),
-                  fill=lambda images, masks: 0.1 * images)  # fmt: skip
+                  fill=lambda images, masks: 0.1 * images, parts=[quarters()] * count)  # fmt: skip
+
+
+def quarters():
+    """Three stripes of an image and what is left, each with pictures of its own."""
+    regions = torch.zeros(4, *SIDES, dtype=torch.bool)
+    for number, width in enumerate((1, 3, 2, 6)):
+        start = (0, 1, 4, 6)[number]
+        regions[number, :, start : start + width] = True
+    return Parts(regions, torch.rand(4, 3, *SIDES, dtype=torch.float64), ("object", "object", "shortcut", "background"))
 
 
 def test_every_metric_is_tried():
@@ -135,6 +147,11 @@ def test_constant_empty_and_full_masks(metric):
         wanted[SoftIoU] = (0.5 * SHARE / (SHARE + 0.5 * (1 - SHARE)), 0.0, SHARE)
         if type(metric) in wanted:
             assert (constant, empty, full) == pytest.approx(wanted[type(metric)])
+        return
+    if isinstance(metric, PartDeletion):  # a sum over a part grows with the part, unless there is nothing to add up
+        assert full == pytest.approx(constant)
+        assert empty == 0
+        assert (constant == 0) == (metric.reduction == "mean")
         return
     assert constant == pytest.approx(empty)
     if isinstance(metric, BoxIoU):

@@ -5,7 +5,9 @@ import torch
 from explainer.metrics import Judged
 
 
-def judged(mask, level=0.5, boxes=None, labels=None, image=None, segmentation=None, probability=None, fill=None):
+def judged(
+    mask, level=0.5, boxes=None, labels=None, image=None, segmentation=None, probability=None, fill=None, parts=None
+):
     """The mean of red in an image is its class's log-odds unless something else is said."""
     count = len(mask)
     image = torch.rand(count, 3, *mask.shape[-2:], dtype=mask.dtype) if image is None else image
@@ -18,7 +20,7 @@ def judged(mask, level=0.5, boxes=None, labels=None, image=None, segmentation=No
     return Judged(mask, torch.full((count,), level, dtype=mask.dtype), image, labels, boxes, segmentation,
                   probability or (lambda seen, owner: seen[:, 0].mean((1, 2))), odds,
                   fill or (lambda images, masks: torch.zeros_like(images)),
-                  lambda seen: 20 * seen.mean((2, 3)), torch.zeros(1, 3, 1, 1, dtype=mask.dtype))  # fmt: skip
+                  lambda seen: 20 * seen.mean((2, 3)), torch.zeros(1, 3, 1, 1, dtype=mask.dtype), parts=parts)  # fmt: skip
 
 
 def pretend_two_processes(here, there):

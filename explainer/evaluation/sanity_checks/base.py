@@ -111,7 +111,10 @@ def select(batch: Batch, index: Tensor) -> Batch:
     if batch.boxes is not None:
         boxes = [batch.boxes[place] for place in places]
     ids = [batch.id[place] for place in places]
-    return Batch(batch.image[index], batch.labels[index], ids, segmentation, boxes)
+    parts = None
+    if batch.parts is not None:
+        parts = [batch.parts[place] for place in places]
+    return Batch(batch.image[index], batch.labels[index], ids, segmentation, boxes, parts)
 
 
 def with_setting(method: Attribution, name: str, value: Any) -> Attribution:
