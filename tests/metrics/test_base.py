@@ -45,7 +45,8 @@ from tests.support.small_judged import judged, pretend_two_processes, subclasses
 
 MADE = [
     AverageDrop(), AverageIncrease(), BoxIoU(), Complexity(), Deletion(5), Deletion(4, Blur(1.0), "log_odds"),
-    EnergyPointing(),    EnergyPointing("segmentation"), Flipping(5, least=1e-3), Insertion(5), Insertion(4, Blur(1.0), batch_size=3),
+    EnergyPointing(), EnergyPointing("segmentation"), Flipping(5, least=1e-3), Insertion(5),
+    Insertion(4, Blur(1.0), batch_size=3),
     Localisation(), PartDeletion(), PartDeletion("mean", background=False), PointingGame(0), PointingGame(20, 100),
     PointingGame(truth="segmentation"),
     ProportionOutside(), ProportionOutside("segmentation", binary=False), SaliencyCrop(), Sparseness(),
