@@ -6,6 +6,7 @@ explainer train --config voc_lite0.yaml                                  as trai
 explainer evaluate --config voc_lite0.yaml                               as evaluate.py does
 explainer serve                                                          a page on this machine
 explainer export checkpoints/x.ckpt --format onnx                        one file, for other programs
+explainer publish checkpoints/x.ckpt folder                              with a model card, for the Hugging Face Hub
 
 `python -m explainer` is the same. A photograph whose file has a command's name is given as ./train.
 """
@@ -14,9 +15,10 @@ import importlib
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from explainer.cli.options import explain_options, export_options, serve_options
+from explainer.cli.options import explain_options, export_options, publish_options, serve_options
 from explainer.cli.terminal import open_streams, run
 from explainer.errors import working
 from explainer.files import make_writable
@@ -127,12 +129,33 @@ def export_checkpoint(args: list[str]) -> int:
     return run(export, unforeseen=2, stopped="stopped")
 
 
+def publish_checkpoint(args: list[str]) -> int:
+    """Write an Explainer and its model card as the Hugging Face Hub keeps them.
+
+    Args:
+        args: Command-line arguments, without the command.
+
+    Returns:
+        The exit status: 2 when it cannot be published, 130 at Ctrl-C.
+    """
+    open_streams()
+    options = publish_options(args)
+
+    def publish() -> None:
+        from explainer.cli.publishing import publish_folder
+
+        publish_folder(options)
+
+    return run(publish, unforeseen=2, stopped="stopped")
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "explain": explain_photographs,
     "train": partial(work_by_config, "train"),
     "evaluate": partial(work_by_config, "evaluate"),
     "serve": serve_page,
     "export": export_checkpoint,
+    "publish": publish_checkpoint,
 }
 """Command → what it runs."""
 
@@ -153,6 +176,25 @@ def main(args: list[str] | None = None) -> int:
     if words and words[0] in COMMANDS:
         return COMMANDS[words[0]](words[1:])
     return explain_photographs(words)
+
+
+def program() -> int:
+    """Run a command as the installed program does, which then finds the Python files of the current folder.
+
+    Python puts the current folder on its path for `python -m explainer`, but not for a program that is installed. A
+    network of one's own (`--network my_models.my_network`) would be found by the one and not by the other. The folder
+    comes last, so that no file in it takes the place of a package.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SystemExit: As for `main`.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    return main()
 
 
 if __name__ == "__main__":

@@ -90,3 +90,23 @@ def test_the_api_pages_name_every_room():
         re.findall(r"^::: explainer\.(\w+)", "\n".join(p.read_text() for p in (DOCS / "api").glob("*.md")), re.M)
     )
     assert rooms - {"files"} <= named
+
+
+NAMED_TESTS = re.findall(r"`([\w/]+\.py)::(\w+)`", (DOCS / "reference" / "asked_for.md").read_text(encoding="utf-8"))
+
+
+def test_the_page_of_what_is_asked_for_has_a_row_an_ask_and_shows_what_it_claims():
+    rows = re.findall(
+        r"^\| (\d+)\. .*$", (DOCS / "reference" / "asked_for.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [int(number) for number in rows] == list(range(1, 43))
+    text = (DOCS / "reference" / "asked_for.md").read_text(encoding="utf-8")
+    for number, answer, shown in re.findall(r"^\| (\d+)\. [^|]*\| (\w+) \|[^|]*\| ?([^|]*)\|$", text, re.MULTILINE):
+        assert answer in ("yes", "partly", "no"), number
+        assert bool(shown.strip()) == (answer != "no"), number
+
+
+@pytest.mark.parametrize(("file", "name"), sorted(set(NAMED_TESTS)))
+def test_the_tests_that_the_page_of_what_is_asked_for_names_are_there(file, name):
+    text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+    assert re.search(rf"^ *def {name}\(", text, re.MULTILINE)

@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "score methods on a data set: explainer evaluate --config voc_lite0.yaml",
     "serve": "explain photographs on a page in the browser, on this machine alone",
     "export": "write an Explainer as one file for other programs: explainer export checkpoints/x.ckpt",
+    "publish": "write an Explainer and its model card for the Hugging Face Hub",
 }
 """Commands of the program, and what each does."""
 EXPORT_FORMATS = ("onnx", "pt2")
@@ -133,5 +134,25 @@ def export_options(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=None, help="file to write; by default beside the checkpoint")
     words = "compute in eight bits, with ranges from the photographs in this folder"
     parser.add_argument("--int8", type=Path, default=None, metavar="PHOTOS", help=words)
+    parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
+    return parser.parse_args(args)
+
+
+def publish_options(args: list[str]) -> argparse.Namespace:
+    """Parse the command line of `publish`.
+
+    Args:
+        args: Command-line arguments, without the command.
+    """
+    words = "Write an Explainer and its model card as the Hugging Face Hub keeps them, and upload them if asked for."
+    parser = Parser("explainer publish", description=words)
+    parser.add_argument("checkpoint", type=Path, help="an Explainer's checkpoint")
+    parser.add_argument("folder", type=Path, help="folder for config.json, model.safetensors and README.md")
+    words = "a YAML file with the card's texts; by default CHECKPOINT.card.yaml, if there is one"
+    parser.add_argument("--card", type=Path, default=None, help=words)
+    parser.add_argument("--results", type=Path, default=None, help="results.json of an evaluation, for the scores")
+    parser.add_argument("--method", default="Explainer", help="name of the method in the results (Explainer)")
+    parser.add_argument("--push", default=None, metavar="OWNER/NAME", help="upload it to this repository of the Hub")
+    parser.add_argument("--private", action="store_true", help="let a new repository be private")
     parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
     return parser.parse_args(args)

@@ -1,6 +1,6 @@
 """Write an Explainer as the Hugging Face Hub keeps it, with its model card, and upload it where that is asked for.
 
-python -m explainer.cli.publishing checkpoints/voc_lite0.ckpt published/voc_lite0 [--push owner/name]
+python -m explainer publish checkpoints/voc_lite0.ckpt published/voc_lite0 [--push owner/name]
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from explainer.cli.options import Parser
+from explainer.cli.options import publish_options
 from explainer.cli.terminal import open_streams, run
 from explainer.errors import InputError, one_line
 from explainer.files import digest, read_text
@@ -60,7 +60,7 @@ def card_of(options: argparse.Namespace) -> ModelCard:
     return card
 
 
-def publish(options: argparse.Namespace) -> None:
+def publish_folder(options: argparse.Namespace) -> None:
     """Write the folder of a checkpoint, and upload it where that is asked for.
 
     Args:
@@ -88,18 +88,8 @@ def main(args: list[str] | None = None) -> int:
         The exit status: 0, 2 when the checkpoint cannot be published, 130 at Ctrl-C.
     """
     open_streams()
-    parser = Parser("python -m explainer.cli.publishing", description="Publish an Explainer.")
-    parser.add_argument("checkpoint", type=Path, help="an Explainer's checkpoint")
-    parser.add_argument("folder", type=Path, help="folder for config.json, model.safetensors and README.md")
-    words = "a YAML file with the card's texts; by default CHECKPOINT.card.yaml, if there is one"
-    parser.add_argument("--card", type=Path, default=None, help=words)
-    parser.add_argument("--results", type=Path, default=None, help="results.json of an evaluation, for the scores")
-    parser.add_argument("--method", default="Explainer", help="name of the method in the results (Explainer)")
-    parser.add_argument("--push", default=None, metavar="OWNER/NAME", help="upload it to this repository of the Hub")
-    parser.add_argument("--private", action="store_true", help="let a new repository be private")
-    parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
-    options = parser.parse_args(args)
-    return run(partial(publish, options), unforeseen=2, stopped="stopped")
+    options = publish_options(sys.argv[1:] if args is None else args)
+    return run(partial(publish_folder, options), unforeseen=2, stopped="stopped")
 
 
 if __name__ == "__main__":

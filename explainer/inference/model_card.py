@@ -240,7 +240,7 @@ def _loading(card: ModelCard, description: Explained) -> str:
         argument += f", allow=[{json.dumps(network)}]"
         trusted = f"Nothing is unpickled. But `{for_markdown(network)}` is code of its author's own: read it first."
     return f"""\
-With the package `explainer` (this was written by version {__version__}):
+With the package `saliency-explainer`, which is imported as `explainer` (this was written by version {__version__}):
 
 ```python
 import explainer

@@ -79,7 +79,8 @@ def _new_network(name: str, weights: str | None, arguments: Arguments) -> Any:
 def _reason(name: str, weights: str | None, named: str | None, arguments: Arguments, error: Exception) -> str:
     """Return what to tell a person whose network could not be built."""
     if named and isinstance(error, KeyError):
-        return f"{name!r} has no weights {weights!r}: choose one of its enum names, or a file"
+        known = ", ".join(weight.name for weight in models.get_model_weights(name))
+        return f"{name!r} has no weights {weights!r}: there are {known}; or give a file"
     if named and isinstance(error, OSError):  # a URLError is one
         return f"cannot download weights {weights!r} of {name!r} ({one_line(error)}); give a local file"
     return f"cannot build the network {name!r} with network_args {arguments}: {one_line(error)}"

@@ -213,10 +213,11 @@ class Explanandum(nn.Module):
             overrides.mean or inner["mean"], overrides.std or inner["std"], overrides.taps or inner["taps"]
         )
         # the weights of the checkpoint bound what its description may make this process build
+        self.image_size = spec["image_size"]
         with bounded(state, path):
             self.network = build_network(name, None, {**arguments, **OWN.get(name, {})})
             self._describe(name, arguments, saved)
-            self._fit(len(self.classes), spec["image_size"])
+            self._fit(len(self.classes), self.image_size)
         load_state(self, state, path)
 
     def _describe(

@@ -71,6 +71,7 @@ def _classifier_of(
         taps=network["taps"],
         head=network.get("head"),
     )
+    explanandum.image_size = spec["image_size"]
     load_state(explanandum, part(state, "explanandum"), path)
     explanandum.describe_classes(spec["classes"], bool(spec["multilabel"]), new_head=False)
     return explanandum

@@ -51,7 +51,7 @@ def test_the_wheel_holds_code_configs_pages_and_the_checkpoint(source):
     files = {Path(path).relative_to("lib") for path in command.get_output_mapping()}
     assert files == files_of_the_tree()
     assert len([path for path in files if path.suffix == ".yaml"]) > 100
-    assert settings.entry_points == {"console_scripts": ["explainer = explainer.__main__:main"]}
+    assert settings.entry_points == {"console_scripts": ["explainer = explainer.__main__:program"]}
     assert settings.metadata.get_name() == "saliency-explainer"
 
 
@@ -90,3 +90,27 @@ def test_an_installed_wheel_trains_and_explains_in_another_folder(source, tmp_pa
     assert (here / "explained" / "photo" / "overview.png").is_file()
     assert "evaluate" in explainer("--help")
     assert "explainer evaluate" in explainer("evaluate", "--help").splitlines()[0]
+
+
+def test_the_program_finds_the_python_files_of_the_folder_it_is_called_in(tmp_path):
+    """An installed program begins with the folder of its own file on the path, where `python -m` has the current one."""
+    bin_folder = tmp_path / "bin"
+    here = tmp_path / "here"
+    bin_folder.mkdir()
+    here.mkdir()
+    # what pip writes for the entry point
+    script = bin_folder / "explainer"
+    script.write_text("import sys\nfrom explainer.__main__ import program\nsys.exit(program())\n")
+    (here / "my_models.py").write_text(
+        "from torch import nn\ndef my_network():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+    )
+    (here / "torch.py").write_text("raise ImportError('a file of the folder hides a package')\n")
+    shutil.copy(ROOT / "docs" / "pictures" / "class_masks.jpg", here / "photo.jpg")
+    command = ["photo.jpg", "--network", "my_models.my_network", "--method", "Gradient", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, script, *command], cwd=here, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (here / "explained" / "photo" / "Gradient.png").is_file()

@@ -13,6 +13,7 @@ from explainer.attribution import Constant, GradCAM
 from explainer.errors import InputError
 from explainer.inference.by_method import build_method
 from explainer.networks import Explanandum
+from tests.support.small_checkpoints import save_explainer
 
 
 class Redness(nn.Module):
@@ -96,6 +97,15 @@ def test_an_explanandum_is_taken_as_it_is(photo):
     explanandum = Explanandum("alexnet", num_classes=3)
     explanandum.describe_classes(["a", "b", "c"], False, new_head=False)
     assert explainer.explain(explanandum, photo, "RISE", "b", masks=10).label == "b"
+
+
+def test_the_classifier_of_a_checkpoint_sees_images_of_its_training_size(photo, tmp_path):
+    save_explainer(tmp_path / "x.ckpt", image_size=48)
+    explained = explainer.load(tmp_path / "x.ckpt", "cpu", allow=["tests"])
+    result = explainer.explain(explained.explanandum, photo, "Gradient")
+    assert result.attribution.shape == (1, 1, 48, 48)
+    # the same photograph, the same probabilities, whichever way it is explained
+    torch.testing.assert_close(result.probabilities, explained.explain(photo).probabilities)
 
 
 def test_a_picture_is_saved(photo, tmp_path):

@@ -195,3 +195,8 @@ def test_layers_that_were_found_are_not_described_as_named():
     assert found.spec["taps"] is None
     named = Explanandum("resnet18", num_classes=2, taps=["layer1", "layer2"])
     assert named.spec["taps"] == ["layer1", "layer2"]
+
+
+def test_weights_that_a_network_does_not_have_are_told_from_those_that_it_has():
+    with pytest.raises(InputError, match="'resnet18' has no weights 'none': there are IMAGENET1K_V1; or give a file"):
+        Explanandum("resnet18", weights="none")
