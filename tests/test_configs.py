@@ -157,6 +157,7 @@ def classes_of(name):
 
 
 RTIS_TWINS = ["coco_resnet50_rtis.yaml", "coco_vgg16_rtis.yaml", "voc_resnet50_rtis.yaml"]
+SCRATCH_TWINS = [n for n in NAMES if n.endswith("_scratch.yaml")]
 NO_EXPLAINERS = [
     *CLASSIFIERS,
     *FINE_TUNED,
@@ -166,6 +167,7 @@ NO_EXPLAINERS = [
     *FILLED,
     *TABLES,
     *RTIS_TWINS,
+    *SCRATCH_TWINS,
     "imagenet_lite0_methods.yaml",
 ]
 
@@ -180,8 +182,9 @@ def test_rtis_differs_from_the_explainer_in_loss_and_in_fill_alone(name):
     assert twin == own
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_scratch.yaml")])
+@pytest.mark.parametrize("name", SCRATCH_TWINS)
 def test_from_scratch_differs_in_where_the_masker_begins_alone(name):
+    """So that running the other one, without pretrained weights as below, is enough."""
     twin, own = (content_of(n) for n in (name, name.replace("_scratch", "")))
     assert twin["model"]["init_args"]["masker"].pop("encoder_weights") is None
     assert own["model"]["init_args"]["masker"].pop("encoder_weights") == "imagenet"

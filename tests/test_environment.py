@@ -115,8 +115,8 @@ def test_a_disk_that_is_full_keeps_what_was_explained():
 
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 def test_ctrl_c_while_libraries_are_imported(script):
-    """A module that is imported early stops the command as Ctrl-C would."""
-    Path("pytorch_lightning.py").write_text("raise KeyboardInterrupt\n")
+    """A library that is imported first stops the command as Ctrl-C would."""
+    Path("torch.py").write_text("raise KeyboardInterrupt\n")
     environment = os.environ | {"PYTHONPATH": f"{Path.cwd()}{os.pathsep}{ROOT}"}
     done = subprocess.run([sys.executable, str(ROOT / script)], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr.splitlines()) == (130, ["stopped"]), done.stderr

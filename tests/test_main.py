@@ -204,20 +204,80 @@ def test_an_earlier_explanation_in_the_folder_is_replaced(call):
     assert Image.open("explained/a/target_mask.png").mode == "L"
 
 
-@pytest.mark.parametrize(
-    ("redirection", "wanted"),
-    [(">/dev/full", 1), (">&-", 1), ("2>&-", 0), ("2>/dev/full", 0), (">&- 2>&-", 1)],
-)
-def test_streams_that_take_nothing_do_not_lose_the_results(checkpoint, tmp_path, redirection, wanted):
-    photo(tmp_path / "a.jpg")
-    command = f'"{sys.executable}" -m explainer a.jpg --ckpt_path "{checkpoint}" --device cpu {redirection}'
+STREAMS = {
+    "full": [(1, "/dev/full")],
+    "closed": [(1, "")],
+    "errors closed": [(2, "")],
+    "errors full": [(2, "/dev/full")],
+}
+"""What a shell does with the output: number of the stream, and where it goes, or "" where it is closed."""
+AGAIN = """
+import os, runpy, sys
+import explainer.cli.options, explainer.inference.explain, explainer.inference.saving
+
+def opened(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return None  # as Python itself begins
+    return open(number, "w", encoding="ascii", errors="backslashreplace" if number == 2 else "strict")
+
+folder, checkpoint = sys.argv[1:]
+before = sys.stdout, sys.stderr
+for name, changes in STREAMS.items():
+    os.makedirs(os.path.join(folder, name))
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        print(name, os.waitstatus_to_exitcode(status), sep=":", flush=True)
+        continue
+    os.chdir(os.path.join(folder, name))
+    for number, target in changes:
+        os.close(number)
+        if target:
+            file = os.open(target, os.O_WRONLY)
+            assert file == number
+    sys.stdout, sys.stderr = opened(1), opened(2)
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    sys.argv = ["explainer", os.path.join(folder, "a.jpg"), "--ckpt_path", checkpoint, "--device", "cpu"]
+    runpy.run_module("explainer", run_name="__main__", alter_sys=True)
+    sys.exit(99)
+"""
+
+
+@pytest.fixture(scope="module")
+def statuses(checkpoint, tmp_path_factory):
+    """Folder of a run for each of `STREAMS`, their exit statuses, and what they said.
+
+    Each begins as a copy of a process that has imported the libraries, which take longer than all else together.
+    """
+    folder = tmp_path_factory.mktemp("streams")
+    photo(folder / "a.jpg")
     root = Path(explainer.__file__).parent.parent
+    code = f"STREAMS = {STREAMS!r}\n{AGAIN}"
     done = subprocess.run(
-        command, shell=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii"},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-c", code, str(folder), str(checkpoint)], env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.returncode == wanted, done.stderr
-    assert "Traceback" not in done.stderr
+    lines = [line.split(":") for line in done.stdout.splitlines() if line.partition(":")[0] in STREAMS]
+    return folder, {name: int(status) for name, status in lines}, done.stderr
+
+
+@pytest.mark.parametrize(("stream", "wanted"), [("full", 1), ("closed", 1), ("errors closed", 0), ("errors full", 0)])
+def test_streams_that_take_nothing_do_not_lose_the_results(statuses, stream, wanted):
+    folder, codes, said = statuses
+    assert codes[stream] == wanted, said
+    assert "Traceback" not in said
+    assert {p.name for p in (folder / stream / "explained/a").iterdir()} >= FILES
+
+
+def test_a_process_that_begins_without_output_does_not_lose_the_results(checkpoint, tmp_path):
+    photo(tmp_path / "a.jpg")
+    command = f'"{sys.executable}" -m explainer a.jpg --ckpt_path "{checkpoint}" --device cpu >&- 2>&-'
+    root = Path(explainer.__file__).parent.parent
+    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 1
     assert {p.name for p in (tmp_path / "explained/a").iterdir()} >= FILES
 
 

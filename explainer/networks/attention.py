@@ -62,7 +62,8 @@ def attention_of(explanandum: Explanandum, image: Tensor, method: str) -> Attent
             "has no such attention: choose another method"
         )
     layout = _layout(explanandum, len(recorder.maps), method)
-    grid = side_of(lengths.pop(), layout, image.shape[-2] / image.shape[-1])
+    height, width = image.shape[-2:]
+    grid = side_of(lengths.pop(), layout, height / width)
     if grid is None:
         raise InputError(f"{method}: the attention of this classifier is not among places; choose another method")
     return Attention(recorder.maps, logits, layout, grid)
@@ -137,9 +138,11 @@ class _Recorder(TorchFunctionMode):
 
     def keep(self, weights: Any) -> None:
         """Keep what is a square matrix of each head."""
-        if not torch.is_tensor(weights) or weights.ndim not in (3, 4) or weights.shape[-1] != weights.shape[-2]:
+        if not torch.is_tensor(weights) or weights.ndim != 4:
             return
-        if weights.ndim == 4 and len(weights) == self.batch:
+        of_this_batch = len(weights) == self.batch
+        square = weights.shape[-1] == weights.shape[-2]
+        if of_this_batch and square:
             self.maps.append(weights)
 
     def attend(
@@ -160,8 +163,10 @@ class _Recorder(TorchFunctionMode):
             )
         scale = scale or 1 / math.sqrt(query.shape[-1])
         scores = query @ key.transpose(-2, -1) * scale
-        if attn_mask is not None:
-            scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, -math.inf)
+        elif attn_mask is not None:
+            scores = scores + attn_mask
         weights = scores.softmax(-1)
         self.keep(weights)
         return weights @ value
@@ -190,10 +195,13 @@ def readers(attention: Attention) -> Tensor:
     Returns:
         Weights (B, N) that sum to 1: equal for the tokens that are read, 0 for the others.
     """
-    (gradient,) = torch.autograd.grad(attention.logits.square().sum(), attention.maps[-1], retain_graph=True)
-    read = (gradient.abs().sum((1, 3)) > 0).float()
+    strength = attention.logits.square().sum()
+    (gradient,) = torch.autograd.grad(strength, attention.maps[-1], retain_graph=True)
+    of_rows = gradient.abs().sum((1, 3))
+    read = (of_rows > 0).float()
     # where the logits do not depend on the last attention at all, every token counts alike
-    read = torch.where(read.sum(1, keepdim=True) > 0, read, torch.ones_like(read))
+    some_are_read = read.sum(1, keepdim=True) > 0
+    read = torch.where(some_are_read, read, torch.ones_like(read))
     return read / read.sum(1, keepdim=True)
 
 

@@ -116,7 +116,8 @@ def weights_digest(network: nn.Module) -> str:
     total = hashlib.sha256()
     for name, value in network.state_dict().items():
         # as bytes: NumPy has no type for some that networks have
-        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        content = flat.view(torch.uint8).numpy()
         total.update(name.encode() + content.tobytes())
     return total.hexdigest()
 

@@ -187,17 +187,18 @@ def check_description(spec: Any, source: str | Path, kind: str) -> None:
 def _check_version(version: str | None, source: str | Path) -> None:
     """Refuse a file of a later major version: it may mean other things by the same words."""
     major = (version or "0").partition(".")[0]
+    our_major = __version__.partition(".")[0]
     # int() reads no number of thousands of digits, which a damaged file may hold
-    if not major.isdecimal() or len(major) > 9 or int(major) > int(__version__.partition(".")[0]):
+    if not major.isdecimal() or len(major) > 9 or int(major) > int(our_major):
         raise InputError(f"{source} is of version {version!r:.50}, this is {__version__}: update the project")
 
 
 def _check_classes(classes: list[str], source: str | Path, at_least: int) -> None:
     if not at_least <= len(classes) <= MOST_CLASSES:
         raise InputError(f"{source} has {len(classes)} classes; from {at_least} to {MOST_CLASSES} can be")
-    name, times = Counter(classes).most_common(1)[0] if classes else ("", 1)
-    if times > 1:
-        raise InputError(f"{source} has the class {name[:100]!r} {times} times: names must differ")
+    for name, times in Counter(classes).most_common(1):
+        if times > 1:
+            raise InputError(f"{source} has the class {name[:100]!r} {times} times: names must differ")
     if max(map(len, classes), default=0) > LONGEST_NAME:
         raise InputError(f"{source} has a class whose name has more than {LONGEST_NAME} characters")
 
@@ -221,10 +222,12 @@ def check_colours(mean: Any, std: Any, source: str = "") -> None:
     """
     for name, values, limit in (("mean", mean, -math.inf), ("std", std, 0)):
         numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        countable = len(numbers) == len(values) and 1 <= len(numbers) <= MOST_CHANNELS
+        only_numbers = len(numbers) == len(values)
+        countable = only_numbers and 1 <= len(numbers) <= MOST_CHANNELS
         if not countable or not all(math.isfinite(v) and v > limit for v in numbers):
             kind = "numbers above 0" if name == "std" else "numbers"
-            raise InputError(f"{source}{name} must be {kind}, one for each channel, got {str(values)[:100]}")
+            shown = str(values)[:100]
+            raise InputError(f"{source}{name} must be {kind}, one for each channel, got {shown}")
     if len(mean) != len(std):
         raise InputError(f"{source}mean is of {len(mean)} channels and std of {len(std)}: give one number for each")
 

@@ -148,7 +148,8 @@ class FeatureMasker(MaskNetwork):
         if self._evidence is None:
             return logits, layers, None
         (_, head), *_ = explanandum.heads
-        evidence = evidence_at(activations[self._evidence].float(), head, bool(explanandum.multilabel))
+        averaged = activations[self._evidence].float()
+        evidence = evidence_at(averaged, head, bool(explanandum.multilabel))
         return logits, layers, evidence
 
 
@@ -168,9 +169,13 @@ def evidence_at(features: Tensor, head: Any, multilabel: bool) -> Tensor:
         torch.Size([1, 5, 3, 3])
     """
     weight = head.weight.detach().float().flatten(1)
-    bias = None if head.bias is None else head.bias.detach().float()
+    bias = None
+    if head.bias is not None:
+        bias = head.bias.detach().float()
     answer = F.conv2d(features, weight[:, :, None, None], bias)
-    return answer if multilabel or len(weight) == 1 else answer.log_softmax(1)
+    if multilabel or len(weight) == 1:
+        return answer
+    return answer.log_softmax(1)
 
 
 def averaged_layer(explanandum: Explanandum, example: Tensor) -> str | None:
@@ -202,7 +207,10 @@ def averaged_layer(explanandum: Explanandum, example: Tensor) -> str | None:
         if output.ndim != 4 or output.shape[-1] == 1 or output.shape[1] != wanted.shape[1]:
             continue
         mean = output.float().mean((2, 3))
-        if mean.shape == wanted.shape and bool((mean - wanted).abs().amax() <= tolerance):
+        if mean.shape != wanted.shape:
+            continue
+        difference = (mean - wanted).abs()
+        if bool(difference.amax() <= tolerance):
             return name
     return None
 
@@ -211,7 +219,11 @@ def averaged_layer(explanandum: Explanandum, example: Tensor) -> str | None:
 def _inputs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
     """Keep, while open, what a layer is fed in each forward pass."""
     inputs: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0].detach().float()))
+
+    def keep(layer: nn.Module, given: Any) -> None:
+        inputs.append(given[0].detach().float())
+
+    handle = layer.register_forward_pre_hook(keep)
     try:
         yield inputs
     finally:
@@ -231,7 +243,10 @@ def _outputs_of(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
         return hook
 
-    handles = [module.register_forward_hook(keep(name)) for name, module in network.named_modules() if name]
+    handles = []
+    for name, module in network.named_modules():
+        if name:  # the network itself has none
+            handles.append(module.register_forward_hook(keep(name)))
     try:
         yield outputs
     finally:
@@ -252,10 +267,14 @@ class Decoder(nn.Module):
 
     def __init__(self, channels: list[int], width: int, num_classes: int, depth: int, guided: bool) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(count, width, 1), nn.GroupNorm(_GROUPS, width)) for count in channels
-        )
-        self.merge = nn.ModuleList(nn.Sequential(nn.SiLU(), *(Block(width) for _ in range(depth))) for _ in channels)
+        self.lateral = nn.ModuleList()
+        for count in channels:
+            self.lateral.append(nn.Sequential(nn.Conv2d(count, width, 1), nn.GroupNorm(_GROUPS, width)))
+        # the weights of all these are drawn before those of the next: a seed means the same decoder as ever
+        self.merge = nn.ModuleList()
+        for _ in channels:
+            blocks = [Block(width) for _ in range(depth)]
+            self.merge.append(nn.Sequential(nn.SiLU(), *blocks))
         self.head = nn.Conv2d(width, num_classes, 1)
         self.gain: nn.Parameter | None = None
         if guided:
@@ -270,13 +289,15 @@ class Decoder(nn.Module):
         for layer, lateral, merge in zip(reversed(layers), reversed(self.lateral), reversed(self.merge), strict=True):
             scale = lateral(layer)
             if state is not None:
-                scale = scale + F.interpolate(state, scale.shape[-2:], mode="bilinear", align_corners=False)
+                coarser = F.interpolate(state, scale.shape[-2:], mode="bilinear", align_corners=False)
+                scale = scale + coarser
             state = merge(scale)
         assert state is not None
         masks = self.head(state)
         if evidence is None or self.gain is None:
             return masks
-        return masks + self.gain * F.interpolate(evidence, masks.shape[-2:], mode="bilinear", align_corners=False)
+        guess = F.interpolate(evidence, masks.shape[-2:], mode="bilinear", align_corners=False)
+        return masks + self.gain * guess
 
 
 class Block(nn.Module):

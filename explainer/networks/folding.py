@@ -83,7 +83,9 @@ def _rest(norm: Any) -> nn.Module:
     rest = [part for part in parts if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)]
     if not rest:
         return nn.Identity()
-    return nn.Sequential(*rest) if len(rest) > 1 else rest[0]
+    if len(rest) == 1:
+        return rest[0]
+    return nn.Sequential(*rest)
 
 
 @torch.no_grad()

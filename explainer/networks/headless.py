@@ -101,7 +101,8 @@ def with_head(network: nn.Module, num_classes: int, size: int | None = None) -> 
         raise InputError(f"{kind} returns no features (B, D) that a head could read")
     if returned.identity is not None:
         parent, _, child = returned.identity.rpartition(".")
-        setattr(network.get_submodule(parent), child, nn.Linear(features.shape[1], num_classes).to(features))
+        head = nn.Linear(features.shape[1], num_classes).to(features)
+        setattr(network.get_submodule(parent), child, head)
         return network
     around = WithHead(network, features.shape[1], num_classes).to(features)
     remember_channels(around, input_channels(network))

@@ -111,7 +111,9 @@ def named(network: nn.Module, names: Sequence[str]) -> list[tuple[str, Layer]]:
 
 def width(layer: Layer) -> int:
     """Count the classes that a layer scores."""
-    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    if isinstance(layer, nn.Linear):
+        return layer.out_features
+    return layer.out_channels
 
 
 def replace_head(
@@ -188,7 +190,9 @@ def _fresh(layer: Layer, num_classes: int) -> Layer:
 
 
 def _is_layer(module: nn.Module | None) -> bool:
-    return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+    if isinstance(module, nn.Conv2d):
+        return module.groups == 1
+    return isinstance(module, nn.Linear)
 
 
 def _declared(network: nn.Module) -> tuple[str, ...] | None:
@@ -200,13 +204,15 @@ def _declared(network: nn.Module) -> tuple[str, ...] | None:
     if module_name.partition(".")[0] == "timm":
         names = (getattr(network, "default_cfg", None) or {}).get("classifier") or ()
     elif module_name.startswith("torchvision.models."):
-        linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) and name not in _AUXILIARY]
-        convolutions = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
+        main = {name: module for name, module in modules.items() if name not in _AUXILIARY}
+        linear = [name for name, module in main.items() if isinstance(module, nn.Linear)]
+        convolutions = [name for name, module in main.items() if isinstance(module, nn.Conv2d)]
         names = linear[-1:] or convolutions[-1:]
         # in place of the head may stand an Identity, so that the network returns features
         if any(type(module) is nn.Identity for module in modules.values()):
             names = ()
-    names = (names,) if isinstance(names, str) else tuple(names)
+    if isinstance(names, str):
+        names = (names,)
     # a declared layer may be absent, as LeViT's second head is when it is left out
     present = tuple(name for name in names if _is_layer(modules.get(name)))
     return present or None
@@ -227,7 +233,8 @@ def _trace_heads(network: nn.Module, size: int | None) -> tuple[str, ...]:
         raise InputError(_unclear(network, "it runs with none of the image sizes that are tried"))
     names = _nearest(trace.logits.grad_fn, trace.nodes)
     modules = dict(network.named_modules())
-    fitting = [name for name in names if width(modules[name]) == trace.logits.shape[1]]  # type: ignore[arg-type]
+    count = trace.logits.shape[1]
+    fitting = [name for name in names if width(modules[name]) == count]  # type: ignore[arg-type]
     fitting_nodes = [node for node, name in trace.nodes.items() if name in fitting]
     chained = any(_beyond(node, trace.nodes, fitting) for node in fitting_nodes)
     if not fitting or chained:
@@ -270,7 +277,9 @@ def count_logits(network: nn.Module, size: int | None = None) -> int | None:
         3
     """
     trace = _trace(network, size)
-    return None if trace is None else trace.logits.shape[1]
+    if trace is None:
+        return None
+    return trace.logits.shape[1]
 
 
 def _trace(network: nn.Module, size: int | None) -> Trace | None:
@@ -310,8 +319,10 @@ def run_traced(network: nn.Module, side: int) -> Returned:
         if _is_layer(module) or type(module) is nn.Identity:
             handles.append(module.register_forward_hook(partial(keep, name)))
     shape = (1, input_channels(network), side, side)
-    weight = next((weight for weight in network.parameters() if weight.is_floating_point()), torch.zeros(()))
-    image = torch.zeros(shape, device=weight.device, dtype=weight.dtype, requires_grad=True)
+    weights = [weight for weight in network.parameters() if weight.is_floating_point()]
+    # a network without weights computes in float32
+    like = weights[0] if weights else torch.zeros(())
+    image = torch.zeros(shape, device=like.device, dtype=like.dtype, requires_grad=True)
     # with a gradient for the image, so that frozen layers stand in the graph too
     try:
         with torch.enable_grad(), evaluation_mode(network), torch.random.fork_rng(devices=[]):

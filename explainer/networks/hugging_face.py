@@ -155,8 +155,12 @@ def _refusal(name: str, error: Exception) -> str:
 def _of_config(values: Any, name: str) -> nn.Module:
     """Build a fresh network of one of transformers' own classes."""
     transformers = library()
-    names = values.get("architectures") if isinstance(values, Mapping) else None
-    architecture = names[0] if isinstance(names, list | tuple) and names else None
+    names = None
+    if isinstance(values, Mapping):
+        names = values.get("architectures")
+    architecture = None
+    if isinstance(names, list | tuple) and names:
+        architecture = names[0]
     kind: Any = getattr(transformers, str(architecture), None)
     known = isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)
     # only what transformers defines itself: nothing that somebody registered, and no class for loading
@@ -215,7 +219,9 @@ def class_names(network: nn.Module) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for number in range(len(labels)):
         name = str(labels[number])
-        names[name if name not in names else f"{name} ({number})"] = None
+        if name in names:
+            name = f"{name} ({number})"
+        names[name] = None
     return tuple(names)
 
 
@@ -272,7 +278,8 @@ def measured(preprocessor: Callable[..., Any]) -> Preprocessing:
     """
     black = _answer(preprocessor, (0, 0, 0))
     white = _answer(preprocessor, (255, 255, 255))
-    by_red = (_middle(_answer(preprocessor, (255, 0, 0))) - _middle(black)).abs()
+    red = _answer(preprocessor, (255, 0, 0))
+    by_red = (_middle(red) - _middle(black)).abs()
     reverse = bool(by_red[2] > by_red[0])
     order = [2, 1, 0] if reverse else [0, 1, 2]
     offset = _middle(black)[order]
@@ -281,13 +288,16 @@ def measured(preprocessor: Callable[..., Any]) -> Preprocessing:
         raise InputError("the preprocessor gives the same for black and white: give mean and std instead")
     colour = torch.tensor([51.0, 102.0, 204.0]) / 255
     answer = _middle(_answer(preprocessor, (51, 102, 204)))[order]
-    if bool((answer - (offset + scale * colour)).abs().max() > _EXACT * scale.abs().max()):
+    expected = offset + scale * colour
+    difference = (answer - expected).abs()
+    if bool(difference.max() > _EXACT * scale.abs().max()):
         raise InputError("the preprocessor does more than to normalise each channel: give mean and std instead")
     height, width = black.shape[-2:]
     # the processor computes in float32: what it was given has fewer digits than it returns
     mean = tuple(round(float(value), 6) for value in -offset / scale)
     std = tuple(round(float(value), 6) for value in 1 / scale)
-    return Preprocessing(mean, std, height if height == width else None, reverse)
+    side = height if height == width else None
+    return Preprocessing(mean, std, side, reverse)
 
 
 def _answer(preprocessor: Callable[..., Any], colour: tuple[int, int, int]) -> Tensor:
@@ -309,7 +319,8 @@ def _answer(preprocessor: Callable[..., Any], colour: tuple[int, int, int]) -> T
 
 def _middle(image: Tensor) -> Tensor:
     """Return the colour in the middle of an image, (3,): a border may be padded."""
-    return image[:, image.shape[1] // 2, image.shape[2] // 2]
+    height, width = image.shape[1:]
+    return image[:, height // 2, width // 2]
 
 
 def reverse_channels(network: nn.Module) -> None:

@@ -42,7 +42,9 @@ class ImageTextClassifier(nn.Module):
         embedding = unit_length(self.model.get_image_features(pixel_values=image))
         logits = self.texts(embedding) * self.model.logit_scale.exp()
         bias = getattr(self.model, "logit_bias", None)
-        return logits if bias is None else logits + bias
+        if bias is None:
+            return logits
+        return logits + bias
 
 
 def image_half(model: nn.Module) -> nn.Module:

@@ -51,9 +51,12 @@ def normalisation_of(
         given = std if mean is None else mean
         channels = input_channels(network) if given is None else len(given)
         known = _known(network, channels, preprocessing)
-        mean = known.mean if mean is None else mean
-        std = known.std if std is None else std
-        chosen = Normalisation(tuple(mean), tuple(std), known.certain or given is not None)
+        certain = known.certain or given is not None
+        if mean is None:
+            mean = known.mean
+        if std is None:
+            std = known.std
+        chosen = Normalisation(tuple(mean), tuple(std), certain)
     check_colours(chosen.mean, chosen.std)
     _check_channels(network, len(chosen.mean))
     return chosen
@@ -67,10 +70,13 @@ def _known(network: nn.Module, channels: int, preprocessing: Preprocessing | Non
     mean = tuple(config.get("mean", IMAGENET_MEAN))
     std = tuple(config.get("std", IMAGENET_STD))
     if channels == len(mean):
-        return Normalisation(mean, std, bool(config) or type(network).__module__.startswith("torchvision.models."))
+        of_torchvision = type(network).__module__.startswith("torchvision.models.")
+        return Normalisation(mean, std, bool(config) or of_torchvision)
     if channels == 1 and config:
         # timm adds up the weights of the colours: a grey image is one whose colours are the same
-        return Normalisation((sum(mean) / len(mean),), (sum(std) / len(std),), True)
+        grey_mean = sum(mean) / len(mean)
+        grey_std = sum(std) / len(std)
+        return Normalisation((grey_mean,), (grey_std,), True)
     return Normalisation((0.0,) * channels, (1.0,) * channels, False)
 
 

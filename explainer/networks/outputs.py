@@ -62,8 +62,10 @@ def features_of(output: Any) -> Tensor | None:
         hidden = getattr(output, "last_hidden_state", None)
         if torch.is_tensor(pooled):
             output = pooled
+        elif torch.is_tensor(hidden) and hidden.ndim == 3:
+            output = hidden.mean(1)
         elif torch.is_tensor(hidden):
-            output = hidden.mean(1) if hidden.ndim == 3 else hidden.flatten(2).mean(2)
+            output = hidden.flatten(2).mean(2)
         else:
             return None
     if output.ndim > 2 and set(output.shape[2:]) == {1}:
@@ -79,7 +81,8 @@ def _tensor(output: Any, num_classes: int | None) -> Tensor | None:
     if torch.is_tensor(named):
         return named
     if isinstance(output, Mapping):
-        return next((output[key] for key in _KEYS if torch.is_tensor(output.get(key))), None)
+        values = [output.get(key) for key in _KEYS]
+        return next((value for value in values if torch.is_tensor(value)), None)
     if isinstance(output, tuple | list):
         flat = [part for part in output if torch.is_tensor(part) and part.ndim == 2]
         return next((part for part in flat if num_classes in (None, part.shape[1])), None)
@@ -88,10 +91,14 @@ def _tensor(output: Any, num_classes: int | None) -> Tensor | None:
 
 def _words(output: Any) -> str:
     """Describe a returned value in a few words."""
+    kind = type(output).__name__
     if torch.is_tensor(output):
-        return f"a tensor ({', '.join(str(side) for side in output.shape)})"
+        sides = ", ".join(str(side) for side in output.shape)
+        return f"a tensor ({sides})"
     if isinstance(output, Mapping):
-        return f"a {type(output).__name__} with the keys {', '.join(str(key) for key in output)[:100]}"
+        keys = ", ".join(str(key) for key in output)
+        return f"a {kind} with the keys {keys[:100]}"
     if isinstance(output, tuple | list):
-        return f"a {type(output).__name__} of {', '.join(_words(part) for part in output[:5])}"
-    return f"a {type(output).__name__}"
+        parts = ", ".join(_words(part) for part in output[:5])
+        return f"a {kind} of {parts}"
+    return f"a {kind}"

@@ -57,7 +57,9 @@ class Scored(Explanandum):
         batch = len(values)
         score = self.score(output)
         if not torch.is_tensor(score) or score.shape not in ((batch,), (batch, 1)):
-            got = tuple(score.shape) if torch.is_tensor(score) else type(score).__name__
+            got: Any = type(score).__name__
+            if torch.is_tensor(score):
+                got = tuple(score.shape)
             raise InputError(f"a target function returns one number an image, ({batch},); {self.classes[0]} gave {got}")
         if not score.is_floating_point():
             raise InputError(

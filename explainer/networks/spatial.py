@@ -66,7 +66,10 @@ def tensor_of(output: Any, batch: int | None = None) -> Tensor | None:
         torch.Size([2, 3])
     """
     if torch.is_tensor(output):
-        return output if batch is None or (output.ndim > 0 and len(output) == batch) else None
+        if batch is None:
+            return output
+        fits = output.ndim > 0 and len(output) == batch
+        return output if fits else None
     if hasattr(output, "last_hidden_state"):
         return tensor_of(output.last_hidden_state, batch)
     parts = output.values() if isinstance(output, Mapping) else output
@@ -104,8 +107,12 @@ def side_of(tokens: int, layout: Layout, aspect: float = 1.0) -> tuple[int, int]
     rows = max(1, round(math.sqrt(places * aspect)))
     # the nearest number of rows that divides the places, one up or down: patches round the aspect
     for near in (rows, rows - 1, rows + 1):
-        if near > 0 and places % near == 0 and abs(near * near / places / aspect - 1) < 0.5:
-            return near, places // near
+        if near < 1 or places % near:
+            continue
+        columns = places // near
+        grid_aspect = near * near / places
+        if abs(grid_aspect / aspect - 1) < 0.5:
+            return near, columns
     return None
 
 
@@ -188,15 +195,22 @@ def candidates(shape: Sequence[int]) -> list[Layout]:
         return layouts
     if len(shape) != 3 or shape[2] <= 3:
         return []
-    prefixes = [prefix for prefix in range(MOST_PREFIX + 1) if shape[1] - prefix >= 4]
-    return [Layout("tokens", prefix) for prefix in prefixes if math.isqrt(shape[1] - prefix) ** 2 == shape[1] - prefix]
+    layouts = []
+    for prefix in range(MOST_PREFIX + 1):
+        places = shape[1] - prefix
+        # two rows of two are the smallest grid
+        if places >= 4 and math.isqrt(places) ** 2 == places:
+            layouts.append(Layout("tokens", prefix))
+    return layouts
 
 
 def grid_of(shape: Sequence[int], layout: Layout) -> int:
     """Return the side of the square grid of places of an output; 0 where there is none."""
     if layout.kind == "tokens":
         return math.isqrt(shape[1] - layout.prefix)
-    return shape[-1] if layout.kind == "channels first" else shape[1]
+    if layout.kind == "channels first":
+        return shape[-1]
+    return shape[1]
 
 
 def layouts_of_shapes(shapes: Sequence[Sequence[int]]) -> "list[Layout | None]":
@@ -216,7 +230,11 @@ def layouts_of_shapes(shapes: Sequence[Sequence[int]]) -> "list[Layout | None]":
         [0, 4]
     """
     choices = [candidates(shape) for shape in shapes]
-    grids = {grid_of(shape, layouts[0]) for shape, layouts in zip(shapes, choices, strict=True) if layouts}
+    grids = set()
+    for shape, layouts in zip(shapes, choices, strict=True):
+        if layouts:
+            likeliest = layouts[0]
+            grids.add(grid_of(shape, likeliest))
     guessed: list[Layout | None] = []
     for shape, layouts in zip(shapes, choices, strict=True):
         familiar = [layout for layout in layouts if grid_of(shape, layout) in grids]
@@ -276,9 +294,11 @@ def layout_at_sight(name: str, activation: Tensor, aspect: float = 1.0) -> Layou
     fitting = []
     if activation.ndim == 4:
         _, first, middle, last = activation.shape
-        # patches round the aspect
-        fits = (abs(middle / last / aspect - 1) < 0.5, abs(first / middle / aspect - 1) < 0.5)
-        fitting = [layout for layout, fit in zip((FIRST, LAST), fits, strict=True) if fit]
+        places = ((FIRST, middle, last), (LAST, first, middle))
+        for layout, rows, columns in places:
+            # patches round the aspect
+            if abs(rows / columns / aspect - 1) < 0.5:
+                fitting.append(layout)
     if len(fitting) != 1:
         raise _unclear(name)
     return fitting[0]
@@ -296,7 +316,9 @@ def _find_layouts(network: nn.Module, names: Sequence[str], size: int | None) ->
     layouts: dict[str, Layout | None] = {}
     doubtful = {}
     for name in names:
-        choice = candidates(shapes.shapes[name]) if name in shapes.shapes else []
+        choice: list[Layout] = []
+        if name in shapes.shapes:
+            choice = candidates(shapes.shapes[name])
         # feature maps that are no choice need no proof: a network may mix its places so that none shows
         if len(choice) == 1 and choice[0].kind != "tokens":
             layouts[name] = choice[0]
@@ -314,9 +336,15 @@ def _find_layouts(network: nn.Module, names: Sequence[str], size: int | None) ->
 
 def _proven(choice: Sequence[Layout], changes: Tensor) -> Layout | None:
     """Return the layout under which a layer changes where the picture does; None where none is sure enough."""
-    scored = [(agreement(to_maps(changes, layout).sum(1, keepdim=True)), layout) for layout in choice]
-    best = max(scored, key=lambda pair: pair[0])
-    return best[1] if best[0] > SURE else None
+    scored = []
+    for layout in choice:
+        maps = to_maps(changes, layout)
+        size_of_change = maps.sum(1, keepdim=True)
+        scored.append((agreement(size_of_change), layout))
+    correlation, best = max(scored, key=lambda pair: pair[0])
+    if correlation > SURE:
+        return best
+    return None
 
 
 def _unrolled(network: nn.Module, name: str, shape: Sequence[int]) -> Iterator[Layout]:
@@ -345,17 +373,27 @@ def agreement(changes: Tensor) -> float:
     """
     rows, columns = changes.shape[-2:]
     flat = changes.flatten(1).double()
-    if not bool(flat.isfinite().all()) or not bool((flat.sum(1) > 0).all()):
+    total = flat.sum(1, keepdim=True)
+    if not bool(flat.isfinite().all()) or not bool((total > 0).all()):
         return 0.0
-    share = flat / flat.sum(1, keepdim=True)
+    share = flat / total
     # where a place changes with whatever part of the picture, that says nothing
-    lead = (share - share.mean(0)).relu().view(-1, rows, columns)
+    more = share - share.mean(0)
+    lead = more.relu().view(-1, rows, columns)
     mass = lead.sum((1, 2)).clamp_min(1e-30)
-    row = (lead.sum(2) * torch.arange(rows)).sum(1) / mass
-    column = (lead.sum(1) * torch.arange(columns)).sum(1) / mass
+    row_moment = (lead.sum(2) * torch.arange(rows)).sum(1)
+    column_moment = (lead.sum(1) * torch.arange(columns)).sum(1)
     number = torch.arange(PARTS**2).double()
-    correlations = [torch.stack([row, number // PARTS]), torch.stack([column, number % PARTS])]
-    return min(float(torch.corrcoef(pair)[0, 1].nan_to_num(0.0)) for pair in correlations)
+    of_rows = _correlation(row_moment / mass, number // PARTS)
+    of_columns = _correlation(column_moment / mass, number % PARTS)
+    return min(of_rows, of_columns)
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    """Correlate two lists of numbers (N,); 0 where one is constant."""
+    both = torch.stack([a, b])
+    coefficient = torch.corrcoef(both)[0, 1]
+    return float(coefficient.nan_to_num(0.0))
 
 
 class _Shapes(NamedTuple):
@@ -375,7 +413,8 @@ def _shapes_of(network: nn.Module, names: Sequence[str], size: int | None) -> _S
     with _listening(network, names, 1, keep):
         for side in sides(network, size):
             try:
-                network(_like_weights(network, torch.zeros(1, input_channels(network), side, side)))
+                black = torch.zeros(1, input_channels(network), side, side)
+                network(_like_weights(network, black))
                 return _Shapes(shapes, side)
             except Exception:  # what a network says of a size that it does not take may be anything
                 shapes.clear()
@@ -388,13 +427,16 @@ def _changes(network: nn.Module, names: Sequence[str], side: int) -> dict[str, T
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def keep(name: str, output: Tensor) -> None:
-        parts[name].append((output[1:].float() - output[:1].float()).abs().cpu())
+        unchanged = output[:1].float()
+        change = output[1:].float() - unchanged
+        parts[name].append(change.abs().cpu())
 
     pictures = probe_pictures(input_channels(network), side)
     with _listening(network, names, PARTS + 1, keep):
         # a row of the picture at a time: all at once would take the memory of a large batch
         for changed in pictures[1:].split(PARTS):
-            network(_like_weights(network, torch.cat([pictures[:1], changed])))
+            batch = torch.cat([pictures[:1], changed])
+            network(_like_weights(network, batch))
     return {name: torch.cat(rows) for name, rows in parts.items()}
 
 
@@ -409,7 +451,10 @@ def _listening(
         if tensor is not None:
             keep(name, tensor.detach())
 
-    handles = [network.get_submodule(name).register_forward_hook(partial(listen, name)) for name in names]
+    handles = []
+    for name in names:
+        layer = network.get_submodule(name)
+        handles.append(layer.register_forward_hook(partial(listen, name)))
     try:
         with evaluation_mode(network), torch.random.fork_rng(devices=[]):
             yield
@@ -466,16 +511,20 @@ def sides(network: nn.Module, size: int | None = None) -> list[int]:
 def _declared_size(network: nn.Module) -> Sequence[int] | None:
     """Return channels, height and width that timm gives its networks; None for a network of anybody else."""
     config = getattr(network, "default_cfg", None) or getattr(network, "pretrained_cfg", None)
-    return config.get("input_size") if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return None
+    return config.get("input_size")
 
 
 def _configured(network: nn.Module, key: str) -> Any:
     """Return what the configuration of a network of transformers says; None for a network of anybody else."""
     config = getattr(network, "config", None)
+    value = getattr(config, key, None)
+    if value is not None:
+        return value
     # networks of images and texts have a configuration for each
     of_images = getattr(config, "vision_config", None)
-    value = getattr(config, key, None)
-    return getattr(of_images, key, None) if value is None else value
+    return getattr(of_images, key, None)
 
 
 def input_channels(network: nn.Module) -> int:
@@ -532,12 +581,16 @@ def first_channels(network: nn.Module) -> int | None:
 @torch.no_grad()
 def _find_channels(network: nn.Module) -> int | None:
     declared = _declared_size(network)
-    configured = _configured(network, "num_channels")
-    signs = [first_channels(network), declared[0] if declared else configured]
+    said = _configured(network, "num_channels")
+    if declared:
+        said = declared[0]
+    signs = [first_channels(network), said]
     numbers = [number for number in signs if isinstance(number, int)]
+    if not numbers:
+        return None
     # one sign alone is that of an inner layer only where a network is registered in another order than it runs
-    if not numbers or set(numbers) == {3}:
-        return numbers[0] if numbers else None
+    if set(numbers) == {3}:
+        return 3
     if len(numbers) == 2 and len(set(numbers)) == 1:
         return numbers[0]
     guesses = [*dict.fromkeys([*numbers, 3])]

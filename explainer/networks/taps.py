@@ -118,24 +118,32 @@ def _scale_ends(network: nn.Module, size: int | None, depth: Depth) -> list[str]
     """Return the last layer of each scale, or of each quarter of the only one; fewer than two where none are found."""
     passes, rectified = _run(network, size, depth)
     times = Counter(name for name, _, _ in passes)
-    layouts = layouts_of_shapes([output.shape for _, _, output in passes])
+    shapes = [output.shape for _, _, output in passes]
+    layouts = layouts_of_shapes(shapes)
     scales: dict[int, list[_Layer]] = {}  # side of the output → layers
     with_blocks: set[int] = set()
     previous: nn.Module | None = None
     for number, ((name, module, output), layout) in enumerate(zip(passes, layouts, strict=True)):
-        side = 0 if layout is None else grid_of(output.shape, layout)
-        if side > 1 and times[name] == 1 and not isinstance(module, _PASSIVE):
-            head = side in with_blocks and isinstance(module, _LINEAR) and isinstance(previous, nn.Conv2d)
-            active = not head and (name in rectified or not _is_linear(module))
-            prefix = 0 if layout is None else layout.prefix
-            scales.setdefault(side, []).append(_Layer(name, number, active, prefix))
-            if not isinstance(module, _LINEAR) and next(module.children(), None) is not None:
-                with_blocks.add(side)
+        before = previous
         previous = module
+        if layout is None or times[name] > 1 or isinstance(module, _PASSIVE):
+            continue
+        side = grid_of(output.shape, layout)
+        if side < 2:
+            continue
+        linear = isinstance(module, _LINEAR)
+        head = linear and side in with_blocks and isinstance(before, nn.Conv2d)
+        rectifies = name in rectified or not _is_linear(module)
+        layer = _Layer(name, number, active=rectifies and not head, prefix=layout.prefix)
+        scales.setdefault(side, []).append(layer)
+        has_parts = next(module.children(), None) is not None
+        if has_parts and not linear:
+            with_blocks.add(side)
     ends = []
     for side in sorted(scales, reverse=True):
         # what stands before the class token joins embeds, and where it joins late, what stands behind attends to it
-        ((usual, _),) = Counter(layer.prefix for layer in scales[side]).most_common(1)
+        prefixes = Counter(layer.prefix for layer in scales[side])
+        ((usual, _),) = prefixes.most_common(1)
         scales[side] = [layer for layer in scales[side] if layer.prefix == usual]
         active_layers = [layer for layer in scales[side] if layer.active]
         ends.append((active_layers or scales[side])[-1])
@@ -144,7 +152,9 @@ def _scale_ends(network: nn.Module, size: int | None, depth: Depth) -> list[str]
         return [layer.name for layer in chain]
     (only,) = (layers for layers in scales.values() if chain[0] in layers)
     names = [layer.name for layer in only if layer.active]
-    return quarters(names[:-1] if only[-1].prefix else names)
+    if only[-1].prefix:
+        names.pop()
+    return quarters(names)
 
 
 def _deepening(ends: Sequence[_Layer]) -> list[_Layer]:
@@ -168,8 +178,10 @@ def quarters(names: Sequence[str]) -> list[str]:
         >>> quarters(["a", "b", "c", "d", "e", "f", "g", "h"])
         ['b', 'd', 'f', 'h']
     """
-    places = dict.fromkeys(math.ceil(len(names) * part / 4) - 1 for part in (1, 2, 3, 4))
-    return [names[place] for place in places if 0 <= place < len(names)]
+    count = len(names)
+    ends = [math.ceil(count * part / 4) for part in (1, 2, 3, 4)]
+    # of fewer than four layers, one may end two quarters
+    return [names[end - 1] for end in dict.fromkeys(ends) if end]
 
 
 Refused = Callable[[str, Exception], None]
@@ -268,8 +280,10 @@ def read_taps(
             if bare:
                 stack.enter_context(_Followed(partial(_rectified, seen, given)))
             for name in taps:
-                read = partial(_after, seen, given if name in bare else None, name)
-                stack.callback(network.get_submodule(name).register_forward_hook(read).remove)
+                layer = network.get_submodule(name)
+                followed = given if name in bare else None
+                read = partial(_after, seen, followed, name)
+                stack.callback(layer.register_forward_hook(read).remove)
         yield seen
 
 
@@ -344,7 +358,9 @@ class _Relus(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        ceiling = _ceiling(func, args, kwargs) if self.layers else None
+        ceiling = None
+        if self.layers:
+            ceiling = _ceiling(func, args, kwargs)
         if ceiling is not None:
             before = _input(args, kwargs).detach().clone()  # the ReLU may work in place
             after = func(*args, **kwargs)
@@ -355,13 +371,18 @@ class _Relus(TorchFunctionMode):
         if self.layers and func in _JOINS:
             parts = [self._pass_of(part) for part in args[0]]
             known = [part for part in parts if part is not None]
-            if len(known) == len(parts) and len({part.ceiling for part in known}) == 1:
-                joined = func([part.before for part in known], *args[1:], **kwargs)
-                self.passes.append(_Rectified(joined, output, known[0].ceiling))
+            ceilings = {part.ceiling for part in known}
+            if len(known) == len(parts) and len(ceilings) == 1:
+                befores = [part.before for part in known]
+                joined = func(befores, *args[1:], **kwargs)
+                self.passes.append(_Rectified(joined, output, ceilings.pop()))
         return output
 
     def _pass_of(self, after: Tensor) -> _Rectified | None:
-        return next((relu for relu in reversed(self.passes) if relu.after is after), None)
+        for relu in reversed(self.passes):
+            if relu.after is after:
+                return relu
+        return None
 
     def listen(self) -> None:
         """Begin to listen to a layer."""
@@ -377,9 +398,11 @@ class _Relus(TorchFunctionMode):
         """Return the input of the last ReLU that gave this output; None where none did."""
         values = output.detach().nan_to_num()
         for relu in reversed(self.passes):
-            alike = relu.before.shape == output.shape and relu.before.dtype == output.dtype
+            if relu.before.shape != output.shape or relu.before.dtype != output.dtype:
+                continue
+            rectified = relu.before.clamp(0, relu.ceiling)
             # by value: something may have been added to the ReLU's output in place
-            if alike and torch.equal(relu.before.clamp(0, relu.ceiling).nan_to_num(), values):
+            if torch.equal(rectified.nan_to_num(), values):
                 return relu.before
         return None
 
@@ -413,7 +436,9 @@ def _run(network: nn.Module, size: int | None, depth: Depth) -> tuple[list[tuple
         if tensor is not None:
             seen.append((name, module, tensor))
 
-    handles = [module.register_forward_hook(partial(keep, name)) for name, module in _units(network, "", depth)]
+    handles = []
+    for name, module in _units(network, "", depth):
+        handles.append(module.register_forward_hook(partial(keep, name)))
     parameter = next(network.parameters())
 
     def tell(before: Tensor, after: Tensor) -> None:
@@ -424,7 +449,7 @@ def _run(network: nn.Module, size: int | None, depth: Depth) -> tuple[list[tuple
         for side in sides(network, size):
             seen.clear()
             rectified.clear()
-            image = torch.zeros(1, input_channels(network), side, side, device=parameter.device, dtype=parameter.dtype)
+            image = torch.zeros(1, input_channels(network), side, side).to(parameter)
             try:
                 with torch.no_grad(), evaluation_mode(network), _Followed(tell):
                     network(image)
@@ -444,7 +469,9 @@ def _is_linear(module: nn.Module) -> bool:
     if not isinstance(module, _LINEAR):
         return False
     # a convolution's child is a padding, or what holds the parametrisation of its weight
-    return isinstance(module, nn.Conv2d) or all(isinstance(child, _INACTIVE) for child in module.children())
+    if isinstance(module, nn.Conv2d):
+        return True
+    return all(isinstance(child, _INACTIVE) for child in module.children())
 
 
 def _units(module: nn.Module, prefix: str, depth: Depth = Depth.OUTERMOST) -> list[tuple[str, nn.Module]]:
@@ -462,7 +489,8 @@ def _units(module: nn.Module, prefix: str, depth: Depth = Depth.OUTERMOST) -> li
     for name, child in children:
         full = f"{prefix}{name}"
         container = type(child) in (nn.Sequential, nn.ModuleList) or _is_chain(child)
-        if container or wraps or (depth > Depth.OUTERMOST and _holds_blocks(child, depth)):
+        opened = depth > Depth.OUTERMOST and _holds_blocks(child, depth)
+        if container or wraps or opened:
             units += _units(child, f"{full}.", depth)
         else:
             units.append((full, child))
@@ -489,6 +517,7 @@ def _is_block(module: nn.Module, depth: Depth) -> bool:
 
 def _is_chain(module: nn.Module) -> bool:
     """Tell a subclass of Sequential, such as DenseNet's transitions, from a convolution with its norm."""
-    children = list(module.children())
-    chain = isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
-    return chain and not any(isinstance(c, nn.Conv2d) for c in children[:1])
+    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
+        return False
+    first = next(module.children(), None)
+    return not isinstance(first, nn.Conv2d)

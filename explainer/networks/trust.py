@@ -191,7 +191,8 @@ def check_configuration(arguments: Mapping[str, Any], path: str | Path) -> None:
     if not set(arguments) <= {"config", "texts"} or not isinstance(config, Mapping):
         raise InputError(f"{path}: a network of Hugging Face is built of its configuration alone, network_args.config")
     size = arguments.get("texts", [1, 1])
-    if not isinstance(size, list) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+    is_pair = isinstance(size, list) and len(size) == 2
+    if not is_pair or not all(isinstance(n, int) and n > 0 for n in size):
         raise InputError(f"{path}: network_args.texts must be two whole numbers, got {str(size)[:100]}")
     check_arguments({"texts": size}, f"{path}: network_args")
     source = f"{path}: network_args.config"
@@ -219,7 +220,9 @@ def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
         InputError: Names what is unknown, or the argument that is refused.
     """
     reads_features = "encoder" not in spec
-    known = {"width", "scales", "depth"} if reads_features else {"encoder", "architecture", "arguments"}
+    known = {"encoder", "architecture", "arguments"}
+    if reads_features:
+        known = {"width", "scales", "depth"}
     unknown = set(spec) - known
     if unknown:
         raise InputError(f"{path}: the masker has no {sorted(unknown)[0]!r}")
@@ -233,7 +236,9 @@ def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
     architecture = spec.get("architecture", "DeepLabV3")
     if architecture not in ARCHITECTURES:
         raise InputError(f"{path}: masker architecture {architecture!r} is none of {', '.join(ARCHITECTURES)}")
-    if encoder not in encoders and not (encoder.startswith("tu-") and in_timm(encoder.removeprefix("tu-"))):
+    # with "tu-" before it, a name is one of timm's
+    of_timm = encoder.startswith("tu-") and in_timm(encoder.removeprefix("tu-"))
+    if encoder not in encoders and not of_timm:
         raise InputError(f"{path}: masker encoder {encoder!r} is not in segmentation-models-pytorch or timm")
     check_arguments(spec.get("arguments") or {}, f"{path}: masker.arguments")
 
@@ -264,7 +269,8 @@ def check_arguments(
         place = f"{source}.{name}"
         if not isinstance(name, str) or not name.isidentifier() or len(name) > _LONGEST_TEXT:
             raise InputError(f"{source} has the key {str(name)[:100]!r}, which is no argument's name")
-        fetching = bool(_FETCHING & set(name.split("_"))) and name not in ("init_weights", *harmless)
+        words = set(name.split("_"))
+        fetching = bool(_FETCHING & words) and name not in ("init_weights", *harmless)
         if not vouched and value not in (None, False) and fetching:
             raise InputError(f"{place} is refused: a checkpoint has its own weights, and names no others")
         for leaf in _leaves(value, place, vouched, 0):
@@ -332,7 +338,8 @@ def _size(name: str, args: Sequence[Any]) -> int:
     if any(tensor.is_meta for tensor in tensors):
         return 0
     if name in ("arange", "linspace"):
-        return int(max((abs(a) for a in args if isinstance(a, int | float)), default=0))
+        numbers = [abs(arg) for arg in args if isinstance(arg, int | float)]
+        return int(max(numbers, default=0))
     if name in _FACTORIES:
         plain = [arg for arg in args if isinstance(arg, int)]
         sizes = next((arg for arg in args if isinstance(arg, list | tuple)), plain)

@@ -64,7 +64,10 @@ def zero_shot(
         raise InputError("zero_shot: a network that is given itself wants its tokenizer, or its processor")
     if preprocessor is None:
         preprocessor = getattr(tokenizer, "image_processor", None)
-    embeddings = [embedded(network, tokenizer, [text.format(name) for name in names]) for text in templates]
+    embeddings = []
+    for template_text in templates:
+        sentences = [template_text.format(name) for name in names]
+        embeddings.append(embedded(network, tokenizer, sentences))
     texts = unit_length(torch.stack(embeddings).mean(0))
     classifier = ImageTextClassifier(network, texts)
     explanandum = Explanandum(classifier, preprocessor=preprocessor, mean=mean, std=std)  # type: ignore[arg-type]
@@ -73,7 +76,8 @@ def zero_shot(
 
 
 def _checked_names(classes: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(classes, str) or not classes or not all(isinstance(name, str) and name for name in classes):
+    is_list = bool(classes) and not isinstance(classes, str)
+    if not is_list or not all(isinstance(name, str) and name for name in classes):
         raise InputError(f"zero_shot: classes are a list of names, got {str(classes)[:100]!r}")
     twice = next((name for name, count in Counter(classes).items() if count > 1), None)
     if twice is not None:

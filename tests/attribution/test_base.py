@@ -45,10 +45,16 @@ def checkpoint(tmp_path_factory):
     return save_explainer(tmp_path_factory.mktemp("explainer") / "explainer.ckpt")
 
 
+@pytest.fixture(scope="module")
+def explainer(checkpoint):
+    """The method that reads a checkpoint, which takes longer than all others together."""
+    return Explainer(checkpoint)
+
+
 @pytest.fixture
-def method(request, checkpoint):
+def method(request, explainer):
     kind = getattr(attribution, request.param)
-    return kind(checkpoint) if kind is Explainer else kind(**METHODS[request.param])
+    return explainer if kind is Explainer else kind(**METHODS[request.param])
 
 
 @pytest.fixture

@@ -710,33 +710,42 @@ def test_settings_of_an_evaluation(case):
     refused(evaluates(argument), words)
 
 
-def results(name, content):
-    """An evaluation whose folder holds a spoilt file of an earlier one."""
+HALF = "--evaluation.methods={Half: {class_path: Constant, init_args: {value: 0.5}}}"
 
-    def command():
-        evaluate = evaluates("--evaluation.methods={Half: {class_path: Constant, init_args: {value: 0.5}}}")
-        evaluate()
-        path = Path("results/tiny", name)
-        path.unlink()
-        path.mkdir() if content is None else path.write_bytes(content)
-        return evaluate
 
-    return command
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A folder with the results of a whole evaluation."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        evaluates(HALF)()
+    finally:
+        os.chdir(before)
+    return folder
 
 
 STATES = [
-    ("rows: other types", results("rows.jsonl", b'{"id": ["a"], "method": {"b": 1}}\n'), "rows.jsonl"),
-    ("rows: no columns", results("rows.jsonl", b'{"id": "test_00000", "method": "Half"}\n'), "rows.jsonl"),
-    ("rows: deep", results("rows.jsonl", b"[" * 100_000 + b"\n"), "rows.jsonl"),
-    ("rows: a folder", results("rows.jsonl", None), "rows.jsonl"),
-    ("rows: text within", results("rows.jsonl", b'hello\n{"id": "a", "method": "b"}\n'), "rows.jsonl, line 1"),
+    ("rows: other types", b'{"id": ["a"], "method": {"b": 1}}\n', "rows.jsonl"),
+    ("rows: no columns", b'{"id": "test_00000", "method": "Half"}\n', "rows.jsonl"),
+    ("rows: deep", b"[" * 100_000 + b"\n", "rows.jsonl"),
+    ("rows: a folder", None, "rows.jsonl"),
+    ("rows: text within", b'hello\n{"id": "a", "method": "b"}\n', "rows.jsonl, line 1"),
 ]
 
 
 @table(STATES)
-def test_results_that_are_spoilt(case):
-    _, arrange, words = case
-    refused(arrange(), words)
+def test_results_that_are_spoilt(case, evaluated):
+    _, content, words = case
+    shutil.copytree(evaluated / "results", "results")
+    path = Path("results/tiny/rows.jsonl")
+    path.unlink()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    refused(evaluates(HALF), words)
 
 
 # --- python -m explainer -------------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from explainer.cli.reading import find_config
 from explainer.cli.train import train
 from explainer.errors import InputError
 from tests.support import trees
+from tests.support.bad_inputs import status_of
 from tests.support.small_checkpoints import save_classifier, save_explainer
 from tests.support.tiny_runs import ROOT, classifier_config, explainer_config, trainer
 
@@ -29,23 +29,20 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def run(script, *arguments, **environment):
-    command = [sys.executable, str(ROOT / script), *arguments]
-    return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True,
-                          text=True, check=False, timeout=120)  # fmt: skip
-
-
 def checkpoint(name="tiny_classifier", save=save_classifier, classes=SHAPES, **options):
     (folder := ROOT.__class__("checkpoints")).mkdir(exist_ok=True)
     return save(folder / f"{name}.ckpt", classes, **options)
 
 
-def test_without_data_and_network_it_ends_in_one_line(tmp_path):
+def test_without_data_and_network_it_ends_in_one_line(tmp_path, monkeypatch):
     nowhere = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path)}
-    done = run("train.py", "--config", "voc_vgg16.yaml", "--trainer.logger=false", **nowhere)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr + done.stdout
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    for name, value in nowhere.items():
+        monkeypatch.setenv(name, value)
+    # urllib reads the proxies once; an earlier test may have asked it for something
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    code, said, errors = status_of(lambda: train(["--config", "voc_vgg16.yaml", "--trainer.logger=false"]))
+    assert code == 2
+    assert "Traceback" not in said
     assert len(errors) == 1
     assert "download" in errors[0]
 

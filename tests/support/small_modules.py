@@ -31,7 +31,7 @@ def explainer(objective=None, infill=None, mode="eval", **options):
     optimizer = lambda p: torch.optim.Adam(p, lr=3e-3)  # noqa: E731
     return AmortizedExplainer(
         network,
-        Masker("resnet18", arguments=MASKER),
+        Masker("tu-test_resnet", arguments=MASKER),
         objective,
         optimizer,
         infill=infill,

@@ -39,3 +39,24 @@ def linear():
 def of_the_mean_colour():
     """A classifier that knows no place: there is nothing of it to show on an image."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
+
+
+class Plain(nn.Module):
+    """Convolutions, then linear layers with dropout, as AlexNet and VGG have them."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
+        )  # fmt: skip
+        self.classifier = nn.Sequential(
+            nn.Dropout(), nn.Linear(8 * 4 * 4, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, num_classes)
+        )
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
+def plain(num_classes=6):
+    return Plain(num_classes)

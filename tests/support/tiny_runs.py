@@ -52,7 +52,7 @@ def explainer_config(name="tiny", objective="ExplainerObjective", **options):
     arguments = {"encoder_depth": 3, "decoder_channels": 16, "decoder_atrous_rates": [1, 2, 3]}
     model = {
         "explanandum": {"network": "checkpoints/tiny_classifier.ckpt"},
-        "masker": {"encoder": "resnet18", "arguments": arguments},
+        "masker": {"encoder": "tu-test_resnet", "arguments": arguments},
         "objective": {"class_path": objective},
         "optimizer": adam(),
     }

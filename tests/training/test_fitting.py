@@ -76,7 +76,7 @@ def test_the_checkpoint_holds_the_classifiers_weights(photos):
 
 
 def test_a_network_by_name_needs_nothing_but_the_checkpoint(photos):
-    named = Explanandum("alexnet", num_classes=3)
+    named = Explanandum("squeezenet1_1", num_classes=3)
     options = {key: value for key, value in QUICK.items() if key not in ("mean", "std")} | {"image_size": 64}
     made = explainer.fit(named, photos, classes=["a", "b", "c"], **options)
     assert made.classes == ("a", "b", "c")

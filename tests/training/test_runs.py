@@ -16,8 +16,9 @@ from explainer.cli.train import publish, train
 from explainer.errors import InputError
 from explainer.stopping import Stopped
 from explainer.training.callbacks.best import WholeCheckpoints
-from explainer.training.runs import alone_in, begin, newest, same_run, set_aside
+from explainer.training.runs import begin, newest, same_run, set_aside
 from tests.support import tiny_runs
+from tests.support.bad_inputs import status_of
 
 SEEN = []
 CTRL_C = {"hook": "third batch", "epoch": 1, "number": int(signal.SIGINT)}
@@ -258,19 +259,29 @@ def test_two_that_begin_within_a_second_do_not_collide(here):
     assert len(list(Path("runs").glob("a.*/last.ckpt"))) == 3
 
 
+HOLDER = """
+import sys
+from explainer.files import alone
+with alone("runs/.a.lock", "runs/a"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+"""Another training, as far as this one sees it: it holds the lock of runs/a until its input ends."""
+
+
 def test_a_second_training_of_the_same_name_is_refused_and_moves_nothing(here):
     arguments = config()
-    code = "import sys; from explainer.cli.train import train; from explainer.cli.terminal import run; sys.exit(run(train))"
     environment = os.environ | {"PYTHONPATH": str(tiny_runs.ROOT)}
     Path("runs/a").mkdir(parents=True)
     Path("runs/a/last.ckpt").write_text("the other's")
-    with alone_in(Path("runs/a")):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False
-        )
-    assert done.returncode == 2, done.stderr
-    assert f"error: process {os.getpid()} on " in done.stderr
-    assert "works in runs/a: wait for it, stop it, or choose another name" in done.stderr
+    command = [sys.executable, "-c", HOLDER]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        code, said, (error,) = status_of(lambda: train(arguments))
+        other.stdin.close()
+    assert code == 2, said
+    assert error.startswith(f"error: process {other.pid} on ")
+    assert "works in runs/a: wait for it, stop it, or choose another name" in error
     assert Path("runs/a/last.ckpt").read_text() == "the other's"
     assert [path.name for path in Path("runs").iterdir() if path.is_dir()] == ["a"]
 

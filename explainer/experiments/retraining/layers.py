@@ -13,8 +13,9 @@ from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.report.printers import markdown_file, to_terminal
 from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
-from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
+from explainer.experiments.retraining.grid import read_cells
 from explainer.experiments.retraining.layer_tables import layer_tables, plot_layers, summarise_layers
+from explainer.experiments.retraining.processes import Cell, run_cells
 from explainer.experiments.retraining.roar import (
     Train,
     end_with_failures,

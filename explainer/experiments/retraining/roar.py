@@ -23,8 +23,9 @@ from explainer.evaluation.settings import data_facts
 from explainer.evaluation.storage.fingerprint import infill_settings, settings_of, slug
 from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
-from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
+from explainer.experiments.retraining.grid import read_cells
 from explainer.experiments.retraining.pictures import write_degraded
+from explainer.experiments.retraining.processes import Cell, run_cells
 from explainer.experiments.retraining.rank_store import Ranks
 from explainer.experiments.retraining.ranking import SPLITS, rank_data_set
 from explainer.experiments.retraining.settings import RetrainingSettings

@@ -111,7 +111,8 @@ def attend(
     scores = propagated(on_grid, reach).flatten(3).flatten(1, 2)
     allowed = lendable(F.avg_pool2d(known, rate), patch)
     # forbidden before the softmax: weights that are removed after it would no longer add up to 1
-    allowed_scores = (scale * scores).masked_fill(~allowed[:, :, None], -torch.inf)
+    forbidden = ~allowed[:, :, None]
+    allowed_scores = (scale * scores).masked_fill(forbidden, -torch.inf)
     weights = allowed_scores.softmax(1).to(features.dtype)
     # borrowed patches are larger than the step between them: their overlap hides the seams
     side = 2 * rate if rate > 1 else patch
@@ -219,8 +220,9 @@ class ContextualAttention(Inpainter):
         first = visible(image, known, coarse.to(image.dtype))
         # the encoder's features are a quarter of the image's side, and so must be what is known
         small_known = F.avg_pool2d(known, 4)
-        matched = attend(self.matched(first), small_known, rate=self.rate, scale=self.scale, reach=self.reach)
-        both = torch.cat([self.dilated(first), self.borrowed(matched)], 1)
+        compared = self.matched(first)
+        lent = attend(compared, small_known, rate=self.rate, scale=self.scale, reach=self.reach)
+        both = torch.cat([self.dilated(first), self.borrowed(lent)], 1)
         return coarse, self.refined(both)
 
     def filled(self, image: Tensor, known: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -31,8 +31,12 @@ def check_labels(labels: Tensor | None, num_classes: int, count: int) -> None:
         raise InputError("an unconditional network takes no labels: leave them out, or train one with num_classes")
     if labels.shape != (count,):
         raise InputError(f"labels have shape {tuple(labels.shape)} for {count} images; wants ({count},) long")
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-        raise InputError(f"labels from {int(labels.min())} to {int(labels.max())}: there are {num_classes} classes")
+    if not len(labels):
+        return
+    lowest = int(labels.min())
+    highest = int(labels.max())
+    if lowest < 0 or highest >= num_classes:
+        raise InputError(f"labels from {lowest} to {highest}: there are {num_classes} classes")
 
 
 class Critic(nn.Module):

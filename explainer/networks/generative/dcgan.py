@@ -54,7 +54,8 @@ class Generator(nn.Module):
 
     def __init__(self, latent: int, width: int, stages: int, num_classes: int = 0) -> None:
         super().__init__()
-        widths = [width * min(2**index, 8) for index in reversed(range(stages))]
+        factors = [min(2**index, 8) for index in reversed(range(stages))]
+        widths = [width * factor for factor in factors]
         self.first = nn.Linear(latent, 16 * widths[0])
         self.norms = nn.ModuleList(ClassNorm(channels, num_classes) for channels in widths)
         self.grow = nn.ModuleList()

@@ -89,7 +89,8 @@ class CompletionVAE(Inpainter):
 
     def encode(self, image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and logarithm of the variance of the code, each (N, latent, H / 8, W / 8)."""
-        mean, log_variance = self.encoder(visible(image, known)).float().chunk(2, 1)
+        code = self.encoder(visible(image, known))
+        mean, log_variance = code.float().chunk(2, 1)
         return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
 
     def decode(self, mean: Tensor, log_variance: Tensor, noise: Tensor | None = None) -> Tensor:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from explainer.errors import InputError
-from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
+from explainer.experiments.retraining.grid import read_cells
+from explainer.experiments.retraining.processes import Cell, run_cells
 from explainer.stopping import Stopped
 from tests.support import tiny_runs
+from tests.support.small_cells import fails_at_some
 
 FACTS = {"a": 1}
 FIRST = json.dumps({"fingerprint": FACTS})
@@ -75,10 +77,23 @@ def test_ctrl_c_stops_the_grid_and_keeps_what_is_done(tmp_path):
     assert not (tmp_path / "began2").exists()
 
 
+def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    assert read_cells(path, FACTS) == {}
+    cells = [Cell(f"cell{v}", {"value": v}) for v in (0, 3, 4, 5)]
+    failed = run_cells(cells, fails_at_some, lambda c: (c.facts["value"],), path, workers=2, logs=tmp_path / "logs")
+    assert failed == {"cell3": "InputError: three is no number for this", "cell4": "SystemExit: 2"}
+    done = read_cells(path, FACTS)
+    assert {name: row["score"] for name, row in done.items()} == {f"cell{v}": v / 10 for v in (0, 5)}
+    assert "Traceback" in (tmp_path / "logs" / "cell3.log").read_text()
+    with pytest.raises(InputError, match="cells with another a"):
+        read_cells(path, {"a": 2})
+
+
 GRID = """
 import os, sys, time
 from pathlib import Path
-from explainer.experiments.retraining.grid import Cell, run_cells
+from explainer.experiments.retraining.processes import Cell, run_cells
 from explainer.stopping import exit_status, heeding_sigterm, last_words
 
 def wait(folder):

@@ -14,7 +14,6 @@ from explainer.cli.train import train
 from explainer.data import Shapes
 from explainer.errors import InputError
 from explainer.evaluation.report.printers import markdown_file
-from explainer.experiments.retraining.grid import Cell, read_cells, run_cells
 from explainer.experiments.retraining.tables import plot, retraining_tables, summarise_cells
 from tests.support import trees
 from tests.support.small_grids import config
@@ -123,28 +122,6 @@ def test_a_grid_needs_a_classifier_whose_maps_are_judged(here):
                 config(here, "alone", experiment={"class_path": "Retraining", "init_args": {"methods": methods}}),
             ]
         )
-
-
-def work(value):
-    """A cell; some fail."""
-    if value == 3:
-        raise InputError("three is no number for this\nsecond line")
-    if value == 4:
-        raise SystemExit(2)
-    return {"score": value / 10}
-
-
-def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
-    path = tmp_path / "cells.jsonl"
-    assert read_cells(path, {"a": 1}) == {}
-    cells = [Cell(f"cell{v}", {"value": v}) for v in (0, 3, 4, 5)]
-    failed = run_cells(cells, work, lambda c: (c.facts["value"],), path, workers=2, logs=tmp_path / "logs")
-    assert failed == {"cell3": "InputError: three is no number for this", "cell4": "SystemExit: 2"}
-    done = read_cells(path, {"a": 1})
-    assert {name: row["score"] for name, row in done.items()} == {f"cell{v}": v / 10 for v in (0, 5)}
-    assert "Traceback" in (tmp_path / "logs" / "cell3.log").read_text()
-    with pytest.raises(InputError, match="cells with another a"):
-        read_cells(path, {"a": 2})
 
 
 def test_failed_cells_are_in_the_table_and_the_status_is_not_0(here, monkeypatch, capsys):

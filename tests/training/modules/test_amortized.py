@@ -106,7 +106,7 @@ def test_single_label_data_trains_by_cross_entropy(tmp_path):
 
     data = Folder(root=str(trees.folder_tree(tmp_path)), image_size=32, batch_size=4, num_workers=0)
     network = Explanandum("explainer.networks.small.small_cnn", network_args={"width": 4, "num_classes": 2})
-    module = AmortizedExplainer(network, Masker("resnet18", arguments=MASKER), ExplainerObjective())
+    module = AmortizedExplainer(network, Masker("tu-test_resnet", arguments=MASKER), ExplainerObjective())
     fit(module, data, 2)
     assert module.explanandum.multilabel is False
     logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]])

@@ -19,12 +19,15 @@ def test_classifier_overfits_eight_images():
 
 def vgg_like(**options):
     return Classifier(
-        Explanandum("alexnet", num_classes=6), lambda p: torch.optim.Adam(p, lr=1e-3), trained=["classifier"], **options
+        Explanandum("tests.support.small_networks.plain", num_classes=6),
+        lambda p: torch.optim.Adam(p, lr=1e-3),
+        trained=["classifier"],
+        **options,
     )
 
 
 def test_frozen_convolutions_and_fresh_layers_as_in_the_published_classifiers():
-    module, data = vgg_like(fresh=["classifier"]), eight(image_size=64)
+    module, data = vgg_like(fresh=["classifier"]), eight()
     network = module.explanandum.network
     features = [p.detach().clone() for p in network.features.parameters()]
     before = [p.detach().clone() for p in network.classifier.parameters()]
@@ -38,7 +41,7 @@ def test_frozen_convolutions_and_fresh_layers_as_in_the_published_classifiers():
 
 
 def test_layers_begin_afresh_only_once():
-    module, data = vgg_like(fresh=["classifier"]), eight(image_size=64)
+    module, data = vgg_like(fresh=["classifier"]), eight()
     module.build(data.classes, True)
     drawn = module.explanandum.network.classifier[1].weight.detach().clone()
     module.build(data.classes, True)
@@ -46,15 +49,17 @@ def test_layers_begin_afresh_only_once():
 
 
 def test_layers_that_are_not_there_are_named():
-    module = Classifier(Explanandum("alexnet", num_classes=6), trained=["clasifier"])
+    module = Classifier(Explanandum("tests.support.small_networks.plain", num_classes=6), trained=["clasifier"])
     with pytest.raises(InputError, match="no layer 'clasifier' to train; there are"):
         module.build(eight().classes, True)
     with pytest.raises(InputError, match="not both"):
-        Classifier(Explanandum("alexnet", num_classes=6), head_only=True, trained=["classifier"])
+        Classifier(
+            Explanandum("tests.support.small_networks.plain", num_classes=6), head_only=True, trained=["classifier"]
+        )
 
 
 def test_the_best_checkpoint_is_that_of_the_score_or_of_the_loss():
-    by_loss = Classifier(Explanandum("alexnet", num_classes=6), best_by="loss")
-    by_score = Classifier(Explanandum("alexnet", num_classes=6))
+    by_loss = Classifier(Explanandum("tests.support.small_networks.plain", num_classes=6), best_by="loss")
+    by_score = Classifier(Explanandum("tests.support.small_networks.plain", num_classes=6))
     assert (by_loss.monitor, by_loss.monitor_mode) == ("val/loss", "min")
     assert (by_score.monitor, by_score.monitor_mode) == ("val/score", "max")
