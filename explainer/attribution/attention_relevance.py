@@ -41,10 +41,12 @@ class AttentionRelevance(Attribution):
             weights = readers(attention)
             score = attention.logits.gather(1, target.clone()[:, None]).sum()
             gradients = torch.autograd.grad(score, attention.maps)
-        relevance = gathered([maps.detach().float() for maps in attention.maps], [g.float() for g in gradients])
+        maps = [weights_of_layer.detach().float() for weights_of_layer in attention.maps]
+        relevance = gathered(maps, [gradient.float() for gradient in gradients])
         # a token's relevance for itself is where the sum begins, and no evidence
         relevance = relevance - torch.eye(relevance.shape[-1], device=relevance.device)
-        return to_places(torch.einsum("bi,bij->bj", weights, relevance), attention, (image.shape[-2], image.shape[-1]))
+        of_tokens = torch.einsum("bi,bij->bj", weights, relevance)
+        return to_places(of_tokens, attention, (image.shape[-2], image.shape[-1]))
 
 
 def gathered(maps: list[Tensor], gradients: list[Tensor]) -> Tensor:

@@ -42,10 +42,15 @@ def area_loss(mask: Tensor, area: Tensor) -> Tensor:
     count = values.shape[-1]
     ones = [round(float(fraction) * count) for fraction in area]
     # only the sum of the largest values matters, so a selection replaces the sort
-    largest = [pixels.topk(most, sorted=False).values.sum(-1) for pixels, most in zip(values, ones, strict=True)]
+    largest = []
+    for pixels, most in zip(values, ones, strict=True):
+        selected = pixels.topk(most, sorted=False).values
+        largest.append(selected.sum(-1))
     filled = torch.tensor(ones, dtype=values.dtype, device=values.device)[:, None]
     # the square written out: |m|² + |r|² - 2 m·r
-    return (values.square().sum(-1) + filled - 2 * torch.stack(largest)) / count
+    squares = values.square().sum(-1)
+    distance = squares + filled - 2 * torch.stack(largest)
+    return distance / count
 
 
 def smooth_maximum(grid: Tensor, deviation: float, temperature: float = 0.05) -> Tensor:

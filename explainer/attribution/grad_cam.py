@@ -47,4 +47,5 @@ class GradCAM(LayerAttribution):
         score = logits.gather(1, target[:, None]).sum()
         (gradient,) = torch.autograd.grad(score, maps)
         weights = gradient.float().mean((2, 3))
-        return weighted_map(maps.detach().float(), weights, (image.shape[-2], image.shape[-1]))
+        size = (image.shape[-2], image.shape[-1])
+        return weighted_map(maps.detach().float(), weights, size)

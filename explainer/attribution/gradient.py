@@ -116,7 +116,9 @@ def simple_relu(network: nn.Module) -> Iterator[None]:
     inplace: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
     clipped: list[tuple[nn.Module, str, nn.Module]] = []
     for parent in network.modules():
-        clipped += [(parent, name, child) for name, child in parent.named_children() if type(child) is nn.ReLU6]
+        for name, child in parent.named_children():
+            if type(child) is nn.ReLU6:
+                clipped.append((parent, name, child))
     for module in inplace:
         module.inplace = False
     for parent, name, _ in clipped:

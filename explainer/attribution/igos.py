@@ -81,7 +81,10 @@ def pushed(masks: Masks, before: Masks, push: float) -> Masks:
         >>> pushed(Masks(new, new), Masks(old, old), 0.5).deletion.item()
         0.75
     """
-    moved = [(new + push * (new - old)).clamp(0, 1) for new, old in zip(masks, before, strict=True)]
+    moved = []
+    for new, old in zip(masks, before, strict=True):
+        step = new - old
+        moved.append((new + push * step).clamp(0, 1))
     return Masks(*moved)
 
 
@@ -216,7 +219,9 @@ class IGOS(MaskSearch):
 
         def moved(length: Tensor) -> Masks:
             far = length.view(-1, 1, 1, 1)
-            return Masks(*((mask - far * slope).clamp(0, 1) for mask, slope in zip(masks, direction, strict=True)))
+            pairs = zip(masks, direction, strict=True)
+            lower = [mask - far * slope for mask, slope in pairs]
+            return Masks(*(mask.clamp(0, 1) for mask in lower))
 
         length = scorer.image.new_full((len(scorer.image),), self.step)
         after = moved(length)
@@ -235,5 +240,6 @@ class IGOS(MaskSearch):
             loss = self.objective(scorer, after, small, l1)
         # an image for which no step is short enough stays where it was
         uphill = (loss > start).view(-1, 1, 1, 1)
-        stayed = Masks(*(torch.where(uphill, old, new) for old, new in zip(masks, after, strict=True)))
-        return stayed, torch.minimum(loss, start)
+        deletion = torch.where(uphill, masks.deletion, after.deletion)
+        insertion = torch.where(uphill, masks.insertion, after.insertion)
+        return Masks(deletion, insertion), torch.minimum(loss, start)

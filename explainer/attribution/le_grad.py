@@ -57,7 +57,8 @@ class LeGrad(Attribution):
                 with passed_over(blocks[number + 1 :]):
                     attention = attention_of(explanandum, image, "LeGrad")
                 sensitivity.append(_sensitivity(attention, number, target))
-        return to_places(torch.stack(sensitivity).mean(0), whole, (image.shape[-2], image.shape[-1]))
+        of_tokens = torch.stack(sensitivity).mean(0)
+        return to_places(of_tokens, whole, (image.shape[-2], image.shape[-1]))
 
 
 def _sensitivity(attention: Attention, number: int, target: Tensor) -> Tensor:

@@ -177,7 +177,9 @@ class MaskedScore:
                 (gradient,) = torch.autograd.grad(score.sum(), leaf)
                 gradients.append(gradient)
                 scores.append(score.detach())
-        return torch.cat(scores).view(masks.shape[:2]), torch.cat(gradients).view(masks.shape)
+        all_scores = torch.cat(scores).view(masks.shape[:2])
+        all_gradients = torch.cat(gradients).view(masks.shape)
+        return all_scores, all_gradients
 
     def _parts(self, masks: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]:
         """Yield indices of images, their masks, in-fills and noise, at most `batch_size` at once."""

@@ -1,4 +1,5 @@
 import inspect
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,14 +31,21 @@ ANY = SimpleNamespace(channels=3)
 OF_TRANSFORMERS = {"AttentionRollout", "AttentionRelevance", "LeGrad"}
 
 
+@cache
+def classifier(transformer, multilabel, device):
+    """A classifier of three classes. No method may change it, so that one is enough for all tests."""
+    network = {"network": "tests.support.small_vit.small_vit"} if transformer else SMALL
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        built = Explanandum(**network, num_classes=3, multilabel=multilabel)
+    built.describe_classes(CLASSES, multilabel, new_head=False)
+    return built.to(device)
+
+
 @pytest.fixture(params=[True, False], ids=["multilabel", "single"])
 def explanandum(device, request):
-    network = SMALL
-    if request.node.callspec.params.get("method") in OF_TRANSFORMERS:
-        network = {"network": "tests.support.small_vit.small_vit"}
-    built = Explanandum(**network, num_classes=3, multilabel=request.param)
-    built.describe_classes(CLASSES, request.param, new_head=False)
-    return built.to(device)
+    transformer = request.node.callspec.params.get("method") in OF_TRANSFORMERS
+    return classifier(transformer, request.param, device)
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +340,7 @@ def test_a_box_smaller_than_a_pixel_is_one_pixel():
     assert CentredBox(1e-6).mask(torch.rand(1, 3, 9, 9)).sum() == 1
 
 
-def test_explainer_refuses_a_classifier_of_other_classes(checkpoint, explanandum, image, labels):
-    explanandum.classes = ("cat", "dog", "horse")
+def test_explainer_refuses_a_classifier_of_other_classes(checkpoint, explanandum, image, labels, monkeypatch):
+    monkeypatch.setattr(explanandum, "classes", ("cat", "dog", "horse"))
     with pytest.raises(InputError, match="other classes"):
         Explainer(checkpoint).target_mask(explanandum, image, labels)

@@ -210,9 +210,11 @@ def probability_table(explanandum: Any, images: Tensor, labels: Tensor, masks: T
         whole = explanandum.probabilities(explanandum(images).float())
         pairs = separation(explanandum, images, masks, labels, explanandum.mean_colour, classes=labels.shape[1])
     for place, (n, c) in enumerate(labels.nonzero().tolist()):
-        numbers = (whole[n, c], pairs.through_mask[place], pairs.through_others[place], pairs.area[place])
-        rounded = [round(float(number), 4) for number in numbers]
-        table.add_data(wandb.Image(to_pil(images[n])), printable(explanandum.classes[c]), *rounded)
+        of_pair = (pairs.through_mask[place], pairs.through_others[place], pairs.area[place])
+        rounded = [round(float(number), 4) for number in (whole[n, c], *of_pair)]
+        picture = wandb.Image(to_pil(images[n]))
+        name = printable(explanandum.classes[c])
+        table.add_data(picture, name, *rounded)
     return table
 
 

@@ -40,7 +40,9 @@ class Scores(pl.Callback):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Score a batch."""
-        if pl_module.kind != "explainer" or batch_idx >= self.batches or batch.segmentation is None or not batch.id:
+        if pl_module.kind != "explainer" or batch_idx >= self.batches:
+            return
+        if batch.segmentation is None or not batch.id:
             return
         mask = target_mask(pl_module(batch.image), batch.labels)
         explanandum = pl_module.explanandum

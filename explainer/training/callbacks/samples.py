@@ -109,7 +109,8 @@ def draw_filled(module: Any, images: Tensor, labels: Tensor, masks: Tensor) -> I
     for n in range(len(images)):
         if n % 2 == 0:  # every second image begins a row
             rows.append([])
-        rows[-1] += [Tile(to_pil(part[n]), words[n]) for part, words in zip(shown, captions, strict=True)]
+        for part, texts in zip(shown, captions, strict=True):
+            rows[-1].append(Tile(to_pil(part[n]), texts[n]))
     return gallery(rows, header=HEADER * min(2, len(images)))
 
 
@@ -139,5 +140,8 @@ def draw_made(module: Any, count: int, generator: torch.Generator) -> Image.Imag
         labels = torch.full((count,), label, device=codes.device)
         images = module(codes, labels)
         captions = [name] + [""] * (count - 1)
-        rows.append([Tile(to_pil(image), caption) for image, caption in zip(images, captions, strict=True)])
+        row = []
+        for image, caption in zip(images, captions, strict=True):
+            row.append(Tile(to_pil(image), caption))
+        rows.append(row)
     return gallery(rows, tile_size=128)

@@ -237,8 +237,10 @@ class SMOESaliency(AnyCallback):
         seen = {} if watch.listener is None else watch.listener.close()
         if watch.listener is not None and watch.listener.refusal:
             self._tell(watch.listener.refusal)
+        count = len(watch.images)
+        whole = [layer for layer in self._layers if layer in seen and len(seen[layer]) == count]
         # a network that did not run on the batch as a whole, such as a compiled one, is run again
-        if not all(layer in seen and len(seen[layer]) == len(watch.images) for layer in self._layers):
+        if len(whole) < len(self._layers):
             seen = self._look(subject, subject.fed(images.float()))
         scales = self._maps(seen, len(images))
         answers = subject.answers(images.float())
@@ -420,5 +422,8 @@ def spread(combined: Tensor) -> Tensor:
     """
     flat = combined.flatten(1)
     share = flat / flat.sum(1, keepdim=True).clamp_min(1e-12)
-    # 0 · log 0 counts as 0; and ln 1, of a single pixel, cannot be divided by
-    return -(share * share.clamp_min(1e-30).log()).sum(1) / math.log(max(2, flat.shape[1]))
+    # 0 · log 0 counts as 0
+    logarithm = share.clamp_min(1e-30).log()
+    entropy = -(share * logarithm).sum(1)
+    # ln 1, of a single pixel, cannot be divided by
+    return entropy / math.log(max(2, flat.shape[1]))
