@@ -22,7 +22,7 @@ from explainer.evaluation import sanity_checks as probes
 from explainer.networks import Explanandum
 from tests.support import trees
 from tests.support.shipped import NAMES, content_of
-from tests.support.small_checkpoints import save_classifier, save_explainer
+from tests.support.small_checkpoints import save_classifier, save_explainer, save_explanandum
 from tests.support.small_generators import save_generator
 from tests.support.small_infills import save_inpainter
 from tests.support.tiny_runs import ROOT
@@ -64,6 +64,10 @@ FINE_TUNED = [n for n in NAMES if n.endswith(("_single_patch.yaml", "_random_mas
 """Classifiers for metrics that remove parts of images."""
 PLANTED = [n for n in NAMES if n.startswith("planted_") and n.endswith("_methods.yaml")]
 """Evaluations of planted scenes."""
+READERS = ["claims.yaml"]
+"""Experiments that read finished results alone."""
+ATTENTION = "shapes_vit_methods.yaml"
+"""Methods on a Vision Transformer, whose images have one size."""
 GENERATIVE = [n for n in NAMES if n.endswith(("_inpainting.yaml", "_vae.yaml", "dcgan.yaml"))]
 FILLED = [n for n in NAMES if n.endswith(("_fido.yaml", "_infills.yaml"))]
 """Evaluations with learned in-fills."""
@@ -99,7 +103,7 @@ def test_a_bare_name_stands_for_one_file_and_every_shared_file_is_included():
 def test_an_evaluation_names_its_classifier_and_no_model(name):
     """But for the grids, whose model is what a cell trains."""
     content = content_of(name)
-    assert ("explanandum" in content) is ("model" not in content)
+    assert name in READERS or ("explanandum" in content) is ("model" not in content)
     assert "model" not in content or name.endswith(("_roar.yaml", "_layers.yaml"))
 
 
@@ -168,6 +172,8 @@ NO_EXPLAINERS = [
     *TABLES,
     *RTIS_TWINS,
     *SCRATCH_TWINS,
+    *READERS,
+    ATTENTION,
     "imagenet_lite0_methods.yaml",
 ]
 
@@ -462,6 +468,31 @@ def test_methods_of_planted_scenes_are_many_and_bad_ones_are_among_them():
         retrained = content_of(f"planted_{kind}_roar.yaml")["experiment"]["init_args"]["methods"]
         assert set(retrained) <= set(methods)
         assert {"Random", "Centred box"} <= set(retrained)
+
+
+def test_methods_that_read_attention_run_beside_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    config = content_of(ATTENTION)
+    network = content_of(config["explanandum_config"])["model"]["init_args"]["explanandum"]
+    narrow = network["network_args"] | {"embed_dim": 8, "num_heads": 2}
+    explanandum = Explanandum(network["network"], network_args=narrow, num_classes=6, multilabel=True)
+    path = tmp_path / config["explanandum"]["network"]
+    save_explanandum(explanandum, path, shapes.CLASSES, multilabel=True, image_size=64)
+    methods = config["evaluation"]["methods"]
+    for method in methods.values():
+        method["init_args"] = method.get("init_args", {}) | QUICK.get(method["class_path"], {})
+    few = ["--evaluation.images.limit=2", "--evaluation.salient.held_out=1", "--evaluation.report.gallery=0"]
+    few += ["--data.init_args.test_images=40", f"--evaluation.methods={yaml.safe_dump(methods)}"]
+    content = evaluate(["--config", ATTENTION, *few, "--evaluation.report.page=false"])
+    assert content["failed"] == {}
+    assert set(methods) <= set(content["results"])
+
+
+def test_a_table_of_claims_says_what_was_not_measured(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = evaluate(["--config", "claims.yaml"])
+    assert {entry["verdict"] for entry in content["claims"]} == {"not measured"}
 
 
 def test_every_metric_is_in_the_config_of_shapes():
