@@ -14,11 +14,14 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from explainer.errors import InputError
+from explainer.errors import InputError, check_range
 from explainer.functional.losses import multilabel_cross_entropy, single_label_cross_entropy
+from explainer.functional.masking import composite, target_mask
+from explainer.infill import Infill
 from explainer.metrics import MeanAveragePrecision, MeanF1
-from explainer.networks import Explanandum
+from explainer.networks import Explanandum, MaskNetwork
 from explainer.networks.description import ClassifierParts
+from explainer.networks.restore import load_explainer
 from explainer.training.modules.base import SaliencyModule, require_finite
 
 
@@ -56,9 +59,14 @@ class Classifier(SaliencyModule):
         trained: Dotted names, below the network, of the only layers to train, in train mode; None trains all.
         fresh: Dotted names of layers that begin with random weights, whatever the network was loaded with.
         best_by: Measure of the best checkpoint: the highest validation "score" or the lowest "loss".
+        explained_by: Checkpoint of an Explainer of the same classes, through whose target masks a share of each
+            training batch is seen; None shows whole images.
+        explained_share: Share of a batch that is seen through masks, in [0, 1].
+        explained_infill: Infill where these masks are 0; None is the classifier's mean colour.
 
     Raises:
-        InputError: Both `head_only` and `trained` are given.
+        InputError: Both `head_only` and `trained` are given, the share is out of its range, or the checkpoint is of
+            other classes.
     """
 
     kind = "classifier"
@@ -75,6 +83,9 @@ class Classifier(SaliencyModule):
         trained: list[str] | None = None,
         fresh: list[str] | None = None,
         best_by: Literal["score", "loss"] = "score",
+        explained_by: str | None = None,
+        explained_share: float = 0.5,
+        explained_infill: Infill | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, scheduler_interval)
         if head_only and trained:
@@ -83,6 +94,11 @@ class Classifier(SaliencyModule):
         self.head_only = head_only
         self.trained = trained or []
         self._fresh = fresh or []
+        check_range("Classifier: explained_share", explained_share, 0, 1)
+        self.explained_by = explained_by
+        self.explained_share = explained_share
+        self.explained_infill = explained_infill
+        self._masker: list[MaskNetwork] = []  # in a list: it is no part of what is trained and saved
         if best_by == "loss":
             self.monitor = "val/loss"
             self.monitor_mode = "min"
@@ -99,6 +115,11 @@ class Classifier(SaliencyModule):
         self.explanandum.unfreeze(head_only=self.head_only, parts=self.trained)
         self.explanandum.start_afresh(self._fresh)
         self._fresh = []  # once: a second call must not throw away what was learned
+        if self.explained_by is not None and not self._masker:
+            _, masker, spec = load_explainer(self.explained_by)
+            if tuple(spec["classes"]) != tuple(classes):
+                raise InputError(f"explained_by: {self.explained_by} has masks of other classes than the data set")
+            self._masker = [masker]
         count = len(classes)
         measure: Callable[[], Metric]
         f1: Metric
@@ -132,9 +153,28 @@ class Classifier(SaliencyModule):
         """Turn images (B, 3, H, W) in [0, 1] into logits (B, K)."""
         return self.explanandum(image)
 
+    @torch.no_grad()
+    def explained(self, image: Tensor, labels: Tensor) -> Tensor:
+        """Show the first images of a batch, whose order is by chance, through the Explainer's target masks."""
+        count = round(self.explained_share * len(image))
+        if not self._masker or not count:
+            return image
+        masker = self._masker[0].to(image.device)
+        seen = image[:count]
+        mask = target_mask(masker(seen).float().sigmoid(), labels[:count])
+        infill = self.explanandum.mean_colour
+        if self.explained_infill is not None:
+            # seeded by the step: a resumed run sees what it would have seen
+            generator = torch.Generator(image.device).manual_seed(self.global_step)
+            infill = self.explained_infill(seen, mask.round(), generator)
+        return torch.cat([composite(seen, mask, infill), image[count:]])
+
     def shared_step(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
         """Return loss and logits of a batch."""
-        logits = self(batch.image).float()
+        image = batch.image
+        if stage == "train":
+            image = self.explained(image, batch.labels)
+        logits = self(image).float()
         cross_entropy = multilabel_cross_entropy if self.explanandum.multilabel else single_label_cross_entropy
         terms = {"loss": cross_entropy(logits, batch.labels).mean()}
         require_finite(terms, self.global_step)

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from explainer.attribution import Explainer
 from explainer.errors import InputError
+from explainer.infill import RandomColour
 from explainer.networks import Explanandum
 from explainer.training.modules import Classifier
+from tests.support.small_checkpoints import CLASSES, SMALL, save_explainer
 from tests.support.small_modules import eight, fit
 
 
@@ -63,3 +66,23 @@ def test_the_best_checkpoint_is_that_of_the_score_or_of_the_loss():
     by_score = Classifier(Explanandum("tests.support.small_networks.plain", num_classes=6))
     assert (by_loss.monitor, by_loss.monitor_mode) == ("val/loss", "min")
     assert (by_score.monitor, by_score.monitor_mode) == ("val/score", "max")
+
+
+def test_a_share_of_each_training_batch_is_seen_through_an_explainers_masks(tmp_path):
+    path = save_explainer(tmp_path / "explainer.ckpt")
+    module = Classifier(Explanandum(**SMALL), explained_by=path, explained_share=0.5, explained_infill=RandomColour())
+    module.build(CLASSES, True)
+    image, labels = torch.rand(4, 3, 32, 32), torch.tensor([[1.0, 0, 1], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    seen = module.explained(image, labels)
+    mask = Explainer(path).target_mask(module.explanandum, image[:2], labels[:2])
+    fill = RandomColour()(image, None, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(seen[:2], mask * image[:2] + (1 - mask) * fill, atol=1e-5, rtol=1e-4)
+    assert torch.equal(seen[2:], image[2:])
+    assert not any("masker" in name for name in module.state_dict())
+    none = Classifier(Explanandum(**SMALL), explained_by=path, explained_share=0.0)
+    none.build(CLASSES, True)
+    assert none.explained(image, labels) is image
+    with pytest.raises(InputError, match="masks of other classes"):
+        Classifier(Explanandum(**SMALL), explained_by=path).build(("a", "b", "c"), True)
+    with pytest.raises(InputError, match="explained_share"):
+        Classifier(Explanandum(**SMALL), explained_share=1.5)
