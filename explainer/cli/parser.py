@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 # imports are the registry: short class names resolve among them
 import explainer.attribution
 import explainer.data
+import explainer.experiments.agreement.run
 import explainer.experiments.claims.run
 import explainer.experiments.claims.statements
 import explainer.experiments.infills.run

@@ -1,0 +1,1 @@
+"""Agreement of metrics with a known truth, over methods."""
