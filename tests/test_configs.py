@@ -64,7 +64,7 @@ FINE_TUNED = [n for n in NAMES if n.endswith(("_single_patch.yaml", "_random_mas
 """Classifiers for metrics that remove parts of images."""
 PLANTED = [n for n in NAMES if n.startswith("planted_") and n.endswith("_methods.yaml")]
 """Evaluations of planted scenes."""
-READERS = ["claims.yaml"]
+READERS = ["claims.yaml", "planted_agreement.yaml"]
 """Experiments that read finished results alone."""
 ATTENTION = "shapes_vit_methods.yaml"
 """Methods on a Vision Transformer, whose images have one size."""

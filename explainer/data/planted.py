@@ -77,10 +77,10 @@ class Shortcut:
 
     kind: ShortcutKind = "none"
     of_class: str = "dots"
-    rate: float = 0.9
-    rate_elsewhere: float = 0.02
+    rate: float = 0.95
+    rate_elsewhere: float = 0.0
     test_rate: float = 0.5
-    hidden: float = 0.4
+    hidden: float = 0.6
     hidden_elsewhere: float = 0.1
     place: Place = "random"
 
