@@ -64,7 +64,13 @@ class DegradedDataset(ImageDataset):
     """
 
     def __init__(
-        self, base: ImageDataset, ranks: Ranks, mode: Mode, fraction: float, fill: Tensor | Infill, **options: Any
+        self,
+        base: ImageDataset,
+        ranks: Ranks,
+        mode: Mode,
+        fraction: float,
+        fill: Tensor | Infill | None,
+        **options: Any,
     ) -> None:
         super().__init__(base.ids, base.classes, **options)
         self.base = base
@@ -74,9 +80,11 @@ class DegradedDataset(ImageDataset):
         self.fill = fill
 
     def image(self, index: int) -> Tensor:
-        """Return a degraded image, (3, S, S) in [0, 1]."""
-        image = self.base.image(index)
+        """Return a degraded image, or where its pixels would stay, (3, S, S) in [0, 1]."""
         rank = self.ranks[index]
+        if self.fill is None:
+            return staying(rank, self.mode, self.fraction).float().expand(3, -1, -1)
+        image = self.base.image(index)
         if isinstance(self.fill, Tensor):
             return degrade(image, rank, self.mode, self.fraction, self.fill)
         mask = staying(rank, self.mode, self.fraction).to(image)[None, None]
@@ -111,6 +119,7 @@ class Degraded(ImageDataModule):
         method: Name of the method that the ranks must be by; None takes any.
         infill: In-fill of the pixels that are replaced; None takes the training images' mean colour, as ROAR does. A
             learned one runs for every image that is read: `num_workers` processes share this work.
+        masks_alone: Whether the images are the masks themselves, white where a pixel would stay.
 
     Raises:
         InputError: The fraction is out of range.
@@ -124,6 +133,7 @@ class Degraded(ImageDataModule):
         fraction: float = 0.5,
         method: str | None = None,
         infill: Infill | None = None,
+        masks_alone: bool = False,
     ) -> None:
         if not 0 <= fraction <= 1:
             raise InputError(f"data.init_args.fraction must lie in [0, 1], got {fraction}")
@@ -147,6 +157,7 @@ class Degraded(ImageDataModule):
         self.method = method
         self.multilabel = data.multilabel
         self.infill = infill
+        self.masks_alone = masks_alone
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -162,10 +173,13 @@ class Degraded(ImageDataModule):
         base = self.data.split(split)
         ranks = Ranks(self.ranks, split)
         ranks.open(base.ids, base.image_size, self.method)
-        if self.infill is None:
+        fill: Tensor | Infill | None
+        if self.masks_alone:
+            fill = None  # no pixel of an image is seen
+        elif self.infill is None:
             # of the training images for every split: what is tested must not be looked at
             colour = Ranks(self.ranks, "train").facts()["colour"]
-            fill: Tensor | Infill = torch.tensor(colour).view(3, 1, 1)
+            fill = torch.tensor(colour).view(3, 1, 1)
         else:
             self.infill.check_classes(self.classes)
             fill = self.infill

@@ -24,6 +24,7 @@ from explainer.evaluation.storage.fingerprint import infill_settings, settings_o
 from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import read_cells
+from explainer.experiments.retraining.leak import MODE, chance_level, mask_scores, warnings_of
 from explainer.experiments.retraining.pictures import write_degraded
 from explainer.experiments.retraining.processes import Cell, run_cells
 from explainer.experiments.retraining.rank_store import Ranks
@@ -139,6 +140,22 @@ def grid(settings: RetrainingSettings) -> list[Cell]:
         name = f"{slug(method)}-{mode}-{fraction:g}-{seed}"
         facts = {"method": method, "mode": mode, "fraction": fraction, "seed": seed}
         cells.append(Cell(name, facts))
+    if settings.masks_alone:
+        cells += mask_cells(settings)
+    return cells
+
+
+def mask_cells(settings: RetrainingSettings) -> list[Cell]:
+    """Return the cells that see the masks alone: methods × fractions, with the first seed.
+
+    What is kept and what is removed of a fraction are the same picture, black and white exchanged: one cell is enough.
+    """
+    seed = settings.seeds[0]
+    cells = []
+    for fraction, method in product(settings.fractions, settings.methods):
+        name = f"{slug(method)}-{MODE}-{fraction:g}-{seed}"
+        facts: dict[str, object] = {"method": method, "mode": MODE, "fraction": fraction, "seed": seed}
+        cells.append(Cell(name, facts))
     return cells
 
 
@@ -166,7 +183,9 @@ def arguments(context: Context, cell: Cell) -> tuple[Train, str, str]:
         },
     }
     infill = config["experiment"]["init_args"].get("infill")
-    if infill:
+    if facts["mode"] == MODE:
+        data["init_args"] |= {"mode": "keep", "masks_alone": True}
+    elif infill:
         data["init_args"]["infill"] = infill
     path = write_config(context, cell, config["model"], data)
     return context.train, str(path), f"{context.name}/{cell.name}"
@@ -295,10 +314,20 @@ def report(
         seconds[name] = sum(state["seconds"] for state in states) / images
     results = summarise_cells(rows, seconds)
     published = published_content(settings.published)
-    content = {"facts": facts, "results": results, "failed": failed, "published": published}
+    content: dict[str, object] = {"facts": facts, "results": results, "failed": failed, "published": published}
+    warnings: list[str] = []
+    if settings.masks_alone:
+        chance = chance_level(context.data.split("test"), context.data.multilabel)
+        masks = {name: mask_scores(rows, name, chance) for name in results}
+        for name, scores in masks.items():
+            results[name]["masks"] = scores
+        content["chance"] = chance
+        warnings = warnings_of(masks, chance)
     write_json(out / "results.json", content)
     tables = retraining_tables(results, settings.modes, settings.fractions, context.name, published)
     show_tables([to_terminal(table) for table in tables], 150)
+    for sentence in warnings:
+        print(sentence)
     write_text(out / "table.md", markdown_file(tables))
     figure = plot(results, settings.modes, settings.fractions)
     save_figure(figure, out / "retraining.png", dpi=150, bbox_inches="tight")

@@ -24,6 +24,8 @@ class RetrainingSettings:
         infill: In-fill of the pixels that are replaced; None takes the training images' mean colour.
         published: Numbers of a paper: KAR, ROAR, SUM, and scores in percent such as "KAR 10 %".
         pictures: Number of test images in the picture of each method, which shows what its cells see; 0 draws none.
+        masks_alone: Whether a network is also trained, once for each method and fraction, on the masks alone, black and
+            white. Where it tells the class, the scores of the method are marked.
 
     Raises:
         InputError: A number is out of range, a list is empty or has something twice, or two methods would have the
@@ -42,10 +44,12 @@ class RetrainingSettings:
         infill: Infill | None = None,
         published: Published | None = None,
         pictures: int = 6,
+        masks_alone: bool = True,
     ) -> None:
         self.infill = infill
         self.published = published
         self.pictures = pictures
+        self.masks_alone = masks_alone
         check_range("experiment.init_args.pictures", pictures, 0, 100)
         self.methods: dict[str, Attribution] = methods or {}
         self.modes = modes or ["keep", "remove"]

@@ -6,7 +6,7 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired
 
 from matplotlib.figure import Figure
 from typing_extensions import TypedDict
@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from explainer.evaluation.report.numbers import number
 from explainer.evaluation.report.table import Heading, Note, Table, paper_rows, text_row
 from explainer.evaluation.results.published import reference
+from explainer.experiments.retraining.leak import SIGN, MaskScore
 
 NAMES = {"keep": "KAR", "remove": "ROAR"}
 """Mode → its name in the paper."""
@@ -42,6 +43,7 @@ class MethodResult(TypedDict):
         ROAR: Minus the sum of the mean scores with pixels removed, higher is better; None while a fraction is missing.
         SUM: Sum of the two.
         seconds: Seconds that a map of an image takes.
+        masks: Fraction → score of a network that saw the masks alone, where one was trained.
     """
 
     scores: dict[str, dict[str, Score]]
@@ -49,6 +51,7 @@ class MethodResult(TypedDict):
     ROAR: float | None
     SUM: float | None
     seconds: float
+    masks: NotRequired[dict[str, MaskScore]]
 
 
 def summarise_cells(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> dict[str, MethodResult]:
@@ -119,12 +122,21 @@ def sums_table(results: Mapping[str, MethodResult], title: str, published: Mappi
     rows = []
     for method in sorted(results, key=lambda name: _last_without_sum(results[name])):
         entry = results[method]
-        sums = [number(entry["KAR"]), number(entry["ROAR"]), number(entry["SUM"])]
+        sign = f" {SIGN}" if any(score["leaks"] for score in entry.get("masks", {}).values()) else ""
+        values = (entry["KAR"], entry["ROAR"], entry["SUM"])
+        sums = [f"{number(value)}{sign}" for value in values]
         milliseconds = f"{1000 * entry['seconds']:.2f}"
         rows.append(text_row(method, [*sums, milliseconds]))
     columns = [*(Heading(name, "↑") for name in SUMS), Heading("ms an image")]
     # a paper's machine is another one: its times are not compared
-    return Table(f"{title}: sums", "method", columns, rows, paper_rows(published, [*SUMS, ""]))
+    return Table(
+        f"{title}: sums",
+        "method",
+        columns,
+        rows,
+        paper_rows(published, [*SUMS, ""]),
+        caption=leak_caption(results),
+    )
 
 
 def scores_table(
@@ -137,12 +149,20 @@ def scores_table(
     """Return the paper's Table 5: every score with its deviation over seeds."""
     cells = [(mode, fraction) for mode in modes for fraction in fractions]
     columns = [f"{NAMES[mode]} {100 * fraction:g} %" for mode, fraction in cells]
+    # the paper has no such columns
+    with_masks = any("masks" in entry for entry in results.values())
+    if with_masks:
+        columns += [f"read from masks {100 * fraction:g} %" for fraction in fractions]
     rows = []
     for method, entry in results.items():
         texts = []
         for mode, fraction in cells:
             score = entry["scores"].get(mode, {}).get(f"{fraction:g}")
-            texts.append(_score_in_percent(score))
+            alone = entry.get("masks", {}).get(f"{fraction:g}")
+            sign = f" {SIGN}" if alone is not None and alone["leaks"] else ""
+            texts.append(f"{_score_in_percent(score)}{sign}")
+        if with_masks:
+            texts += [_mask_score(entry.get("masks", {}).get(f"{fraction:g}")) for fraction in fractions]
         rows.append(text_row(method, texts))
     return Table(
         f"{title}: scores in %",
@@ -150,8 +170,31 @@ def scores_table(
         [Heading(column) for column in columns],
         rows,
         published=paper_rows(published, columns),
+        caption=leak_caption(results),
         notes=paper_note(published),
     )
+
+
+def leak_caption(results: Mapping[str, MethodResult]) -> str:
+    """Say what the sign of a leak means; nothing where the masks alone were not shown to a network.
+
+    Args:
+        results: Method → scores.
+    """
+    if not any("masks" in entry for entry in results.values()):
+        return ""
+    return (
+        f"{SIGN}: a network that sees the masks alone, black and white, tells the class clearly above chance (by five "
+        "points and three standard errors), so that the score may say nothing of what is left of the image"
+    )
+
+
+def _mask_score(score: MaskScore | None) -> str:
+    """Write what was read from the masks alone; "failed" where the cell has no score."""
+    if score is None:
+        return "failed"
+    sign = f" {SIGN}" if score["leaks"] else ""
+    return f"{100 * score['score']:.1f}{sign}"
 
 
 def paper_note(published: Mapping[str, Any] | None) -> dict[Note, str]:

@@ -82,7 +82,7 @@ def test_a_grid_is_run_shown_and_not_run_twice(here, capsys):
     assert "KAR 10 %" in capsys.readouterr().out
     assert not list((here / "checkpoints" / "small_roar").glob("*.ckpt"))  # of cells, none is kept
     rows = (out / "cells.jsonl").read_text()
-    assert len(rows.splitlines()) == 1 + 8
+    assert len(rows.splitlines()) == 1 + 8 + 4  # the fingerprint, the cells, and those of the masks alone
     torn = rows[: rows.rstrip().rfind("\n") + 20]  # killed while the last line was written
     (out / "cells.jsonl").write_text(torn)
     again = evaluate(["--config", name])
@@ -102,7 +102,7 @@ def test_cells_of_another_grid_are_refused(here):
 def test_the_infill_of_a_grid_reaches_its_cells_and_its_fingerprint(here):
     local = {"class_path": "Local", "init_args": {"window": 5}}
     evaluate(["--config", grid(here, fractions=[0.5], modes=["keep"], infill=local)])
-    for path in (here / "results/small_roar/configs").glob("*.yaml"):
+    for path in (here / "results/small_roar/configs").glob("*-keep-*.yaml"):
         assert yaml.safe_load(path.read_text())["data"]["init_args"]["infill"]["class_path"].endswith("Local")
     with pytest.raises(InputError, match="cells with another infill"):
         evaluate(["--config", grid(here, fractions=[0.5], modes=["keep"])])
