@@ -40,7 +40,9 @@ Place = Literal["random", "fixed"]
 _RADII = {1: (0.23, 0.37), 2: (0.2, 0.28)}
 """Number of labelled objects → smallest and largest radius of each, as fractions of the side."""
 _MARK = (0.85, 0.1, 0.8)
-"""Colour of the mark, which no other thing has all over."""
+"""Colour of the mark."""
+_CORE = (0.95, 0.9, 0.1)
+"""Colour of its middle: nothing else in a scene has a disc of these two."""
 _FRAME = (0.1, 0.25, 0.9)
 """Colour of the border."""
 _PLAN = 0
@@ -80,7 +82,7 @@ class Shortcut:
     rate: float = 0.95
     rate_elsewhere: float = 0.0
     test_rate: float = 0.5
-    hidden: float = 0.6
+    hidden: float = 0.8
     hidden_elsewhere: float = 0.1
     place: Place = "random"
 
@@ -150,11 +152,15 @@ def _of_one_colour(rng: np.random.Generator, inside: NDArray, colour: tuple[floa
 
 
 def mark(rng: np.random.Generator, side: int, place: Place) -> Layer:
-    """Draw a small disc at a random place."""
+    """Draw a small disc of two colours at a random place."""
     x, y = rng.uniform(0.12, 0.88, 2) * side
     rows, columns = np.mgrid[:side, :side] + 0.5
-    inside = np.hypot(columns - x, rows - y) < 0.065 * side
-    return _of_one_colour(rng, inside, _MARK)
+    distance = np.hypot(columns - x, rows - y)
+    inside = distance < 0.09 * side
+    layer = _of_one_colour(rng, inside, _MARK)
+    core = distance[inside] < 0.05 * side
+    layer.colours[core] += np.array(_CORE, np.float32) - np.array(_MARK, np.float32)
+    return layer._replace(colours=np.clip(layer.colours, 0, 1))
 
 
 def border(rng: np.random.Generator, side: int, place: Place) -> Layer:
