@@ -88,8 +88,10 @@ def test_commands_are_understood(here, arguments):
     """Parsed, not built: what is built may need a checkpoint."""
     if "--help" not in arguments:
         config = ExplainerCLI(arguments, evaluating=True).config
-        class_path = (config.model or config.explanandum).class_path
-        assert class_path.startswith(("explainer.training.modules.", "explainer.networks.Explanandum"))
+        # an experiment that reads finished results has no network
+        class_path = (config.model or config.explanandum or config.experiment).class_path
+        rooms = ("explainer.training.modules.", "explainer.networks.Explanandum", "explainer.experiments.")
+        assert class_path.startswith(rooms)
 
 
 def test_files_and_configs_exist():
