@@ -38,6 +38,8 @@ TORCHVISION = ("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "ef
                "swin_v2_t", "vgg11", "vit_b_32", "wide_resnet50_2")  # fmt: skip
 PLACES = ((0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
 """Places of a map that are asked, in parts of its height and width."""
+TOLD_APART = 0.05
+"""Difference of shares below which gradients do not tell places apart, since each depends on the whole image alike."""
 
 
 class Verdict(NamedTuple):
@@ -118,7 +120,7 @@ def maps_with_graph(network: nn.Module, taps: tuple[str, ...]) -> Iterator[dict[
     maps: dict[str, Tensor] = {}
 
     def keep(tap: str, module: nn.Module, inputs: tuple, output: object) -> None:
-        activation = tensor_of(output)
+        activation = tensor_of(output, 1)
         assert activation is not None
         maps[tap] = to_maps(activation, layouts.get(tap) or layout_at_sight(tap, activation))
 
@@ -152,10 +154,20 @@ def misplaced(maps: Tensor, image: Tensor) -> str:
         quarters = [upper[:, : half[1]], upper[:, half[1] :], lower[:, : half[1]], lower[:, half[1] :]]
         mass[number] = torch.stack([quarter.sum() for quarter in quarters])
     share = mass / mass.sum(1, keepdim=True).clamp_min(1e-30)
+    # a place that depends on another quarter twice as much as on its own belongs to that one
+    own = share.diagonal()
+    if bool((own < share.amax(1) / 2).any()):
+        return f"places depend on quarters of the image by {_percent(share)}"
     # what every place depends on says nothing of a place
     lead = share - share.mean(0)
+    if float(lead.abs().amax()) < TOLD_APART:
+        return ""
     owners = lead.argmax(0).tolist()
     return "" if owners == [0, 1, 2, 3] else f"quarters of the image belong to the places {owners}"
+
+
+def _percent(share: Tensor) -> list[list[int]]:
+    return (100 * share).round().int().tolist()
 
 
 @torch.no_grad()

@@ -84,7 +84,8 @@ def replaced(output: Any, tensor: Tensor) -> Any:
     if torch.is_tensor(output):
         return tensor
     if isinstance(output, tuple | list):
-        place = next(index for index, part in enumerate(output) if torch.is_tensor(part))
+        # several tensors: the one that was read is the first with as many images
+        place = next(index for index, part in enumerate(output) if tensor_of(part, len(tensor)) is part)
         return type(output)([*output[:place], tensor, *output[place + 1 :]])
     raise InputError(f"activations cannot be put into a {type(output).__name__}: name another layer")
 

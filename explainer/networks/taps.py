@@ -201,12 +201,14 @@ class Maps(dict[str, Tensor]):
         super().__init__()
         self.layouts = layouts
         self.aspect = 1.0
+        self.batch: int | None = None
         self._refused = refused
 
     def note(self, module: nn.Module, inputs: tuple) -> None:
-        """Note the aspect of the images: a hook before the network runs."""
+        """Note the number and the aspect of the images: a hook before the network runs."""
         image = tensor_of(inputs)
         if image is not None and image.ndim == 4:
+            self.batch = len(image)
             self.aspect = image.shape[-2] / image.shape[-1]
 
     def __setitem__(self, tap: str, activation: Tensor) -> None:
@@ -295,9 +297,10 @@ def _after(
     inputs: tuple,
     output: Any,
 ) -> None:
-    activation = tensor_of(output)
+    # of the images, and not of their patches: a layer may give both
+    activation = tensor_of(output, seen.batch)
     if activation is None:
-        seen.refuse(name, InputError(f"tap {name!r} gives no tensor: name another layer in `taps`"))
+        seen.refuse(name, InputError(f"tap {name!r} gives no tensor of the images: name another layer in `taps`"))
         return
     seen[name] = activation.detach()
     if given is not None:

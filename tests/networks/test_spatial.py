@@ -33,6 +33,7 @@ from explainer.networks.spatial import (
     candidates,
     from_maps,
     layouts_of,
+    replaced,
     side_of,
     tensor_of,
     to_maps,
@@ -76,7 +77,8 @@ def test_taps_and_layouts_are_found(kind):
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "test_mambaout", "pvt_v2_b0",
-                                  "deit_tiny_distilled_patch16_224", "hiera_tiny_224", "vit_small_patch16_dinov3"])  # fmt: skip
+                                  "deit_tiny_distilled_patch16_224", "hiera_tiny_224", "vit_small_patch16_dinov3",
+                                  "tnt_s_legacy_patch16_224"])  # its blocks give pixels of patches, then patches  # fmt: skip
 def test_maps_are_those_that_timm_returns_itself(name):
     torch.manual_seed(0)
     network = timm.create_model(name, pretrained=False).eval()
@@ -155,8 +157,27 @@ def test_maps_there_and_back():
 def test_the_activations_of_several_outputs():
     tensor = torch.ones(2, 3)
     assert tensor_of({"a": "b", "c": tensor}) is tensor
-    assert tensor_of((torch.ones(5, 3), tensor), batch=2) is tensor
+    several = (torch.ones(5, 3), tensor)
+    assert tensor_of(several, batch=2) is tensor
+    other = torch.zeros(2, 3)
+    first, second = replaced(several, other)
+    assert first is several[0]  # what is changed is what was read
+    assert second is other
     assert tensor_of("text") is None
+
+
+def test_a_layer_that_gives_nothing_of_the_images_is_refused():
+    class Folded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Identity()
+
+        def forward(self, image):
+            return self.inner(image.unfold(2, 4, 4).reshape(-1, 3, 4, 4)).mean((1, 2, 3))[None]
+
+    network = Folded()
+    with read_taps(network, ["inner"]), pytest.raises(InputError, match="'inner' gives no tensor of the images"):
+        network(torch.rand(2, 3, 8, 8))
 
 
 def test_a_live_network_is_left_alone_and_followed():
