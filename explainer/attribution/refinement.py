@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explainer.attribution.masked_score import MaskedScore, Score, positive, upsampled
+from explainer.errors import check_range
 from explainer.functional.ranking import spread_shares, top_share
 from explainer.infill import Blur, Infill
 from explainer.networks import Explanandum
@@ -31,18 +32,22 @@ class Refinement:
         learning_rate: Learning rate of Adam at the first step, in standard deviations of the ranking; it falls linearly
             to 0.
         temperature: Width of a share's border in standard deviations of the ranking.
+        insertion: Weight of the class's score on the share.
+        deletion: Weight of the class's score on the rest.
         score: Score of the class that is to grow on the share, and to fall on the rest.
         insert_into: In-fill beside the share; None is a blur of deviation 5, as the metric has.
         delete_to: In-fill in place of the share in the rest; None is the classifier's mean colour, as the metric has.
 
     Raises:
-        InputError: A number is not positive.
+        InputError: A number is not positive, or a weight is negative.
     """
 
     shares: int = 1
-    grid: int = 24
-    learning_rate: float = 0.3
+    grid: int = 48
+    learning_rate: float = 0.5
     temperature: float = 0.3
+    insertion: float = 1.0
+    deletion: float = 1.0
     score: Score = "log_odds"
     insert_into: Infill | None = None
     delete_to: Infill | None = None
@@ -51,6 +56,8 @@ class Refinement:
         """Refuse numbers that are not positive."""
         numbers = {"shares": self.shares, "grid": self.grid}
         positive("Refinement", **numbers, learning_rate=self.learning_rate, temperature=self.temperature)
+        check_range("Refinement: insertion", self.insertion, 0)
+        check_range("Refinement: deletion", self.deletion, 0)
 
 
 def refined(
@@ -96,7 +103,7 @@ def refined(
             _, slope_of_share = inserted.with_gradient(masks.detach())
             _, slope_of_rest = deleted.with_gradient(1 - masks.detach())
             # The score of the rest is subtracted, and 1 - m falls where m grows: the two signs cancel.
-            slope = slope_of_share + slope_of_rest
+            slope = settings.insertion * slope_of_share + settings.deletion * slope_of_rest
             # the scores as linear functions of the masks: their graph through the classifier is gone already
             loss = -(masks * slope).sum()
             (ranking.grad,) = torch.autograd.grad(loss, ranking)
