@@ -51,7 +51,8 @@ def train_missing(cli: ExplainerCLI, train: Train) -> None:
         train: Trains what arguments of train.py name.
 
     Raises:
-        InputError: Something given cannot be used, or a quick run of an evaluation has nothing to evaluate.
+        InputError: Something given cannot be used, a quick run of an evaluation has nothing to evaluate, or a training
+            left no checkpoint.
     """
     missing = [step for step in prerequisites(cli) if not step.checkpoint.is_file()]
     if not missing:
@@ -67,6 +68,8 @@ def train_missing(cli: ExplainerCLI, train: Train) -> None:
         if not checkpoint.is_file():  # two methods may need the same one
             rank_zero_info(f"{checkpoint} is missing: training {what} first ({checkpoint.stem})")
             train(["--config", find_config(config), *forwarded(cli.arguments, checkpoint.stem)])
+        if not checkpoint.is_file():
+            raise InputError(f"no {checkpoint}: the training of {checkpoint.stem}.yaml left none; look at its output")
 
 
 def try_training(cli: ExplainerCLI, missing: Prerequisite, train: Train) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from explainer.evaluation.results.intervals import RESAMPLES, percentiles
-from explainer.experiments.agreement.kendall import resampled_means, tau_b
+from explainer.evaluation.results.kendall import resampled_means, tau_b
 from explainer.experiments.agreement.read import Columns
 
 _SEED_OF_IMAGES = 0

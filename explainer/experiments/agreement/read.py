@@ -1,7 +1,5 @@
 """Read finished evaluations and grids of retrainings: every column of every method, turned so that higher is better."""
 
-import contextlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +9,10 @@ from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
+from explainer.evaluation.results.finished import existing, finished_cells
 from explainer.evaluation.results.summary import column_of
 from explainer.evaluation.storage.rows import Evaluated, PlainRow, read_rows
-from explainer.files import parse, read_lines
+from explainer.files import parse
 
 SIGNS = {"keep": 1.0, "remove": -1.0}
 """Mode of a retraining → sign that makes higher better: what is kept should suffice, what is left should not."""
@@ -86,14 +85,8 @@ def read_retraining(folder: Path, methods: Sequence[str]) -> Columns:
     Raises:
         InputError: The folder has no finished cell of these methods.
     """
-    cells = []
-    for line in read_lines(existing(folder, "cells.jsonl")):
-        with contextlib.suppress(ValueError):  # a line that a crash tore: its cell is not finished
-            cell = json.loads(line)
-            # the first line says of which grid the cells are
-            if isinstance(cell, dict) and {"method", "mode", "fraction", "seed", "score"} <= set(cell):
-                cells.append(cell)
-    cells = [cell for cell in cells if cell["method"] in methods]
+    needed = {"method", "mode", "fraction", "seed"}
+    cells = [cell for cell in finished_cells(folder) if needed <= set(cell) and cell["method"] in methods]
     if not cells:
         raise InputError(f"{folder}: cells.jsonl has no finished cell of a method of the evaluation")
     scores = {(cell["method"], cell["mode"], cell["fraction"], cell["seed"]): cell["score"] for cell in cells}
@@ -115,19 +108,3 @@ def read_retraining(folder: Path, methods: Sequence[str]) -> Columns:
     if len(values) == len(SUMS):
         values["SUM"] = values["KAR"] + values["ROAR"]
     return Columns(list(methods), values, turned)
-
-
-def existing(folder: Path, name: str) -> Path:
-    """Return the path of a file of a folder of results.
-
-    Args:
-        folder: Folder of the results.
-        name: Name of the file.
-
-    Raises:
-        InputError: It is not there.
-    """
-    path = folder / name
-    if not path.is_file():
-        raise InputError(f"no {path}: run the evaluation or the grid of this name first")
-    return path

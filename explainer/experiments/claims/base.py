@@ -36,7 +36,9 @@ class Effect:
 
     @property
     def verdict(self) -> Verdict:
-        """What the interval says; one that touches 0 tells nothing."""
+        """What the interval says; one that touches 0, or is of a single draw, tells nothing."""
+        if self.n < 2:
+            return "not told"
         if self.low > 0:
             return "holds"
         return "does not hold" if self.high < 0 else "not told"

@@ -1,7 +1,5 @@
 """Read finished results: the values of a column image by image, and the scores of a grid of retrainings."""
 
-import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +8,9 @@ import torch
 from torch import Tensor
 
 from explainer.errors import InputError
+from explainer.evaluation.results.finished import existing
 from explainer.evaluation.storage.rows import PlainRow, nested, read_rows
-from explainer.files import parse, read_lines
+from explainer.files import parse
 
 FACTS = ("method", "statistic", "scale", "mode", "fraction", "removed", "seed")
 """Names by which cells of the grids of retrainings differ."""
@@ -90,26 +89,6 @@ def direction(folder: Path, column: str) -> bool | None:
     return None if described is None else described["higher_is_better"]
 
 
-def read_cells(folder: Path) -> list[dict[str, Any]]:
-    """Read the finished cells of a grid of retrainings.
-
-    Args:
-        folder: Folder of the results, with cells.jsonl.
-
-    Raises:
-        InputError: The folder has no cells.
-    """
-    cells = []
-    for line in read_lines(existing(folder, "cells.jsonl")):
-        with contextlib.suppress(ValueError):  # a line that a crash tore: its cell is not finished
-            cells.append(json.loads(line))
-    # the first line says of which grid the cells are
-    cells = [cell for cell in cells if "score" in cell]
-    if not cells:
-        raise InputError(f"{folder}: cells.jsonl has no finished cell")
-    return cells
-
-
 def matching(cells: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], score: str) -> dict[tuple, float]:
     """Return the scores of the cells with some facts, by their other facts.
 
@@ -132,19 +111,3 @@ def matching(cells: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], score
             others = [(key, cell[key]) for key in FACTS if key in cell and key not in facts]
             scores[tuple(others)] = float(cell[score])
     return scores
-
-
-def existing(folder: Path, name: str) -> Path:
-    """Return a file of finished results.
-
-    Args:
-        folder: Folder of the results.
-        name: Name of the file.
-
-    Raises:
-        InputError: It is not there.
-    """
-    path = folder / name
-    if not path.is_file():
-        raise InputError(f"{path} is missing: run the evaluation whose results it would hold first")
-    return path

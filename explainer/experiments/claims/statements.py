@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from explainer.errors import InputError
-from explainer.evaluation.results.intervals import draws, mean_intervals, percentiles
+from explainer.evaluation.results.finished import finished_cells
+from explainer.evaluation.results.intervals import mean_intervals, percentiles
+from explainer.evaluation.results.kendall import resampled_means, tau_b
 from explainer.experiments.claims.base import Claim, Effect, no_effect
-from explainer.experiments.claims.read import matching, read_cells, read_values
+from explainer.experiments.claims.read import matching, read_values
 
 
 class Ahead(Claim):
@@ -127,41 +129,21 @@ class Conflict(Claim):
             if values.higher_is_better is None:
                 raise InputError(f"claim '{self.claim}': {column} has no direction, so that it ranks nothing")
             sign = 1 if values.higher_is_better else -1
-            table = torch.stack([values.by_method[method] for method in self.methods], 1)
+            table = torch.stack([values.by_method[method] for method in self.methods])
             tables.append(sign * table)
         # only images on which every method has both values: a mean over others would rank the images, too
-        whole = ~torch.cat(tables, 1).isnan().any(1)
-        first, second = (table[whole] for table in tables)
-        count = len(first)
+        whole = ~torch.cat(tables).isnan().any(0)
+        first, second = (table[:, whole] for table in tables)
+        count = first.shape[1]
         measure = f"τ of {self.columns[0]} and {self.columns[1]} over {len(self.methods)} methods"
         if count < 2:
             return no_effect(f"{count} images have all values, {measure}")
-        tau = kendall(first.mean(0), second.mean(0))
-        resampled = [kendall(*pair) for counts in draws(count) for pair in zip(counts @ first, counts @ second)]
-        low, high = percentiles(torch.tensor(resampled, dtype=torch.float64)[:, None])[0].tolist()
+        tau = float(tau_b(first.mean(1)[None], second.mean(1)[None]))
+        resampled = tau_b(resampled_means(first), resampled_means(second))
+        low, high = percentiles(resampled[:, None])[0].tolist()
         return Effect(
             self.bound - tau, self.bound - high, self.bound - low, count, "images", f"{self.bound:g} − {measure}"
         )
-
-
-def kendall(first: Tensor, second: Tensor) -> float:
-    """Compute Kendall's τ-b of two rankings.
-
-    Args:
-        first: Values (m,).
-        second: Values (m,).
-
-    Returns:
-        τ in [-1, 1]; 0 where one of them is constant.
-
-    Example:
-        >>> kendall(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 3.0, 2.0]))
-        0.3333333333333333
-    """
-    signs = [(values[:, None] - values[None, :]).sign() for values in (first.double(), second.double())]
-    product = float((signs[0] * signs[1]).sum())
-    sizes = float(signs[0].square().sum() * signs[1].square().sum())
-    return product / sizes**0.5 if sizes else 0.0
 
 
 class Retrained(Claim):
@@ -206,7 +188,7 @@ class Retrained(Claim):
     def effect(self, root: Path) -> Effect:
         """Measure the mean of the paired differences."""
         folder = root / self.results
-        cells = read_cells(folder)
+        cells = finished_cells(folder)
         higher = matching(cells, self.cells, self.score)
         if not higher:
             raise InputError(f"{folder}: no cell has {facts_in_words(self.cells)}")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from explainer.cli.evaluate import evaluate
 from explainer.errors import InputError
-from explainer.experiments.agreement.kendall import resampled_means, tau_b
+from explainer.evaluation.results.kendall import resampled_means, tau_b
 from explainer.experiments.agreement.measure import Judgement, agreements
 from explainer.experiments.agreement.read import Columns, read_evaluation, read_retraining
 from explainer.experiments.agreement.run import Agreement

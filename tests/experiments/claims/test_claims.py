@@ -5,12 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from explainer.errors import InputError
 from explainer.experiments.claims.base import Effect
 from explainer.experiments.claims.run import Claims
-from explainer.experiments.claims.statements import Ahead, Conflict, Retrained, kendall
+from explainer.experiments.claims.statements import Ahead, Conflict, Retrained
 
 HEAD = {"paper": "A. Author, 2020", "data": "drawn", "results": "table"}
 
@@ -75,24 +74,6 @@ def test_columns_that_rank_alike_do_not_disagree(root):
     assert other_way.value == pytest.approx(0.5 + 1)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_kendall_against_all_pairs(seed):
-    random = np.random.default_rng(seed)
-    first, second = random.integers(0, 4, (2, 7))
-    concordant = discordant = ties_first = ties_second = 0
-    for i in range(7):
-        for j in range(i):
-            a = np.sign(first[i] - first[j])
-            b = np.sign(second[i] - second[j])
-            concordant += a * b > 0
-            discordant += a * b < 0
-            ties_first += a == 0 and b != 0
-            ties_second += b == 0 and a != 0
-    both = concordant + discordant
-    expected = (concordant - discordant) / np.sqrt((both + ties_first) * (both + ties_second))
-    assert kendall(torch.tensor(first), torch.tensor(second)) == pytest.approx(expected)
-
-
 @pytest.fixture
 def grid(tmp_path):
     """A grid of two methods, two fractions and two seeds, whose last line is torn."""
@@ -121,8 +102,8 @@ def test_cells_are_paired_by_what_they_share(grid):
 @pytest.mark.parametrize(("claim", "words"), [
     (Ahead("x", **HEAD, method="z", than="b", column="up"), "no values of z"),
     (Ahead("x", **HEAD, method="a", than="b", column="empty"), "no row has a number under empty"),
-    (Ahead("x", **HEAD | {"results": "other"}, method="a", than="b", column="up"), "other/rows.jsonl is missing"),
-    (Retrained("x", **HEAD, cells={"method": "a"}), "cells.jsonl is missing"),
+    (Ahead("x", **HEAD | {"results": "other"}, method="a", than="b", column="up"), "no .*other/rows.jsonl"),
+    (Retrained("x", **HEAD, cells={"method": "a"}), "no .*cells.jsonl"),
 ])  # fmt: skip
 def test_what_is_missing_is_named(root, claim, words):
     with pytest.raises(InputError, match=words):
@@ -145,6 +126,7 @@ def test_what_cannot_be_is_refused(make, words):
 
 def test_an_interval_that_touches_zero_tells_nothing():
     assert Effect(0.1, 0.0, 0.2, 3, "images", "m").verdict == "not told"
+    assert Effect(0.1, 0.1, 0.1, 1, "cells", "m").verdict == "not told"  # one draw has no spread
 
 
 def test_the_table_is_written_and_says_what_was_not_measured(root, tmp_path, capsys):
@@ -160,5 +142,5 @@ def test_the_table_is_written_and_says_what_was_not_measured(root, tmp_path, cap
     table = (out / "table.md").read_text()
     assert "| a is best | A. Author, 2020 | drawn | 40 images | up: a against b | +0.098 [" in table
     assert "2 claims: 1 hold, 0 do not, 0 are not told from chance, 1 were not measured" in capsys.readouterr().out
-    with pytest.raises(InputError, match="is missing"):
+    with pytest.raises(InputError, match="run the evaluation"):
         Claims(claims, str(root), strict=True).run(SimpleNamespace(name="claims", out=out))
