@@ -50,7 +50,8 @@ class Explainer(Attribution):
         self.checkpoint = checkpoint
         self.batch_size = batch_size
         self.refine_steps = refine_steps
-        self.refinement = refinement or Refinement()
+        # without steps nothing of it matters, and results of then stay those of the same method
+        self.refinement = (refinement or Refinement()) if refine_steps else None
         _, self.masker, spec = load_explainer(checkpoint, allow=allow)
         self.classes = tuple(spec["classes"])
 
@@ -75,7 +76,7 @@ class Explainer(Attribution):
             raise InputError("an Explainer has a mask for each class and none for a function: choose another method")
         check_targets(target, len(self.classes))
         logits = self._logits(image, target)
-        if self.refine_steps:
+        if self.refinement is not None:
             logits = refined(explanandum, image, target, logits, self.refine_steps, self.refinement, self.batch_size)
         return logits.sigmoid()
 

@@ -7,7 +7,8 @@ from explainer.attribution import Explainer
 from explainer.attribution.refinement import Refinement, refined, with_order_of
 from explainer.errors import InputError
 from explainer.evaluation.maps.cost import measured
-from explainer.infill import Constant
+from explainer.evaluation.storage.fingerprint import settings_of
+from explainer.infill import Blur, Constant
 from explainer.networks import Explanandum
 from tests.support.small_checkpoints import CLASSES, SMALL, save_explainer
 
@@ -101,3 +102,17 @@ def test_numbers_out_of_range_are_refused(checkpoint):
     for settings in ({"grid": 0}, {"shares": 0}, {"learning_rate": 0.0}, {"temperature": -1.0}):
         with pytest.raises(InputError, match=next(iter(settings))):
             Refinement(**settings)
+
+
+def test_results_without_refinement_stay_those_of_before_and_each_refinement_is_another_method(checkpoint):
+    plain = settings_of({"a": Explainer(checkpoint), "b": Explainer(checkpoint, refinement=Refinement(grid=8))})
+    assert plain["a"] == plain["b"]
+    assert set(plain["a"]) == {"class", "checkpoint", "classes", "sha256"}
+    coarse, fine = (Explainer(checkpoint, refine_steps=2, refinement=Refinement(grid=grid)) for grid in (8, 16))
+    described = settings_of({"coarse": coarse, "fine": fine})
+    assert described["coarse"]["refine_steps"] == 2
+    assert described["coarse"]["refinement"]["grid"] == 8
+    assert described["coarse"] != described["fine"]
+    beside = Explainer(checkpoint, refine_steps=2, refinement=Refinement(grid=8, insert_into=Blur(2.0)))
+    described = settings_of({"beside": beside})
+    assert described["beside"]["refinement"]["insert_into"] == {"class": "Blur", "sigma": 2.0}

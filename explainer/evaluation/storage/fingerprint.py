@@ -1,6 +1,7 @@
 """Methods and in-fills as plain values, by which a store of results knows what its rows are of."""
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ A store compares fingerprints key by key and needs to know no other key, so that
 """
 NO_MATTER = ("batch_size", "fused")
 """Arguments of methods that change how fast a map comes, and not the map."""
-LATER = {"choose": "mean", "epsilon": 1e-6}
+LATER = {"choose": "mean", "epsilon": 1e-6, "refine_steps": 0, "refinement": None}
 """Arguments that came later, and what they were before there were any: left out, so that earlier results stay valid."""
 PLAIN = (str, int, float, bool, tuple, list, dict, type(None))
 """Types that a fingerprint can hold; a network or a generator is none, and JSON would not know it."""
@@ -51,6 +52,9 @@ def _settings(method: object) -> Description:
             description[key] = _settings(value)
         elif isinstance(value, Infill):
             description[key] = infill_settings(value)
+        elif is_dataclass(value):
+            # such as how an Explainer's mask is refined; in-fills among its settings are described like any other
+            description[key] = {field: described(setting) for field, setting in vars(value).items()}
         elif isinstance(value, PLAIN) and _matters(key, value):
             description[key] = value
     checkpoint = getattr(method, "checkpoint", None)
