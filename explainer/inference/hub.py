@@ -82,13 +82,13 @@ def compact(tensor: Tensor) -> Tensor:
         >>> compact(torch.full((2, 2), 0.5)).dtype, compact(torch.full((2, 2), 0.1)).dtype
         (torch.float16, torch.float32)
     """
-    own = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    copy = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     # a shipped checkpoint's weights were of half precision before they were loaded: the file stays as small as it was
-    if own.dtype == torch.float32 and own.squeeze().ndim >= 2:
-        half = own.half()
-        if torch.equal(half.float(), own):
+    if copy.dtype == torch.float32 and copy.squeeze().ndim >= 2:
+        half = copy.half()
+        if torch.equal(half.float(), copy):
             return half
-    return own
+    return copy
 
 
 def check_name(name: str) -> None:

@@ -61,7 +61,12 @@ class AverageDrop(ImageMetric):
 
     def measure(self, judged: Judged) -> Measured:
         """Compute the drop; NaN for images with several labels, or none."""
-        return of_one_label(judged.clean, lambda some: Measured(relative_drop(*scores_of(some))))
+        return of_one_label(judged.clean, self._measure)
+
+    def _measure(self, judged: Judged) -> Measured:
+        """Say how much images of one label lose."""
+        whole, masked = scores_of(judged)
+        return Measured(relative_drop(whole, masked))
 
 
 class AverageIncrease(ImageMetric):

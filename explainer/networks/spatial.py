@@ -582,10 +582,10 @@ def first_channels(network: nn.Module) -> int | None:
 @torch.no_grad()
 def _find_channels(network: nn.Module) -> int | None:
     declared = _declared_size(network)
-    said = _configured(network, "num_channels")
+    configured = _configured(network, "num_channels")
     if declared:
-        said = declared[0]
-    signs = [first_channels(network), said]
+        configured = declared[0]
+    signs = [first_channels(network), configured]
     numbers = [number for number in signs if isinstance(number, int)]
     if not numbers:
         return None
