@@ -20,7 +20,10 @@ __all__ = ["InputError", "__version__", "explain", "fit", "from_pretrained", "lo
 
 
 def load(
-    path: str | Path, device: str | None = None, allow: Sequence[str] = (), model: "nn.Module | None" = None
+    path: str | Path,
+    device: str | None = None,
+    allow: Sequence[str] = (),
+    model: "nn.Module | None" = None,
 ) -> "Explainer":
     """Load a trained Explainer for inference; the checkpoint is all that it takes.
 

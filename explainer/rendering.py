@@ -290,7 +290,13 @@ def fit(picture: Image.Image, side: int = TILE) -> Image.Image:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, words: str, x: int, y: int, width: int, font: ImageFont.FreeTypeFont, colour: str
+    draw: ImageDraw.ImageDraw,
+    words: str,
+    x: int,
+    y: int,
+    width: int,
+    font: ImageFont.FreeTypeFont,
+    colour: str,
 ) -> None:
     """Write one line of text, cut to the tile's width."""
     # to measure a text takes as long as the text is, and it is measured once for each character that goes

@@ -148,7 +148,12 @@ class Tracker(WandbLogger):
     """
 
     def __init__(
-        self, name: str, folder: str | Path, project: str = "explainer", resume: bool = False, mode: str | None = None
+        self,
+        name: str,
+        folder: str | Path,
+        project: str = "explainer",
+        resume: bool = False,
+        mode: str | None = None,
     ) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,12 @@ class AblationCAM(LayerAttribution):
     title = "Ablation-CAM"
 
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
+        self,
+        explanandum: Explanandum,
+        layer: FeatureLayer,
+        image: Tensor,
+        target: Tensor,
+        progress: bool,
     ) -> Tensor:
         """Weigh the maps by their ablation: (B, 1, H, W), at least 0."""
 

@@ -81,7 +81,11 @@ class Explainer(Attribution):
         return logits.sigmoid()
 
     def checked_target_mask(
-        self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True
+        self,
+        explanandum: Explanandum,
+        image: Tensor,
+        labels: Tensor,
+        scaled: bool = True,
     ) -> CheckedMask:
         """Take the maximum over the masks of the classes present, as trained: never scaled."""
         if explanandum.classes and tuple(explanandum.classes) != self.classes:

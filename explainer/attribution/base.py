@@ -117,7 +117,11 @@ class Attribution(ABC):
         return self.checked_target_mask(explanandum, image, labels, scaled).mask
 
     def checked_target_mask(
-        self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True
+        self,
+        explanandum: Explanandum,
+        image: Tensor,
+        labels: Tensor,
+        scaled: bool = True,
     ) -> CheckedMask:
         """Make the mask that `target_mask` returns, and say for which images a map of it was broken.
 
@@ -205,7 +209,11 @@ class Reference(Attribution):
         return self.mask(image)
 
     def checked_target_mask(
-        self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True
+        self,
+        explanandum: Explanandum,
+        image: Tensor,
+        labels: Tensor,
+        scaled: bool = True,
     ) -> CheckedMask:
         """Return the mask as it is, never scaled."""
         mask = self.mask(image)

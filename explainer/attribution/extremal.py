@@ -116,7 +116,13 @@ class BlurredScore(MaskedScore):
     """
 
     def __init__(
-        self, pyramid: Tensor, explanandum: Explanandum, image: Tensor, target: Tensor, kind: Score, batch_size: int
+        self,
+        pyramid: Tensor,
+        explanandum: Explanandum,
+        image: Tensor,
+        target: Tensor,
+        kind: Score,
+        batch_size: int,
     ) -> None:
         super().__init__(explanandum, image, target, None, kind, batch_size)
         self.levels = pyramid.shape[1]
@@ -238,7 +244,11 @@ class ExtremalPerturbation(MaskSearch):
         return smallest
 
     def _search(
-        self, explanandum: Explanandum, image: Tensor, target: Tensor, progress: bool
+        self,
+        explanandum: Explanandum,
+        image: Tensor,
+        target: Tensor,
+        progress: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the masks of all areas, (A, B, 1, H, W), and the history of the search."""
         size = (image.shape[-2], image.shape[-1])

@@ -24,7 +24,12 @@ class GradCAM(LayerAttribution):
     title = "Grad-CAM"
 
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
+        self,
+        explanandum: Explanandum,
+        layer: FeatureLayer,
+        image: Tensor,
+        target: Tensor,
+        progress: bool,
     ) -> Tensor:
         """Weigh the activations by captum: (B, 1, H, W), at least 0."""
         from captum.attr import (

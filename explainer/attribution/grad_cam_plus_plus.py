@@ -51,7 +51,12 @@ class GradCAMPlusPlus(LayerAttribution):
     title = "Grad-CAM++"
 
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
+        self,
+        explanandum: Explanandum,
+        layer: FeatureLayer,
+        image: Tensor,
+        target: Tensor,
+        progress: bool,
     ) -> Tensor:
         """Weigh the activations location by location: (B, 1, H, W), at least 0."""
         size = (image.shape[-2], image.shape[-1])

@@ -213,7 +213,12 @@ class IGOS(MaskSearch):
             return Masks(*torch.autograd.grad(total, leaf))
 
     def _move(
-        self, scorer: MaskedScore, masks: Masks, direction: Masks, small: Tensor, l1: Tensor
+        self,
+        scorer: MaskedScore,
+        masks: Masks,
+        direction: Masks,
+        small: Tensor,
+        l1: Tensor,
     ) -> tuple[Masks, Tensor]:
         """Go down as far as each image's objective allows: the masks there, and the objective (B,)."""
 

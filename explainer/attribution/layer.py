@@ -55,7 +55,12 @@ class LayerAttribution(Attribution):
 
     @abstractmethod
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: "FeatureLayer", image: Tensor, target: Tensor, progress: bool
+        self,
+        explanandum: Explanandum,
+        layer: "FeatureLayer",
+        image: Tensor,
+        target: Tensor,
+        progress: bool,
     ) -> Tensor:
         """Weigh the layer's maps of at most `batch_size` images: (B, 1, H, W), at least 0."""
 

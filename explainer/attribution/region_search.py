@@ -171,7 +171,12 @@ class RegionSearch(MaskSearch):
         return Explained(region.detach().to(image.dtype), courses, uncertainty)
 
     def _step(
-        self, scorer: MaskedScore, parameter: Tensor, generator: torch.Generator, step: int, size: tuple[int, int]
+        self,
+        scorer: MaskedScore,
+        parameter: Tensor,
+        generator: torch.Generator,
+        step: int,
+        size: tuple[int, int],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compute scores (S, B), loss (B,), area (B,) and the gradient to the parameters."""
         masks = upsampled(self.draw(parameter, generator), size)

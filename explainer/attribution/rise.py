@@ -112,7 +112,12 @@ class RISE(Attribution):
 
     @torch.no_grad()
     def _weighted(
-        self, explanandum: Explanandum, image: Tensor, owner: Tensor, target: Tensor, progress: bool
+        self,
+        explanandum: Explanandum,
+        image: Tensor,
+        owner: Tensor,
+        target: Tensor,
+        progress: bool,
     ) -> Tensor:
         """Compute the map of each pair of `owner`, the image's index, and `target`, both (N,): (N, 1, H, W)."""
         size = (image.shape[-2], image.shape[-1])
@@ -132,7 +137,11 @@ class RISE(Attribution):
         return (total / expected_visits).view(-1, 1, *size)
 
     def _batches(
-        self, explanandum: Explanandum, image: Tensor, size: tuple[int, int], progress: bool
+        self,
+        explanandum: Explanandum,
+        image: Tensor,
+        size: tuple[int, int],
+        progress: bool,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield masks (n, 1, H, W), and what stands behind them: (1, 3, 1, 1) or (B, n or 1, 3, H, W)."""
         generator = torch.Generator(image.device).manual_seed(self.seed)

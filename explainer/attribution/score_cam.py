@@ -31,7 +31,12 @@ class ScoreCAM(LayerAttribution):
     title = "Score-CAM"
 
     def maps_of_layer(
-        self, explanandum: Explanandum, layer: FeatureLayer, image: Tensor, target: Tensor, progress: bool
+        self,
+        explanandum: Explanandum,
+        layer: FeatureLayer,
+        image: Tensor,
+        target: Tensor,
+        progress: bool,
     ) -> Tensor:
         """Weigh the maps by the score seen through each: (B, 1, H, W), at least 0."""
         size = (image.shape[-2], image.shape[-1])

@@ -104,7 +104,11 @@ class SMOE(Attribution):
         return self.fused and image.device.type == "cpu"
 
     def checked_target_mask(
-        self, explanandum: Explanandum, image: Tensor, labels: Tensor, scaled: bool = True
+        self,
+        explanandum: Explanandum,
+        image: Tensor,
+        labels: Tensor,
+        scaled: bool = True,
     ) -> CheckedMask:
         """Return the map, min-max scaled, whatever the labels; 0 for an image without label."""
         maps = self(explanandum, image)
@@ -152,7 +156,11 @@ def measure(
 
 
 def fused_measure(
-    activation: Tensor, tap: str, rectify: bool | None = None, named: bool = False, epsilon: float = statistics.EPSILON
+    activation: Tensor,
+    tap: str,
+    rectify: bool | None = None,
+    named: bool = False,
+    epsilon: float = statistics.EPSILON,
 ) -> Tensor:
     """Compute what `measure` does for SMOE Scale, in one read, on a CPU: (B, C, h, w) → (B, 1, h, w)."""
     scale, lowest = fused.smoe_scale(activation.float(), epsilon)

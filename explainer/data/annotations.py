@@ -131,7 +131,11 @@ def turn_box(box: Box, orientation: int) -> Box:
 
 
 def place_boxes(
-    rows: Sequence[tuple[int, tuple[float, ...]]], width: float, height: float, size: int, orientation: int = 1
+    rows: Sequence[tuple[int, tuple[float, ...]]],
+    width: float,
+    height: float,
+    size: int,
+    orientation: int = 1,
 ) -> Tensor:
     """Place boxes in pixels of the resized image.
 

@@ -50,7 +50,10 @@ def partition(labels: Sequence[tuple[str, ...]], seed: int) -> list[int]:
 
 
 def stratify(
-    labels: Sequence[Sequence[str]], fractions: Sequence[float], seed: int, given: Sequence[int | None] | None = None
+    labels: Sequence[Sequence[str]],
+    fractions: Sequence[float],
+    seed: int,
+    given: Sequence[int | None] | None = None,
 ) -> list[int]:
     """Divide images so that each part has its share of every label: iterative stratification.
 
@@ -93,7 +96,11 @@ class _Stratification:
     """
 
     def __init__(
-        self, labels: Sequence[Sequence[str]], fractions: Sequence[float], order: Sequence[int], draw: random.Random
+        self,
+        labels: Sequence[Sequence[str]],
+        fractions: Sequence[float],
+        order: Sequence[int],
+        draw: random.Random,
     ) -> None:
         self.parts: list[int | None] = [None] * len(labels)
         self._names = [set(names) for names in labels]
@@ -156,7 +163,10 @@ def _neediest(lacking: Sequence[float], room: Sequence[float], draw: random.Rand
 
 
 def _filled(
-    parts: list[int], labels: Sequence[Sequence[str]], fractions: Sequence[float], order: Sequence[int]
+    parts: list[int],
+    labels: Sequence[Sequence[str]],
+    fractions: Sequence[float],
+    order: Sequence[int],
 ) -> list[int]:
     """Fill every part that has less than half of its share; images whose labels are frequent are moved first."""
     sizes = Counter(parts)

@@ -213,7 +213,12 @@ def label_of(seed: int, split: int, index: int) -> int:
 
 
 def draw_planted(
-    seed: int, split: int, index: int, size: int, shortcut: Shortcut, with_parts: bool = True
+    seed: int,
+    split: int,
+    index: int,
+    size: int,
+    shortcut: Shortcut,
+    with_parts: bool = True,
 ) -> PlantedScene:
     """Draw one scene; a pure function of its arguments.
 

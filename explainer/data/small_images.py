@@ -33,7 +33,12 @@ class SmallDataset(ImageDataset):
     """Images of one split, in memory."""
 
     def __init__(
-        self, images: Tensor, targets: list[int], ids: list[str], classes: tuple[str, ...], **options: object
+        self,
+        images: Tensor,
+        targets: list[int],
+        ids: list[str],
+        classes: tuple[str, ...],
+        **options: object,
     ) -> None:
         super().__init__(ids, classes, **options)  # type: ignore[arg-type]
         self.images = images

@@ -11,7 +11,9 @@ from explainer.metrics import ImageMetric
 
 
 def method_facts(
-    settings: Evaluation, methods: dict[str, Attribution], matrix: ClassMatrix | None = None
+    settings: Evaluation,
+    methods: dict[str, Attribution],
+    matrix: ClassMatrix | None = None,
 ) -> Fingerprint:
     """Gather the facts on which the rows depend, besides the classifier and the images.
 

@@ -155,7 +155,11 @@ def checked_matrix(settings: Evaluation, classes: Sequence[str], methods: dict[s
 
 
 def scoring_of(
-    settings: Evaluation, mask_store: MaskStore, judge: Judge, matrix: ClassMatrix | None, decisions: Decisions | None
+    settings: Evaluation,
+    mask_store: MaskStore,
+    judge: Judge,
+    matrix: ClassMatrix | None,
+    decisions: Decisions | None,
 ) -> Scoring:
     """Gather what is asked of every mask.
 
@@ -219,7 +223,11 @@ def files_of(settings: Evaluation) -> list[str]:
 
 
 def open_mask_store(
-    settings: Evaluation, methods: dict[str, Attribution], facts: Fingerprint, out: Path, shown: set[str]
+    settings: Evaluation,
+    methods: dict[str, Attribution],
+    facts: Fingerprint,
+    out: Path,
+    shown: set[str],
 ) -> MaskStore:
     """Open the store of masks, and print which masks it holds of something else.
 

@@ -12,7 +12,11 @@ from explainer.networks import Explanandum
 
 
 def metric_view(
-    explanandum: Explanandum, mask: Tensor, levels: Tensor, batch: Batch, infill: Infill | None = None
+    explanandum: Explanandum,
+    mask: Tensor,
+    levels: Tensor,
+    batch: Batch,
+    infill: Infill | None = None,
 ) -> Judged:
     """Gather all that a metric may look at.
 

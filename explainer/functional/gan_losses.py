@@ -60,7 +60,11 @@ def generator_loss(generated: Tensor) -> Tensor:
 
 
 def gradient_penalty(
-    critic: Callable[[Tensor], Tensor], real: Tensor, generated: Tensor, share: Tensor, mask: Tensor | None = None
+    critic: Callable[[Tensor], Tensor],
+    real: Tensor,
+    generated: Tensor,
+    share: Tensor,
+    mask: Tensor | None = None,
 ) -> Tensor:
     r"""Measure how far the critic's slope is from 1 on the way between real and generated images.
 
@@ -133,7 +137,11 @@ def hole_depth(mask: Tensor) -> Tensor:
 
 
 def discounted_reconstruction(
-    generated: Tensor, image: Tensor, mask: Tensor, discount: float, known: float = 1.0
+    generated: Tensor,
+    image: Tensor,
+    mask: Tensor,
+    discount: float,
+    known: float = 1.0,
 ) -> Tensor:
     r"""Compute the absolute error, which counts less deep in the hole, where many pictures are right.
 
@@ -186,7 +194,10 @@ def hole_error(generated: Tensor, image: Tensor, mask: Tensor) -> Tensor:
 
 
 def kl_divergence(
-    mean: Tensor, log_variance: Tensor, prior_mean: Tensor | None = None, prior_log_variance: Tensor | None = None
+    mean: Tensor,
+    log_variance: Tensor,
+    prior_mean: Tensor | None = None,
+    prior_log_variance: Tensor | None = None,
 ) -> Tensor:
     r"""Compute the divergence of a code's normal distribution from a prior's, by default the standard normal one.
 

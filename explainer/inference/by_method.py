@@ -234,7 +234,9 @@ def side_of(explanandum: Explanandum) -> int:
 
 
 def classifier_of(
-    model: str | nn.Module, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+    model: str | nn.Module,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> Explanandum:
     """Make an explanandum of a classifier.
 

@@ -173,7 +173,12 @@ class Explainer(nn.Module):
         save_folder(folder, self.description(), self._weights(), card or ModelCard())
 
     def push_to_hub(
-        self, repo_id: str, card: ModelCard | None = None, *, private: bool = False, token: str | None = None
+        self,
+        repo_id: str,
+        card: ModelCard | None = None,
+        *,
+        private: bool = False,
+        token: str | None = None,
     ) -> str:
         """Upload what `save_pretrained` writes to the Hugging Face Hub.
 

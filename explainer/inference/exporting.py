@@ -263,7 +263,10 @@ def _write_program(program: torch.export.ExportedProgram, path: Path, metadata: 
 
 
 def _write_onnx(
-    program: torch.export.ExportedProgram, path: Path, metadata: Metadata, calibration: Tensor | None
+    program: torch.export.ExportedProgram,
+    path: Path,
+    metadata: Metadata,
+    calibration: Tensor | None,
 ) -> None:
     """Write an ONNX graph, in int8 where there are images to calibrate it with."""
     size = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())

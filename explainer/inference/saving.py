@@ -133,7 +133,10 @@ def save(explanation: Explanation, folder: Path, names: Sequence[str], mean_colo
 
 
 def seen_through(
-    explanation: Explanation, photograph: Image.Image, target: Image.Image, colour: Image.Image
+    explanation: Explanation,
+    photograph: Image.Image,
+    target: Image.Image,
+    colour: Image.Image,
 ) -> list[Tile]:
     """Draw the photograph through the target mask and through its complement, with the first class's probability.
 

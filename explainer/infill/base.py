@@ -64,7 +64,11 @@ class ForeignInfill(Infill):
         self.batch_size = batch_size
 
     def completed(
-        self, image: Tensor, mask: Tensor | None, paint: Callable[[Tensor, Tensor], Tensor], source: str
+        self,
+        image: Tensor,
+        mask: Tensor | None,
+        paint: Callable[[Tensor, Tensor], Tensor],
+        source: str,
     ) -> Tensor:
         """Fill the holes of a batch, part by part; what stands in a hole has no influence.
 

@@ -35,7 +35,13 @@ class DiffusionInfill(ForeignInfill):
     stochastic = True
 
     def __init__(
-        self, model: str, allow: bool = False, prompt: str = "", steps: int = 50, side: int = 512, batch_size: int = 4
+        self,
+        model: str,
+        allow: bool = False,
+        prompt: str = "",
+        steps: int = 50,
+        side: int = 512,
+        batch_size: int = 4,
     ) -> None:
         super().__init__(model, batch_size, allow)
         if steps < 1 or side < 8 or side % 8:

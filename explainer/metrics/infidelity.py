@@ -18,7 +18,11 @@ from explainer.metrics.base import ImageMetric, Judged, Measured, Score, of_one_
 
 
 def random_squares(
-    count: int, size: tuple[int, int], smallest: float, largest: float, generator: torch.Generator
+    count: int,
+    size: tuple[int, int],
+    smallest: float,
+    largest: float,
+    generator: torch.Generator,
 ) -> Tensor:
     """Draw squares of random side within an image.
 

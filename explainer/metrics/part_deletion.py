@@ -123,7 +123,10 @@ class PartDeletion(ImageMetric):
     range = "[-1, 1]"
 
     def __init__(
-        self, reduction: Literal["sum", "mean"] = "sum", background: bool = True, batch_size: int = 32
+        self,
+        reduction: Literal["sum", "mean"] = "sum",
+        background: bool = True,
+        batch_size: int = 32,
     ) -> None:
         super().__init__()
         if batch_size < 1:

@@ -20,7 +20,12 @@ from explainer.metrics.insertion import ranks
 
 @torch.no_grad()
 def scores_after_removal(
-    maps: Tensor, image: Tensor, fill: Fill, score: Score, fractions: Sequence[float], batch_size: int = 32
+    maps: Tensor,
+    image: Tensor,
+    fill: Fill,
+    score: Score,
+    fractions: Sequence[float],
+    batch_size: int = 32,
 ) -> Tensor:
     """Score images without their most salient pixels.
 

@@ -117,7 +117,10 @@ def width(layer: Layer) -> int:
 
 
 def replace_head(
-    network: nn.Module, num_classes: int, names: Sequence[str] | None = None, size: int | None = None
+    network: nn.Module,
+    num_classes: int,
+    names: Sequence[str] | None = None,
+    size: int | None = None,
 ) -> None:
     """Give the network fresh heads; a head that already has `num_classes` outputs stays.
 

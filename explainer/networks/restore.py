@@ -57,7 +57,11 @@ def load_explainer(
 
 
 def _classifier_of(
-    spec: Explained, state: dict[str, Tensor], path: str, allow: Sequence[str], model: nn.Module | None
+    spec: Explained,
+    state: dict[str, Tensor],
+    path: str,
+    allow: Sequence[str],
+    model: nn.Module | None,
 ) -> Explanandum:
     """Return a checkpoint's classifier: built by its name, or in a copy of a network of its kind."""
     if model is None:
@@ -85,7 +89,11 @@ def _new_masker(spec: Segmenter | Reader) -> MaskNetwork:
 
 
 def read_generative(
-    path: str | Path, kind: str, image_size: int | None = None, classes: Sequence[str] | None = None, averaged: str = ""
+    path: str | Path,
+    kind: str,
+    image_size: int | None = None,
+    classes: Sequence[str] | None = None,
+    averaged: str = "",
 ) -> tuple[Generated, dict[str, Tensor]]:
     """Return a generative checkpoint's description, and its weights with the averaged ones in their place.
 

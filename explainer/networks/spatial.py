@@ -443,7 +443,10 @@ def _changes(network: nn.Module, names: Sequence[str], side: int) -> dict[str, T
 
 @contextmanager
 def _listening(
-    network: nn.Module, names: Sequence[str], batch: int, keep: Callable[[str, Tensor], None]
+    network: nn.Module,
+    names: Sequence[str],
+    batch: int,
+    keep: Callable[[str, Tensor], None],
 ) -> Iterator[None]:
     """Hand on, while open, what layers give for batches of a size; the network is in evaluation mode."""
 

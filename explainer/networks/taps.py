@@ -236,7 +236,10 @@ class Maps(dict[str, Tensor]):
 
 @contextmanager
 def read_taps(
-    network: nn.Module, taps: Sequence[str], before_relu: bool = False, refused: Refused | None = None
+    network: nn.Module,
+    taps: Sequence[str],
+    before_relu: bool = False,
+    refused: Refused | None = None,
 ) -> Iterator[Maps]:
     """Keep, while open, what the layers give in a forward pass; in the last one where there are several.
 

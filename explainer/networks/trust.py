@@ -244,7 +244,11 @@ def check_masker(spec: Mapping[str, Any], path: str | Path) -> None:
 
 
 def check_arguments(
-    arguments: Mapping[str, Any], source: str, *, vouched: bool = False, harmless: Sequence[str] = ()
+    arguments: Mapping[str, Any],
+    source: str,
+    *,
+    vouched: bool = False,
+    harmless: Sequence[str] = (),
 ) -> None:
     """Refuse arguments that are not plain values of sane size.
 

@@ -25,7 +25,12 @@ class Separation(NamedTuple):
 
 @torch.no_grad()
 def separation(
-    explanandum: Explanandum, image: Tensor, masks: Tensor, labels: Tensor, infill: Tensor, classes: int = 3
+    explanandum: Explanandum,
+    image: Tensor,
+    masks: Tensor,
+    labels: Tensor,
+    infill: Tensor,
+    classes: int = 3,
 ) -> Separation:
     """Show a classifier each image through a class's own mask and through the maximum of the other classes' masks.
 

@@ -97,7 +97,10 @@ class MaskStore:
     """
 
     def __init__(
-        self, folder: Path, about: Mapping[str, Mapping[str, Any]], only: Collection[str] | None = None
+        self,
+        folder: Path,
+        about: Mapping[str, Mapping[str, Any]],
+        only: Collection[str] | None = None,
     ) -> None:
         self.folder = folder
         self.about = about

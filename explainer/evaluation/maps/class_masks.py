@@ -11,7 +11,11 @@ from explainer.networks import Explanandum
 
 
 def class_masks(
-    explanandum: Explanandum, method: Attribution, image: Tensor, places: Sequence[int], maker: MaskMaker = SCALED
+    explanandum: Explanandum,
+    method: Attribution,
+    image: Tensor,
+    places: Sequence[int],
+    maker: MaskMaker = SCALED,
 ) -> Tensor:
     """Make the mask of each class asked for, present or not.
 

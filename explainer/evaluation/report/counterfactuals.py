@@ -19,7 +19,11 @@ from explainer.rendering import Tile, gallery, mask_image, overlay, to_pil
 
 @torch.no_grad()
 def counterfactuals(
-    explanandum: Explanandum, image: Tensor, region: Tensor, infill: Infill | None = None, seed: int = 0
+    explanandum: Explanandum,
+    image: Tensor,
+    region: Tensor,
+    infill: Infill | None = None,
+    seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Fill in everything but a region, and the region itself.
 
@@ -51,7 +55,11 @@ def counterfactuals(
 
 
 def counterfactual_gallery(
-    explanandum: Explanandum, mask: Tensor, level: Tensor, batch: Batch, infills: Mapping[str, Infill | None]
+    explanandum: Explanandum,
+    mask: Tensor,
+    level: Tensor,
+    batch: Batch,
+    infills: Mapping[str, Infill | None],
 ) -> Image.Image:
     """Draw two rows an image: the map and what remains filled in by each in-fill; the region and what replaces it.
 

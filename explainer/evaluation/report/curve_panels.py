@@ -110,7 +110,10 @@ def curves(content: Content, rows: Sequence[PlainRow]) -> list[Curves]:
 
 
 def _panels(
-    means: Mapping[str, Sequence[float]], column: Column, results: Mapping[str, MethodResults], shared_id: str
+    means: Mapping[str, Sequence[float]],
+    column: Column,
+    results: Mapping[str, MethodResults],
+    shared_id: str,
 ) -> list[Panel]:
     """Draw each method's curve before those of all methods."""
     values = [value for curve in means.values() for value in curve]

@@ -42,7 +42,11 @@ def decision_table(results: Mapping[str, Mapping[str, DecisionMeans]]) -> Table:
 
 
 def decision_gallery(
-    decisions: Decisions, explanandum: Explanandum, methods: Mapping[str, Attribution], batch: Batch, count: int
+    decisions: Decisions,
+    explanandum: Explanandum,
+    methods: Mapping[str, Attribution],
+    batch: Batch,
+    count: int,
 ) -> Image.Image | None:
     """Draw examples of each kind: the image, and each method's mask of the class in question.
 

@@ -104,7 +104,9 @@ def _has_cost(name: str, entry: MethodResults) -> bool:
 
 
 def _lines(
-    column: Column, entries: Mapping[str, MethodResults], rows: Sequence[PlainRow]
+    column: Column,
+    entries: Mapping[str, MethodResults],
+    rows: Sequence[PlainRow],
 ) -> tuple[list[Line], tuple[str, str]]:
     """Draw a line for each method, and return them with the numbers at their ends."""
     values = {name: _image_values(rows, name, column.key) for name in entries}

@@ -64,7 +64,10 @@ def even_parts(items: Sequence[T], count: int) -> list[Sequence[T]]:
 
 
 def randomised_network(
-    explanandum: Explanandum, method: Attribution, which: Literal["classifier", "masker"], image: Tensor
+    explanandum: Explanandum,
+    method: Attribution,
+    which: Literal["classifier", "masker"],
+    image: Tensor,
 ) -> tuple[nn.Module, list[Layer]] | None:
     """Find the network whose weights are randomised, and its layers from the output to the input.
 

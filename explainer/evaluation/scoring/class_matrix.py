@@ -41,7 +41,11 @@ class ClassMatrix:
     """
 
     def __init__(
-        self, classes: Sequence[str], known: Sequence[str], methods: Collection[str], maker: MaskMaker = SCALED
+        self,
+        classes: Sequence[str],
+        known: Sequence[str],
+        methods: Collection[str],
+        maker: MaskMaker = SCALED,
     ) -> None:
         check_classes("evaluation.class_matrix.classes", classes, known)
         if len(classes) > MOST:
@@ -55,7 +59,11 @@ class ClassMatrix:
         self.places = [list(known).index(name) for name in classes]
 
     def __call__(
-        self, explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch
+        self,
+        explanandum: Explanandum,
+        name: str,
+        method: Attribution | None,
+        batch: Batch,
     ) -> list[dict[str, list[float]]] | None:
         """Measure the confidence in the classes that are present.
 

@@ -73,7 +73,10 @@ class Decisions:
         return of_images
 
     def __call__(
-        self, explanandum: Explanandum, method: Attribution | None, batch: Batch
+        self,
+        explanandum: Explanandum,
+        method: Attribution | None,
+        batch: Batch,
     ) -> list[list[Decision]] | None:
         """Measure what the masks of decided classes show.
 

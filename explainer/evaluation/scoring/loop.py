@@ -100,7 +100,13 @@ class Scoring(NamedTuple):
 
 
 def evaluate(
-    subject: Subject, batches: Iterable[Batch], store: Store, scoring: Scoring, *, total: int, quiet: bool = False
+    subject: Subject,
+    batches: Iterable[Batch],
+    store: Store,
+    scoring: Scoring,
+    *,
+    total: int,
+    quiet: bool = False,
 ) -> None:
     """Score every method on every image, and append the rows to the store.
 
@@ -198,7 +204,12 @@ def attempt(store: Store, batch: Batch, rows: MakeRows) -> dict[str, tuple[str |
 
 
 def score(
-    explanandum: Explanandum, name: str, method: Attribution | None, batch: Batch, masks: CachedMasks, scoring: Scoring
+    explanandum: Explanandum,
+    name: str,
+    method: Attribution | None,
+    batch: Batch,
+    masks: CachedMasks,
+    scoring: Scoring,
 ) -> Sequence[Scored | Unmasked]:
     """Compute the rows of one method for one batch.
 

@@ -36,7 +36,9 @@ class Answers(NamedTuple):
 
 
 def standard_metrics(
-    explanandum: Explanandum, rule: TruthRule = USUAL_TRUTH, curve_steps: int = 0
+    explanandum: Explanandum,
+    rule: TruthRule = USUAL_TRUTH,
+    curve_steps: int = 0,
 ) -> dict[str, ImageMetric]:
     """Build the metrics that every evaluation has.
 

@@ -45,7 +45,11 @@ def check_processes(count: int, device: str) -> None:
 
 
 def unfinished(
-    dataset: ImageDataset, places: Sequence[int], batch_size: int, methods: Sequence[str], store: Store
+    dataset: ImageDataset,
+    places: Sequence[int],
+    batch_size: int,
+    methods: Sequence[str],
+    store: Store,
 ) -> list[list[int]]:
     """Cut the images into batches, and select those of which a row is missing.
 

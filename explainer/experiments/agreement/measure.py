@@ -79,7 +79,11 @@ def agreements(judgements: Sequence[Judgement], truth: str, resamples: int = RES
 
 
 def _agreement(
-    judgements: Sequence[Judgement], true_means: Sequence[Tensor], truth: str, name: str, resamples: int
+    judgements: Sequence[Judgement],
+    true_means: Sequence[Tensor],
+    truth: str,
+    name: str,
+    resamples: int,
 ) -> Agreement:
     """Compare one column with the truth."""
     by_classifier: list[float | None] = []

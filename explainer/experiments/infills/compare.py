@@ -298,7 +298,11 @@ def plot_fills(rows: Sequence[PlainRow], names: Sequence[str]) -> Figure:
 
 @torch.no_grad()
 def fill_gallery(
-    explanandum: Explanandum, fills: dict[str, Infill], cases: Sequence[tuple[Batch, Tensor]], seed: int, device: str
+    explanandum: Explanandum,
+    fills: dict[str, Infill],
+    cases: Sequence[tuple[Batch, Tensor]],
+    seed: int,
+    device: str,
 ) -> Image.Image:
     """Draw images × in-fills (Figure 3), with the labels' mean probability under each.
 

@@ -226,7 +226,9 @@ def _in_percent(score: float | None) -> str:
 
 
 def plot_layers(
-    results: Mapping[str, StatisticResult], scales: Sequence[int], published: Mapping[str, Any] | None = None
+    results: Mapping[str, StatisticResult],
+    scales: Sequence[int],
+    published: Mapping[str, Any] | None = None,
 ) -> Figure:
     """Draw each scale's part of D, a line a statistic (Figure 4); a second panel has the paper's, if they are known.
 

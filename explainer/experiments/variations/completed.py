@@ -21,7 +21,12 @@ class CompletedVariations(Variation):
     """
 
     def __init__(
-        self, infill: Infill, count: int = 64, blend: bool = False, seed: int = 0, batch_size: int = 64
+        self,
+        infill: Infill,
+        count: int = 64,
+        blend: bool = False,
+        seed: int = 0,
+        batch_size: int = 64,
     ) -> None:
         super().__init__(count, blend, seed, batch_size)
         self.infill = infill

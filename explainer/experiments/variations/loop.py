@@ -74,7 +74,11 @@ class Case(NamedTuple):
 
 
 def explain(
-    explanandum: Explanandum, method: Attribution, name: str, image: Tensor, settings: VariationSettings
+    explanandum: Explanandum,
+    method: Attribution,
+    name: str,
+    image: Tensor,
+    settings: VariationSettings,
 ) -> Case:
     """Find the classifier's decision on an image, its saliency, and the box around it.
 

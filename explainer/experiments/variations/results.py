@@ -119,7 +119,10 @@ def asked_rows(rows: Sequence[PlainRow], settings: VariationSettings) -> list[Pl
 
 
 def write_variations(
-    rows: Sequence[PlainRow], settings: VariationSettings, facts: dict[str, object], folder: Path
+    rows: Sequence[PlainRow],
+    settings: VariationSettings,
+    facts: dict[str, object],
+    folder: Path,
 ) -> dict[str, object]:
     """Write results.json, per_image.csv and the curves over sizes of the box.
 

@@ -76,7 +76,13 @@ def propagated(scores: Tensor, reach: int) -> Tensor:
 
 
 def attend(
-    features: Tensor, known: Tensor, *, rate: int = 2, patch: int = 3, scale: float = 10.0, reach: int = 1
+    features: Tensor,
+    known: Tensor,
+    *,
+    rate: int = 2,
+    patch: int = 3,
+    scale: float = 10.0,
+    reach: int = 1,
 ) -> Tensor:
     r"""Rebuild every patch of features from those visible patches that resemble it.
 

@@ -57,7 +57,12 @@ class Critic(nn.Module):
     """
 
     def __init__(
-        self, channels: int = 3, width: int = 64, stages: int = 4, num_classes: int = 0, spectral: bool = True
+        self,
+        channels: int = 3,
+        width: int = 64,
+        stages: int = 4,
+        num_classes: int = 0,
+        spectral: bool = True,
     ) -> None:
         super().__init__()
         normed = spectral_norm if spectral else lambda layer: layer

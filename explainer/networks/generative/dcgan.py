@@ -93,7 +93,12 @@ class DCGAN(nn.Module):
     """
 
     def __init__(
-        self, image_size: int = 64, latent: int = 100, width: int = 64, num_classes: int = 0, spectral: bool = True
+        self,
+        image_size: int = 64,
+        latent: int = 100,
+        width: int = 64,
+        num_classes: int = 0,
+        spectral: bool = True,
     ) -> None:
         super().__init__()
         stages = max(image_size // 4, 1).bit_length() - 1

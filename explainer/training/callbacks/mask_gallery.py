@@ -47,7 +47,11 @@ class Gallery(pl.Callback):
     """
 
     def __init__(
-        self, images: int = 6, every_n_steps: int | None = None, classes: int = 3, every_n_minutes: float | None = None
+        self,
+        images: int = 6,
+        every_n_steps: int | None = None,
+        classes: int = 3,
+        every_n_minutes: float | None = None,
     ) -> None:
         check_images("gallery.images", images)
         check_cadence("gallery.every_n_steps", every_n_steps)
@@ -71,7 +75,12 @@ class Gallery(pl.Callback):
         self._show(trainer, pl_module)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Show the gallery at the cadence, in steps or in time."""
         waited = (time.monotonic() - self._last_shown) / 60

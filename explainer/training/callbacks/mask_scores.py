@@ -37,7 +37,13 @@ class Scores(pl.Callback):
             self._means[name] = mean.to(pl_module.device)
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: pl.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Score a batch."""
         if pl_module.kind != "explainer" or batch_idx >= self.batches:

@@ -85,7 +85,10 @@ class Resume(Checkpoint):
         rank_zero_info("\nstopping after this step (in validation: after it); Ctrl-C again stops at once")
 
     def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        checkpoint: dict[str, Any],
     ) -> None:
         """Add to every checkpoint the random number generators, and what Lightning does not keep of an epoch's end."""
         cuda = []
@@ -97,7 +100,10 @@ class Resume(Checkpoint):
             checkpoint["plateau"] = [metric_of(trainer, config) for config in trainer.lr_scheduler_configs]
 
     def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        checkpoint: dict[str, Any],
     ) -> None:
         """Keep the state until training starts: building and checking come in between."""
         # a checkpoint of an earlier version has not all of them
@@ -129,7 +135,12 @@ class Resume(Checkpoint):
             torch.cuda.set_rng_state_all([state.cpu() for state in random["cuda"]])
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Save within the epoch, unless validation follows: it decides which checkpoint is best, and comes first."""
         epoch_loop: Any = trainer.fit_loop.epoch_loop

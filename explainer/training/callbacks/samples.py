@@ -49,7 +49,12 @@ class Pictures(pl.Callback):
         self._show(trainer, pl_module)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Show the pictures at the cadence."""
         if self.every_n_steps and trainer.fit_loop.total_batch_idx % self.every_n_steps == 0:

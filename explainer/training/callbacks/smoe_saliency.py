@@ -185,7 +185,11 @@ class SMOESaliency(AnyCallback):
             self._earlier = frozenset(_steps(self._strip_folder(trainer, self._subject)))
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Start listening, when it is time."""
         self._close()
@@ -217,7 +221,12 @@ class SMOESaliency(AnyCallback):
         return Watch(images, listener, stack)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Stop listening, and show the maps."""
         watch = self._watch
@@ -256,7 +265,12 @@ class SMOESaliency(AnyCallback):
             rank_zero_warn(f"{words}: {refusal}")
 
     def on_validation_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Choose the fixed image, when the first validation batch comes."""
         self._validating.close()

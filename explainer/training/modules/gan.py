@@ -119,7 +119,11 @@ class Generation(GenerativeModule):
         self.note("train", terms, len(image))
 
     def critic_terms(
-        self, image: Tensor, generated: Tensor, labels: Tensor | None, draws: torch.Generator
+        self,
+        image: Tensor,
+        generated: Tensor,
+        labels: Tensor | None,
+        draws: torch.Generator,
     ) -> dict[str, Tensor]:
         """Return the critic's loss and what it consists of."""
         both = None if labels is None else torch.cat([labels, labels])

@@ -35,7 +35,12 @@ class GenerativeModule(SaliencyModule):
     """
 
     def __init__(
-        self, network: DCGAN | Inpainter, generator: nn.Module, optimizer: OptimizerCallable, decay: float, seed: int
+        self,
+        network: DCGAN | Inpainter,
+        generator: nn.Module,
+        optimizer: OptimizerCallable,
+        decay: float,
+        seed: int,
     ) -> None:
         super().__init__(optimizer, None, "epoch")
         if not 0 <= decay < 1:
