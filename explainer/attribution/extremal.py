@@ -99,7 +99,10 @@ def blur_pyramid(image: Tensor, levels: int, deviation: float) -> Tensor:
     images = []
     for level in range(levels):
         sigma = deviation * (1 - level / (levels - 1))
-        images.append(gaussian_blur(image, sigma) if sigma > 0 else image)
+        blurred = image
+        if sigma > 0:
+            blurred = gaussian_blur(image, sigma)
+        images.append(blurred)
     return torch.stack(images, 1)
 
 
@@ -131,7 +134,8 @@ class BlurredScore(MaskedScore):
         # lookup a pixel gives both ends of the mixture.
         below = pyramid[:, :-1]
         step = pyramid.diff(dim=1)
-        self.table = torch.cat([below, step], 2).permute(0, 1, 3, 4, 2).flatten(0, 3)
+        both = torch.cat([below, step], 2)
+        self.table = both.permute(0, 1, 3, 4, 2).flatten(0, 3)
 
     def look(self, owner: Tensor, mask: Tensor, fill: Tensor | None) -> Tensor:
         """Mix, for each pixel, the two levels next to its mask value: (N, 3, H, W)."""
@@ -139,7 +143,9 @@ class BlurredScore(MaskedScore):
         place = mask * (self.levels - 1)
         lower = place.detach().floor().clamp(0, self.levels - 2)
         pixel = torch.arange(pixels, device=mask.device).view_as(mask[0])
-        level = owner.view(-1, 1, 1, 1) * (self.levels - 1) + lower.long()
+        # levels of all images stand one behind the other in the table
+        first_level = owner.view(-1, 1, 1, 1) * (self.levels - 1)
+        level = first_level + lower.long()
         index = (level * pixels + pixel)[:, 0]
         rows = F.embedding(index, self.table).permute(0, 3, 1, 2).contiguous()
         colour, step = rows.chunk(2, 1)

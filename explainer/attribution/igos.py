@@ -175,7 +175,8 @@ class IGOS(MaskSearch):
                 masks, loss = self._move(plain, ahead, direction, small, l1)
                 losses.append(loss)
                 l1 = torch.where(self._whole(masks), l1 / 2, l1)
-        mask = upsampled((masks.deletion * masks.insertion)[None], size_of(image))[0]
+        both = masks.deletion * masks.insertion
+        mask = upsampled(both[None], size_of(image))[0]
         return Explained(1 - mask, {"loss": torch.stack(losses)})
 
     def _whole(self, masks: Masks) -> Tensor:
@@ -187,11 +188,13 @@ class IGOS(MaskSearch):
         """Compute the terms of λ₁, which is (B,), and of λ₂ for the masks' product: (B,)."""
         both = masks.deletion * masks.insertion
         area = (1 - both).abs().mean((1, 2, 3))
-        return l1 * area + self.tv * bilateral_tv(both, small, self.power, self.sigma)
+        variation = bilateral_tv(both, small, self.power, self.sigma)
+        return l1 * area + self.tv * variation
 
     def objective(self, scorer: MaskedScore, masks: Masks, small: Tensor, l1: Tensor) -> Tensor:
         """Compute what is minimised: (B,)."""
         both = masks.deletion * masks.insertion
+        # all four in one call, which fills the classifier's batches
         views = torch.stack([masks.deletion, 1 - masks.insertion, both, 1 - both])
         deleted, inserted, deleted_both, inserted_both = scorer(upsampled(views, size_of(scorer.image)))
         return deleted - inserted + deleted_both - inserted_both + self.penalty(masks, small, l1)
@@ -207,9 +210,13 @@ class IGOS(MaskSearch):
             # an insertion term is minus the score of the complement 1 - m: in its gradient the two signs cancel
             for mask, inserted in ((leaf.deletion, False), (leaf.insertion, True), (both, False), (both, True)):
                 path = ramp.view(-1, 1, 1, 1, 1) * mask.detach()
-                shown = upsampled(1 - path if inserted else path, size)
-                slope = scorer.with_gradient(shown)[1].mean(0)
-                total = total + (slope * upsampled(mask[None], size)[0]).sum()
+                if inserted:
+                    path = 1 - path
+                _, slopes = scorer.with_gradient(upsampled(path, size))
+                slope = slopes.mean(0)
+                # the classifier's graph is gone: a product with the slope hands it on to the masks
+                large = upsampled(mask[None], size)[0]
+                total = total + (slope * large).sum()
             return Masks(*torch.autograd.grad(total, leaf))
 
     def _move(
@@ -234,7 +241,8 @@ class IGOS(MaskSearch):
         if self.search == "nesterov":
             return after, loss
         start = self.objective(scorer, masks, small, l1)
-        steepness = torch.stack([slope.square().sum((1, 2, 3)) for slope in direction]).sum(0)
+        squares = [slope.square().sum((1, 2, 3)) for slope in direction]
+        steepness = torch.stack(squares).sum(0)
         # Armijo's rule: halve the step until the objective has fallen by enough, ten times at most
         for _ in range(10):
             missed = loss > start - 1e-4 * length * steepness

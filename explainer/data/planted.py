@@ -141,6 +141,7 @@ def _things(rng: np.random.Generator, label: int) -> list[Thing]:
         x, y = rng.uniform(0.1, 0.9, 2)
         radius = rng.uniform(0.13, 0.27)
         things.append(Thing(None, x, y, radius))
+    # in any order: a distractor may cover an object, and an object a distractor
     return [things[i] for i in rng.permutation(len(things))]
 
 
@@ -159,7 +160,9 @@ def mark(rng: np.random.Generator, side: int, place: Place) -> Layer:
     inside = distance < 0.09 * side
     layer = _of_one_colour(rng, inside, _MARK)
     core = distance[inside] < 0.05 * side
-    layer.colours[core] += np.array(_CORE, np.float32) - np.array(_MARK, np.float32)
+    # the grain stays: only the mean colour of the core is another
+    other_colour = np.array(_CORE, np.float32) - np.array(_MARK, np.float32)
+    layer.colours[core] += other_colour
     return layer._replace(colours=np.clip(layer.colours, 0, 1))
 
 
@@ -182,9 +185,14 @@ def watermark(rng: np.random.Generator, side: int, place: Place) -> Layer:
     rows, columns = np.mgrid[:side, :side] + 0.5
     across = columns - left
     down = rows - top
-    patch = (across >= 0) & (across < 0.52 * side) & (down >= 0) & (down < 0.32 * side)
-    striped = (across + down) % (0.09 * side) < 0.045 * side
-    return _of_one_colour(rng, patch & striped, (1.0, 1.0, 1.0))._replace(opacity=0.45)
+    within_columns = (across >= 0) & (across < 0.52 * side)
+    within_rows = (down >= 0) & (down < 0.32 * side)
+    period = 0.09 * side
+    striped = (across + down) % period < 0.045 * side
+    inside = within_columns & within_rows & striped
+    layer = _of_one_colour(rng, inside, (1.0, 1.0, 1.0))
+    # faint: what stands below it can still be told
+    return layer._replace(opacity=0.45)
 
 
 SHORTCUTS: dict[str, Callable[[np.random.Generator, int, Place], Layer]] = {
@@ -293,7 +301,8 @@ def _parts(behind: NDArray, elsewhere: NDArray, layers: list[Layer], names: list
         region = owners == number
         if not region.any():
             continue
-        without, _ = composed(behind, layers[: number - 1] + layers[number:])
+        others = layers[: number - 1] + layers[number:]
+        without, _ = composed(behind, others)
         regions.append(region)
         pictures.append(averaged(without))
         kinds.append(name)
@@ -303,7 +312,11 @@ def _parts(behind: NDArray, elsewhere: NDArray, layers: list[Layer], names: list
         regions.append(owners == 0)
         pictures.append(averaged(before_another))
         kinds.append("background")
-    return Parts(torch.from_numpy(np.stack(regions)), torch.stack(pictures).float() / 255, tuple(kinds))
+    return Parts(
+        regions=torch.from_numpy(np.stack(regions)),
+        pictures=torch.stack(pictures).float() / 255,
+        names=tuple(kinds),
+    )
 
 
 class PlantedDataset(ImageDataset):

@@ -34,10 +34,14 @@ def top_share(values: Tensor, share: Tensor, temperature: float = 0.1) -> Tensor
     ordered = flat.sort(-1).values
     count = flat.shape[-1]
     # between two neighbours in the order, so that neither of them stands on the border itself
-    place = ((1 - share) * count - 0.5).clamp(0, count - 1).expand(flat.shape[:-1])[..., None]
+    middle = (1 - share) * count - 0.5
+    place = middle.clamp(0, count - 1).expand(flat.shape[:-1])
+    place = place[..., None]
     below = place.floor().long()
     above = place.ceil().long()
-    border = torch.lerp(ordered.gather(-1, below), ordered.gather(-1, above), place - below)
+    lower = ordered.gather(-1, below)
+    upper = ordered.gather(-1, above)
+    border = torch.lerp(lower, upper, place - below)
     deviation = flat.std(-1, correction=0, keepdim=True)
     # a constant map has no order, and its deviation would divide by 0
     width = temperature * deviation.clamp_min(1e-6)

@@ -136,16 +136,21 @@ class FineTunedFidelity(ImageMetric):
         # a random map may be drawn from the same seed: the draws must not be that map
         generator = torch.Generator().manual_seed(derived_seed(self.seed, _DRAWS))
         # drawn once for all sizes, parts and images: what differs is the map
-        chance = torch.rand(self.samples, *maps.shape[-2:], generator=generator).to(maps.device)
+        # on the CPU, so that a GPU removes the same pixels
+        drawn = torch.rand(self.samples, *maps.shape[-2:], generator=generator)
+        chance = drawn.to(maps.device)
         logits = self._logits(judged)
         target = judged.labels.argmax(1)
         falls = []
         for index in range(len(maps)):
+            # the first one is empty: the whole image goes through the classifier as the others do
             gone = [torch.zeros_like(chance[:1], dtype=torch.bool)]
             for size in self.sizes:
                 inside = place[index] < round(size * pixels)
-                gone.append(inside & (chance < removal_rate(size, self.rate, self.most)))
-            scores = self._scores(judged, index, torch.cat(gone)[:, None], logits, target[index])
+                rate = removal_rate(size, self.rate, self.most)
+                gone.append(inside & (chance < rate))
+            holes = torch.cat(gone)[:, None]
+            scores = self._scores(judged, index, holes, logits, target[index])
             falls.append(scores[0] - scores[1:].mean())
         return torch.stack(falls)
 
@@ -155,6 +160,7 @@ class FineTunedFidelity(ImageMetric):
         for holes in gone.split(self.batch_size):
             image = judged.image[index].expand(len(holes), -1, -1, -1)
             filled = judged.fill(image, (~holes).to(image))
+            # selected, not mixed: what stays is the image's own, to the bit
             seen = torch.where(holes, filled, image)
             scores.append(self._probability(judged, seen, index, logits, target))
         return torch.cat(scores)

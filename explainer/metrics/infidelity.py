@@ -45,13 +45,21 @@ def random_squares(
     draws = torch.rand(3, count, generator=generator)
     share = smallest + (largest - smallest) * draws[0]
     side = (share * min(size)).round().clamp_min(1)
+    # + 1: a square may also begin at the last place where it fits
     top = (draws[1] * (height - side + 1)).floor()
     left = (draws[2] * (width - side + 1)).floor()
     row = torch.arange(height)
     column = torch.arange(width)
-    rows = (row >= top[:, None]) & (row < (top + side)[:, None])
-    columns = (column >= left[:, None]) & (column < (left + side)[:, None])
-    return (rows[:, :, None] & columns[:, None])[:, None]
+    bottom = top + side
+    right = left + side
+    below_top = row >= top[:, None]
+    above_bottom = row < bottom[:, None]
+    behind_left = column >= left[:, None]
+    before_right = column < right[:, None]
+    rows = below_top & above_bottom
+    columns = behind_left & before_right
+    squares = rows[:, :, None] & columns[:, None]
+    return squares[:, None]
 
 
 def infidelity(predicted: Tensor, fall: Tensor, scaled: bool = True) -> Tensor:

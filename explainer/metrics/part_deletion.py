@@ -41,6 +41,7 @@ def logit_falls(image: Tensor, pictures: Tensor, target: int, logits: Logits, ba
         >>> logit_falls(torch.ones(3, 2, 2), pictures, 0, lambda seen: seen.mean((2, 3))).tolist()
         [1.0, 0.0]
     """
+    # the whole image goes through the classifier as the others do: a fall is no difference of rounding
     seen = torch.cat([image[None], pictures.to(image)])
     answers = [logits(chunk)[:, target] for chunk in seen.split(batch_size)]
     of_class = torch.cat(answers).double()
@@ -96,7 +97,8 @@ def agreement_in_order(attributions: Tensor, importances: Tensor) -> Tensor:
         return i.new_tensor(torch.nan)
     if not a.any():
         return i.new_tensor(0.0)
-    correlation = (a @ i) / ((a @ a) * (i @ i)).sqrt()
+    squares = (a @ a) * (i @ i)
+    correlation = (a @ i) / squares.sqrt()
     # rounding must not take a perfect order beyond 1
     return correlation.clamp(-1, 1)
 

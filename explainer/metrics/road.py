@@ -56,6 +56,7 @@ def scores_after_removal(
     for masks, owners in zip(visible.split(batch_size), owner.split(batch_size), strict=True):
         images = image[owners]
         filled = fill(images, masks.to(images))
+        # selected, not mixed: what stays is the image's own, to the bit
         pictures = torch.where(masks, images, filled)
         scores.append(score(pictures, owners))
     return torch.cat(scores).view(len(maps), len(counts))

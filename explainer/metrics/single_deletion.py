@@ -30,7 +30,9 @@ def patch_sums(maps: Tensor, grid: int) -> Tensor:
         >>> patch_sums(torch.ones(1, 1, 4, 6), 2).tolist()
         [[6.0, 6.0, 6.0, 6.0]]
     """
-    cells = grid_cells((maps.shape[-2], maps.shape[-1]), grid).flatten().to(maps.device)
+    size = (maps.shape[-2], maps.shape[-1])
+    cells = grid_cells(size, grid).flatten()
+    cells = cells.to(maps.device)
     values = maps.flatten(1).double()
     # in double precision: patches that are alike must not be told apart by rounding
     sums = values.new_zeros(len(maps), grid**2)

@@ -85,8 +85,11 @@ def replaced(output: Any, tensor: Tensor) -> Any:
         return tensor
     if isinstance(output, tuple | list):
         # several tensors: the one that was read is the first with as many images
-        place = next(index for index, part in enumerate(output) if tensor_of(part, len(tensor)) is part)
-        return type(output)([*output[:place], tensor, *output[place + 1 :]])
+        images = len(tensor)
+        place = next(index for index, part in enumerate(output) if tensor_of(part, images) is part)
+        parts = list(output)
+        parts[place] = tensor
+        return type(output)(parts)
     raise InputError(f"activations cannot be put into a {type(output).__name__}: name another layer")
 
 
@@ -382,8 +385,10 @@ def agreement(changes: Tensor) -> float:
     more = share - share.mean(0)
     lead = more.relu().view(-1, rows, columns)
     mass = lead.sum((1, 2)).clamp_min(1e-30)
-    row_moment = (lead.sum(2) * torch.arange(rows)).sum(1)
-    column_moment = (lead.sum(1) * torch.arange(columns)).sum(1)
+    of_row = lead.sum(2) * torch.arange(rows)
+    of_column = lead.sum(1) * torch.arange(columns)
+    row_moment = of_row.sum(1)
+    column_moment = of_column.sum(1)
     number = torch.arange(PARTS**2).double()
     of_rows = _correlation(row_moment / mass, number // PARTS)
     of_columns = _correlation(column_moment / mass, number % PARTS)

@@ -52,7 +52,10 @@ def place_labels(points: Mapping[str, Point], names: Mapping[str, str], room: Bo
     Returns:
         A label for each point, from left to right.
     """
-    taken = [Box(x - POINT, y - POINT, x + POINT, y + POINT) for x, y in points.values()]
+    # words must not cover other points either
+    taken = []
+    for x, y in points.values():
+        taken.append(Box(x - POINT, y - POINT, x + POINT, y + POINT))
     labels = []
     for key, (x, y) in sorted(points.items(), key=lambda item: item[1]):
         width = LETTER * len(names[key]) + 2
@@ -85,7 +88,9 @@ def _beside(point: Point, width: float, distance: float, side: tuple[int, int]) 
     across, down = side
     x = point[0] + across * (distance + width / 2)
     # straight above and below, half a line of words lies between point and middle
-    y = point[1] + down * (distance + 5 if across == 0 else distance)
+    if across == 0:
+        distance += 5
+    y = point[1] + down * distance
     return Box(x - width / 2, y - 7, x + width / 2, y + 7)
 
 

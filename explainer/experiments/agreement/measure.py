@@ -1,5 +1,6 @@
 """How far each column agrees with the truth, over methods: Kendall's tau-b with an interval, for each classifier."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -104,15 +105,18 @@ def _agreement(
         draws = max(draws, values.shape[1])
         true_values = one.evaluation.values[truth].nanmean(1)
         means = values.nanmean(1)
-        counts.append(int((~(means.isnan() | true_values.isnan())).sum()))
+        unknown = means.isnan() | true_values.isnan()
+        counts.append(int((~unknown).sum()))
         tau = float(tau_b(means[None], true_values[None])[0])
-        by_classifier.append(None if tau != tau else tau)
+        # JSON knows no NaN
+        by_classifier.append(None if math.isnan(tau) else tau)
         estimates.append(tau_b(resampled_means(values, resamples, seed), resampled_truth))
     known = [tau for tau in by_classifier if tau is not None]
     interval = None
     if known:
         # the mean over classifiers, of each resample
-        low, high = percentiles(torch.stack(estimates).nanmean(0)[:, None])[0].tolist()
+        of_resamples = torch.stack(estimates).nanmean(0)
+        low, high = percentiles(of_resamples[:, None])[0].tolist()
         interval = [low, high]
     return Agreement(
         tau=statistics.fmean(known) if known else None,

@@ -50,7 +50,9 @@ def read_evaluation(folder: Path, methods: Sequence[str] | None = None) -> Colum
         raise InputError(f"{folder / 'results.json'} does not describe its columns: evaluate again with this version")
     rows = [row for row in read_rows(existing(folder, "rows.jsonl"), Evaluated) if "error" not in row]
     others = (ORIGINAL, *ANNOTATED)
-    evaluated = [method for method in dict.fromkeys(row["method"] for row in rows) if method not in others]
+    # in the order in which they were evaluated
+    present = dict.fromkeys(row["method"] for row in rows)
+    evaluated = [method for method in present if method not in others]
     # only what results.json reports: the file may hold rows of an earlier call
     evaluated = [method for method in evaluated if method in content["results"]]
     chosen = list(methods or evaluated)
@@ -59,15 +61,22 @@ def read_evaluation(folder: Path, methods: Sequence[str] | None = None) -> Colum
             raise InputError(f"{folder}: no method {method!r}; there are {', '.join(evaluated)}")
     # sorted: the same images must stand in the same order for every classifier, since they are drawn together
     images = sorted({row["id"] for row in rows})
-    by_place: dict[tuple[str, str], PlainRow] = {(row["method"], row["id"]): row for row in rows}
+    by_place: dict[tuple[str, str], PlainRow] = {}
+    for row in rows:
+        by_place[row["method"], row["id"]] = row
     values: dict[str, Tensor] = {}
     turned = []
     for column, description in described.items():
-        # a method that failed on an image has an empty row, which has no value
-        table = [column_of([by_place.get((method, image), {}) for image in images], column) for method in chosen]
+        table = []
+        for method in chosen:
+            # a method that failed on an image has an empty row, which has no value
+            of_method = [by_place.get((method, image), {}) for image in images]
+            table.append(column_of(of_method, column))
         of_column = torch.stack(table)
+        # a column without any value puts nothing in an order
         if of_column.isnan().all():
             continue
+        # turned, so that higher is better in every column: correlations must not differ in sign for that alone
         if not description["higher_is_better"]:
             of_column = -of_column
             turned.append(column)
@@ -89,7 +98,10 @@ def read_retraining(folder: Path, methods: Sequence[str]) -> Columns:
     cells = [cell for cell in finished_cells(folder) if needed <= set(cell) and cell["method"] in methods]
     if not cells:
         raise InputError(f"{folder}: cells.jsonl has no finished cell of a method of the evaluation")
-    scores = {(cell["method"], cell["mode"], cell["fraction"], cell["seed"]): cell["score"] for cell in cells}
+    scores = {}
+    for cell in cells:
+        place = (cell["method"], cell["mode"], cell["fraction"], cell["seed"])
+        scores[place] = cell["score"]
     seeds = sorted({cell["seed"] for cell in cells})
     values: dict[str, Tensor] = {}
     for mode, column in SUMS.items():

@@ -80,6 +80,7 @@ def forest(groups: Groups, truth: str) -> Figure:
         truth: Column that is the truth.
     """
     names = ordered(groups)
+    # as high as its lines: a column has one for each group
     height = 1.2 + (0.16 + 0.13 * len(groups)) * len(names)
     figure = Figure(figsize=(7.5, height), layout="constrained")
     axes = figure.subplots()
@@ -101,6 +102,7 @@ def forest(groups: Groups, truth: str) -> Figure:
             axes.plot(singles, [y] * len(singles), "|", color=f"C{number}", markersize=6, alpha=0.6)
     axes.axvline(0, color="0.6", linewidth=0.8)
     axes.set_yticks(range(len(names)), names)
+    # upside down, so that the first column stands at the top as in the table
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(-1.05, 1.05)
     axes.grid(axis="x", color="0.9")

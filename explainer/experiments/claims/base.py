@@ -37,6 +37,7 @@ class Effect:
     @property
     def verdict(self) -> Verdict:
         """What the interval says; one that touches 0, or is of a single draw, tells nothing."""
+        # the interval of a single draw has no width, and would always tell something
         if self.n < 2:
             return "not told"
         if self.low > 0:

@@ -107,6 +107,7 @@ def matching(cells: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], score
     scores = {}
     for cell in cells:
         has_facts = all(cell.get(key) == value for key, value in facts.items())
+        # a cell without this score was stopped, or is of an earlier version
         if has_facts and cell.get(score) is not None:
             others = [(key, cell[key]) for key in FACTS if key in cell and key not in facts]
             scores[tuple(others)] = float(cell[score])

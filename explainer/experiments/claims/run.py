@@ -64,6 +64,7 @@ class Claims(Experiment):
         except InputError as error:
             if self.strict:
                 raise
+            # the other claims can be checked all the same
             return no_effect(str(error))
 
 
@@ -74,7 +75,12 @@ def described(claim: Claim, effect: Effect) -> dict[str, Any]:
         claim: Claim.
         effect: Effect; without a number its entry has the reason alone.
     """
-    entry: dict[str, Any] = {"claim": claim.claim, "paper": claim.paper, "data": claim.data, "results": claim.results}
+    entry: dict[str, Any] = {
+        "claim": claim.claim,
+        "paper": claim.paper,
+        "data": claim.data,
+        "results": claim.results,
+    }
     if effect.reason:
         return entry | {"verdict": "not measured", "reason": effect.reason}
     return entry | {

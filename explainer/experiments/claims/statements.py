@@ -141,8 +141,14 @@ class Conflict(Claim):
         tau = float(tau_b(first.mean(1)[None], second.mean(1)[None]))
         resampled = tau_b(resampled_means(first), resampled_means(second))
         low, high = percentiles(resampled[:, None])[0].tolist()
+        # the smaller τ is, the larger is the effect: the ends of the interval change places
         return Effect(
-            self.bound - tau, self.bound - high, self.bound - low, count, "images", f"{self.bound:g} − {measure}"
+            value=self.bound - tau,
+            low=self.bound - high,
+            high=self.bound - low,
+            n=count,
+            unit="images",
+            measure=f"{self.bound:g} − {measure}",
         )
 
 

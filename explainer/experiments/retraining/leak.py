@@ -93,7 +93,10 @@ def mask_scores(rows: Sequence[dict[str, Any]], method: str, chance: Chance) -> 
     scores = {}
     for row in sorted(rows, key=lambda row: row["fraction"]):
         if row["method"] == method and row["mode"] == MODE:
-            scores[f"{row['fraction']:g}"] = MaskScore(score=row["score"], leaks=leaks(row["score"], chance))
+            # a key of JSON is text
+            fraction = f"{row['fraction']:g}"
+            score = row["score"]
+            scores[fraction] = MaskScore(score=score, leaks=leaks(score, chance))
     return scores
 
 

@@ -44,7 +44,7 @@ def saliency_boxes(saliency: Tensor, threshold: float = 0.5, of: Threshold = "fr
     if not 0 < threshold <= 1:
         raise InputError(f"the threshold of a box is a {of} in (0, 1], got {threshold}")
     values = saliency[:, 0].detach().double()
-    finite = values.isfinite().all(2).all(1)
+    finite = values.isfinite().flatten(1).all(1)
     highest = values.amax((1, 2))
     lowest = values.amin((1, 2))
     # "not >" and not "==", so that a map of NaN is constant too
@@ -96,7 +96,8 @@ def shrink(boxes: Tensor, alpha: float) -> Tensor:
     scaled = (alpha * sides.double()).round().long()
     # at least a pixel, but none where the box has none
     smaller = torch.minimum(scaled.clamp_min(1), sides)
-    start = boxes[:, :2] + (sides - smaller).div(2, rounding_mode="floor")
+    margin = (sides - smaller).div(2, rounding_mode="floor")
+    start = boxes[:, :2] + margin
     return torch.cat([start, start + smaller], 1)
 
 
@@ -119,7 +120,9 @@ def outside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     y = torch.arange(height, device=boxes.device)[None, :, None]
     corners = boxes.unbind(1)
     x0, y0, x1, y1 = (corner[:, None, None] for corner in corners)
-    within = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+    within_columns = (x >= x0) & (x < x1)
+    within_rows = (y >= y0) & (y < y1)
+    within = within_columns & within_rows
     return 1 - within[:, None].float()
 
 
@@ -140,7 +143,8 @@ def surroundings(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
     """
     sides = boxes[:, 2:] - boxes[:, :2]
     longest = sides.amax(1)
-    wanted = (longest.double() * (1 + 2 * margin)).ceil().long()
+    share = 1 + 2 * margin
+    wanted = (longest.double() * share).ceil().long()
     # whatever the margin, a pixel on each side is known
     side = torch.maximum(wanted, longest + 2)[:, None]
     height, width = size

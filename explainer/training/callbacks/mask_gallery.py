@@ -156,8 +156,9 @@ def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) 
         logits = explanandum(shown).float()
         scores.append(explanandum.probabilities(logits))
     rows = []
+    classes = explanandum.classes
     for n, image in enumerate(images):
-        captions = [_caption(explanandum.classes, probabilities[n], labels[n]) for probabilities in scores]
+        captions = [_caption(classes, probabilities[n], labels[n]) for probabilities in scores]
         row = [
             Tile(to_pil(image), captions[0]),
             Tile(overlay(image, target[n]), f"area {target[n].mean():.2f}"),
@@ -165,7 +166,8 @@ def draw(module: Any, images: Tensor, labels: Tensor, masks: Tensor, most: int) 
             Tile(to_pil(through_mask[n]), captions[1]),
             Tile(to_pil(through_complement[n]), captions[2]),
         ]
-        rows.append(row + _class_tiles(explanandum.classes, image, labels[n], masks[n], most))
+        row += _class_tiles(classes, image, labels[n], masks[n], most)
+        rows.append(row)
     longest = max(len(row) for row in rows)
     further = longest - len(HEADER)
     return gallery(rows, header=HEADER + ["class mask"] * further)
@@ -176,7 +178,9 @@ def _caption(classes: tuple[str, ...], probabilities: Tensor, labels: Tensor) ->
     present = labels.nonzero().flatten().tolist()
     if not present:
         present = [int(probabilities.argmax())]
-    return ", ".join(f"{classes[c]} {probabilities[c]:.2f}" for c in present[:3])
+    # more than three do not fit under a picture
+    words = [f"{classes[c]} {probabilities[c]:.2f}" for c in present[:3]]
+    return ", ".join(words)
 
 
 def _class_tiles(classes: tuple[str, ...], image: Tensor, labels: Tensor, masks: Tensor, most: int) -> list[Tile]:
@@ -194,7 +198,8 @@ def _class_tiles(classes: tuple[str, ...], image: Tensor, labels: Tensor, masks:
         areas = masks.mean((1, 2)).masked_fill(labels > 0, -1)
         c = int(areas.argmax())
         picture = overlay(image, masks[c : c + 1])
-        tiles.append(Tile(picture, f"absent: {classes[c]} {float(areas[c]):.2f}"))
+        area = float(areas[c])
+        tiles.append(Tile(picture, f"absent: {classes[c]} {area:.2f}"))
     return tiles
 
 
