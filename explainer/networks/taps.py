@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import IntEnum
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import torch
@@ -58,7 +59,7 @@ def find_taps(network: nn.Module, size: int | None = None) -> tuple[str, ...]:
 
     A network of one scale only, such as a Vision Transformer, is cut into four parts of equal depth, and the last block
     of each is taken. Where a class token stands before the places, the last block of all is left out: what it says of
-    the places is not read by the head.
+    the places is not read by the head. If one block is left, the layer that embeds the places stands beside it.
 
     Args:
         network: Classifier with feature maps, or with tokens in the order of the image; left as it was.
@@ -75,9 +76,10 @@ def find_taps(network: nn.Module, size: int | None = None) -> tuple[str, ...]:
         >>> find_taps(resnet18(), 64)
         ('relu', 'layer1.1', 'layer2.1', 'layer3.1', 'layer4.1')
     """
-    # networks of libraries that wrap everything, such as Hugging Face's, show their blocks at a later look only
-    for depth in Depth:
-        taps = _scale_ends(network, size, depth)
+    # networks of libraries that wrap everything, such as Hugging Face's, show their blocks at a later look only;
+    # what embeds the places is taken only where no look shows enough blocks
+    for embedding, depth in product((False, True), Depth):
+        taps = _scale_ends(network, size, depth, embedding)
         if len(taps) >= 2:
             # a layer whose places cannot be told is passed over: its map would be no map
             certain = known_layouts(network, taps, size)
@@ -114,8 +116,15 @@ class _Layer(NamedTuple):
     prefix: int
 
 
-def _scale_ends(network: nn.Module, size: int | None, depth: Depth) -> list[str]:
-    """Return the last layer of each scale, or of each quarter of the only one; fewer than two where none are found."""
+def _scale_ends(network: nn.Module, size: int | None, depth: Depth, embedding: bool) -> list[str]:
+    """Return the last layer of each scale, or of each quarter of the only one; fewer than two where none are found.
+
+    Args:
+        network: Network that is looked at.
+        size: Side in pixels of the image; None tries usual ones.
+        depth: How far to look into modules.
+        embedding: Whether the layer that embeds the places is added to the only block before the last one.
+    """
     passes, rectified = _run(network, size, depth)
     times = Counter(name for name, _, _ in passes)
     shapes = [output.shape for _, _, output in passes]
@@ -140,10 +149,12 @@ def _scale_ends(network: nn.Module, size: int | None, depth: Depth) -> list[str]
         if has_parts and not linear:
             with_blocks.add(side)
     ends = []
+    embeddings: list[_Layer] = []
     for side in sorted(scales, reverse=True):
         # what stands before the class token joins embeds, and where it joins late, what stands behind attends to it
         prefixes = Counter(layer.prefix for layer in scales[side])
         ((usual, _),) = prefixes.most_common(1)
+        embeddings += [layer for layer in scales[side] if layer.prefix != usual]
         scales[side] = [layer for layer in scales[side] if layer.prefix == usual]
         active_layers = [layer for layer in scales[side] if layer.active]
         ends.append((active_layers or scales[side])[-1])
@@ -153,7 +164,10 @@ def _scale_ends(network: nn.Module, size: int | None, depth: Depth) -> list[str]
     (only,) = (layers for layers in scales.values() if chain[0] in layers)
     names = [layer.name for layer in only if layer.active]
     if only[-1].prefix:
-        names.pop()
+        names = names[:-1]
+    if embedding and len(names) == 1:
+        before = [layer.name for layer in embeddings if layer.number < only[0].number]
+        names = [*before[-1:], *names]
     return quarters(names)
 
 

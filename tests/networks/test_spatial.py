@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torchvision.models import VisionTransformer
 
 from explainer.attribution import (
     BBMP,
@@ -92,6 +93,57 @@ def test_maps_are_those_that_timm_returns_itself(name):
     for tap in taps:
         alike = [maps for maps in own if maps.shape == seen[tap].shape]
         assert any(torch.allclose(maps, seen[tap], atol=1e-5) for maps in alike), tap
+
+
+@pytest.mark.parametrize(("blocks", "taps"), [
+    (2, ("patch_embed", "blocks.0")), (3, ("blocks.0", "blocks.1")), (4, ("blocks.0", "blocks.1", "blocks.2")),
+])  # fmt: skip
+def test_a_transformer_of_few_blocks_is_served(blocks, taps):
+    torch.manual_seed(0)
+    network = timm.create_model("vit_tiny_patch16_224", depth=blocks, img_size=64, pretrained=False).eval()
+    assert find_taps(network) == taps
+    image = torch.rand(2, 3, 64, 64)
+    with torch.no_grad(), read_taps(network, taps) as seen:
+        network(image)
+    with torch.no_grad():
+        own = network.forward_intermediates(image, intermediates_only=True, output_fmt="NCHW")
+        if "patch_embed" in taps:
+            patches = network.patch_embed.proj(image)
+            own = [patches, *own]
+    for tap, maps in zip(taps, own, strict=False):  # the last block is left out
+        torch.testing.assert_close(seen[tap], maps)
+    explanandum = Explanandum(network, mean=(0.5,) * 3, std=(0.5,) * 3)
+    for method in (SMOE(), FastCAM(), GradCAM()):
+        saliency = method(explanandum, image, torch.tensor([1, 2]))
+        assert saliency.shape == (2, 1, 64, 64)
+        assert saliency.isfinite().all()
+
+
+def test_torchvisions_transformer_of_two_blocks_is_served():
+    network = VisionTransformer(64, 8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=16, num_classes=5)
+    assert find_taps(network, 64) == ("conv_proj", "encoder.layers.encoder_layer_0")
+
+
+class Bare(nn.Module):
+    """Nothing but a normalisation and linear layers behind a class token."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, PATCH, PATCH)
+        self.token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.norm = nn.LayerNorm(8)
+        self.mix = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, image):
+        places = self.patches(image).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(image), -1, -1), places], 1)
+        return self.head(self.mix(self.norm(tokens)).mean(1))
+
+
+def test_tokens_without_blocks_are_refused_in_one_line():
+    with pytest.raises(InputError, match="Bare has no spatial scales that can be found: name its layers in `taps`"):
+        find_taps(Bare(), SIDE)
 
 
 class Mixed(nn.Module):
