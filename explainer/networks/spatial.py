@@ -68,7 +68,8 @@ def tensor_of(output: Any, batch: int | None = None) -> Tensor | None:
     if torch.is_tensor(output):
         if batch is None:
             return output
-        fits = output.ndim > 0 and len(output) == batch
+        # not len(): a graph that is recorded would be of this number of images alone
+        fits = output.ndim > 0 and output.shape[0] == batch
         return output if fits else None
     if hasattr(output, "last_hidden_state"):
         return tensor_of(output.last_hidden_state, batch)

@@ -222,7 +222,8 @@ class Maps(dict[str, Tensor]):
         """Note the number and the aspect of the images: a hook before the network runs."""
         image = tensor_of(inputs)
         if image is not None and image.ndim == 4:
-            self.batch = len(image)
+            # not len(): a graph that is recorded would be of this number of images alone
+            self.batch = image.shape[0]
             self.aspect = image.shape[-2] / image.shape[-1]
 
     def __setitem__(self, tap: str, activation: Tensor) -> None:

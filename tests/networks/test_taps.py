@@ -216,3 +216,26 @@ def test_fast_cam_of_a_network_whose_last_relu_is_no_layer(name):
     target = torch.tensor([1, 5])
     want = SMOE()(explanandum, IMAGE) * GradCAM()(explanandum, IMAGE, target)
     torch.testing.assert_close(FastCAM()(explanandum, IMAGE, target), want, atol=1e-6, rtol=1e-3)
+
+
+def test_a_recorded_graph_that_reads_layers_takes_any_number_of_images():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 8, 3, 2), nn.ReLU()).eval()
+
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, image):
+            with read_taps(self.network, ("1", "3")) as seen:
+                self.network(image)
+            return seen["3"]
+
+    reader = Reader()
+    images = torch.rand(3, 3, 16, 16)
+    with torch.no_grad():
+        want = reader(images)  # layouts are looked up once, outside of the graph
+        batch = torch.export.Dim("batch", min=1)
+        program = torch.export.export(reader, (images[:2],), dynamic_shapes={"image": {0: batch}}, strict=False)
+        for count in (1, 3):
+            torch.testing.assert_close(program.module()(images[:count]), want[:count])
