@@ -55,7 +55,7 @@ TABLES.append("shapes_methods.yaml")
 """Evaluations alone, of what other configs train."""
 TWINS = ("voc_resnet50_table2", "coco_vgg16_table2", "coco_resnet50_table2", "imagenet_vgg16_empirical",
          "imagenet_inception_v3_empirical", "coco_vgg16_empirical", "coco_inception_v3_empirical",
-         "imagenet_lite0_fido_table2")  # fmt: skip
+         "imagenet_lite0_fido_table2", "voc_lite0_refined_table2")  # fmt: skip
 """Those of which another one has the same methods: two of them are enough."""
 CLASSIFIERS = [n for n in NAMES if n.endswith(("_classifier.yaml", "_roar.yaml", "_layers.yaml"))]
 PARTS = ("voc_vgg16_classifier.yaml", "coco_vgg16_classifier.yaml")
