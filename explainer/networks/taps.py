@@ -166,8 +166,8 @@ def _scale_ends(network: nn.Module, size: int | None, depth: Depth, embedding: b
     if only[-1].prefix:
         names = names[:-1]
     if embedding and len(names) == 1:
-        before = [layer.name for layer in embeddings if layer.number < only[0].number]
-        names = [*before[-1:], *names]
+        embedded = [layer.name for layer in embeddings if layer.number < only[0].number]
+        names = [*embedded[-1:], *names]
     return quarters(names)
 
 
