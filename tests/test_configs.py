@@ -51,7 +51,7 @@ TABLES = [
         )
     )
 ]
-TABLES.append("shapes_methods.yaml")
+TABLES += ["shapes_methods.yaml", "voc_lite0_gradients.yaml"]
 """Evaluations alone, of what other configs train."""
 TWINS = ("voc_resnet50_table2", "coco_vgg16_table2", "coco_resnet50_table2", "imagenet_vgg16_empirical",
          "imagenet_inception_v3_empirical", "coco_vgg16_empirical", "coco_inception_v3_empirical",

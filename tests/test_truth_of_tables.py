@@ -48,8 +48,8 @@ def test_the_constants_rows_are_what_the_masks_themselves_say(config, tmp_path, 
 
 def test_difficult_objects_are_labels_wherever_a_table_of_voc_is_made():
     tables = [name for name in NAMES if name.startswith("voc_") and "_table" in name]
-    assert len(tables) == 4
-    for name in [*tables, "voc.yaml"]:
+    assert len(tables) == 5
+    for name in [*tables, "voc.yaml", "voc_lite0_gradients.yaml"]:
         assert content_of(name)["data"]["init_args"]["difficult"] is True, name
 
 
