@@ -89,73 +89,35 @@ def work_by_config(name: str, args: list[str]) -> int:
     return run(work)
 
 
-def serve_page(args: list[str]) -> int:
-    """Explain photographs on a page in the browser, until Ctrl-C.
+def work_by_options(parse: Callable[[list[str]], Any], module: str, work: str, args: list[str]) -> int:
+    """Do what options name, until it is done or Ctrl-C.
 
     Args:
+        parse: Function from the arguments to the options.
+        module: Module of the command line, below `explainer.cli`.
+        work: Function of that module, which is called with the options.
         args: Command-line arguments, without the command.
 
     Returns:
-        The exit status: 2 when the page cannot be served, 130 at Ctrl-C.
+        The exit status: 2 when it cannot be done, 130 at Ctrl-C.
     """
     open_streams()
-    options = serve_options(args)
-
-    def serve() -> None:
-        from explainer.cli.serving.server import serve as serve_until_stopped
-
-        serve_until_stopped(options)
-
-    return run(serve, unforeseen=2, stopped="stopped")
-
-
-def export_checkpoint(args: list[str]) -> int:
-    """Write an Explainer as one file for other programs.
-
-    Args:
-        args: Command-line arguments, without the command.
-
-    Returns:
-        The exit status: 2 when it cannot be exported, 130 at Ctrl-C.
-    """
-    open_streams()
-    options = export_options(args)
-
-    def export() -> None:
-        from explainer.cli.export import export_file
-
-        export_file(options)
-
-    return run(export, unforeseen=2, stopped="stopped")
-
-
-def publish_checkpoint(args: list[str]) -> int:
-    """Write an Explainer and its model card as the Hugging Face Hub keeps them.
-
-    Args:
-        args: Command-line arguments, without the command.
-
-    Returns:
-        The exit status: 2 when it cannot be published, 130 at Ctrl-C.
-    """
-    open_streams()
-    options = publish_options(args)
-
-    def publish() -> None:
-        from explainer.cli.publishing import publish_folder
-
-        publish_folder(options)
-
-    return run(publish, unforeseen=2, stopped="stopped")
+    options = parse(args)
+    # the import is part of what runs: Ctrl-C in its seconds is a line, too
+    return run(
+        lambda: getattr(importlib.import_module(f"explainer.cli.{module}"), work)(options),
+        unforeseen=2,
+        stopped="stopped",
+    )
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "explain": explain_photographs,
     "train": partial(work_by_config, "train"),
     "evaluate": partial(work_by_config, "evaluate"),
-    "serve": serve_page,
-    "export": export_checkpoint,
-    "publish": publish_checkpoint,
+    "serve": partial(work_by_options, serve_options, "serving.server", "serve"),
+    "export": partial(work_by_options, export_options, "export", "export_file"),
+    "publish": partial(work_by_options, publish_options, "publishing", "publish_folder"),
 }
 """Command → what it runs."""
 

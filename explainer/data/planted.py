@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explainer.data.base import ImageDataModule, ImageDataset, Split
+from explainer.data.base import ImageDataset, Split
 from explainer.data.bounds import within
 from explainer.data.shapes import (
     CLASSES,
     SUPERSAMPLING,
     Layer,
+    Shapes,
     Thing,
     averaged,
     box_around,
@@ -371,45 +372,19 @@ class PlantedDataset(ImageDataset):
         return self._drawn(index, with_parts=True).parts
 
 
-class PlantedShapes(ImageDataModule):
-    """Drawn scenes with one label and known parts; needs no files, and `root` is not used.
+class PlantedShapes(Shapes):
+    """Drawn scenes with one label and known parts.
 
     Args:
-        train_images: Number of images in the training split.
-        val_images: Number of images in the validation split.
-        test_images: Number of images in the test split.
-        scene_seed: Seed of the scenes themselves.
         shortcut: What goes with a class although it is no part of it.
-        kwargs: Further arguments of `ImageDataModule`.
+        kwargs: Further arguments of `Shapes`.
     """
 
     multilabel = False
 
-    def __init__(
-        self,
-        train_images: int = 4000,
-        val_images: int = 500,
-        test_images: int = 500,
-        scene_seed: int = 0,
-        shortcut: Shortcut = Shortcut(),
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, shortcut: Shortcut = Shortcut(), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        within("train_images", train_images, 0)
-        within("val_images", val_images, 0)
-        within("test_images", test_images, 0)
-        within("scene_seed", scene_seed, 0)
-        self.counts = {"train": train_images, "val": val_images, "test": test_images}
-        self.scene_seed = scene_seed
         self.shortcut = shortcut
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the textures."""
-        return CLASSES
-
-    def prepare_data(self) -> None:
-        """Do nothing: scenes are drawn when they are asked for."""
 
     def build(self, split: Split) -> PlantedDataset:
         """Make the scenes of a split."""

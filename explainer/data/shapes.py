@@ -299,7 +299,7 @@ class Shapes(ImageDataModule):
     def prepare_data(self) -> None:
         """Do nothing: scenes are drawn when they are asked for."""
 
-    def build(self, split: Split) -> ShapesDataset:
+    def build(self, split: Split) -> ImageDataset:
         """Make the scenes of a split."""
         number = ("train", "val", "test").index(split)
         return ShapesDataset(number, self.scene_seed, self.counts[split], **self.options(split))

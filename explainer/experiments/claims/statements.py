@@ -25,15 +25,12 @@ class Ahead(Claim):
     ahead of decides, so that the claim holds only if it holds against each.
 
     Args:
-        claim: The sentence.
-        paper: Authors, venue and year of where it stands.
-        data: Name of the data and of the classifier, for the table.
-        results: Folder of finished results, below the folder that the experiment names.
         method: Name of the method that is claimed to be ahead.
         than: Name of the other one, or of each.
         column: Name of the column in results.json, "area", a cost such as "passes", or a number of a row.
         higher_is_better: Direction in which the method is ahead; None takes that of the column.
         at_least: Difference below which it is not ahead, in the column's unit.
+        kwargs: Further arguments of `Claim`.
 
     Raises:
         InputError: No other method is named, or the method itself.
@@ -41,21 +38,18 @@ class Ahead(Claim):
 
     def __init__(
         self,
-        claim: str,
-        paper: str,
-        data: str,
-        results: str,
         method: str,
         than: list[str] | str,
         column: str,
         higher_is_better: bool | None = None,
         at_least: float = 0.0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(claim, paper, data, results)
+        super().__init__(**kwargs)
         self.method = method
         self.than = [than] if isinstance(than, str) else than
         if not self.than or method in self.than:
-            raise InputError(f"claim '{claim}': than must name other methods than {method}")
+            raise InputError(f"claim '{self.claim}': than must name other methods than {method}")
         self.column = column
         self.higher_is_better = higher_is_better
         self.at_least = at_least
@@ -92,13 +86,10 @@ class Conflict(Claim):
     alone (T). The effect is the bound less τ; images are drawn, and both columns are averaged over the same ones.
 
     Args:
-        claim: The sentence.
-        paper: Authors, venue and year of where it stands.
-        data: Name of the data and of the classifier, for the table.
-        results: Folder of finished results, below the folder that the experiment names.
         columns: Names of two columns; each is turned so that higher is better.
         methods: Names of the methods that are ranked, at least four.
         bound: Value of τ below which columns disagree, in [-1, 1].
+        kwargs: Further arguments of `Claim`.
 
     Raises:
         InputError: There are not two columns, or too few methods.
@@ -106,17 +97,14 @@ class Conflict(Claim):
 
     def __init__(
         self,
-        claim: str,
-        paper: str,
-        data: str,
-        results: str,
         columns: list[str],
         methods: list[str],
         bound: float = 0.5,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(claim, paper, data, results)
+        super().__init__(**kwargs)
         if len(columns) != 2 or len(set(methods)) < 4:
-            raise InputError(f"claim '{claim}': two columns and at least four methods are compared")
+            raise InputError(f"claim '{self.claim}': two columns and at least four methods are compared")
         self.columns = columns
         self.methods = methods
         self.bound = bound
@@ -159,14 +147,11 @@ class Retrained(Claim):
     differences of their scores.
 
     Args:
-        claim: The sentence.
-        paper: Authors, venue and year of where it stands.
-        data: Name of the data and of the classifier, for the table.
-        results: Folder of finished results, below the folder that the experiment names.
         cells: Facts of the cells that are claimed to score higher, such as {method: SMOE Scale, mode: keep}.
         than: Facts of the cells they are paired with; empty compares with `level`.
         level: Score that is to be exceeded where there are no other cells, such as that of chance.
         score: Name of the number of a cell.
+        kwargs: Further arguments of `Claim`.
 
     Raises:
         InputError: No facts are given.
@@ -174,18 +159,15 @@ class Retrained(Claim):
 
     def __init__(
         self,
-        claim: str,
-        paper: str,
-        data: str,
-        results: str,
         cells: dict[str, Any],
         than: dict[str, Any] | None = None,
         level: float = 0.0,
         score: str = "score",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(claim, paper, data, results)
+        super().__init__(**kwargs)
         if not cells or cells == than:
-            raise InputError(f"claim '{claim}': cells and than must be facts that differ")
+            raise InputError(f"claim '{self.claim}': cells and than must be facts that differ")
         self.cells = cells
         self.than = than or {}
         self.level = level

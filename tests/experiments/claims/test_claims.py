@@ -36,7 +36,7 @@ def root(tmp_path):
 
 
 def test_a_method_that_is_ahead(root):
-    effect = Ahead("a is best", **HEAD, method="a", than=["c", "b"], column="up").effect(root)
+    effect = Ahead(claim="a is best", **HEAD, method="a", than=["c", "b"], column="up").effect(root)
     assert effect.measure == "up: a against b"  # the nearest of the two
     assert effect.value == pytest.approx(0.1, abs=0.01)
     assert effect.low < effect.value < effect.high
@@ -44,32 +44,35 @@ def test_a_method_that_is_ahead(root):
 
 
 def test_the_direction_is_the_columns_own(root):
-    ahead = Ahead("a is best", **HEAD, method="a", than="b", column="down").effect(root)
+    ahead = Ahead(claim="a is best", **HEAD, method="a", than="b", column="down").effect(root)
     assert ahead.verdict == "does not hold"
     assert ahead.value == pytest.approx(-0.1, abs=0.01)
 
 
 def test_two_that_are_alike_are_not_told_apart(root):
-    assert Ahead("c is best", **HEAD, method="c", than="d", column="up").effect(root).verdict == "not told"
+    assert Ahead(claim="c is best", **HEAD, method="c", than="d", column="up").effect(root).verdict == "not told"
 
 
 def test_a_number_beside_the_scores_needs_a_direction(root):
-    smaller = Ahead("a is smaller", **HEAD, method="a", than="b", column="area", higher_is_better=False)
+    smaller = Ahead(claim="a is smaller", **HEAD, method="a", than="b", column="area", higher_is_better=False)
     assert smaller.effect(root).value == pytest.approx(-0.1)
     with pytest.raises(InputError, match="area has no direction"):
-        Ahead("a is smaller", **HEAD, method="a", than="b", column="area").effect(root)
+        Ahead(claim="a is smaller", **HEAD, method="a", than="b", column="area").effect(root)
 
 
 def test_at_least_so_much(root):
-    assert Ahead("far", **HEAD, method="a", than="b", column="up", at_least=0.2).effect(root).verdict == "does not hold"
+    assert (
+        Ahead(claim="far", **HEAD, method="a", than="b", column="up", at_least=0.2).effect(root).verdict
+        == "does not hold"
+    )
 
 
 def test_columns_that_rank_alike_do_not_disagree(root):
     methods = ["a", "b", "c", "d"]
-    alike = Conflict("they disagree", **HEAD, columns=["up", "same"], methods=methods).effect(root)
+    alike = Conflict(claim="they disagree", **HEAD, columns=["up", "same"], methods=methods).effect(root)
     assert alike.verdict == "does not hold"
     assert alike.value == pytest.approx(0.5 - 1)
-    other_way = Conflict("they disagree", **HEAD, columns=["up", "down"], methods=methods).effect(root)
+    other_way = Conflict(claim="they disagree", **HEAD, columns=["up", "down"], methods=methods).effect(root)
     assert other_way.verdict == "holds"
     assert other_way.value == pytest.approx(0.5 + 1)
 
@@ -91,19 +94,19 @@ def grid(tmp_path):
 
 
 def test_cells_are_paired_by_what_they_share(grid):
-    effect = Retrained("a keeps more", **HEAD, cells={"method": "a"}, than={"method": "b"}).effect(grid)
+    effect = Retrained(claim="a keeps more", **HEAD, cells={"method": "a"}, than={"method": "b"}).effect(grid)
     assert effect.value == pytest.approx(0.1)
     assert (effect.n, effect.unit, effect.verdict) == (4, "cells", "holds")
-    alone = Retrained("above chance", **HEAD, cells={"method": "b"}, level=0.9).effect(grid)
+    alone = Retrained(claim="above chance", **HEAD, cells={"method": "b"}, level=0.9).effect(grid)
     assert alone.verdict == "does not hold"
     assert alone.value == pytest.approx(-0.2)
 
 
 @pytest.mark.parametrize(("claim", "words"), [
-    (Ahead("x", **HEAD, method="z", than="b", column="up"), "no values of z"),
-    (Ahead("x", **HEAD, method="a", than="b", column="empty"), "no row has a number under empty"),
-    (Ahead("x", **HEAD | {"results": "other"}, method="a", than="b", column="up"), "no .*other/rows.jsonl"),
-    (Retrained("x", **HEAD, cells={"method": "a"}), "no .*cells.jsonl"),
+    (Ahead(claim="x", **HEAD, method="z", than="b", column="up"), "no values of z"),
+    (Ahead(claim="x", **HEAD, method="a", than="b", column="empty"), "no row has a number under empty"),
+    (Ahead(claim="x", **HEAD | {"results": "other"}, method="a", than="b", column="up"), "no .*other/rows.jsonl"),
+    (Retrained(claim="x", **HEAD, cells={"method": "a"}), "no .*cells.jsonl"),
 ])  # fmt: skip
 def test_what_is_missing_is_named(root, claim, words):
     with pytest.raises(InputError, match=words):
@@ -111,13 +114,13 @@ def test_what_is_missing_is_named(root, claim, words):
 
 
 @pytest.mark.parametrize(("make", "words"), [
-    (lambda: Ahead(" ", **HEAD, method="a", than="b", column="up"), "needs its sentence"),
-    (lambda: Ahead("x", **HEAD, method="a", than=["a"], column="up"), "other methods than a"),
-    (lambda: Ahead("x", **HEAD | {"results": "../x"}, method="a", than="b", column="up"), "below the folder"),
-    (lambda: Conflict("x", **HEAD, columns=["up"], methods=["a", "b", "c", "d"]), "two columns"),
-    (lambda: Retrained("x", **HEAD, cells={}), "facts that differ"),
+    (lambda: Ahead(claim=" ", **HEAD, method="a", than="b", column="up"), "needs its sentence"),
+    (lambda: Ahead(claim="x", **HEAD, method="a", than=["a"], column="up"), "other methods than a"),
+    (lambda: Ahead(claim="x", **HEAD | {"results": "../x"}, method="a", than="b", column="up"), "below the folder"),
+    (lambda: Conflict(claim="x", **HEAD, columns=["up"], methods=["a", "b", "c", "d"]), "two columns"),
+    (lambda: Retrained(claim="x", **HEAD, cells={}), "facts that differ"),
     (lambda: Claims([]), "there is none"),
-    (lambda: Claims([Retrained("x", **HEAD, cells={"a": 1})] * 2), "x stands twice"),
+    (lambda: Claims([Retrained(claim="x", **HEAD, cells={"a": 1})] * 2), "x stands twice"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused(make, words):
     with pytest.raises(InputError, match=words):
@@ -133,8 +136,8 @@ def test_the_table_is_written_and_says_what_was_not_measured(root, tmp_path, cap
     out = tmp_path / "out"
     out.mkdir()
     claims = [
-        Ahead("a is best", **HEAD, method="a", than="b", column="up"),
-        Ahead("never run", **HEAD | {"results": "other"}, method="a", than="b", column="up"),
+        Ahead(claim="a is best", **HEAD, method="a", than="b", column="up"),
+        Ahead(claim="never run", **HEAD | {"results": "other"}, method="a", than="b", column="up"),
     ]
     content = Claims(claims, str(root)).run(SimpleNamespace(name="claims", out=out))
     assert [entry["verdict"] for entry in content["claims"]] == ["holds", "not measured"]
