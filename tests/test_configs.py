@@ -138,11 +138,13 @@ def test_fine_tuned_classifiers_run(name, tmp_path, monkeypatch):
     if network.startswith("checkpoints"):
         (tmp_path / "checkpoints").mkdir()
         save_classifier(tmp_path / network, classes=classes_of(name), multilabel=True)
-        first = content_of(config["explanandum_config"])["model"]["init_args"]["explanandum"]["network"]
     else:
-        first = network
         small += SMALL
     cli = train(["--config", name, *small])
+    first = network
+    while first.startswith("checkpoints"):
+        config = content_of(config["explanandum_config"])
+        first = config["model"]["init_args"]["explanandum"]["network"]
     removal = cli.datamodule.split("train").removal
     assert cli.datamodule.split("val").removal is None
     assert type(removal) is (SinglePatch if name.endswith("_single_patch.yaml") else RandomPixels)

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from explainer.errors import InputError, check_range, check_seed
-from explainer.files import digest
 from explainer.functional.seeds import derived_seed
 from explainer.metrics.base import ImageMetric, Judged, Logits, Measured, of_one_label
 from explainer.metrics.insertion import ranks
-from explainer.networks import Explanandum
+from explainer.metrics.judge import Judge
 
 _DRAWS = 1
 """Number that tells the seed of the draws from the same seed elsewhere."""
@@ -92,19 +91,16 @@ class FineTunedFidelity(ImageMetric):
         self.samples = samples
         self.seed = seed
         self.batch_size = batch_size
-        # in a tuple: a metric's own modules would be in its state, and every copy of the metric would copy them
-        self._judge: tuple[Explanandum, ...] = ()
-        self._sha256: str | None = None
+        self._judge: Judge | None = None
         if classifier is not None:
-            self._judge = (Explanandum(classifier),)
-            self._sha256 = digest(classifier)
+            self._judge = Judge(classifier, type(self).__name__)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return the hyperparameters, and the digest of the classifier: results must not outlive its weights."""
         settings = super().settings
-        if self._sha256 is not None:
-            settings["sha256"] = self._sha256
+        if self._judge is not None:
+            settings["sha256"] = self._judge.sha256
         return settings
 
     def measure(self, judged: Judged) -> Measured:
@@ -167,10 +163,10 @@ class FineTunedFidelity(ImageMetric):
 
     def _probability(self, judged: Judged, seen: Tensor, index: int, logits: Logits, target: Tensor) -> Tensor:
         """Return the probability of the class that the classifier which judges gives pictures, (N,)."""
-        if not self._judge:
+        if self._judge is None:
             owner = torch.full((len(seen),), index, device=seen.device)
             return judged.probability(seen, owner)
-        return self._judge[0].probabilities(logits(seen))[:, target]
+        return self._judge.network.probabilities(logits(seen))[:, target]
 
     def _logits(self, judged: Judged) -> Logits:
         """Return the classifier that judges, on the images' device.
@@ -178,15 +174,9 @@ class FineTunedFidelity(ImageMetric):
         Raises:
             InputError: It knows another number of classes than the explanandum.
         """
-        if not self._judge:
+        if self._judge is None:
             return judged.logits
-        judge = self._judge[0].to(judged.image.device)
-        classes = judged.labels.shape[1]
-        if judge.num_classes != classes:
-            raise InputError(
-                f"metric {type(self).__name__}: {self.classifier} knows {judge.num_classes} classes, the images have "
-                f"{classes}: fine-tune it on the same data set"
-            )
+        judge = self._judge.on(judged)
         return lambda seen: judge(seen).float()
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from explainer.errors import InputError, check_range, check_seed
 from explainer.metrics.base import ImageMetric, Judged, Measured, Score, of_one_label
+from explainer.metrics.memory import Memory
 
 
 def random_squares(
@@ -138,6 +139,7 @@ class Infidelity(ImageMetric):
         self.score = score
         self.seed = seed
         self.batch_size = batch_size
+        self._falls = Memory()
 
     def measure(self, judged: Judged) -> Measured:
         """Compute the infidelity; NaN for images with several labels, or none."""
@@ -151,13 +153,20 @@ class Infidelity(ImageMetric):
         squares = random_squares(self.samples, size, self.smallest, self.largest, generator)
         squares = squares.to(judged.mask.device)
         score = judged.probability if self.score == "probability" else judged.log_odds
-        falls = []
-        for index in range(len(judged.mask)):
-            scores = self._scores_without(judged, index, squares, score)
-            falls.append(scores[0] - scores[1:])
-        fall = torch.stack(falls)
+        # the map plays no part in the falls: every method on these images has the same ones
+        probe = self._fall(judged, squares[:1], score)
+        target = judged.labels.argmax(1)
+        fall = self._falls.of([judged.image, target, probe], lambda: self._fall(judged, squares, score))
         predicted = (judged.mask * squares[:, 0]).sum((2, 3)).to(fall)
         return Measured(infidelity(predicted, fall, self.scaled))
+
+    def _fall(self, judged: Judged, squares: Tensor, score: Score) -> Tensor:
+        """Return what the class loses without each square, (B, S)."""
+        falls = []
+        for index in range(len(judged.image)):
+            scores = self._scores_without(judged, index, squares, score)
+            falls.append(scores[0] - scores[1:])
+        return torch.stack(falls)
 
     def _scores_without(self, judged: Judged, index: int, squares: Tensor, score: Score) -> Tensor:
         """Return the score of an image as it is, and without each square: (1 + S,)."""

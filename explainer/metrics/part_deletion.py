@@ -17,6 +17,7 @@ from torch import Tensor
 from explainer.errors import InputError
 from explainer.functional.parts import Parts, part_sums
 from explainer.metrics.base import ImageMetric, Judged, Logits, Measured, of_one_label, of_some
+from explainer.metrics.memory import Memory
 from explainer.metrics.rank_correlation import ranks
 
 FEWEST_PARTS = 3
@@ -138,6 +139,8 @@ class PartDeletion(ImageMetric):
         self.reduction = reduction
         self.background = background
         self.batch_size = batch_size
+        # a place of the batch → falls of its image
+        self._falls: dict[int, Memory] = {}
 
     def measure(self, judged: Judged) -> Measured:
         """Compare the order of the parts; NaN where it is not defined."""
@@ -164,9 +167,20 @@ class PartDeletion(ImageMetric):
                 values.append(torch.tensor(torch.nan, dtype=torch.float64, device=judged.mask.device))
                 continue
             attributions = attributed(judged.mask[n], parts.regions, self.reduction)
-            falls = logit_falls(judged.image[n], parts.pictures, targets[n], judged.logits, self.batch_size)
+            falls = self._fall(n, judged.image[n], parts.pictures, targets[n], judged.logits)
             values.append(agreement_in_order(attributions, falls))
         return torch.stack(values)
+
+    def _fall(self, place: int, image: Tensor, pictures: Tensor, target: int, logits: Logits) -> Tensor:
+        """Return what the class loses without each part, (P,)."""
+
+        def falls(shown: Tensor) -> Tensor:
+            return logit_falls(image, shown, target, logits, self.batch_size)
+
+        # the map plays no part in the falls: every method on these images has the same ones
+        memory = self._falls.setdefault(place, Memory())
+        of_target = torch.tensor(target)
+        return memory.of([image, pictures, of_target, falls(pictures[:1])], lambda: falls(pictures))
 
 
 def without_background(parts: Parts) -> Parts:

@@ -7,12 +7,17 @@ measures the surprise at a hole as well. The published code takes signed attribu
 1] cannot tell a patch that speaks against the class from one that says nothing.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.functional.masking import grid_cells
-from explainer.metrics.base import ImageMetric, Judged, Measured, of_one_label
+from explainer.metrics.base import ImageMetric, Judged, Logits, Measured, of_one_label
+from explainer.metrics.judge import Judge
+from explainer.metrics.memory import Memory
 from explainer.metrics.rank_correlation import rank_correlation
 
 
@@ -70,9 +75,12 @@ class IDSDS(ImageMetric):
     Args:
         grid: Number of patches along each side (4 in the paper).
         batch_size: Largest number of pictures that go through the classifier at once.
+        classifier: Checkpoint of the classifier that judges, fine-tuned with single patches removed, for maps of a
+            classifier that was not. None judges by the explanandum itself, as in the paper.
 
     Raises:
-        InputError: A number is not positive, or the grid is finer than the images' pixels.
+        InputError: A number is not positive, the grid is finer than the images' pixels, or the checkpoint cannot be
+            read.
     """
 
     higher_is_better = True
@@ -81,12 +89,28 @@ class IDSDS(ImageMetric):
     formula = r"\rho(\sum_{u \in P_k} m_u, z_c(x) - z_c(x \text{ without } P_k)) \text{ over the patches } k"
     range = "[-1, 1]"
 
-    def __init__(self, grid: int = 4, batch_size: int = 32) -> None:
+    def __init__(self, grid: int = 4, batch_size: int = 32, classifier: str | None = None) -> None:
         super().__init__()
         if grid < 2 or batch_size < 1:
             raise InputError(f"metric IDSDS: grid must be at least 2 and batch_size 1, got {grid} and {batch_size}")
         self.grid = grid
         self.batch_size = batch_size
+        self.classifier = classifier
+        self._judge: Judge | None = None
+        if classifier is not None:
+            self._judge = Judge(classifier, "IDSDS")
+        self._falls = Memory()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the hyperparameters, and the digest of the classifier: results must not outlive its weights."""
+        settings = super().settings
+        if self._judge is None:
+            # results of before there was a choice stay valid
+            del settings["classifier"]
+        else:
+            settings["sha256"] = self._judge.sha256
+        return settings
 
     def measure(self, judged: Judged) -> Measured:
         """Compute the correlation; NaN for images with several labels or none, and where no patch matters."""
@@ -98,22 +122,41 @@ class IDSDS(ImageMetric):
         size = (judged.image.shape[-2], judged.image.shape[-1])
         if self.grid > min(size):
             raise InputError(f"metric IDSDS: a grid of {self.grid} patches does not fit images of {size[0]}×{size[1]}")
-        cells = grid_cells(size, self.grid).to(judged.image.device)
-        patches = torch.arange(-1, self.grid**2, device=cells.device)
-        # cell -1 is nowhere: the first picture of each image is the image itself
-        gone = cells == patches[:, None, None]
-        count = len(patches)
-        owner = torch.arange(len(judged.mask), device=cells.device).repeat_interleave(count)
-        patch = torch.arange(count, device=cells.device).repeat(len(judged.mask))
         target = judged.labels.argmax(1)
+        # the map plays no part in the falls: every method on these images has the same ones
+        probe = self._scores(judged, target, patches=[-1, 0])
+        fall = self._falls.of([judged.image, target, probe], lambda: self._fall(judged, target))
+        return Measured(single_deletion_score(judged.mask, fall))
+
+    def _fall(self, judged: Judged, target: Tensor) -> Tensor:
+        """Return what the class loses without each patch, (B, G²)."""
+        # patch -1 is nowhere: the first picture of each image is the image itself
+        score = self._scores(judged, target, patches=range(-1, self.grid**2))
+        return score[:, :1] - score[:, 1:]
+
+    def _scores(self, judged: Judged, target: Tensor, patches: Sequence[int]) -> Tensor:
+        """Return the class's logit without each of some patches, (B, P)."""
+        device = judged.image.device
+        cells = grid_cells((judged.image.shape[-2], judged.image.shape[-1]), self.grid).to(device)
+        removed = torch.tensor(patches, device=device)
+        gone = cells == removed[:, None, None]
+        count = len(patches)
+        owner = torch.arange(len(judged.image), device=device).repeat_interleave(count)
+        patch = torch.arange(count, device=device).repeat(len(judged.image))
+        classify = self._logits(judged)
         scores = []
         for owners, numbers in zip(owner.split(self.batch_size), patch.split(self.batch_size), strict=True):
             image = judged.image[owners]
             hole = gone[numbers][:, None]
             filled = judged.fill(image, (~hole).to(image))
-            logits = judged.logits(torch.where(hole, filled, image))
+            logits = classify(torch.where(hole, filled, image))
             of_target = logits.gather(1, target[owners][:, None])
             scores.append(of_target[:, 0])
-        score = torch.cat(scores).view(-1, count)
-        fall = score[:, :1] - score[:, 1:]
-        return Measured(single_deletion_score(judged.mask, fall))
+        return torch.cat(scores).view(-1, count)
+
+    def _logits(self, judged: Judged) -> Logits:
+        """Return the classifier that judges, on the images' device."""
+        if self._judge is None:
+            return judged.logits
+        judge = self._judge.on(judged)
+        return lambda seen: judge(seen).float()

@@ -5,7 +5,9 @@ import torch
 
 from explainer.errors import InputError
 from explainer.metrics import IDSDS, patch_sums, single_deletion_score
+from explainer.networks import Explanandum
 from tests.support import removal_oracles
+from tests.support.small_checkpoints import CLASSES, save_classifier
 from tests.support.small_judged import judged
 
 
@@ -54,3 +56,25 @@ def test_numbers_out_of_range():
         IDSDS(1)
     with pytest.raises(InputError, match="a grid of 9 patches does not fit images of 8×8"):
         IDSDS(9).measure(judged(torch.rand(1, 1, 8, 8)))
+
+
+def test_the_classifier_that_judges_is_the_one_of_the_checkpoint(tmp_path):
+    path = save_classifier(tmp_path / "judge.ckpt")
+    image = torch.rand(2, 3, 32, 32)
+    labels = torch.eye(len(CLASSES))[[0, 2]]
+    mask = torch.rand(2, 1, 32, 32)
+    of_judge = IDSDS(4, classifier=path)
+    asked = judged(mask, image=image, labels=labels)
+    network = Explanandum(path)
+    itself = asked._replace(logits=lambda seen: network(seen).float())
+    assert torch.equal(of_judge.measure(asked).value, IDSDS(4).measure(itself).value)
+    assert not torch.equal(of_judge.measure(asked).value, IDSDS(4).measure(asked).value)
+    assert len(of_judge.settings["sha256"]) == 64
+    assert set(IDSDS(4).settings) == {"grid"}
+
+
+def test_a_judge_of_other_classes_is_refused(tmp_path):
+    path = save_classifier(tmp_path / "judge.ckpt")
+    images = judged(torch.rand(1, 1, 32, 32), labels=torch.eye(len(CLASSES) + 1)[:1])
+    with pytest.raises(InputError, match=f"metric IDSDS: .*judge.ckpt knows {len(CLASSES)} classes, the images have"):
+        IDSDS(classifier=path).measure(images)
