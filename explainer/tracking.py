@@ -159,7 +159,11 @@ class Tracker(WandbLogger):
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("WANDB_SILENT", "true")  # what matters is said by finalize, in one line
         chosen = choose_mode(mode)
-        run_id = find_id(folder / "wandb_id", resume)
+        agents_run = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+        if agents_run is not None and name.endswith(f"/{agents_run}"):
+            run_id = agents_run  # the sweep waits for what this very run logs
+        else:
+            run_id = find_id(folder / "wandb_id", resume)
         super().__init__(name=name, save_dir=folder.absolute(), project=project, id=run_id, mode=chosen, resume="allow")
         self._mode = chosen
         self._folder = folder

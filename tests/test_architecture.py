@@ -42,7 +42,7 @@ ALLOWED = {
 """Room → the rooms that it may import."""
 INSIDE = {
     "networks": ("generative", ""),
-    "training": ("objectives", "schedule", "separation", "modules", "callbacks", "runs", "fitting"),
+    "training": ("objectives", "schedule", "separation", "modules", "callbacks", "runs", "fitting", "searching"),
     "evaluation": (
         "batches", "names", "targets", "telling", "images", "view", "storage", "references", "ranges", "maps",
         "sanity_checks", "scoring", "results", "settings", "facts", "context", "report", "run",

@@ -1,5 +1,6 @@
 """One parser for train.py and evaluate.py: the classes' signatures and docstrings are the schema."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ from explainer.training.callbacks.best import Best, WholeCheckpoints
 from explainer.training.callbacks.resume import LAST
 from explainer.training.modules import SaliencyModule
 from explainer.training.runs import CHECKPOINTS, RUNS, can_go_on
+from explainer.training.searching.settings import Search
 
 RESULTS = Path("results")
 """Where evaluations put what they find, below the current folder."""
@@ -57,7 +59,9 @@ class ExplainerCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str] | None = None, evaluating: bool = False) -> None:
-        self.arguments = list(sys.argv[1:] if args is None else args)
+        given = sys.argv[1:] if args is None else args
+        # the group of settings has the same name: alone, the word says that they are used
+        self.arguments = ["--search.run=true" if word == "--search" else word for word in given]
         self.evaluating = evaluating
         super().__init__(
             SaliencyModule,
@@ -138,6 +142,7 @@ class ExplainerCLI(LightningCLI):
         parser.add_lightning_class_args(Scores, "scores")
         parser.add_lightning_class_args(SMOESaliency, "saliency")
         parser.add_lightning_class_args(Resume, "resume")
+        parser.add_class_arguments(Search, "search")
         parser.add_class_arguments(Evaluation, "evaluation")
         parser.add_subclass_arguments(Experiment, "experiment", required=False)
         parser.add_argument(
@@ -153,7 +158,13 @@ class ExplainerCLI(LightningCLI):
         if self.config.name:
             return self.config.name
         paths = self.config.config
-        return Path(str(paths[-1])).stem if paths else "run"
+        name = Path(str(paths[-1])).stem if paths else "run"
+        return f"{name}_sweep/{self.agent}" if self.agent else name
+
+    @property
+    def agent(self) -> str | None:
+        """The id that an agent of a W&B sweep gave this run, if one started it: each of its runs has another folder."""
+        return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
 
     @property
     def folder(self) -> Path:
@@ -176,19 +187,23 @@ class ExplainerCLI(LightningCLI):
     def needed(self) -> Namespace:
         """The part of the config that evaluate.py builds: data, its own settings, and the model where it is used."""
         config = self.config.clone()
-        unused = ["trainer", "gallery", "pictures", "scores", "saliency", "resume"]
+        unused = ["trainer", "gallery", "pictures", "scores", "saliency", "resume", "search"]
         if config.explanandum or not config.evaluation.as_it_is:
             unused.append("model")
         for key in unused:
             config.pop(key, None)
         return config
 
-    def build(self) -> None:
+    def build(self, callbacks: Sequence[pl.Callback] = ()) -> None:
         """Make the objects that the config describes, and try them out before anything long starts.
+
+        Args:
+            callbacks: Further callbacks of the Trainer.
 
         Raises:
             InputError: Something given cannot be used.
         """
+        self.further_callbacks = list(callbacks)
         self._set_seed()  # something else may have been trained since the config was parsed
         if self.evaluating:
             built = self.built(self.needed())
@@ -196,7 +211,7 @@ class ExplainerCLI(LightningCLI):
             self.datamodule, self.evaluation, self.experiment = built.data, built.evaluation, built.experiment
             return
         whole, self.config = self.config, self.config.clone()
-        for key in ("evaluation", "experiment", "explanandum"):  # what they name may not be there
+        for key in ("evaluation", "experiment", "explanandum", "search"):  # what they name may not be there
             self.config.pop(key, None)
         try:
             super().instantiate_classes()
@@ -231,7 +246,7 @@ class ExplainerCLI(LightningCLI):
         self.tracked = given.logger in (None, True) and not given.fast_dev_run
         if self.tracked:
             settings["logger"] = False  # it makes files: see training.begin_run
-        callbacks: list[pl.Callback] = []
+        callbacks = list(self.further_callbacks)
         if given.enable_progress_bar is not False:  # null means Lightning's default, which is a bar
             callbacks.append(RichProgressBar(leave=True))
         if not given.fast_dev_run:

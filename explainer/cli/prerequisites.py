@@ -67,7 +67,8 @@ def train_missing(cli: ExplainerCLI, train: Train) -> None:
             raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train {checkpoint.stem}.yaml first")
         if not checkpoint.is_file():  # two methods may need the same one
             rank_zero_info(f"{checkpoint} is missing: training {what} first ({checkpoint.stem})")
-            train(["--config", find_config(config), *forwarded(cli.arguments, checkpoint.stem)])
+            name = ["--name", checkpoint.stem]  # also where an agent of a sweep names its runs
+            train(["--config", find_config(config), *name, *forwarded(cli.arguments, checkpoint.stem)])
         if not checkpoint.is_file():
             raise InputError(f"no {checkpoint}: the training of {checkpoint.stem}.yaml left none; look at its output")
 

@@ -5,9 +5,11 @@ import signal
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
@@ -15,6 +17,7 @@ from explainer.cli.parser import ExplainerCLI
 from explainer.cli.prerequisites import train_missing
 from explainer.cli.rehearsal import check_unfinished
 from explainer.cli.run_state import check_state
+from explainer.cli.search import search
 from explainer.errors import InputError, working
 from explainer.files import copy_file, replacing, sweep
 from explainer.networks.checkpoint import read_checkpoint
@@ -25,11 +28,18 @@ from explainer.training.callbacks.resume import LAST, Resume
 from explainer.training.runs import CHECKPOINTS, CONFIG, alone_in, begin, can_go_on, newest, note_inputs, same_run
 
 
-def train(args: Sequence[str] | None = None) -> ExplainerCLI:
+def train(
+    args: Sequence[str] | None = None,
+    callbacks: Sequence[Callback] = (),
+    *,
+    published: bool = True,
+) -> ExplainerCLI:
     """Train what the config names; the best checkpoint ends as checkpoints/<name>.ckpt beside its resolved config.
 
     Args:
         args: Command-line arguments; None takes the process's.
+        callbacks: Further callbacks of the training.
+        published: Whether the best checkpoint is put into checkpoints/; else it stays in the run's folder alone.
 
     Returns:
         The command line, with Trainer, module and data as they are after the training.
@@ -43,7 +53,10 @@ def train(args: Sequence[str] | None = None) -> ExplainerCLI:
     cli = ExplainerCLI(args)
     # before the build, which loads the checkpoints that are trained here
     train_missing(cli, train)
-    cli.build()
+    if cli.config.search.run:
+        search(cli, partial(train, published=False))
+        return cli
+    cli.build(callbacks)
     quick = bool(cli.config.trainer.fast_dev_run)
     first = cli.trainer.is_global_zero
     with alone_in(cli.folder) if first and not quick else nullcontext():
@@ -56,7 +69,7 @@ def train(args: Sequence[str] | None = None) -> ExplainerCLI:
             count = len(dataset.unreadable)
             if count:
                 rank_zero_info(f"{count} unreadable images of the {split} split were skipped")
-        if first and not quick:
+        if first and not quick and published:
             with working(f"the training is finished, its checkpoints stay in {cli.folder}"):
                 rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
     trainer: Any = cli.trainer

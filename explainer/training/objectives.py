@@ -57,6 +57,8 @@ class Objective(ABC):
     """A weighted sum of named terms; `weights` has one entry a term."""
 
     weights: dict[str, float]
+    relative_to: str
+    """Term to which the weights of the others are relative: a search leaves its weight as it is."""
     target_only = False
     """Whether the objective needs nothing but the target mask and what the explanandum says of it."""
     ranks = False
@@ -119,6 +121,8 @@ class ExplainerObjective(Objective):
     Raises:
         InputError: A weight is negative, the bounds are not in order in [0, 1], or the temperature is not positive.
     """
+
+    relative_to = "classification"
 
     def __init__(
         self,
@@ -208,6 +212,7 @@ class RTISObjective(Objective):
         InputError: A weight is negative.
     """
 
+    relative_to = "preservation"
     target_only = True
 
     def __init__(
