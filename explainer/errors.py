@@ -1,6 +1,7 @@
 """The exceptions that a person is meant to read, and the one place where an error becomes a line."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -177,3 +178,24 @@ def check_seed(key: str, seed: int) -> None:
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise InputError(f"{key} must lie in [0, {LARGEST_SEED}], got {seed}")
+
+
+def check_processes_wanted(key: str, count: int | None) -> None:
+    """Refuse a number of processes under which a machine would only be busy with them.
+
+    Args:
+        key: Key of the config.
+        count: Number of processes; None leaves it to the project.
+
+    Raises:
+        InputError: The number is not positive, or more than four a core (and more than 16).
+
+    Example:
+        >>> check_processes_wanted("evaluation.processes", 2)
+    """
+    if count is None:
+        return
+    # a small machine may still try what a large one does, in a test for example
+    most = max(16, 4 * (os.cpu_count() or 1))
+    if not 1 <= count <= most:
+        raise InputError(f"{key} must be positive and at most {most}, four for each core here, got {count}")

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -63,16 +63,28 @@ def exit_status(error: KeyboardInterrupt) -> int:
 @contextlib.contextmanager
 def heeding_sigterm() -> Iterator[None]:
     """Make SIGTERM raise `Stopped` while the block runs, so that it is cleaned up as after Ctrl-C."""
+    with handling(signal.SIGTERM, raise_stopped):
+        yield
+
+
+@contextlib.contextmanager
+def handling(number: int, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle a signal while the block runs; elsewhere than in the main thread nothing changes.
+
+    Args:
+        number: Number of the signal.
+        handler: Function that is called with the number and the place where the signal came.
+    """
     # Python lets only the main thread set handlers
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, raise_stopped)
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
         # None: the handler before was none of Python's, and cannot be set again
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+        signal.signal(number, signal.SIG_DFL if before is None else before)
 
 
 def raise_stopped(number: int, frame: FrameType | None) -> None:

@@ -24,6 +24,7 @@ BELOW_TRAINING = {
 ALLOWED = {
     "files": set(),
     "functional": set(),
+    "launching": set(),
     "rendering": set(),
     "tracking": set(),
     "data": {"functional"},
@@ -34,13 +35,14 @@ ALLOWED = {
     "inference": {"functional", "networks", "rendering", "attribution"},
     "training": BELOW_TRAINING,
     "evaluation": BELOW_TRAINING,
-    "experiments": BELOW_TRAINING | {"training", "evaluation"},
-    "cli": BELOW_TRAINING | {"training", "evaluation", "experiments"},
+    "experiments": BELOW_TRAINING | {"training", "evaluation", "launching"},
+    "cli": BELOW_TRAINING | {"training", "evaluation", "experiments", "launching"},
     "__main__": {"inference", "cli", "attribution", "networks"},
     "__init__": {"inference", "attribution", "data", "training", "networks"},
 }
 """Room → the rooms that it may import."""
 INSIDE = {
+    "launching": ("call", "base", "local", "ray_cluster", "slurm", "cells"),
     "networks": ("generative", ""),
     "training": ("objectives", "schedule", "separation", "modules", "callbacks", "runs", "fitting", "searching"),
     "evaluation": (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from explainer.cli.parser import RESULTS, ExplainerCLI, retrains
+from explainer.cli.parser import ExplainerCLI, retrains
 from explainer.cli.prerequisites import explanandum_of, train_missing
 from explainer.cli.train import quieten, train
 from explainer.errors import InputError, working
@@ -32,6 +32,8 @@ def evaluate(args: Sequence[str] | None = None) -> dict[str, Any]:
     train_missing(cli, train)
     cli.build()
     out = results_folder(cli)
+    if cli.experiment is not None:
+        cli.experiment.check(out)
     with alone(out / ".lock", str(out)), working(f"what is done is kept in {out}, and the command goes on from there"):
         sweep(out, deep=True)
         context = context_of(cli, out)
@@ -84,5 +86,4 @@ def results_folder(cli: ExplainerCLI) -> Path:
     Raises:
         InputError: It cannot be made or written.
     """
-    out = Path(cli.config.evaluation.out or RESULTS / cli.name)
-    return make_writable(out, "name another folder for the results with --evaluation.out")
+    return make_writable(cli.out, "name another folder for the results with --evaluation.out")

@@ -26,6 +26,7 @@ import explainer.experiments.retraining.layers
 import explainer.experiments.retraining.roar
 import explainer.experiments.variations.run
 import explainer.infill
+import explainer.launching
 import explainer.training.modules  # noqa: F401
 from explainer.cli.including import ConfigAction
 from explainer.cli.paths import CONFIGS
@@ -170,6 +171,11 @@ class ExplainerCLI(LightningCLI):
     def folder(self) -> Path:
         """Where the run keeps its state and its pictures."""
         return RUNS / self.name
+
+    @property
+    def out(self) -> Path:
+        """Where an evaluation puts what it finds."""
+        return Path(self.config.evaluation.out or RESULTS / self.name)
 
     def _check(self) -> None:
         config = self.config

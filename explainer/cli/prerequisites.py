@@ -146,7 +146,9 @@ def rehearse(cli: ExplainerCLI) -> None:
     data = cli.built(Namespace(data=config.data)).data
     data.prepare_data()
     if cli.evaluating:
-        cli.built(without_missing(cli.needed()))
+        experiment = cli.built(without_missing(cli.needed())).experiment
+        if experiment is not None:
+            experiment.check(cli.out)
         data.split(config.evaluation.images.split)
     else:
         model = cli.built(Namespace(model=on_stand_in(cli, data).model)).model

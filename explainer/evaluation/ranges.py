@@ -1,6 +1,5 @@
 """Checks of the values in a config; each error names the key."""
 
-import os
 from collections.abc import Iterable, Sequence
 
 from explainer.errors import InputError, check_range
@@ -33,27 +32,6 @@ def check_levels(level: float | None, alpha: float | None, held_out: int) -> Non
         check_range("evaluation.salient.alpha", alpha, 0, ALPHAS[-1])
     if held_out < 1:
         raise InputError(f"evaluation.salient.held_out must be positive, got {held_out}")
-
-
-def check_processes_wanted(key: str, count: int | None) -> None:
-    """Refuse a number of processes under which a machine would only be busy with them.
-
-    Args:
-        key: Key of the config.
-        count: Number of processes; None leaves it to the project.
-
-    Raises:
-        InputError: The number is not positive, or more than four a core (and more than 16).
-
-    Example:
-        >>> check_processes_wanted("evaluation.processes", 2)
-    """
-    if count is None:
-        return
-    # a small machine may still try what a large one does, in a test for example
-    most = max(16, 4 * (os.cpu_count() or 1))
-    if not 1 <= count <= most:
-        raise InputError(f"{key} must be positive and at most {most}, four for each core here, got {count}")
 
 
 def check_names(key: str, names: Iterable[str]) -> None:

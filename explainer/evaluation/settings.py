@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from explainer.attribution import Attribution
 from explainer.data.later import without_unused
-from explainer.errors import check_range
+from explainer.errors import check_processes_wanted, check_range
 from explainer.evaluation.maps.make import MaskMaker
-from explainer.evaluation.ranges import check_levels, check_names, check_processes_wanted
+from explainer.evaluation.ranges import check_levels, check_names
 from explainer.evaluation.results.columns import check_new_columns, columns_of
 from explainer.evaluation.results.published import Published, check_columns
 from explainer.evaluation.sanity_checks import SanityCheck

@@ -1,6 +1,7 @@
 """What every experiment is: something that evaluate.py runs beside, or in place of, its table of methods."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 from explainer.evaluation.context import Context
 
@@ -14,6 +15,18 @@ class Experiment(ABC):
 
     retrains = False
     """Whether it trains networks of its own; the explanandum is then that of `explanandum_config`."""
+
+    # most have nothing to find out
+    def check(self, out: Path) -> None:  # noqa: B027
+        """Find out whether the experiment can be run at all, before anything is trained for it.
+
+        Args:
+            out: Folder of the results.
+
+        Raises:
+            InputError: It cannot.
+            SystemExit: Only a description was asked for, and has been printed.
+        """
 
     @abstractmethod
     def run(self, context: Context) -> dict[str, object]:

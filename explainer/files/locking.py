@@ -1,9 +1,18 @@
-"""One process at a time in a folder: a second one is refused, and never writes over the first one's work."""
+"""One process at a time in a folder: a second one is refused, and never writes over the first one's work.
+
+The file system's own lock tells processes of one machine apart, and those of several where it serves them together, as
+NFS does. Not all do: some have no locks, some lock for each machine alone. So the holder also names itself in the file,
+with its machine, and counts on while it works: a process of another machine sees whether it still does. A number of a
+process alone would mean nothing there.
+"""
 
 import contextlib
 import errno
 import os
 import socket
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +23,20 @@ try:
 except ImportError:  # Windows: there is no such lock
     fcntl = None  # type: ignore[assignment]
 
+BEAT = 10.0
+"""Seconds after which a holder counts on."""
+_BEATS = 3
+"""Beats that a holder may miss before it counts as dead."""
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-"""What file systems say that have no locks, as some of clusters do: there one works unguarded, as before."""
+"""What file systems say that have no locks, as some of clusters do."""
 
 
 @contextlib.contextmanager
 def alone(path: str | Path, what: str) -> Iterator[None]:
     """Hold a lock while the block runs. It ends with the process, however that ends, and no child inherits it.
+
+    Where a process of another machine held it last and did not give it back, this waits for half a minute, to see
+    whether that one still counts.
 
     Args:
         path: Lock file, which stays; it must not lie in a folder that the block moves.
@@ -34,21 +50,150 @@ def alone(path: str | Path, what: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if fcntl is not None:
-            try:
-                # a record lock, which fork does not pass on: a loader that outlives its parent holds nothing
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as error:  # POSIX lets a system say either
-                content = os.read(handle, 200).decode(errors="replace").strip()
-                holder = content or "another process"
-                raise InputError(f"{holder} works in {what}: wait for it, stop it, or choose another name") from error
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
-        # emptied here and not when it was opened: until the lock is held, it names the process that holds it
-        os.ftruncate(handle, 0)
-        this_process = f"process {os.getpid()} on {socket.gethostname()}"
-        os.write(handle, this_process.encode())
-        yield
+        locked = _lock(handle, what)
+        content = _read(handle)
+        if _may_be_held(content, locked):
+            _watch(path, content, what)
+            # reading the file by its name gave the lock back: POSIX has it so
+            _lock(handle, what)
+            if _read(handle) not in (content, b""):
+                raise _refusal(_read(handle), what)
+        with _counting(handle):
+            yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, what: str) -> bool:
+    """Take the file system's lock.
+
+    Args:
+        handle: Lock file.
+        what: Name of what is locked.
+
+    Returns:
+        Whether there is such a lock here.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    if fcntl is None:
+        return False
+    try:
+        # a record lock, which fork does not pass on: a loader that outlives its parent holds nothing
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:  # POSIX lets a system say either
+        raise _refusal(_read(handle), what) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def _read(handle: int) -> bytes:
+    """Return what a lock file holds. It must not be opened a second time: closing that would give the lock back."""
+    os.lseek(handle, 0, os.SEEK_SET)
+    return os.read(handle, 1000)
+
+
+def _refusal(content: bytes, what: str) -> InputError:
+    holder, _ = _parts(content)
+    return InputError(f"{holder or 'another process'} works in {what}: wait for it, stop it, or choose another name")
+
+
+def _parts(content: bytes) -> tuple[str, str]:
+    """Return who a lock file names, and how far that one has counted; "" where it does not say."""
+    holder, _, count = content.decode(errors="replace").partition("\n")
+    return holder.strip(), count.strip()
+
+
+def _may_be_held(content: bytes, locked: bool) -> bool:
+    """Tell whether the process that a lock file names may still work, although the file system's lock let us pass.
+
+    Args:
+        content: Content of the lock file.
+        locked: Whether this process has the file system's lock.
+    """
+    holder, count = _parts(content)
+    # files of earlier versions have no count
+    if not holder or not count:
+        return False
+    if not holder.endswith(f" on {socket.gethostname()}"):
+        return True
+    # this machine's own lock knows all of its processes
+    return not locked and _may_live(holder)
+
+
+def _watch(path: Path, before: bytes, what: str) -> None:
+    """Wait to see whether the process that a lock file names still counts on.
+
+    Args:
+        path: Lock file.
+        before: Content of the lock file.
+        what: Name of what is locked.
+
+    Raises:
+        InputError: It does.
+    """
+    print(f"waiting to see whether {_parts(before)[0]} still works in {what}", file=sys.stderr)
+    deadline = time.monotonic() + _BEATS * BEAT
+    while time.monotonic() < deadline:
+        time.sleep(BEAT / 10)
+        # opened anew each time: an open file may show what this machine remembers of it
+        now = path.read_bytes()
+        if not now:
+            return
+        if now != before:
+            raise _refusal(now, what)
+
+
+def _may_live(holder: str) -> bool:
+    """Tell whether a process of this machine may still be there."""
+    words = holder.split()
+    if fcntl is None or len(words) < 2 or not words[1].isdecimal():
+        return True
+    try:
+        os.kill(int(words[1]), 0)  # no signal: only the check whether one could be sent
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # a process of another user
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _counting(handle: int) -> Iterator[None]:
+    """Name this process in a lock file, and count on there while the block runs."""
+    over = threading.Event()
+
+    def write(count: int) -> None:
+        content = f"process {os.getpid()} on {socket.gethostname()}\n{count:012d}\n"
+        # in place and of one length: it is never seen half written
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, content.encode())
+        # another machine sees it only then
+        os.fsync(handle)
+
+    def count_on() -> None:
+        count = 0
+        while not over.wait(BEAT):
+            count += 1
+            # a disk that does not take it now may take the next one
+            with contextlib.suppress(OSError):
+                write(count)
+
+    # until the lock is held, the file names the process that holds it: it is emptied here and not when it is opened
+    os.ftruncate(handle, 0)
+    write(0)
+    thread = threading.Thread(target=count_on, name="lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        # before the file is closed: its number may be another file's then
+        over.set()
+        thread.join()
+        # given back: whoever comes next has nobody to wait for
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)

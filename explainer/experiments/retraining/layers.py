@@ -4,9 +4,8 @@ T. N. Mundhenk, B. Y. Chen, G. Friedland: Efficient Saliency Maps for Explainabl
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
-
-import torch
 
 from explainer.evaluation.context import Context
 from explainer.evaluation.report.drawing import save_figure
@@ -15,7 +14,6 @@ from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import read_cells
 from explainer.experiments.retraining.layer_tables import layer_tables, plot_layers, summarise_layers
-from explainer.experiments.retraining.processes import Cell, run_cells
 from explainer.experiments.retraining.roar import (
     Train,
     end_with_failures,
@@ -28,6 +26,8 @@ from explainer.experiments.retraining.roar import (
 )
 from explainer.experiments.retraining.settings import LayerRetrainingSettings
 from explainer.files import write_json, write_text
+from explainer.launching import Cell, run_cells
+from explainer.launching.cells import Folders
 from explainer.training.runs import RUNS, alone_in
 
 
@@ -35,6 +35,16 @@ class LayerRetraining(LayerRetrainingSettings, Experiment):
     """Retrain with masks inside the network; settings as in `LayerRetrainingSettings`."""
 
     retrains = True
+
+    def check(self, out: Path) -> None:
+        """Find out whether the launcher can run the cells.
+
+        Args:
+            out: Folder of the results.
+        """
+        # without scales all are meant, whose number only the classifier tells
+        count = None if self.scales is None else len(layer_cells(self, self.scales))
+        self.launcher.check(Folders.below(out).jobs, count)
 
     def run(self, context: Context) -> dict[str, object]:
         """Run the grid.
@@ -75,7 +85,10 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
         "trainer": config["trainer"],
     }
     cells = layer_cells(settings, scales)
-    path = out / "cells.jsonl"
+    folders = Folders.below(out)
+    if settings.scales is None:  # else the number of cells was known before
+        settings.launcher.check(folders.jobs, len(cells))
+    path = folders.results
     # two commands at once would train the same cells
     with alone_in(RUNS / context.name):
         done = open_cells(context.name, path, facts)
@@ -83,9 +96,8 @@ def retrain_layers(settings: LayerRetrainingSettings, context: Context) -> dict[
             [cell for cell in cells if cell.name not in done],
             run_cell,
             lambda cell: cell_arguments(context, cell, settings.epsilon),
-            path,
-            workers=settings.workers or max(1, torch.cuda.device_count()),
-            logs=out / "logs",
+            folders,
+            settings.launcher,
             tidy=lambda cell: tidy(f"{context.name}/{cell.name}"),
         )
     # the file may hold cells that an earlier call asked for and this one does not

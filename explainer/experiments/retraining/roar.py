@@ -26,12 +26,13 @@ from explainer.experiments.base import Experiment
 from explainer.experiments.retraining.grid import read_cells
 from explainer.experiments.retraining.leak import MODE, chance_level, mask_scores, warnings_of
 from explainer.experiments.retraining.pictures import write_degraded
-from explainer.experiments.retraining.processes import Cell, run_cells
 from explainer.experiments.retraining.rank_store import Ranks
 from explainer.experiments.retraining.ranking import SPLITS, rank_data_set
 from explainer.experiments.retraining.settings import RetrainingSettings
 from explainer.experiments.retraining.tables import plot, retraining_tables, summarise_cells
 from explainer.files import digest, write_json, write_text
+from explainer.launching import Cell, run_cells
+from explainer.launching.cells import Folders
 from explainer.networks import Explanandum
 from explainer.stopping import letting_stop
 from explainer.training.runs import CHECKPOINTS, RUNS, alone_in, can_go_on, set_aside
@@ -45,6 +46,14 @@ class Retraining(RetrainingSettings, Experiment):
     """Retrain on what each method leaves of the images; settings as in `RetrainingSettings`."""
 
     retrains = True
+
+    def check(self, out: Path) -> None:
+        """Find out whether the launcher can run the cells.
+
+        Args:
+            out: Folder of the results.
+        """
+        self.launcher.check(Folders.below(out).jobs, len(grid(self)))
 
     def run(self, context: Context) -> dict[str, object]:
         """Run the grid.
@@ -75,6 +84,8 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, object]
     data = context.data
     out = context.out
     config = context.config
+    cells = grid(settings)
+    folders = Folders.below(out)
     explanandum, facts = judged(context)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     described = settings_of(settings.methods)
@@ -84,8 +95,7 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, object]
             fingerprint = facts | {"name": name, "method": described[name], "target": settings.target}
             folder = out / "ranks" / slug(name)
             rank_data_set(explanandum, method, data, folder, fingerprint, progress, device, settings.target)
-    cells = grid(settings)
-    path = out / "cells.jsonl"
+    path = folders.results
     if settings.infill is not None:
         settings.infill.check_classes(data.classes)
         # only now: ranks do not depend on the in-fill, and can serve other grids
@@ -99,9 +109,8 @@ def retrain(settings: RetrainingSettings, context: Context) -> dict[str, object]
             [cell for cell in cells if cell.name not in done],
             run_cell,
             lambda cell: arguments(context, cell),
-            path,
-            workers=settings.workers or max(1, torch.cuda.device_count()),
-            logs=out / "logs",
+            folders,
+            settings.launcher,
             tidy=lambda cell: tidy(f"{context.name}/{cell.name}", keep),
         )
     # the file may hold cells that an earlier call asked for and this one does not

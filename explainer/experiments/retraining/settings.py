@@ -3,11 +3,12 @@
 from typing import Literal
 
 from explainer.attribution import Attribution
-from explainer.errors import check_range, check_seed
-from explainer.evaluation.ranges import check_different, check_different_files, check_names, check_processes_wanted
+from explainer.errors import InputError, check_processes_wanted, check_range, check_seed
+from explainer.evaluation.ranges import check_different, check_different_files, check_names
 from explainer.evaluation.results.published import Published, check_columns
 from explainer.functional.activation_statistics import EPSILON, SMALLEST_EPSILON
 from explainer.infill import Infill
+from explainer.launching import Launcher, Local
 
 
 class RetrainingSettings:
@@ -18,7 +19,7 @@ class RetrainingSettings:
         modes: "keep" (KAR) and "remove" (ROAR).
         fractions: Fractions of the image that are kept or removed, in [0, 1].
         seeds: Seeds of each cell's training; the deviation over them is shown.
-        workers: Number of cells that are trained at once; None takes one for each GPU, at least one.
+        workers: Number of cells that are trained at once on this machine; None takes one for each GPU, at least one.
         keep_checkpoints: Whether the checkpoint of every cell is kept.
         target: Class whose map is ranked: the "predicted" one, or the "label", which its map gives away.
         infill: In-fill of the pixels that are replaced; None takes the training images' mean colour.
@@ -26,10 +27,11 @@ class RetrainingSettings:
         pictures: Number of test images in the picture of each method, which shows what its cells see; 0 draws none.
         masks_alone: Whether a network is also trained, once for each method and fraction, on the masks alone, black and
             white. Where it tells the class, the scores of the method are marked.
+        launcher: Way to run the cells, such as on a cluster; None takes processes of this machine, `workers` of them.
 
     Raises:
-        InputError: A number is out of range, a list is empty or has something twice, or two methods would have the
-            same files.
+        InputError: A number is out of range, a list is empty or has something twice, two methods would have the same
+            files, or there are both workers and a launcher.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class RetrainingSettings:
         published: Published | None = None,
         pictures: int = 6,
         masks_alone: bool = True,
+        launcher: Launcher | None = None,
     ) -> None:
         self.infill = infill
         self.published = published
@@ -55,7 +58,7 @@ class RetrainingSettings:
         self.modes = modes or ["keep", "remove"]
         self.fractions = fractions or [0.1, 0.3, 0.5, 0.7, 0.9]
         self.seeds = seeds or [0, 1]
-        self.workers = workers
+        self.launcher = launcher_of(workers, launcher)
         self.keep_checkpoints = keep_checkpoints
         self.target: Literal["predicted", "label"] = target
         for key, values in (("modes", modes), ("fractions", fractions), ("seeds", seeds)):
@@ -64,7 +67,6 @@ class RetrainingSettings:
             check_range("experiment.init_args.fractions", fraction, 0, 1)
         for seed in self.seeds:
             check_seed("experiment.init_args.seeds", seed)
-        check_processes_wanted("experiment.init_args.workers", workers)
         check_names("experiment.init_args.methods", self.methods)
         check_different_files("experiment.init_args.methods", self.methods)
         columns = ["KAR", "ROAR", "SUM"]
@@ -86,13 +88,15 @@ class LayerRetrainingSettings:
         roar_removes: Locations that ROAR removes: the "most" salient ones, as in the paper, the "least", or both in
             turn.
         seeds: Seeds of each cell's training.
-        workers: Number of cells that are trained at once; None takes one for each GPU, at least one.
+        workers: Number of cells that are trained at once on this machine; None takes one for each GPU, at least one.
         published: Numbers of a paper: D, I, and scores in percent such as "KAR L1". A row of another data set has the
             name of the data set behind a comma: "smoe_scale, Places".
         epsilon: Number that is added to activations before a logarithm.
+        launcher: Way to run the cells, such as on a cluster; None takes processes of this machine, `workers` of them.
 
     Raises:
-        InputError: A number is out of range, or a list is empty or has something twice.
+        InputError: A number is out of range, a list is empty or has something twice, or there are both workers and a
+            launcher.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class LayerRetrainingSettings:
         workers: int | None = None,
         published: Published | None = None,
         epsilon: float = EPSILON,
+        launcher: Launcher | None = None,
     ) -> None:
         check_range("experiment.init_args.epsilon", epsilon, SMALLEST_EPSILON, 1)
         self.epsilon = epsilon
@@ -119,7 +124,7 @@ class LayerRetrainingSettings:
         self.scales = scales
         self.keep = keep
         self.remove = remove
-        self.workers = workers
+        self.launcher = launcher_of(workers, launcher)
         self.roar_removes = roar_removes or ["most"]
         self.seeds = seeds or [0]
         lists = {"statistics": statistics, "scales": scales, "roar_removes": roar_removes, "seeds": seeds}
@@ -131,4 +136,23 @@ class LayerRetrainingSettings:
             check_seed("experiment.init_args.seeds", seed)
         check_range("experiment.init_args.keep", keep, 0, 1)
         check_range("experiment.init_args.remove", remove, 0, 1)
+
+
+def launcher_of(workers: int | None, launcher: Launcher | None) -> Launcher:
+    """Return what runs the cells.
+
+    Args:
+        workers: Number of processes of this machine, or None.
+        launcher: Launcher of the config, or None.
+
+    Raises:
+        InputError: There are both, or the number is out of range.
+    """
+    if launcher is None:
         check_processes_wanted("experiment.init_args.workers", workers)
+        return Local(workers)
+    if workers is not None:
+        raise InputError(
+            "experiment.init_args.workers is the number of processes of this machine: set it to null beside a launcher"
+        )
+    return launcher

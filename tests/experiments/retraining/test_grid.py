@@ -12,7 +12,8 @@ import pytest
 
 from explainer.errors import InputError
 from explainer.experiments.retraining.grid import read_cells
-from explainer.experiments.retraining.processes import Cell, run_cells
+from explainer.launching import Cell, Local, run_cells
+from explainer.launching.cells import Folders
 from explainer.stopping import Stopped
 from tests.support import tiny_runs
 from tests.support.small_cells import fails_at_some
@@ -68,9 +69,8 @@ def test_ctrl_c_stops_the_grid_and_keeps_what_is_done(tmp_path):
 
     with pytest.raises(Stopped, match="1 of 3 cells were done here, and the same command goes on") as stopped:
         run_cells(
-            cells, work, lambda cell: (cell.facts["value"], str(tmp_path)), path, workers=1, logs=tmp_path / "logs",
-            tidy=tidy,
-        )  # fmt: skip
+            cells, work, lambda cell: (cell.facts["value"], str(tmp_path)), Folders.below(tmp_path), Local(1), tidy
+        )
     assert stopped.value.number == signal.SIGINT
     assert tidied == ["cell0"]
     assert set(read_cells(path, FACTS)) == {"cell0"}
@@ -81,7 +81,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
     path = tmp_path / "cells.jsonl"
     assert read_cells(path, FACTS) == {}
     cells = [Cell(f"cell{v}", {"value": v}) for v in (0, 3, 4, 5)]
-    failed = run_cells(cells, fails_at_some, lambda c: (c.facts["value"],), path, workers=2, logs=tmp_path / "logs")
+    failed = run_cells(cells, fails_at_some, lambda c: (c.facts["value"],), Folders.below(tmp_path), Local(2))
     assert failed == {"cell3": "InputError: three is no number for this", "cell4": "SystemExit: 2"}
     done = read_cells(path, FACTS)
     assert {name: row["score"] for name, row in done.items()} == {f"cell{v}": v / 10 for v in (0, 5)}
@@ -93,7 +93,8 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
 GRID = """
 import os, sys, time
 from pathlib import Path
-from explainer.experiments.retraining.processes import Cell, run_cells
+from explainer.launching import Cell, Local, run_cells
+from explainer.launching.cells import Folders
 from explainer.stopping import exit_status, heeding_sigterm, last_words
 
 def wait(folder):
@@ -106,7 +107,7 @@ if __name__ == "__main__":
     cells = [Cell(str(n), {}) for n in range(4)]
     try:
         with heeding_sigterm():
-            run_cells(cells, wait, lambda cell: (str(folder),), folder / "c", workers=2, logs=folder / "logs")
+            run_cells(cells, wait, lambda cell: (str(folder),), Folders.below(folder), Local(2))
     except KeyboardInterrupt as error:
         print(last_words(error), file=sys.stderr)
         sys.exit(exit_status(error))
