@@ -18,6 +18,7 @@ from explainer.cli.evaluate import evaluate
 from explainer.cli.options import serve_options
 from explainer.cli.parser import ExplainerCLI
 from explainer.cli.paths import SHIPPED
+from explainer.cli.prerequisites import without_missing
 from explainer.cli.shipping import main as ship
 from explainer.cli.train import train
 from explainer.training.searching.results import write_best
@@ -235,3 +236,20 @@ def test_the_lines_that_call_a_method():
     names |= {"cosine_similarity": torch.nn.functional.cosine_similarity, "reference": torch.rand(1, 300)}
     exec(of_functions, names)
     assert names["maps"].shape == (2, 1, 32, 32)
+
+
+def test_the_configs_of_the_cluster_page_are_read(here):
+    launchers = {}
+    for text in blocks("docs/guide/cluster.md", "yaml"):
+        (here / "grid.yaml").write_text(text)
+        cli = ExplainerCLI(["--config", "grid.yaml"], evaluating=True)
+        launcher = cli.built(without_missing(cli.needed())).experiment.launcher
+        launchers[type(launcher).__name__] = launcher
+    assert list(launchers) == ["Local", "Ray", "Submitit"]
+    assert (launchers["Local"].workers, launchers["Ray"].address) == (4, "auto")
+    script = launchers["Submitit"].script(here / "jobs", 120).splitlines()
+    (shown,) = blocks("docs/guide/cluster.md", "text")
+    # all that no path is in
+    assert [line for line in script if "/" not in line or "bin/bash" in line] == [
+        line for line in shown.splitlines() if "/" not in line or "bin/bash" in line
+    ]

@@ -139,7 +139,9 @@ class Submitit(Launcher):
 
     def settings(self) -> dict[str, Any]:
         """Return the parameters of a job: those of sbatch, with "_" for "-", and submitit's own."""
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in variables(self.cpus).items()]
+        # srun does not take the number of cores from sbatch's line
+        values = variables(self.cpus) | {"SRUN_CPUS_PER_TASK": str(self.cpus)}
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
         settings: dict[str, Any] = {
             "job_name": "explainer",
             "partition": self.partition,
