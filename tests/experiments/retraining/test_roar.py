@@ -125,8 +125,8 @@ def test_a_grid_needs_a_classifier_whose_maps_are_judged(here):
 
 
 def test_failed_cells_are_in_the_table_and_the_status_is_not_0(here, monkeypatch, capsys):
-    def some_fail(cells, work, arguments, path, **options):
-        with path.open("a") as file:
+    def some_fail(cells, work, arguments, folders, launcher, **options):
+        with folders.results.open("a") as file:
             for cell in cells[1:]:
                 file.write(json.dumps({"cell": cell.name} | cell.facts | {"score": 0.5}) + "\n")
         return {cells[0].name: "RuntimeError: no memory"}
