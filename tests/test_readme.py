@@ -246,7 +246,7 @@ def test_the_configs_of_the_cluster_page_are_read(here):
         launcher = cli.built(without_missing(cli.needed())).experiment.launcher
         launchers[type(launcher).__name__] = launcher
     assert list(launchers) == ["Local", "Ray", "Submitit"]
-    assert (launchers["Local"].workers, launchers["Ray"].address) == (4, "auto")
+    assert (launchers["Local"].workers, launchers["Ray"].address, launchers["Ray"].cpus) == (4, "local", 2)
     script = launchers["Submitit"].script(here / "jobs", 120).splitlines()
     (shown,) = blocks("docs/guide/cluster.md", "text")
     # all that no path is in

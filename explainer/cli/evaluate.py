@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from explainer.cli.including import read_config
 from explainer.cli.parser import ExplainerCLI, retrains
 from explainer.cli.prerequisites import explanandum_of, train_missing
+from explainer.cli.reading import find_config
 from explainer.cli.train import quieten, train
 from explainer.errors import InputError, working
 from explainer.evaluation.context import Context, trusted
@@ -71,6 +73,7 @@ def context_of(cli: ExplainerCLI, out: Path) -> Context:
         explanandum=cli.explanandum or getattr(cli.model, "explanandum", None),
         allow=trusted(config),
         train=train,
+        read_config=lambda name: read_config(find_config(name)),
     )
 
 

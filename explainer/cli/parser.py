@@ -24,6 +24,7 @@ import explainer.experiments.retraining.degraded
 import explainer.experiments.retraining.layer_masked
 import explainer.experiments.retraining.layers
 import explainer.experiments.retraining.roar
+import explainer.experiments.trainings.run
 import explainer.experiments.variations.run
 import explainer.infill
 import explainer.launching

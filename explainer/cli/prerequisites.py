@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 import torch
 from jsonargparse import Namespace
+from jsonargparse._util import import_object
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
+from explainer.cli.including import read_config
 from explainer.cli.parser import ExplainerCLI, retrains
 from explainer.cli.reading import find_config, run_configs
 from explainer.cli.rehearsal import check_interval, try_out, with_stand_in
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
+from explainer.experiments.trainings.run import as_arguments
 from explainer.training.runs import CHECKPOINTS, RUNS, can_go_on
 
 _FORWARDED = (
@@ -68,7 +71,7 @@ def train_missing(cli: ExplainerCLI, train: Train) -> None:
         if not checkpoint.is_file():  # two methods may need the same one
             rank_zero_info(f"{checkpoint} is missing: training {what} first ({checkpoint.stem})")
             name = ["--name", checkpoint.stem]  # also where an agent of a sweep names its runs
-            train(["--config", find_config(config), *name, *forwarded(cli.arguments, checkpoint.stem)])
+            train(["--config", find_config(config), *name, *forwarded(arguments_of(cli), checkpoint.stem)])
         if not checkpoint.is_file():
             raise InputError(f"no {checkpoint}: the training of {checkpoint.stem}.yaml left none; look at its output")
 
@@ -122,6 +125,33 @@ def prerequisites(cli: ExplainerCLI) -> Iterator[Prerequisite]:
             config_name = f"{path.stem}.yaml"
             if config_name in run_configs():
                 yield Prerequisite(path, config_name, "a method")
+        if trains_configs(config):
+            # here, and not in each of the trainings: several at once would train the same classifier
+            for name in config.experiment.init_args.configs:
+                named = read_config(find_config(name)).get("explanandum_config")
+                if isinstance(named, str):
+                    yield Prerequisite(CHECKPOINTS / f"{Path(named).stem}.ckpt", named, "the explanandum")
+
+
+def trains_configs(config: Namespace) -> bool:
+    """Whether a config's experiment trains configs of train.py.
+
+    Args:
+        config: Parsed.
+    """
+    path = config.get("experiment.class_path")
+    return bool(path) and bool(import_object(path).trains_configs)
+
+
+def arguments_of(cli: ExplainerCLI) -> list[str]:
+    """Return the arguments that a run was given, or those that its experiment gives to the runs that it trains.
+
+    Args:
+        cli: Parsed.
+    """
+    if not trains_configs(cli.config):
+        return cli.arguments
+    return as_arguments(cli.config.experiment.init_args.options or {})
 
 
 def explanandum_of(cli: ExplainerCLI) -> list[Path]:

@@ -33,6 +33,7 @@ class Context:
         allow: Dotted names of builders, modules or packages that the checkpoint may name.
         train: Trains what command-line arguments of train.py name, and returns its model, data and Trainer; can be
             pickled.
+        read_config: Reads a config by its name, merged into what it includes, in plain values.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Context:
     explanandum: Explanandum | None
     allow: Sequence[str]
     train: Callable[[Sequence[str]], Any]
+    read_config: Callable[[str], Mapping[str, object]]
 
 
 class Prepared(NamedTuple):

@@ -16,6 +16,9 @@ class Experiment(ABC):
     retrains = False
     """Whether it trains networks of its own; the explanandum is then that of `explanandum_config`."""
 
+    trains_configs = False
+    """Whether it trains configs of train.py: those in its argument `configs`, with the settings in `options`."""
+
     # most have nothing to find out
     def check(self, out: Path) -> None:  # noqa: B027
         """Find out whether the experiment can be run at all, before anything is trained for it.

@@ -12,11 +12,9 @@ from explainer.evaluation.report.drawing import save_figure
 from explainer.evaluation.report.printers import markdown_file, to_terminal
 from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
-from explainer.experiments.retraining.grid import read_cells
+from explainer.experiments.cells import Train, end_with_failures, read_cells
 from explainer.experiments.retraining.layer_tables import layer_tables, plot_layers, summarise_layers
 from explainer.experiments.retraining.roar import (
-    Train,
-    end_with_failures,
     judged,
     open_cells,
     published_content,

@@ -5,8 +5,7 @@ Chen, G. Friedland: Efficient Saliency Maps for Explainable AI, 2020 (section 2.
 """
 
 import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from explainer.evaluation.settings import data_facts
 from explainer.evaluation.storage.fingerprint import infill_settings, settings_of, slug
 from explainer.evaluation.telling import show_tables
 from explainer.experiments.base import Experiment
-from explainer.experiments.retraining.grid import read_cells
+from explainer.experiments.cells import Train, end_with_failures, read_cells
 from explainer.experiments.retraining.leak import MODE, chance_level, mask_scores, warnings_of
 from explainer.experiments.retraining.pictures import write_degraded
 from explainer.experiments.retraining.rank_store import Ranks
@@ -37,9 +36,6 @@ from explainer.networks import Explanandum
 from explainer.stopping import letting_stop
 from explainer.training.runs import CHECKPOINTS, RUNS, alone_in, can_go_on, set_aside
 from explainer.version import __version__
-
-Train = Callable[[Sequence[str]], Any]
-"""The function of train.py: it trains what its arguments name, and returns the command line with Trainer and module."""
 
 
 class Retraining(RetrainingSettings, Experiment):
@@ -353,19 +349,3 @@ def published_content(published: Published | None) -> dict[str, object] | None:
     """Return a paper's own numbers as results.json holds them; None without any."""
     content = None if published is None else published.content()
     return None if content is None else dict(content)
-
-
-def end_with_failures(failed: Mapping[str, str], logs: Path) -> None:
-    """Name the cells that failed, and end the process with status 1 if there are any.
-
-    Args:
-        failed: Name → error.
-        logs: Folder of what the cells printed.
-
-    Raises:
-        SystemExit: A cell failed.
-    """
-    for name, error in failed.items():
-        print(f"failed: {name}: {error} (see {logs / name}.log)")
-    if failed:
-        sys.exit(1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from explainer.errors import InputError
-from explainer.experiments.retraining.grid import read_cells
+from explainer.experiments.cells import read_cells
 from explainer.launching import Cell, Local, run_cells
 from explainer.launching.cells import Folders
 from explainer.stopping import Stopped

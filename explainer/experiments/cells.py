@@ -1,6 +1,8 @@
-"""Read which cells of a grid of trainings are done; lines that a crash tore are taken out."""
+"""What grids share: which cells are done, where lines that a crash tore are taken out, and which failed."""
 
 import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,9 @@ from explainer.errors import InputError
 from explainer.evaluation.storage.fingerprint import Fingerprint
 from explainer.files import write_text
 from explainer.training.runs import by_class
+
+Train = Callable[[Sequence[str]], Any]
+"""The function of train.py: it trains what its arguments name, and returns the command line with Trainer and module."""
 
 
 def read_cells(path: Path, fingerprint: Fingerprint) -> dict[str, dict[str, Any]]:
@@ -65,3 +70,19 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def end_with_failures(failed: Mapping[str, str], logs: Path) -> None:
+    """Name the cells that failed, and end the process with status 1 if there are any.
+
+    Args:
+        failed: Name → error.
+        logs: Folder of what the cells printed.
+
+    Raises:
+        SystemExit: A cell failed.
+    """
+    for name, error in failed.items():
+        print(f"failed: {name}: {error} (see {logs / name}.log)")
+    if failed:
+        sys.exit(1)
