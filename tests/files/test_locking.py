@@ -62,7 +62,8 @@ def count_on(path, over):
     count = 5
     while not over.wait(0.002):
         count += 1
-        path.write_text(f"process 7 on another\n{count:012d}\n")
+        with path.open("r+") as file:  # in place, as a holder does: an empty file would be one that was given back
+            file.write(f"process 7 on another\n{count:012d}\n")
 
 
 @pytest.mark.parametrize("locks", [True, False])
