@@ -142,14 +142,22 @@ def end_with_parent(*_: Any) -> None:
     import multiprocessing
 
     parent = multiprocessing.parent_process()
-    if parent is None or parent.pid is None:
-        return
+    if parent is not None and parent.pid is not None:
+        end_with(parent.pid)
+
+
+def end_with(parent: int) -> None:
+    """End this process, at once, when the process that started it has ended.
+
+    Args:
+        parent: Number of the process that started this one.
+    """
     if sys.platform == "linux":
         # SIGKILL, which nothing can hold up: the parent that would wait for a slower end is gone
         ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
     else:
-        threading.Thread(target=_watch, args=(parent.pid,), daemon=True).start()
-    if os.getppid() != parent.pid:  # it ended before it could be asked
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it ended before it could be asked
         os._exit(1)
 
 

@@ -44,7 +44,10 @@ ALLOWED = {
 INSIDE = {
     "launching": ("call", "base", "local", "ray_cluster", "slurm", "cells"),
     "networks": ("generative", ""),
-    "training": ("objectives", "schedule", "separation", "modules", "callbacks", "runs", "fitting", "searching"),
+    "training": (
+        "objectives", "schedule", "separation", "processes", "means", "modules", "callbacks", "runs", "fitting",
+        "searching",
+    ),
     "evaluation": (
         "batches", "names", "targets", "telling", "images", "view", "storage", "references", "ranges", "maps",
         "sanity_checks", "scoring", "results", "settings", "facts", "context", "report", "run",

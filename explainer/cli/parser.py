@@ -42,6 +42,7 @@ from explainer.networks import Explanandum
 from explainer.training.callbacks import Gallery, Pictures, Resume, Scores, SMOESaliency
 from explainer.training.callbacks.best import Best, WholeCheckpoints
 from explainer.training.callbacks.resume import LAST
+from explainer.training.callbacks.together import Together
 from explainer.training.modules import SaliencyModule
 from explainer.training.runs import CHECKPOINTS, RUNS, can_go_on
 from explainer.training.searching.settings import Search
@@ -253,7 +254,8 @@ class ExplainerCLI(LightningCLI):
         self.tracked = given.logger in (None, True) and not given.fast_dev_run
         if self.tracked:
             settings["logger"] = False  # it makes files: see training.begin_run
-        callbacks = list(self.further_callbacks)
+        # the first: no other callback may wait for a process that trains something else
+        callbacks: list[pl.Callback] = [Together(), *self.further_callbacks]
         if given.enable_progress_bar is not False:  # null means Lightning's default, which is a bar
             callbacks.append(RichProgressBar(leave=True))
         if not given.fast_dev_run:

@@ -1,6 +1,7 @@
 """What must be trained before a run can be built: the explanandum, or Explainers among the methods of an evaluation."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,17 +12,21 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from explainer.cli.including import read_config
 from explainer.cli.parser import ExplainerCLI, retrains
+from explainer.cli.processes import first_process, has_others, started_with_others, train_apart, wait_for
 from explainer.cli.reading import find_config, run_configs
 from explainer.cli.rehearsal import check_interval, try_out, with_stand_in
 from explainer.data import ImageDataModule
 from explainer.errors import InputError
 from explainer.experiments.trainings.run import as_arguments
+from explainer.files import alone
 from explainer.training.runs import CHECKPOINTS, RUNS, can_go_on
 
 _FORWARDED = (
     "data",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.strategy",
+    "trainer.sync_batchnorm",
     "trainer.precision",
     "trainer.fast_dev_run",
     "trainer.logger",
@@ -49,6 +54,8 @@ class Prerequisite(NamedTuple):
 def train_missing(cli: ExplainerCLI, train: Train) -> None:
     """Train what the config needs and what is missing; before that, find out whether the run itself can be built.
 
+    Of several processes of a training the first one does it, and the others wait.
+
     Args:
         cli: Parsed, not built.
         train: Trains what arguments of train.py name.
@@ -61,19 +68,56 @@ def train_missing(cli: ExplainerCLI, train: Train) -> None:
     if not missing:
         return
     quick = cli.config.get("trainer.fast_dev_run")
+    lock = cli.folder.with_name(f".{cli.folder.name}.first.lock")
     if quick and not cli.evaluating:
         try_training(cli, missing[0], train)
-        return
+    elif first_process():
+        # held by the process, however it ends: those that wait see from it that it is at work
+        with alone(lock, f"what {cli.folder} needs", patience=1.0) if has_others() else nullcontext():
+            train_steps(cli, missing, train)
+    else:
+        for step in missing:
+            wait_for(step.checkpoint, lock)
+
+
+def train_steps(cli: ExplainerCLI, missing: Sequence[Prerequisite], train: Train) -> None:
+    """Rehearse the run, and train what it needs.
+
+    Args:
+        cli: Parsed, not built.
+        missing: What is to be trained, in this order.
+        train: Trains what arguments of train.py name.
+
+    Raises:
+        InputError: Something given cannot be used, a quick run of an evaluation has nothing to evaluate, or a training
+            left no checkpoint.
+    """
     rehearse(cli)
     for checkpoint, config, what in missing:
-        if quick:
+        if cli.config.get("trainer.fast_dev_run"):
             raise InputError(f"no {checkpoint}: fast_dev_run leaves none; train {checkpoint.stem}.yaml first")
         if not checkpoint.is_file():  # two methods may need the same one
             rank_zero_info(f"{checkpoint} is missing: training {what} first ({checkpoint.stem})")
             name = ["--name", checkpoint.stem]  # also where an agent of a sweep names its runs
-            train(["--config", find_config(config), *name, *forwarded(arguments_of(cli), checkpoint.stem)])
+            arguments = ["--config", find_config(config), *name, *forwarded(arguments_of(cli), checkpoint.stem)]
+            train_step(cli, arguments, train)
         if not checkpoint.is_file():
             raise InputError(f"no {checkpoint}: the training of {checkpoint.stem}.yaml left none; look at its output")
+
+
+def train_step(cli: ExplainerCLI, arguments: Sequence[str], train: Train) -> None:
+    """Train one thing: in this process, or in a command of its own where there are, or will be, several processes.
+
+    Args:
+        cli: Parsed.
+        arguments: Arguments of train.py.
+        train: Trains what arguments of train.py name, in this process.
+    """
+    alone_here = not started_with_others() and str(cli.parsed(arguments).trainer.devices) == "1"
+    if alone_here:
+        train(arguments)
+    else:
+        train_apart(arguments)
 
 
 def try_training(cli: ExplainerCLI, missing: Prerequisite, train: Train) -> None:
@@ -90,10 +134,12 @@ def try_training(cli: ExplainerCLI, missing: Prerequisite, train: Train) -> None
         InputError: Something given cannot be used.
     """
     checkpoint = missing.checkpoint
-    rank_zero_info(f"{checkpoint} is missing: its training is tried first, then this one with untrained weights")
-    # said again: it may stand in the config alone, and the training must not become a whole one
-    quick = f"--trainer.fast_dev_run={cli.config.trainer.fast_dev_run}"
-    train(["--config", find_config(missing.config), *forwarded(cli.arguments, checkpoint.stem), quick])
+    if first_process():
+        rank_zero_info(f"{checkpoint} is missing: its training is tried first, then this one with untrained weights")
+        # said again: it may stand in the config alone, and the training must not become a whole one
+        quick = f"--trainer.fast_dev_run={cli.config.trainer.fast_dev_run}"
+        arguments = ["--config", find_config(missing.config), *forwarded(cli.arguments, checkpoint.stem), quick]
+        train_step(cli, arguments, train)
     data = cli.built(Namespace(data=cli.config.data)).data
     data.prepare_data()
     cli.config = on_stand_in(cli, data)

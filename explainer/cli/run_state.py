@@ -47,6 +47,11 @@ def check_state(path: Path, model: SaliencyModule) -> None:
         if not isinstance(content.get(name), kind):
             raise InputError(f"{path} has no usable {name!r}: it holds a network, but no training that could go on")
     check_random(path, content.get("random"))
+    others = content.get("random_of_others", [])
+    if not isinstance(others, list):
+        raise InputError(f"{path} has no usable state of the random number generators: it is damaged")
+    for state in others:
+        check_random(path, {"cpu": state})
     check_described(path, content[KEY], model)
     check_fit(model, content["state_dict"], str(path))
     if "current_model_state" in content:  # beside an average of the weights, which then is the state_dict

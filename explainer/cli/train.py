@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from explainer.cli.parser import ExplainerCLI
 from explainer.cli.prerequisites import train_missing
+from explainer.cli.processes import check_processes, end_with_launcher, launching, noticing_loss
 from explainer.cli.rehearsal import check_unfinished
 from explainer.cli.run_state import check_state
 from explainer.cli.search import search
@@ -49,6 +50,7 @@ def train(
         WorkError: The disk or the memory failed in the course of the training.
         Stopped: Ctrl-C, or SIGTERM.
     """
+    end_with_launcher()
     quieten()
     cli = ExplainerCLI(args)
     # before the build, which loads the checkpoints that are trained here
@@ -57,14 +59,22 @@ def train(
         search(cli, partial(train, published=False))
         return cli
     cli.build(callbacks)
+    check_processes(cli.trainer, cli.config.trainer, cli.arguments)
     quick = bool(cli.config.trainer.fast_dev_run)
     first = cli.trainer.is_global_zero
     with alone_in(cli.folder) if first and not quick else nullcontext():
         path, going_on = starting_point(cli)
-        with working(f"what is saved stays in {cli.folder}; --ckpt_path last goes on from there"):
+        remains = f"what is saved stays in {cli.folder}; --ckpt_path last goes on from there"
+        with working(remains), noticing_loss(cli.trainer, remains):
             if not quick:
                 begin_run(cli, going_on)
-            fit(cli, path)
+            try:
+                fit(cli, path)
+            except Stopped:
+                # one of several speaks for all; Lightning takes another's exit status for its death, and kills the rest
+                if first:
+                    raise
+                return cli
         for split, dataset in cli.datamodule._splits.items():
             count = len(dataset.unreadable)
             if count:
@@ -74,7 +84,8 @@ def train(
                 rank_zero_info(f"best checkpoint: {publish(cli.folder, cli.name)}")
     trainer: Any = cli.trainer
     for callback in trainer.callbacks:
-        if isinstance(callback, Resume) and callback.stopped_by:  # in the last step, when all there was to do was done
+        # in the last step, when all there was to do was done; the first process speaks for all
+        if isinstance(callback, Resume) and callback.stopped_by and first:
             raise Stopped(f"stopped; {cli.name} was finished already", callback.stopped_by)
     return cli
 
@@ -141,7 +152,7 @@ def fit(cli: ExplainerCLI, path: Path | None) -> None:
         Stopped: Ctrl-C, or SIGTERM.
     """
     try:
-        with letting_stop():
+        with letting_stop(), launching():
             cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=path, weights_only=True)
     except KeyboardInterrupt as error:
         if str(error) or not can_go_on(cli.folder):
@@ -161,6 +172,7 @@ def quieten() -> None:
         "exists and is not empty",
         r"module\(s\) in eval mode",  # the explanandum is meant to be
         "isinstance\\(treespec, LeafSpec\\)",
+        "sync_dist=True",  # what is logged of an epoch is the same in all processes: see Means
     ):
         warnings.filterwarnings("ignore", f".*{message}.*")
     noise = (

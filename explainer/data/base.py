@@ -7,6 +7,7 @@ download them); everything else, from resizing to skipping unreadable files, is 
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -32,7 +33,7 @@ from explainer.data.sample import (
     open_rgb,
     pixels,
 )
-from explainer.data.sampler import EpochBatches, EpochSampler
+from explainer.data.sampler import EpochBatches, EpochSampler, SharedBatches
 from explainer.errors import InputError
 from explainer.functional.parts import Parts
 from explainer.functional.seeds import derived_seed
@@ -162,6 +163,19 @@ class ImageDataset(Dataset, ABC):
     def unreadable(self) -> list[str]:
         """Names of the images that could not be read so far."""
         return [self.ids[i] for i in self._unreadable.nonzero().flatten().tolist()]
+
+    def note_unreadable(self, names: Iterable[str]) -> None:
+        """Count images as unreadable that another process of the training could not read.
+
+        Args:
+            names: Names of images.
+        """
+        missing = set(names)
+        if not missing:
+            return
+        for index, name in enumerate(self.ids):
+            if name in missing:
+                self._unreadable[index] = True
 
     @abstractmethod
     def image(self, index: int) -> Tensor:
@@ -371,7 +385,10 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         return f"the {name} split of {type(self).__name__} in {self.root}"
 
     def loader(self, name: Split) -> DataLoader:
-        """Return the batches of a split: in order, but for training, which is shuffled and can be entered anywhere."""
+        """Return the batches of a split: in order, but for training, which is shuffled and can be entered anywhere.
+
+        Several processes share the images: each sees its own.
+        """
         dataset = self.split(name)
         sampler = EpochSampler(dataset, self.batch_size, self.seed, shuffle=name == "train")
         new_loader = partial(
@@ -385,7 +402,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             worker_init_fn=end_with_parent,
         )
         if name != "train":
-            return new_loader(batch_size=self.batch_size, sampler=sampler)
+            return new_loader(batch_sampler=SharedBatches(sampler, self.batch_size))
         batches = EpochBatches(sampler, self.batch_size)
         # without a Trainer, in a script or a test, there is no epoch to go on with
         if self.trainer is not None:

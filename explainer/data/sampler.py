@@ -1,5 +1,6 @@
-"""An order of the training images that is a function of (seed, epoch), so that a stopped run goes on where it was."""
+"""Which process sees which images, and when: an order that is a function of (seed, epoch), so that a run can go on."""
 
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -18,7 +19,8 @@ class EpochSampler(Sampler[int]):
     """Indices in an order fixed by seed and epoch; a resumed epoch starts behind the images already done.
 
     The order is that of all processes together, and what is done is counted in images. So a run goes on with another
-    batch size or number of processes, and leaves out no image and takes none twice, but for the ragged end.
+    batch size or number of processes, and takes no image twice and leaves out none, but for the ragged end. In order,
+    for validation and test, every image is seen once: the processes share them without padding.
 
     Args:
         dataset: Data set whose `epoch` tensor is set together with the sampler's.
@@ -26,7 +28,7 @@ class EpochSampler(Sampler[int]):
         seed: Seed of the permutation.
         shuffle: Whether the order is random; False gives 0, 1, 2, …
         rank: Number of this process among `world`; None asks torch.distributed.
-        world: Number of processes; each gets every `world`-th index, the last ones cut so that all get as many.
+        world: Number of processes; each gets every `world`-th index, when shuffled cut so that all get as many.
 
     Example:
         >>> class Ten:
@@ -69,6 +71,11 @@ class EpochSampler(Sampler[int]):
         """Leave the first images out of the next pass: those that a resumed epoch has done, in all processes."""
         self._skip = count
 
+    @property
+    def skipped(self) -> int:
+        """Number of images, in all processes, that the next pass leaves out."""
+        return min(self._skip, len(self.dataset))
+
     def __len__(self) -> int:
         return self.length(0)
 
@@ -81,7 +88,7 @@ class EpochSampler(Sampler[int]):
         rest = max(0, len(self.dataset) - done)
         if not self.shuffle:
             return len(range(self.rank, rest, self.world))
-        # of a rest smaller than the number of processes each takes one, some the same: all need as many
+        # of a rest smaller than the number of processes, one image each, and for the last processes none
         fewest = int(done > 0 and rest > 0)
         return max(rest // self.world, fewest)
 
@@ -94,11 +101,9 @@ class EpochSampler(Sampler[int]):
             order = torch.randperm(count, generator=generator).tolist()
         else:
             order = list(range(count))
-        done = min(self._skip, count)
+        done = self.skipped
         self._skip = 0  # only the first pass after a resume is cut
-        rest = order[done:]
-        # a process for which nothing is left takes the first image again: all need as many
-        share = rest[self.rank :: self.world] or rest[:1]
+        share = order[done:][self.rank :: self.world]
         return iter(share[: self.length(done)])
 
 
@@ -106,7 +111,8 @@ class EpochBatches(BatchSampler):
     """Whole batches of an epoch; the images that are left over at its end are not seen in it.
 
     Only where they are all that is left, of a resumed epoch or of a small data set, they make a smaller batch: an
-    epoch cannot end without one.
+    epoch cannot end without one. All processes have as many batches; where fewer images are left than there are
+    processes, the last ones have an empty batch.
 
     Args:
         sampler: Order of the images.
@@ -128,8 +134,46 @@ class EpochBatches(BatchSampler):
         return max(images // self.batch_size, min(1, images))
 
     def __iter__(self) -> Iterator[list[int]]:
-        indices = list(self.sampler)
-        count = len(indices)
-        whole = count - count % self.batch_size or count
-        for start in range(0, whole, self.batch_size):
-            yield indices[start : start + self.batch_size]
+        count = self.left(self.order.skipped)
+        yield from chunks(list(self.order), self.batch_size, count)
+
+
+class SharedBatches(BatchSampler):
+    """Batches of all images in order, as many for each process: the last batch of some may be smaller, or empty.
+
+    Processes that compute together must take as many steps. Lightning's own way to that is to show images twice, which
+    would count them twice in the scores.
+
+    Args:
+        sampler: Images of this process, in order.
+        batch_size: Images a batch, on each process.
+        drop_last: Flag of the base class, always False.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int, drop_last: bool = False) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.order = sampler
+
+    def __len__(self) -> int:
+        # the first process has the largest share
+        most = math.ceil(len(self.order.dataset) / self.order.world)
+        return math.ceil(most / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from chunks(list(self.order), self.batch_size, len(self))
+
+
+def chunks(indices: list[int], size: int, count: int) -> Iterator[list[int]]:
+    """Cut indices into a number of batches, in order.
+
+    Args:
+        indices: Indices of images. What does not fit into the batches is left out.
+        size: Indices a batch.
+        count: Number of batches; the last ones may be smaller, or empty.
+
+    Example:
+        >>> list(chunks([3, 4, 5], 2, 3))
+        [[3, 4], [5], []]
+    """
+    for number in range(count):
+        yield indices[number * size : (number + 1) * size]

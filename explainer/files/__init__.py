@@ -1,7 +1,7 @@
 """Between the project and the disk: files that come in are checked, files that go out are whole or absent."""
 
 from explainer.files.escaping import for_csv, for_latex, for_markdown, for_terminal, printable
-from explainer.files.locking import alone
+from explainer.files.locking import alone, held
 from explainer.files.reading import conform, digest, more_keys, no_other_keys, parse, read_lines, read_state, read_text
 from explainer.files.writing import (
     append_lines,
@@ -26,6 +26,7 @@ __all__ = [
     "for_latex",
     "for_markdown",
     "for_terminal",
+    "held",
     "make_writable",
     "more_keys",
     "no_other_keys",

@@ -29,10 +29,38 @@ _BEATS = 3
 """Beats that a holder may miss before it counts as dead."""
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 """What file systems say that have no locks, as some of clusters do."""
+_PAUSE = 0.01
+"""Seconds between two tries to take a lock."""
+
+
+def held(path: str | Path) -> bool:
+    """Tell whether another process holds a lock, by the file system's lock; where it has none, nobody does.
+
+    Args:
+        path: Lock file; one that is missing is made. A process that holds the lock itself would lose it here.
+
+    Raises:
+        OSError: The lock file cannot be made.
+    """
+    if fcntl is None:
+        return False
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    finally:
+        os.close(handle)  # which gives the lock back
+    return False
 
 
 @contextlib.contextmanager
-def alone(path: str | Path, what: str) -> Iterator[None]:
+def alone(path: str | Path, what: str, patience: float = 0.0) -> Iterator[None]:
     """Hold a lock while the block runs. It ends with the process, however that ends, and no child inherits it.
 
     Where a process of another machine held it last and did not give it back, this waits for half a minute, to see
@@ -41,6 +69,7 @@ def alone(path: str | Path, what: str) -> Iterator[None]:
     Args:
         path: Lock file, which stays; it must not lie in a folder that the block moves.
         what: Name of what is locked for the error, such as "runs/shapes_small".
+        patience: Seconds to wait for another process of this machine that holds the lock.
 
     Raises:
         InputError: Another process holds the lock; names it.
@@ -50,7 +79,7 @@ def alone(path: str | Path, what: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        locked = _lock(handle, what)
+        locked = _lock(handle, what, patience)
         content = _read(handle)
         if _may_be_held(content, locked):
             _watch(path, content, what)
@@ -64,12 +93,13 @@ def alone(path: str | Path, what: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _lock(handle: int, what: str) -> bool:
+def _lock(handle: int, what: str, patience: float = 0.0) -> bool:
     """Take the file system's lock.
 
     Args:
         handle: Lock file.
         what: Name of what is locked.
+        patience: Seconds in which it is tried again.
 
     Returns:
         Whether there is such a lock here.
@@ -81,7 +111,7 @@ def _lock(handle: int, what: str) -> bool:
         return False
     try:
         # a record lock, which fork does not pass on: a loader that outlives its parent holds nothing
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(handle, patience)
     except (BlockingIOError, PermissionError) as error:  # POSIX lets a system say either
         raise _refusal(_read(handle), what) from error
     except OSError as error:
@@ -89,6 +119,19 @@ def _lock(handle: int, what: str) -> bool:
             raise
         return False
     return True
+
+
+def _take(handle: int, patience: float) -> None:
+    """Take the file system's lock, if need be after some tries."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _read(handle: int) -> bytes:

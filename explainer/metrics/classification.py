@@ -5,7 +5,9 @@ would not reach 1.
 """
 
 import warnings
+from typing import Any
 
+import torch
 from torch import Tensor
 from torchmetrics.classification import MultilabelAveragePrecision, MultilabelF1Score
 from torchmetrics.utilities import dim_zero_cat
@@ -39,6 +41,13 @@ class MeanAveragePrecision(MultilabelAveragePrecision):
     def __init__(self, num_labels: int) -> None:
         # torchmetrics' validation refuses a single label, which its computation can handle
         super().__init__(num_labels, average="none", validate_args=num_labels > 1)
+
+    def _sync_dist(self, *arguments: Any, **options: Any) -> None:
+        """Bring the values of several processes together; one that has seen no image has none, in the same shape."""
+        if not self.preds:
+            self.preds = [torch.zeros(0, self.num_labels, device=self.device)]
+            self.target = [torch.zeros(0, self.num_labels, dtype=torch.long, device=self.device)]
+        super()._sync_dist(*arguments, **options)
 
     def compute(self) -> Tensor:  # type: ignore[override]
         """Return the mean; NaN when no image has a label."""

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torchmetrics import MeanMetric
 
 from explainer.errors import check_range
 from explainer.functional.masking import composite, target_mask
 from explainer.metrics import mean_absolute_error, saliency_metric, soft_accuracy, soft_iou, truth_and_weight
+from explainer.training.processes import gathered
 
 
 class Scores(pl.Callback):
@@ -16,8 +18,8 @@ class Scores(pl.Callback):
     The training never sees these segmentations.
 
     Args:
-        batches: Number of validation batches scored, the first ones; each costs one more forward pass. 0 turns the
-            scores off.
+        batches: Number of validation batches scored, the first ones of each process; each costs one more forward pass.
+            0 turns the scores off.
 
     Raises:
         InputError: `batches` is negative.
@@ -33,7 +35,7 @@ class Scores(pl.Callback):
         self._means = {}
         for name in ("acc", "iou", "mae", "sal"):
             # an image without an object has no score, which is NaN
-            mean = MeanMetric(nan_strategy="ignore")
+            mean = MeanMetric(nan_strategy="ignore", sync_on_compute=False)
             self._means[name] = mean.to(pl_module.device)
 
     def on_validation_batch_end(
@@ -62,7 +64,16 @@ class Scores(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log what was scored."""
+        sums = {}
         for name, mean in self._means.items():
+            sums[name] = (float(mean.mean_value), float(mean.weight))
+        # in all processes alike, whatever each has scored
+        parts = gathered(sums, pl_module.device)
+        for name, mean in self._means.items():
+            total = sum(part[name][0] for part in parts)
+            weight = sum(part[name][1] for part in parts)
             # of a data set without segmentations, or without an object in these batches, there is nothing to log
-            if mean.weight > 0:
-                pl_module.log(f"val/{name}", mean.compute(), prog_bar=name == "iou")
+            if weight == 0:
+                continue
+            value = mean.compute() if len(parts) == 1 else torch.tensor(total / weight)
+            pl_module.log(f"val/{name}", value, prog_bar=name == "iou")

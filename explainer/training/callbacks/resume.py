@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from explainer.errors import InputError
+from explainer.functional.seeds import derived_seed
 from explainer.stopping import Stopped
+from explainer.training.processes import gathered
 
 LAST = "last.ckpt"
 
@@ -30,12 +32,14 @@ class EpochEnd(NamedTuple):
     """What a checkpoint holds besides Lightning's own state, until the training that goes on has started.
 
     Attributes:
-        random: States of the random number generators; None in a checkpoint without them.
+        random: States of the random number generators of the first process; None in a checkpoint without them.
+        random_of_others: CPU states of the other processes' generators, in their order.
         should_stop: Whether early stopping has decided to end the training.
         plateau: Score that each scheduler still waits for; None where it waits for none.
     """
 
     random: RandomStates | None = None
+    random_of_others: Sequence[Tensor] = ()
     should_stop: bool = False
     plateau: Sequence[float | None] = ()
 
@@ -45,7 +49,8 @@ class Resume(Checkpoint):
 
     The state includes PyTorch's random number generators; the order of the images and their augmentation are functions
     of seed and epoch. So a resumed run on a CPU ends in the same weights, to the bit, as an uninterrupted one.
-    The first Ctrl-C, or SIGTERM, finishes the step, saves and stops; the second one stops at once.
+    The first Ctrl-C, or SIGTERM, finishes the step, saves and stops; the second one stops at once. Of several processes
+    each draws its own random numbers. A signal that reaches one of them stops all; the first one writes the state.
 
     It has to be the last of the callbacks: then `last.ckpt` knows what the others made of the epoch, above all which
     epoch is the best. `best.ckpt` is written before it. Killed in between, the run computes the epoch again and writes
@@ -71,6 +76,19 @@ class Resume(Checkpoint):
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._stop)
 
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take SIGTERM over from Lightning, among several processes."""
+        self._take_over(trainer)
+
+    def _take_over(self, trainer: pl.Trainer) -> None:
+        """Take SIGTERM over from Lightning, which after `on_fit_start` has put a handler of its own before this one.
+
+        At the signal its handler tells the other processes, whatever they are at: they would take its message for a
+        part of what they wait for, such as gradients.
+        """
+        if trainer.world_size > 1 and signal.SIGTERM in self._previous:
+            signal.signal(signal.SIGTERM, self._stop)
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the signals back; after a run that had nothing left to do, restore the random number generators."""
         for number, handler in self._previous.items():
@@ -95,6 +113,9 @@ class Resume(Checkpoint):
         if torch.cuda.is_available():
             cuda = torch.cuda.get_rng_state_all()
         checkpoint["random"] = RandomStates(cpu=torch.get_rng_state(), cuda=cuda)
+        if trainer.world_size > 1:
+            states = gathered(torch.get_rng_state().tolist(), pl_module.device)
+            checkpoint["random_of_others"] = [torch.tensor(state, dtype=torch.uint8) for state in states[1:]]
         checkpoint["should_stop"] = trainer.should_stop
         if over(trainer):
             checkpoint["plateau"] = [metric_of(trainer, config) for config in trainer.lr_scheduler_configs]
@@ -109,12 +130,14 @@ class Resume(Checkpoint):
         # a checkpoint of an earlier version has not all of them
         self._loaded = EpochEnd(
             random=checkpoint.get("random"),
+            random_of_others=checkpoint.get("random_of_others", []),
             should_stop=checkpoint.get("should_stop", False),
             plateau=checkpoint.get("plateau", []),
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore what was loaded, and count the batches of a resumed epoch as they are now."""
+        self._take_over(trainer)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         shift_batches(trainer, data.progress.batches_done(trainer.num_training_batches))
         # a scheduler that waits for a score steps behind the hook that saved: its step is made up for
@@ -123,7 +146,18 @@ class Resume(Checkpoint):
                 config.scheduler.step(score)  # type: ignore[arg-type]  # one that waits takes a score
         # early stopping decides at an epoch's end, and Lightning forgets it in a checkpoint
         trainer.should_stop = trainer.should_stop or self._loaded.should_stop
+        others = self._loaded.random_of_others
         self._restore_random()
+        if trainer.global_rank > 0:
+            self._draw_apart(trainer, others)
+
+    def _draw_apart(self, trainer: pl.Trainer, states: Sequence[Tensor]) -> None:
+        """Give a process beside the first one random numbers of its own: equal ones would drop out the same places."""
+        if len(states) == trainer.world_size - 1:
+            torch.set_rng_state(states[trainer.global_rank - 1].cpu())
+            return
+        # a new run, or one that had another number of processes
+        torch.manual_seed(derived_seed(torch.initial_seed(), trainer.global_rank, trainer.global_step))
 
     def _restore_random(self) -> None:
         random = self._loaded.random
@@ -156,24 +190,32 @@ class Resume(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the finished epoch."""
-        self._save(trainer)
+        self._save(trainer, self._to_be_stopped(trainer))
+
+    def _to_be_stopped(self, trainer: pl.Trainer) -> bool:
+        """Tell whether any process was stopped: a signal reaches them at different steps, and they stop together."""
+        stopping = trainer.strategy.reduce_boolean_decision(bool(self.stopped_by), all=False)
+        if stopping:
+            self.stopped_by = self.stopped_by or signal.SIGINT
+        return stopping
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:
         due = trainer.global_step % self.every_n_steps == 0 and trainer.global_step != self._saved
-        # a signal reaches several processes at different steps, and saving is done together
-        if trainer.strategy.reduce_boolean_decision(bool(self.stopped_by), all=False):
-            self.stopped_by = self.stopped_by or signal.SIGINT
-            due = True
-        if due:
-            self._save(trainer)
+        stopping = self._to_be_stopped(trainer)
+        if due or stopping:
+            self._save(trainer, stopping)
 
-    def _save(self, trainer: pl.Trainer) -> None:
+    def _save(self, trainer: pl.Trainer, stopping: bool) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         path = Path(trainer.default_root_dir) / LAST
         trainer.save_checkpoint(path)
         self._saved = trainer.global_step
-        if self.stopped_by and not finished(trainer):
+        # of several processes not `stopped_by`: a signal that came meanwhile is known to this one alone, and the next
+        # step sees to it
+        if trainer.world_size == 1:
+            stopping = bool(self.stopped_by)
+        if stopping and not finished(trainer):
             message = f"stopped; saved {path} at step {trainer.global_step}: go on with --ckpt_path last"
             raise Stopped(message, self.stopped_by)
 

@@ -23,6 +23,7 @@ from explainer.networks.folding import faster
 from explainer.networks.loading import load_state
 from explainer.training.modules.base import SaliencyModule, require_finite
 from explainer.training.objectives import Objective, View
+from explainer.training.processes import rank_and_world, share_of
 from explainer.training.separation import fault, separation
 
 _NEVER = -1e4
@@ -192,7 +193,9 @@ class AmortizedExplainer(SaliencyModule):
         """
         # multiples of the golden ratio fill [0, 1] evenly, without a random state that a resumed run would have to know
         offset = torch.tensor((0.5 + self.global_step * _GOLDEN) % 1, device=image.device)
-        shares = spread_shares(len(image), offset)[:, None]
+        # among several processes, each takes its part of the shares of the whole step
+        count = len(image) * rank_and_world()[1]
+        shares = share_of(spread_shares(count, offset))[:, None]
         first = top_share(target_logits, shares, self.objective.temperature)
         beside = self.explanandum.mean_colour
         if self.share_infill is not None:
@@ -215,9 +218,9 @@ class AmortizedExplainer(SaliencyModule):
         return self._folded[0]
 
     def shared_step(self, batch: Any, stage: str) -> Tensor | None:
-        """Return the loss of a batch, and log every term; None for a batch in which no image could be read."""
+        """Return the loss of a batch, and log every term; for one without images see `without_images`."""
         if not batch.id:
-            return None
+            return self.without_images() if stage == "train" else None
         view = self.view(batch.image, batch.labels)
         terms = self.objective.terms(view)
         loss = self.objective.total(terms)
@@ -246,14 +249,8 @@ class AmortizedExplainer(SaliencyModule):
             "score": through_mask - through_others - area,
             "area": area,
         }
-        self.log_dict(
-            {f"{stage}/{name}": value for name, value in values.items()},
-            # pairs, not images: a mean over batches must weigh each by what it averages
-            batch_size=len(pairs.area),
-            on_step=False,
-            on_epoch=True,
-            sync_dist=True,
-        )
+        # pairs, not images: a mean over batches must weigh each by what it averages
+        self._means.add({f"{stage}/{name}": value for name, value in values.items()}, len(pairs.area))
 
     def on_validation_end(self) -> None:
         """Warn in one line when masks explain nothing after a good number of steps."""

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from explainer.errors import InputError
 from explainer.networks.checkpoint import KEY
 from explainer.networks.description import ClassifierParts, GeneratorParts
+from explainer.training.means import Means
+from explainer.training.processes import rank_and_world, share_buffers
 from explainer.training.schedule import WarmUpCosine
 from explainer.version import __version__
 
@@ -70,6 +72,7 @@ class SaliencyModule(pl.LightningModule, ABC):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.scheduler_interval = scheduler_interval
+        self._means = Means()
 
     @abstractmethod
     def build(self, classes: tuple[str, ...], multilabel: bool) -> None:
@@ -128,14 +131,79 @@ class SaliencyModule(pl.LightningModule, ABC):
             if isinstance(config.scheduler, WarmUpCosine) and math.isfinite(expected):
                 config.scheduler.steps = config.scheduler.steps or int(expected)
 
+    def without_images(self) -> Tensor | None:
+        """Return the loss of a training batch in which no image could be read.
+
+        Returns:
+            None, which leaves the step out. Among several processes a loss of 0, whose gradients are 0: the others wait
+            for them.
+
+        Raises:
+            InputError: BatchNorm takes the statistics of all processes, which needs images from each.
+        """
+        if rank_and_world()[1] == 1:
+            return None
+        if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
+            raise InputError(
+                "no image of a batch can be read, and with trainer.sync_batchnorm the other processes wait for its "
+                "statistics: leave sync_batchnorm out, or take unreadable images out of the data set"
+            )
+        sums = [parameter.float().sum() for parameter in self.parameters() if parameter.requires_grad]
+        return 0 * torch.stack(sums).sum()
+
     def record(self, stage: str, terms: dict[str, Tensor], batch_size: int) -> None:
-        """Log every term under `stage/`, as the mean over the epoch and, in training, each step."""
-        train = stage == "train"
+        """Log every term under `stage/`: in training at each step, else as the mean over the images of all processes.
+
+        Args:
+            stage: Stage "train", "val" or "test".
+            terms: Terms of a batch, name → scalar.
+            batch_size: Number of images of the batch.
+        """
         values = {f"{stage}/{name}": term.detach() for name, term in terms.items()}
-        if train and self._trainer is not None and self.trainer.optimizers:
+        if stage != "train":
+            self._means.add(values, batch_size)
+            return
+        if self._trainer is not None and self.trainer.optimizers:
             group = self.trainer.optimizers[0].param_groups[0]
             values["train/learning_rate"] = torch.tensor(group["lr"])
-        # processes are averaged once an epoch: to do so at each step would make all wait for the slowest
-        self.log_dict(values, batch_size=batch_size, on_step=train, on_epoch=not train, sync_dist=not train)
-        # once more under a short name, for the progress bar alone
-        self.log("loss", values[f"{stage}/loss"], batch_size=batch_size, prog_bar=True, logger=False)
+        # of this process alone: to average at each step would make all wait for the slowest
+        self.log_dict(values, batch_size=batch_size, on_step=True, on_epoch=False)
+        self._show_loss(values)
+
+    def _show_loss(self, values: dict[str, Tensor]) -> None:
+        """Log the loss, or else the first value, once more under a short name for the progress bar alone."""
+        stage_and_name = next((name for name in values if name.endswith("/loss")), next(iter(values), None))
+        if stage_and_name is not None:
+            name = stage_and_name.partition("/")[2]
+            self.log(name, values[stage_and_name], prog_bar=True, logger=False)
+
+    def log_means(self) -> dict[str, Tensor]:
+        """Log the means over the images that all processes have validated, or tested, and begin anew.
+
+        Returns:
+            Name → mean, the same in each process.
+        """
+        means = self._means.take(self.device)
+        self.log_dict(means)
+        self._show_loss(means)
+        return means
+
+    def on_validation_start(self) -> None:
+        """Validate in all processes what the first one saves."""
+        share_buffers(self)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin without values of a validation that was broken off."""
+        self._means.clear()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin without values of another test."""
+        self._means.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what was validated."""
+        self.log_means()
+
+    def on_test_epoch_end(self) -> None:
+        """Log what was tested."""
+        self.log_means()

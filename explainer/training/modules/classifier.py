@@ -182,9 +182,9 @@ class Classifier(SaliencyModule):
         return terms["loss"], logits
 
     def training_step(self, batch: Any, index: int) -> Tensor | None:
-        """Return the loss of a batch; None for a batch in which no image could be read."""
+        """Return the loss of a batch; for one without images see `without_images`."""
         if not batch.id:
-            return None
+            return self.without_images()
         return self.shared_step(batch, "train")[0]
 
     def validation_step(self, batch: Any, index: int) -> None:
@@ -204,5 +204,29 @@ class Classifier(SaliencyModule):
             truth = batch.labels.long()
         probabilities = self.explanandum.probabilities(logits)
         scores.update(probabilities, truth)
-        # the metrics themselves, not their values: mAP and F1 are of the whole split, no means over batches
-        self.log_dict(scores, batch_size=len(batch.id), prog_bar=True)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin without values of a validation that was broken off."""
+        super().on_validation_epoch_start()
+        self.val_scores.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin without values of another test."""
+        super().on_test_epoch_start()
+        self.test_scores.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss and scores of the whole split."""
+        self._log_scores(self.val_scores)
+
+    def on_test_epoch_end(self) -> None:
+        """Log loss and scores of the whole split."""
+        self._log_scores(self.test_scores)
+
+    def _log_scores(self, scores: MetricCollection) -> None:
+        """Log the means over the images, and mAP and F1, which are of the whole split and no means over batches."""
+        # in all processes alike: they agree on whether any of them had an image
+        if not self.log_means():
+            return
+        self.log_dict(scores.compute(), prog_bar=True)
+        scores.reset()

@@ -62,6 +62,7 @@ class Completion(FillingModule):
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
         """Take one step on the ELBO."""
         prior: tuple[Tensor, ...] = ()
+        noise_draws = self.own(draws)
         if self.conditional:
             # the whole image and its visible part in one pass of the encoder
             images = torch.cat([image, image])
@@ -71,10 +72,10 @@ class Completion(FillingModule):
             log_variance, visible_log_variance = log_variances.chunk(2)
             # the prior is what the visible part leaves open: only what the hole adds has to be paid for
             prior = (visible_mean, visible_log_variance)
-            noise = draw(mean.shape, draws).to(mean)
+            noise = draw(mean.shape, noise_draws).to(mean)
             completed = self.network.decode(mean, log_variance, noise)
         else:
-            completed, mean, log_variance = self.network(image, mask, draws)
+            completed, mean, log_variance = self.network(image, mask, noise_draws)
         # a value's share of the bound: a learning rate then serves every size of the images
         size = image[0].numel()
         surprises = gaussian_surprise(completed.float(), image, self.deviation)
@@ -82,6 +83,5 @@ class Completion(FillingModule):
         divergences = kl_divergence(mean, log_variance, *prior)
         divergence = divergences.mean() / size
         loss = surprise + divergence
-        self.descend(0, loss)
-        self.average.update_parameters(self.network)
+        self.descend(0, loss, len(image))
         return {"loss": loss, "surprise": surprise, "divergence": divergence}

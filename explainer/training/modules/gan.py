@@ -92,29 +92,37 @@ class Generation(GenerativeModule):
         weights = batch.labels[labelled].cpu()  # drawn on the CPU: the same labels on every device
         drawn = weights.new_zeros(0).long()
         if len(weights):  # multinomial refuses an empty batch
-            drawn = torch.multinomial(weights, 1, generator=draws)[:, 0]
+            drawn = torch.multinomial(weights, 1, generator=self.own(draws))[:, 0]
         return batch.image[labelled], drawn.to(batch.image.device)
+
+    def codes(self, count: int, draws: torch.Generator) -> Tensor:
+        """Draw the codes of this process's images of a batch, as the network draws them for one process."""
+        return self.drawn(count, lambda number: self.network.codes(number, draws))
+
+    def turns(self, index: int) -> tuple[int, ...]:
+        """Return the critic's optimizer, and on every `critic_steps`-th batch the generator's."""
+        return (1, 0) if (index + 1) % self.critic_steps == 0 else (1,)
 
     def training_step(self, batch: Any, index: int) -> None:
         """Take the critic's step, and the generator's on every `critic_steps`-th batch."""
         draws = self.draws("train", index)
         image, labels = self.conditioned(batch, draws) if batch.id else (batch.image, None)
         if len(image) < 2:  # BatchNorm needs two
+            self.keep_up(index)
             return
-        generator_turn = (index + 1) % self.critic_steps == 0
+        generator_turn = 0 in self.turns(index)
         # on the other batches only the critic learns: a graph through the generator would be memory for nothing
         with torch.set_grad_enabled(generator_turn):
-            generated = self.network.generate(self.network.codes(len(image), draws), labels)
+            generated = self.network.generate(self.codes(len(image), draws), labels)
         # detached: the critic's step must not reach the generator
         terms = self.critic_terms(image, generated.detach(), labels, draws)
-        self.descend(1, terms["critic"])
+        self.descend(1, terms["critic"], len(image))
         if generator_turn:
             self.network.critic.requires_grad_(False)  # its gradients would be computed and thrown away
             scores = self.network.realism(generated, labels).float()
             loss = generator_loss(scores)
-            self.descend(0, loss)
+            self.descend(0, loss, len(image))
             self.network.critic.requires_grad_(True)
-            self.average.update_parameters(self.network.generator)
             terms = {"loss": loss} | terms
         self.note("train", terms, len(image))
 
@@ -134,7 +142,7 @@ class Generation(GenerativeModule):
         terms = {"critic": critic_loss(real, fake, self.loss), "real": real.mean(), "made": fake.mean()}
         if self.loss == "wgan_gp":
             # drawn on the CPU: the same numbers on every device
-            share = torch.rand(len(image), generator=draws).to(image)
+            share = self.drawn(len(image), lambda count: torch.rand(count, generator=draws)).to(image)
             critic = self.network.critic
             generated_input = 2 * generated.to(image.dtype) - 1
             slope = gradient_penalty(lambda x: critic(x, labels), 2 * image - 1, generated_input, share)
@@ -149,7 +157,7 @@ class Generation(GenerativeModule):
         image, labels = self.conditioned(batch, draws)
         if len(image) < 2:
             return
-        codes = self.network.codes(len(image), draws)
+        codes = self.codes(len(image), draws)
         generated = self(codes, labels).to(image.dtype)
         real = self.network.realism(image, labels).float().mean()
         fake = self.network.realism(generated, labels).float().mean()

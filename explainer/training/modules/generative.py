@@ -5,11 +5,13 @@ T. Karras et al.: Progressive Growing of GANs, ICLR 2018 (the average of the gen
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
+from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor, nn
 
 from explainer.errors import InputError
@@ -21,6 +23,7 @@ from explainer.networks.description import GeneratorParts
 from explainer.networks.ema import Average
 from explainer.networks.generative.inpainter import Inpainter
 from explainer.training.modules.base import SaliencyModule, require_finite
+from explainer.training.processes import average_gradients, rank_and_world, share_of
 
 
 class GenerativeModule(SaliencyModule):
@@ -48,6 +51,7 @@ class GenerativeModule(SaliencyModule):
         self.automatic_optimization = False  # Lightning's own takes one step a batch, with one optimizer
         self.network = network
         self.average = Average(generator, decay)
+        self._generator = [generator]  # in a list: it is a part of the network already
         self.seed = seed
         self.classes: tuple[str, ...] = ()
         self.multilabel = True
@@ -70,42 +74,104 @@ class GenerativeModule(SaliencyModule):
         return image
 
     def draws(self, stage: str, index: int) -> torch.Generator:
-        """Return the generator of one batch: the same after a resume, and the same for every validation."""
+        """Return the generator of one batch: the same after a resume, for every validation, and in all processes."""
         epoch = 0  # other holes in each validation would make its curve jump
         if stage == "train":
             epoch = self.current_epoch
         part = ("train", "val", "test").index(stage)
-        seed = derived_seed(self.seed, part, epoch, index, self.global_rank)
+        # the last number was that of the process, when each drew for itself
+        seed = derived_seed(self.seed, part, epoch, index, 0)
         return torch.Generator().manual_seed(seed)
 
-    def descend(self, number: int, loss: Tensor) -> None:
+    def drawn(self, count: int, draw: Callable[[int], Tensor]) -> Tensor:
+        """Draw for the images of all processes, and return what belongs to those of this one.
+
+        So two processes draw for a step's images what one process draws for them.
+
+        Args:
+            count: Number of images of this process, B.
+            draw: Function from a number N to N draws, (N, …).
+
+        Returns:
+            (B, …).
+        """
+        return share_of(draw(count * rank_and_world()[1]))
+
+    def own(self, draws: torch.Generator) -> torch.Generator:
+        """Return a generator for what one process draws for itself: in the first process the same one.
+
+        Args:
+            draws: Generator of the batch, as `draws` gives it.
+        """
+        rank, _ = rank_and_world()
+        if rank == 0:
+            return draws
+        return torch.Generator().manual_seed(derived_seed(draws.initial_seed(), rank))
+
+    def turns(self, index: int) -> tuple[int, ...]:
+        """Return the numbers of the optimizers that take a step on a batch, in their order.
+
+        Args:
+            index: Number of the batch in the epoch.
+        """
+        return (0,)
+
+    def keep_up(self, index: int) -> None:
+        """Take the steps of the other processes on a batch of which this one has no images; alone, take none.
+
+        Args:
+            index: Number of the batch in the epoch.
+        """
+        if rank_and_world()[1] == 1:
+            return
+        for number in self.turns(index):
+            self.descend(number, None, 0)
+
+    def descend(self, number: int, loss: Tensor | None, images: int) -> None:
         """Take a step of one optimizer; only steps of the first, the generator's, count as steps of the training.
+
+        Gradients are averaged here, over the images of all processes. Lightning's strategies would average those of all
+        networks at the backward pass of any of them.
 
         Args:
             number: Number of the optimizer: 0 for the generator's, 1 for the critic's.
-            loss: Loss, a scalar.
+            loss: Loss, a scalar, the mean over images; None where there are none.
+            images: Number of these images.
 
         Raises:
             NonFiniteLossError: The loss is NaN or infinite; no weight is changed.
         """
-        require_finite({"critic" if number else "generator": loss}, self.global_step)
         optimizer: Any = self.optimizers()
         if isinstance(optimizer, list):  # one alone comes without a list
             optimizer = optimizer[number]
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        if loss is not None:
+            require_finite({"critic" if number else "generator": loss}, self.global_step)
+            with alone_backward(self.trainer.strategy):
+                self.manual_backward(loss)
+        parameters = itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups)
+        if not average_gradients(parameters, images):
+            return
         if number:  # past Lightning's wrapper, which counts every step that it takes
             self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None, self)
         else:
             optimizer.step()
+            self.average.update_parameters(self._generator[0])
 
     def note(self, stage: str, terms: dict[str, Tensor], batch_size: int) -> None:
-        """Log terms under `stage/`, as the mean over the epoch and, in training, each step."""
-        train = stage == "train"
+        """Log terms under `stage/`: in training at each step, else as the mean over the images of all processes.
+
+        Args:
+            stage: Stage "train", "val" or "test".
+            terms: Terms of a batch, name → scalar.
+            batch_size: Number of images of the batch.
+        """
         values = {f"{stage}/{name}": term.detach() for name, term in terms.items()}
-        self.log_dict(values, batch_size=batch_size, on_step=train, on_epoch=not train, sync_dist=not train)
-        name = "loss" if "loss" in terms else next(iter(terms))
-        self.log(name, values[f"{stage}/{name}"], batch_size=batch_size, prog_bar=True, logger=False)
+        if stage != "train":
+            self._means.add(values, batch_size)
+            return
+        self.log_dict(values, batch_size=batch_size, on_step=True, on_epoch=False)
+        self._show_loss(values)
 
 
 class FillingModule(GenerativeModule):
@@ -157,10 +223,17 @@ class FillingModule(GenerativeModule):
 
     def training_step(self, batch: Any, index: int) -> None:
         """Take one step on holes of this batch, if any of its images could be read."""
-        if batch.id:
-            draws = self.draws("train", index)
-            terms = self.train_on(batch.image, self.masks(batch.image, draws), draws, index)
-            self.note("train", terms, len(batch.id))
+        if not batch.id:
+            self.keep_up(index)
+            return
+        draws = self.draws("train", index)
+        terms = self.train_on(batch.image, self._holes_of(batch.image, draws), draws, index)
+        self.note("train", terms, len(batch.id))
+
+    def _holes_of(self, image: Tensor, draws: torch.Generator) -> Tensor:
+        """Draw the holes of this process's images, as `masks` does for one process."""
+        size = (image.shape[-2], image.shape[-1])
+        return self.drawn(len(image), lambda count: self.holes.draw(count, size, draws)).to(image)
 
     @abstractmethod
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
@@ -174,7 +247,7 @@ class FillingModule(GenerativeModule):
         """Log the error in the hole, critic scores, and what the explanandum says before and after."""
         if not batch.id:
             return
-        mask = self.masks(batch.image, self.draws(stage, index))
+        mask = self._holes_of(batch.image, self.draws(stage, index))
         filled = self(batch.image, mask)
         error = hole_error(filled, batch.image, mask).mean()
         terms = {"l1": error} | self.judged(batch.image, filled, mask)
@@ -187,6 +260,17 @@ class FillingModule(GenerativeModule):
     def test_step(self, batch: Any, index: int) -> None:
         """Log the same on test images."""
         self.validation_step(batch, index, "test")
+
+
+def alone_backward(strategy: Any) -> AbstractContextManager[None]:
+    """Keep a strategy of Lightning from averaging gradients in the block; one process has nothing to average.
+
+    Args:
+        strategy: Strategy of the Trainer.
+    """
+    if isinstance(strategy, ParallelStrategy):
+        return strategy.block_backward_sync()
+    return nullcontext()
 
 
 def label_probability(explanandum: Explanandum, image: Tensor, labels: Tensor) -> Tensor:

@@ -92,16 +92,20 @@ class Inpainting(FillingModule):
         part = crop(image, window(mask, half), half)
         return {"global": 2 * image - 1, "local": 2 * part - 1}
 
+    def turns(self, index: int) -> tuple[int, ...]:
+        """Return the critics' optimizer, and on every `critic_steps`-th batch the generator's."""
+        return (1, 0) if (index + 1) % self.critic_steps == 0 else (1,)
+
     def train_on(self, image: Tensor, mask: Tensor, draws: torch.Generator, index: int) -> dict[str, Tensor]:
         """Take the critics' step, and the generator's on every `critic_steps`-th batch."""
-        generator_turn = (index + 1) % self.critic_steps == 0
+        generator_turn = 0 in self.turns(index)
         # on the other batches only the critics learn: a graph through the generator would be memory for nothing
         with torch.set_grad_enabled(generator_turn):
             coarse, refined = self.network(image, mask)
             # known pixels as they are: nothing but the hole can tell the critics which image was filled
             filled = torch.where(mask > 0, image, refined.to(image.dtype))
         terms = self.critic_terms(image, filled.detach(), mask, draws)
-        self.descend(1, terms["critic"])
+        self.descend(1, terms["critic"], len(image))
         if not generator_turn:
             return terms
         self.critics.requires_grad_(False)  # their gradients would be computed and thrown away
@@ -113,9 +117,8 @@ class Inpainting(FillingModule):
             errors.append(discounted_reconstruction(picture, image, mask, self.discount, self.known))
         error = torch.stack(errors).sum()
         loss = self.weights["reconstruction"] * error + self.weights["adversarial"] * fooled
-        self.descend(0, loss)
+        self.descend(0, loss, len(image))
         self.critics.requires_grad_(True)
-        self.average.update_parameters(self.network)
         return {"loss": loss, "reconstruction": error, "fooled": fooled} | terms
 
     def critic_terms(self, image: Tensor, generated: Tensor, mask: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
@@ -133,7 +136,7 @@ class Inpainting(FillingModule):
             total = total + critic_loss(genuine, forged, self.loss)
             if self.loss == "wgan_gp":
                 # drawn on the CPU: the same numbers on every device
-                share = torch.rand(len(image), generator=draws).to(image)
+                share = self.drawn(len(image), lambda count: torch.rand(count, generator=draws)).to(image)
                 slope = gradient_penalty(critic, real[name], fake[name], share, hole[name])
                 terms[f"{name}_penalty"] = slope
                 total = total + self.weights["penalty"] * slope
