@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explainer.data.sampler import EpochBatches, EpochSampler
+from explainer.data.sampler import EpochBatches, EpochSampler, SharedBatches
 
 
 class Ten:
@@ -53,9 +53,9 @@ def test_a_resumed_epoch_takes_every_other_image_once(count, batch, other, world
         after = epoch(other, others, done)
         left = count - done
         assert not set(before) & set(after)
-        # images are left out only at the ragged end, and seen twice only where there are fewer than processes
-        assert len(set(after)) == len(after) or left < others
-        assert left - len(set(after)) < other * others
+        # images are left out only at the ragged end, and none is seen twice
+        assert len(set(after)) == len(after)
+        assert left - len(after) < other * others
         assert after or not left
 
 
@@ -65,6 +65,27 @@ def test_what_does_not_fill_a_batch_is_seen_only_if_there_is_nothing_else():
     sampler.skip_images(8)
     assert [len(batch) for batch in EpochBatches(sampler, 4)] == [2]
     assert [len(batch) for batch in EpochBatches(sampler, 16)] == [10]
+
+
+@given(count=st.integers(1, 40), batch=st.integers(1, 9), world=st.integers(1, 4))
+def test_processes_validate_every_image_once_in_as_many_batches(count, batch, world):
+    shares = []
+    for rank in range(world):
+        sampler = EpochSampler(Ten(count), batch, shuffle=False, rank=rank, world=world)
+        batches = SharedBatches(sampler, batch)
+        shares.append(list(batches))
+        assert len(shares[-1]) == len(batches) == -(-count // (batch * world))
+    together = [sorted(index for part in step for index in part) for step in zip(*shares, strict=True)]
+    # step by step what one process with the same number of images a step validates
+    (alone,) = [list(SharedBatches(EpochSampler(Ten(count), batch * world, shuffle=False), batch * world))]
+    assert together == alone
+
+
+def test_a_process_for_which_no_image_is_left_has_an_empty_batch():
+    parts = [EpochSampler(Ten(), 4, rank=rank, world=3) for rank in range(3)]
+    for part in parts:
+        part.skip_images(8)
+    assert [len(*EpochBatches(part, 4)) for part in parts] == [1, 1, 0]
 
 
 def test_processes_share_the_images():

@@ -135,7 +135,8 @@ SMALL = {"train_images": 40, "val_images": 9, "batch_size": 4}
 def write_configs():
     network = {"network": f"{HERE}.plain"}
     model = {"class_path": "Classifier", "init_args": {"explanandum": network, "optimizer": tiny_runs.adam(3e-3)}}
-    options = {"data": tiny_runs.data(**SMALL), "trainer": tiny_runs.trainer(max_epochs=2), "gallery": {"images": 0}}
+    trainer = tiny_runs.trainer(max_epochs=2, enable_model_summary=False)
+    options = {"data": tiny_runs.data(**SMALL), "trainer": trainer, "gallery": {"images": 0}}
     tiny_runs.write("classifier", {"model": model} | options)
     model = {
         "explanandum": {"network": "checkpoints/with_batchnorm.ckpt"},
@@ -146,7 +147,7 @@ def write_configs():
         "best_by": "score",
     }
     averaged = {"class_path": "explainer.training.callbacks.averaging.AveragedWeights", "init_args": {"decay": 0.9}}
-    trainer = tiny_runs.trainer(max_epochs=2, callbacks=[averaged])
+    trainer |= {"callbacks": [averaged]}
     model = {"class_path": "AmortizedExplainer", "init_args": model}
     tiny_runs.write("explainer", {"model": model} | options | {"trainer": trainer, "gallery": {"images": 2}})
     network = {"class_path": "ContextualAttention", "init_args": {"width": 4, "dilations": [1, 2]}}
