@@ -128,11 +128,17 @@ def noticing_loss(trainer: pl.Trainer, remains: str) -> Iterator[None]:
         remains: Words for the error: what is kept, and how to go on.
 
     Raises:
+        InputError: Some weights had no part in the loss, which DDP takes for an error unless it is told to look.
         WorkError: This process could not reach another one.
     """
     try:
         yield
     except RuntimeError as error:
+        if "parameters that were not used" in str(error):
+            raise InputError(
+                "some weights of this network have no part in the loss, such as those of an auxiliary head: give "
+                "--trainer.strategy ddp_find_unused_parameters_true"
+            ) from error
         # the library under PyTorch's processes on CPUs has no class of errors: it names its own source file
         lost = isinstance(error, DistError) or "gloo" in str(error)
         if trainer.world_size == 1 or not lost:

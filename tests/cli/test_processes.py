@@ -103,6 +103,9 @@ def test_the_end_of_another_process_is_one_line():
             raise error
         with pytest.raises(type(error)), noticing_loss(one, "what is kept"):
             raise error
+    unused = RuntimeError("It looks like your LightningModule has parameters that were not used in producing the loss")
+    with pytest.raises(InputError, match="ddp_find_unused_parameters_true"), noticing_loss(several, ""):
+        raise unused
     with pytest.raises(RuntimeError, match="a mistake"), noticing_loss(several, ""):
         raise RuntimeError("a mistake")
 
