@@ -225,16 +225,16 @@ def test_signals_are_passed_on_in_the_main_thread_alone():
 
 def test_a_process_ends_with_the_one_that_started_it():
     """Killed, not ended: the second process must not wait for one that is gone."""
+    # without PyTorch, whose import takes seconds
     code = """
-import os, sys, time
-from explainer.cli.processes import end_with_launcher, launching
-with launching():
-    child = os.fork()
-    if not child:
-        end_with_launcher()
-        print("started", flush=True)
-        time.sleep(30)
-        print("alone", flush=True)
+import os, time
+from explainer.stopping import end_with
+starter = os.getpid()
+if not os.fork():
+    end_with(starter)
+    print("started", flush=True)
+    time.sleep(30)
+    print("alone", flush=True)
 time.sleep(600)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
