@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from explainer.data.bounds import LARGEST_SEED, within, worker_count
 from explainer.data.cropping import CROP_SHARE, centre_crop, random_crop
+from explainer.data.decoding import fast_pixels, file_content
 from explainer.data.progress import EpochProgress
 from explainer.data.removal import Removal
 from explainer.data.sample import (
@@ -35,6 +36,7 @@ from explainer.data.sample import (
 )
 from explainer.data.sampler import EpochBatches, EpochSampler, SharedBatches
 from explainer.errors import InputError
+from explainer.files.pictures import read_picture
 from explainer.functional.parts import Parts
 from explainer.functional.seeds import derived_seed
 from explainer.stopping import end_with_parent
@@ -74,6 +76,7 @@ class DatasetOptions(TypedDict, total=False):
     erase: float
     blank: float
     removal: Removal | None
+    fast: bool
 
 
 class ImageDataset(Dataset, ABC):
@@ -94,6 +97,7 @@ class ImageDataset(Dataset, ABC):
         seed: Seed of the random augmentation, which is a function of (seed, epoch, index) alone.
         crop_to: Side in pixels of the square to which a part of every image is resized; None leaves images whole.
         random_crop: Whether that part is a random one (training), or the middle.
+        fast: Whether JPEG files are decoded by a faster decoder, see `explainer.data.decoding`.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class ImageDataset(Dataset, ABC):
         seed: int = 42,
         crop_to: int | None = None,
         random_crop: bool = False,
+        fast: bool = False,
     ) -> None:
         counts = Counter(ids)
         twice = next((name for name, count in counts.items() if count > 1), None)
@@ -129,6 +134,7 @@ class ImageDataset(Dataset, ABC):
         self.seed = seed
         self.crop_to = crop_to
         self.random_crop = random_crop
+        self.fast = fast
         self.epoch = torch.zeros(1, dtype=torch.long).share_memory_()  # seen by loader workers too
         # shared too: it is a worker that meets an unreadable image, and the main process that reports them
         self._unreadable = torch.zeros(len(ids), dtype=torch.bool).share_memory_()
@@ -180,6 +186,19 @@ class ImageDataset(Dataset, ABC):
     @abstractmethod
     def image(self, index: int) -> Tensor:
         """Return an image (C, S, S) in [0, 1], RGB for most; raise OSError when its file cannot be read."""
+
+    def read(self, path: Path) -> Tensor:
+        """Read an image file as (3, S, S) in [0, 1].
+
+        Args:
+            path: Image file.
+
+        Raises:
+            UnreadableError: It cannot be read.
+        """
+        if self.fast:
+            return fast_pixels(file_content(path), str(path), self.image_size)
+        return pixels(read_picture(path), self.image_size)
 
     @abstractmethod
     def labels(self, index: int) -> Tensor:
@@ -280,6 +299,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             224 of `image_size`, of which a random window (8 to 100 % of the area, aspect ratio 3/4 to 4/3) is resized
             to `image_size` in training, and the middle is cut out in validation and test. Segmentations and boxes are
             cropped alike.
+        decoding: Whether images are decoded in the "exact" way of all earlier results, or in a "fast" one, in which
+            the pixels of JPEG files differ a little (see `explainer.data.decoding`): train and evaluate with the same.
     """
 
     multilabel: bool = True
@@ -300,6 +321,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         seed: int = 42,
         crop: bool = False,
         removal: Removal | None = None,
+        decoding: Literal["exact", "fast"] = "exact",
     ) -> None:
         super().__init__()
         within("image_size", image_size, 1, _LARGEST_SIDE)
@@ -320,6 +342,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.blank = blank
         self.crop = crop
         self.removal = removal
+        self.decoding = decoding
         # built once: building lists and checks all files, and several callbacks ask for a split
         self._splits: dict[str, ImageDataset] = {}
         self.progress = EpochProgress()
@@ -350,6 +373,8 @@ class ImageDataModule(pl.LightningDataModule, ABC):
             strict=self.strict,
             seed=self.seed,
         )
+        if self.decoding == "fast":
+            options["fast"] = True
         if self.crop:
             # a little larger than what is cut out of it, as He et al. have it
             options["image_size"] = round(self.image_size / CROP_SHARE)

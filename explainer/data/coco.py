@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from explainer.data.annotations import check_box, divide, place_boxes
-from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.base import ImageDataModule, ImageDataset, Split
 from explainer.data.coco_file import Annotations, Photo, RunLengths, check_segmentation, draw, read_annotations
 from explainer.errors import InputError
-from explainer.files.pictures import UnreadableError, read_frame, read_picture, turned
+from explainer.files.pictures import UnreadableError, read_frame, turned
 
 
 class COCODataset(ImageDataset):
@@ -41,8 +41,7 @@ class COCODataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """Return an image (3, S, S) in [0, 1]."""
-        picture = read_picture(self.folder / self.ids[index])
-        return pixels(picture, self.image_size)
+        return self.read(self.folder / self.ids[index])
 
     def labels(self, index: int) -> Tensor:
         """Return the labels (K,): the categories annotated, crowds included."""

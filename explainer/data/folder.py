@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
-from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.base import ImageDataModule, ImageDataset, Split
 from explainer.data.bounds import within
 from explainer.data.division import partition, stratify
 from explainer.data.listing import Item, list_folders, list_images
@@ -15,7 +15,6 @@ from explainer.data.masks import check_masks, place_mask
 from explainer.data.tables import SPLITS, read_csv
 from explainer.errors import InputError
 from explainer.files.bands import read_bands
-from explainer.files.pictures import read_picture
 from explainer.functional.resizing import resize
 
 _MOST_CHANNELS = 10_000
@@ -54,7 +53,7 @@ class FolderDataset(ImageDataset):
         """Return an image (C, S, S) in [0, 1]."""
         path = self.root / self.ids[index]
         if self.channels == 3:
-            return pixels(read_picture(path), self.image_size)
+            return self.read(path)
         values = torch.from_numpy(read_bands(path, self.channels).copy())
         return resize(values[None], (self.image_size, self.image_size))[0]
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from explainer.data.annotations import check_box, divide, place_boxes, read_xml
-from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.base import ImageDataModule, ImageDataset, Split
 from explainer.data.listing import hidden
 from explainer.errors import InputError
-from explainer.files.pictures import UnreadableError, read_frame, read_picture
+from explainer.files.pictures import UnreadableError, read_frame
 
 _IMAGES = {".jpeg", ".jpg", ".png"}
 
@@ -61,8 +61,7 @@ class ImageNetDataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """Return an image (3, S, S) in [0, 1]."""
-        picture = read_picture(self.folder / self.ids[index])
-        return pixels(picture, self.image_size)
+        return self.read(self.folder / self.ids[index])
 
     def _class(self, index: int) -> int:
         return wnids().index(self.ids[index].split("/")[0])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-UNUSED = {"crop": False, "blank": 0.0, "removal": None}
+UNUSED = {"crop": False, "blank": 0.0, "removal": None, "decoding": "exact"}
 """Name below data.init_args → the value with which a data set is what it was before there was the setting."""
 
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from torchvision.datasets import VOCDetection
 
 from explainer.data.annotations import Box, check_box, divide, place_boxes, read_xml
-from explainer.data.base import ImageDataModule, ImageDataset, Split, pixels
+from explainer.data.base import ImageDataModule, ImageDataset, Split
 from explainer.data.masks import check_masks, place_mask
 from explainer.errors import InputError
 from explainer.files import read_lines
-from explainer.files.pictures import UnreadableError, read_frame, read_picture
+from explainer.files.pictures import UnreadableError, read_frame
 
 CLASSES = (
     "aeroplane",
@@ -73,8 +73,7 @@ class VOCDataset(ImageDataset):
 
     def image(self, index: int) -> Tensor:
         """Return an image (3, S, S) in [0, 1]."""
-        picture = read_picture(self._photo(index))
-        return pixels(picture, self.image_size)
+        return self.read(self._photo(index))
 
     def _photo(self, index: int) -> Path:
         return self.folder / "JPEGImages" / f"{self.ids[index]}.jpg"

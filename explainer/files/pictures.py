@@ -1,9 +1,10 @@
 """One way to read a picture: upright, 8-bit RGB, transparency laid on white, whatever the file's mode."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,23 +116,55 @@ def opened(path: str | Path, what: str = "image") -> Iterator[Image.Image]:
             decompression bomb, or too large for the memory.
     """
     path = Path(path)
-    try:
+    with readable(f"{what} {path}"):
         if path.exists() and not path.is_file():
             raise InputError("it is not a file")
         # not by its name: Pillow would map plain TIFFs into the memory, and then garbles those that lie sideways
-        with path.open("rb") as content, Image.open(content) as file:
-            pixels = file.width * file.height
-            if pixels > _LARGE and path.stat().st_size * _PIXELS_A_BYTE < pixels:
-                raise InputError(f"it claims {file.width} x {file.height} pixels in a small file")
+        with path.open("rb") as content, decoded(content, path.stat().st_size) as file:
             yield file
+
+
+@contextlib.contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn every error of Pillow's decoders within the block into one that names the picture.
+
+    Args:
+        name: Words for the picture.
+
+    Raises:
+        UnreadableError: Says what is wrong with it.
+    """
+    try:
+        yield
     except UnidentifiedImageError as error:
-        raise UnreadableError(f"cannot read {what} {path}: it is no picture, or its beginning is damaged") from error
+        raise UnreadableError(f"cannot read {name}: it is no picture, or its beginning is damaged") from error
     except MemoryError as error:
-        raise UnreadableError(f"cannot read {what} {path}: not enough memory") from error
+        raise UnreadableError(f"cannot read {name}: not enough memory") from error
     except Exception as error:  # Pillow's decoders raise anything on damaged files: struct, zlib, index errors
         words = str(error).strip() or type(error).__name__
         first_line = words.splitlines()[0]
-        raise UnreadableError(f"cannot read {what} {path}: {first_line[:300]}") from error
+        raise UnreadableError(f"cannot read {name}: {first_line[:300]}") from error
+
+
+@contextlib.contextmanager
+def decoded(content: BinaryIO, size: int) -> Iterator[Image.Image]:
+    """Open a picture, and refuse a decompression bomb.
+
+    Args:
+        content: Stream of the picture.
+        size: Number of its bytes.
+
+    Yields:
+        The picture, of which only the header has been read.
+
+    Raises:
+        InputError: It claims far more pixels than its bytes can hold.
+    """
+    with Image.open(content) as file:
+        pixels = file.width * file.height
+        if pixels > _LARGE and size * _PIXELS_A_BYTE < pixels:
+            raise InputError(f"it claims {file.width} x {file.height} pixels in a small file")
+        yield file
 
 
 def read_frame(path: str | Path) -> Frame:
@@ -179,6 +212,34 @@ def read_picture(source: str | Path | Image.Image) -> Image.Image:
         except (InputError, OSError, SyntaxError) as error:
             raise UnreadableError(f"cannot read the image: {error}") from error
     with opened(source) as file:
+        return _upright_rgb(file)
+
+
+def read_content(content: bytes, name: str, side: int | None = None) -> Image.Image:
+    """Read a picture that lies in the memory, as `read_picture` reads a file.
+
+    Args:
+        content: Content of an image file.
+        name: Name of the picture, for errors.
+        side: Side in pixels of the square that the picture is wanted for: a JPEG file that is at least twice as large
+            is decoded at a half, a quarter or an eighth of its size. None decodes all of it.
+
+    Returns:
+        The picture, upright 8-bit RGB.
+
+    Raises:
+        UnreadableError: The content is damaged, or no picture.
+
+    Example:
+        >>> read_content(b"nothing", "a.jpg")
+        Traceback (most recent call last):
+        ...
+        explainer.files.pictures.UnreadableError: cannot read image a.jpg: it is no picture, or its beginning is damaged
+    """
+    with readable(f"image {name}"), decoded(io.BytesIO(content), len(content)) as file:
+        if side is not None and file.format == "JPEG":
+            # the mode as it is: only the size is asked for, and the decoder halves it as often as it stays above
+            file.draft(None, (side, side))  # type: ignore[arg-type]
         return _upright_rgb(file)
 
 
