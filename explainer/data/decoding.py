@@ -11,12 +11,17 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as tvf
 
 from explainer.data.sample import pixels
 from explainer.errors import InputError
 from explainer.files.pictures import UnreadableError, read_content
+
+try:
+    # announced to be removed from torchvision: without it, the fraction of a size is all that is gained
+    from torchvision.io import ImageReadMode, decode_jpeg
+except ImportError:
+    decode_jpeg = None
 
 _JPEG = b"\xff\xd8\xff"
 """First bytes of a JPEG file."""
@@ -69,7 +74,7 @@ def fast_pixels(content: bytes, name: str, size: int) -> Tensor:
 
 def _fits(content: bytes, size: int) -> bool:
     """Tell whether torchvision decodes a file as Pillow does, and no fraction of its size would do."""
-    if not content.startswith(_JPEG):
+    if decode_jpeg is None or not content.startswith(_JPEG):
         return False
     try:
         with Image.open(io.BytesIO(content)) as file:

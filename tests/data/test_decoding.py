@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from explainer.data import Folder
+from explainer.data import Folder, decoding
 from explainer.data.decoding import fast_pixels, file_content
 from explainer.data.sample import pixels
 from explainer.errors import InputError
@@ -68,6 +68,13 @@ def test_a_large_file_is_decoded_at_a_fraction_of_its_size():
 def test_all_other_files_are_decoded_exactly(kind, mode):
     content = saved(smooth(mode=mode), kind)
     assert torch.equal(fast_pixels(content, "a", 150), exact(content, 150))
+
+
+def test_without_torchvisions_decoder_it_is_the_exact_way(monkeypatch):
+    content = saved(Image.effect_noise((100, 80), 60).convert("RGB"))
+    assert not torch.equal(fast_pixels(content, "a", 64), exact(content, 64))
+    monkeypatch.setattr(decoding, "decode_jpeg", None)
+    assert torch.equal(fast_pixels(content, "a", 64), exact(content, 64))
 
 
 def test_damaged_files_are_named_as_everywhere(tmp_path):
