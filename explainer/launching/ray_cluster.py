@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -164,6 +165,7 @@ def _connected(launcher: Ray) -> Iterator[None]:
     if launcher.address == LOCAL:
         # nobody else has to reach it
         options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    _check_reachable(launcher.address)
     with _own_handlers():
         try:
             ray.init(launcher.address, **(options | launcher.options))
@@ -173,6 +175,24 @@ def _connected(launcher: Ray) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address at which nothing answers: Ray itself would try for minutes.
+
+    Args:
+        address: Address of a cluster.
+
+    Raises:
+        InputError: Names it.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():  # a word, such as "auto"
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"launcher.init_args.address {address}: no Ray cluster answers there ({error})") from error
 
 
 @contextlib.contextmanager

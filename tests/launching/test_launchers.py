@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from explainer.errors import InputError
+from explainer.experiments.retraining.settings import LayerRetrainingSettings, RetrainingSettings
 from explainer.launching import Cell, Launcher, Local, Ray, Submitit, run_cells
 from explainer.launching.call import Call, Ending
 from explainer.launching.cells import Folders
@@ -58,7 +59,10 @@ def test_a_lost_cell_is_run_again_and_an_error_is_not(tmp_path, launcher, capsys
     assert (tmp_path / "logs" / "cell2.log").read_text().count("before the end") == 2
 
 
-def test_ctrl_c_lets_cells_save_and_leaves_no_process(tmp_path, launcher):
+@pytest.mark.parametrize(
+    "launcher", ["processes", "ray", pytest.param("submitit", marks=pytest.mark.slow)], indirect=True
+)
+def test_ctrl_c_lets_cells_save(tmp_path, launcher):
     names = [f"cell{number}" for number in range(4)]
     cells = [Cell(name, {}) for name in names]
 
@@ -129,6 +133,15 @@ def test_an_engine_is_closed_when_its_user_stops(tmp_path):
     assert launcher.closed == [True]
     assert list(launcher.run([], tmp_path)) == []
     assert launcher.closed == [True]  # without calls nothing is started
+
+
+@pytest.mark.parametrize("settings", [RetrainingSettings, LayerRetrainingSettings])
+def test_workers_are_those_of_local_and_not_both(settings):
+    assert settings(workers=3).launcher.workers == 3
+    assert settings().launcher.workers is None
+    assert isinstance(settings(launcher=Submitit()).launcher, Submitit)
+    with pytest.raises(InputError, match=r"experiment.init_args.workers .*: set it to null beside a launcher"):
+        settings(workers=2, launcher=Local(2))
 
 
 def test_wrong_settings_are_named():
