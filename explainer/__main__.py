@@ -7,6 +7,7 @@ explainer evaluate --config voc_lite0.yaml                               as eval
 explainer serve                                                          a page on this machine
 explainer export checkpoints/x.ckpt --format onnx                        one file, for other programs
 explainer publish checkpoints/x.ckpt folder                              with a model card, for the Hugging Face Hub
+explainer rows results/voc_lite0                                         all rows of results as JSON lines
 
 `python -m explainer` is the same. A photograph whose file has a command's name is given as ./train.
 """
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from explainer.cli.options import explain_options, export_options, publish_options, serve_options
+from explainer.cli.options import explain_options, export_options, publish_options, rows_options, serve_options
 from explainer.cli.terminal import open_streams, run
 from explainer.errors import working
 from explainer.files import make_writable
@@ -118,6 +119,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": partial(work_by_options, serve_options, "serving.server", "serve"),
     "export": partial(work_by_options, export_options, "export", "export_file"),
     "publish": partial(work_by_options, publish_options, "publishing", "publish_folder"),
+    "rows": partial(work_by_options, rows_options, "rows", "export_rows"),
 }
 """Command → what it runs."""
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": "explain photographs on a page in the browser, on this machine alone",
     "export": "write an Explainer as one file for other programs: explainer export checkpoints/x.ckpt",
     "publish": "write an Explainer and its model card for the Hugging Face Hub",
+    "rows": "write the rows of results as JSON lines: explainer rows results/voc_lite0",
 }
 """Commands of the program, and what each does."""
 EXPORT_FORMATS = ("onnx", "pt2")
@@ -155,4 +156,18 @@ def publish_options(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--push", default=None, metavar="OWNER/NAME", help="upload it to this repository of the Hub")
     parser.add_argument("--private", action="store_true", help="let a new repository be private")
     parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
+    return parser.parse_args(args)
+
+
+def rows_options(args: list[str]) -> argparse.Namespace:
+    """Parse the command line of `rows`.
+
+    Args:
+        args: Command-line arguments, without the command.
+    """
+    words = "Write all rows of results as JSON lines, those too that are held in Parquet files."
+    parser = Parser("explainer rows", description=words)
+    parser.add_argument("folder", type=Path, help="folder of the results, such as results/voc_lite0")
+    words = "file to write; by default all_rows.jsonl in that folder"
+    parser.add_argument("--out", type=Path, default=None, help=words)
     return parser.parse_args(args)

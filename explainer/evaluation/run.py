@@ -2,8 +2,10 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from explainer.attribution import Attribution, Reference
 from explainer.data import collate
@@ -42,6 +44,7 @@ from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.scoring.processes import Workload, check_processes, evaluate_together, unfinished
 from explainer.evaluation.scoring.threshold import Alpha, held_out_places, search_alphas
 from explainer.evaluation.settings import Evaluation
+from explainer.evaluation.storage.columnar import Rows
 from explainer.evaluation.storage.fingerprint import Fingerprint, settings_of
 from explainer.evaluation.storage.rows import Evaluated, PlainRow, Searched
 from explainer.evaluation.storage.store import Store
@@ -283,7 +286,7 @@ def check_room(mask_store: MaskStore, images: int, side: int) -> None:
         )
 
 
-def in_order(rows: list[PlainRow], methods: list[str], images: list[str]) -> list[PlainRow]:
+def in_order(rows: Sequence[PlainRow], methods: Sequence[str], images: Sequence[str]) -> Rows:
     """Select the rows of these methods and images, in their order, in whichever they were computed.
 
     The order decides the order of every table, and several processes finish in any.
@@ -298,13 +301,23 @@ def in_order(rows: list[PlainRow], methods: list[str], images: list[str]) -> lis
         >>> [row["method"] + row["id"] for row in in_order(rows, ["a", "b"], ["1", "2"])]
         ['a1', 'a2', 'b1']
     """
-    by_key = {(row["method"], row["id"]): row for row in rows}
-    ordered = []
-    for key in product(methods, images):
-        # an image on which a method failed has no row
-        if key in by_key:
-            ordered.append(by_key[key])
-    return ordered
+    held = Rows.over(rows)
+    place_of_method = _places(held, "method", methods)
+    place_of_image = _places(held, "id", images)
+    asked = np.flatnonzero((place_of_method >= 0) & (place_of_image >= 0))
+    # an image on which a method failed has no row
+    place = place_of_method[asked] * len(images) + place_of_image[asked]
+    order = np.argsort(place, kind="stable")
+    # of several rows of an image and method the last counts
+    is_last = np.append(np.diff(place[order]) > 0, True)[: len(order)]
+    return held.take(asked[order[is_last]])
+
+
+def _places(rows: Rows, key: str, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Return the place of each row's text among some; -1 for one that is not among them."""
+    codes, names = rows.codes(key)
+    place = {text: number for number, text in enumerate(texts)}
+    return np.array([*(place.get(name, -1) for name in names), -1])[codes]
 
 
 def missing(failed: dict[str, dict[str, str]], unreadable: list[str]) -> list[str]:

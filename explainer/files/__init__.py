@@ -12,6 +12,7 @@ from explainer.files.writing import (
     sweep,
     write_csv,
     write_json,
+    write_lines,
     write_text,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "sweep",
     "write_csv",
     "write_json",
+    "write_lines",
     "write_text",
 ]

@@ -16,6 +16,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ _DAY = 24 * 60 * 60
 # without the dots and dashes of a host's name: `_stale` finds machine and process by them
 _HOST = "".join(c for c in socket.gethostname() if c.isalnum())[:16] or "host"
 _MARK = ".partial"
+_AT_ONCE = 4096
+"""Rows of a table that become text at once: a table of any length takes little memory."""
 
 
 def partial_path(path: Path) -> Path:
@@ -136,13 +139,16 @@ def write_text(path: str | Path, text: str, *, sync: bool = False) -> Path:
     Returns:
         The target.
     """
-    try:
-        content = text.encode("utf-8", "surrogateescape")  # the bytes of a file's name that is no UTF-8
-    except UnicodeEncodeError:
-        content = text.encode("utf-8", "replace")  # half a character, as JSON can spell it
     with replacing(path, sync=sync) as partial:
-        partial.write_bytes(content)
+        partial.write_bytes(_encoded(text))
     return Path(path)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")  # the bytes of a file's name that is no UTF-8
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")  # half a character, as JSON can spell it
 
 
 def write_csv(path: str | Path, rows: Iterable[Iterable[Any]], *, sync: bool = False) -> Path:
@@ -156,11 +162,14 @@ def write_csv(path: str | Path, rows: Iterable[Iterable[Any]], *, sync: bool = F
     Returns:
         The target.
     """
-    # newline="" leaves line ends as the csv module writes them
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerows([for_csv(cell) for cell in row] for row in rows)
-    return write_text(path, text.getvalue(), sync=sync)
+    with replacing(path, sync=sync) as partial, partial.open("wb") as file:
+        remaining = iter(rows)
+        while lines := list(islice(remaining, _AT_ONCE)):
+            # newline="" leaves line ends as the csv module writes them
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows([for_csv(cell) for cell in row] for row in lines)
+            file.write(_encoded(text.getvalue()))
+    return Path(path)
 
 
 def write_json(path: str | Path, content: Any, *, sync: bool = False, sort_keys: bool = False) -> Path:
@@ -198,6 +207,22 @@ def append_lines(path: str | Path, rows: Iterable[Any], *, sync: bool = False) -
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+def write_lines(path: str | Path, rows: Iterable[Any]) -> Path:
+    """Write a JSON line for each row in place of what a file holds, a row at a time.
+
+    Args:
+        path: File to write.
+        rows: Plain values, one a line.
+
+    Returns:
+        The target.
+    """
+    with replacing(path) as partial, partial.open("wb") as file:
+        for row in rows:
+            file.write(json.dumps(row).encode() + b"\n")
+    return Path(path)
 
 
 def copy_file(source: str | Path, target: str | Path, *, sync: bool = False) -> Path:

@@ -5,6 +5,7 @@ import torch
 from explainer.attribution import CentredBox, Constant, GradCAM
 from explainer.data import Batch
 from explainer.evaluation.scoring.loop import Scoring, Subject, evaluate
+from explainer.evaluation.storage.columnar import Rows
 from explainer.evaluation.storage.store import Store
 from explainer.networks import Explanandum
 
@@ -55,4 +56,4 @@ def timeless(content):
     """Without what differs between runs."""
     if isinstance(content, dict):
         return {k: timeless(v) for k, v in content.items() if k not in ("seconds", "memory", "cost", "run")}
-    return [timeless(v) for v in content] if isinstance(content, list) else content
+    return [timeless(v) for v in content] if isinstance(content, list | Rows) else content

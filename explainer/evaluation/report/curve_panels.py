@@ -12,6 +12,7 @@ from explainer.evaluation.report.columns import Column, quality
 from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.svg import Scale, path, picture, tag, tick_text, ticks, together
 from explainer.evaluation.results.content import Content, MethodResults
+from explainer.evaluation.storage.columnar import Rows
 from explainer.evaluation.storage.rows import PlainRow
 
 WIDTH = 176.0
@@ -54,7 +55,7 @@ def mean_curves(rows: Sequence[PlainRow], methods: Collection[str], column: str)
     Curves with another number of steps than the most frequent one are left out: there is no mean of them.
 
     Args:
-        rows: Rows of rows.jsonl.
+        rows: Rows of the results.
         methods: Names of the methods.
         column: Name of the metric below "curves".
 
@@ -66,21 +67,24 @@ def mean_curves(rows: Sequence[PlainRow], methods: Collection[str], column: str)
         >>> mean_curves(rows, ["a", "b"], "c")
         {'a': [0.0, 0.75]}
     """
-    curves: dict[str, list[list[float]]] = {}
+    held = Rows.over(rows)
     lengths: Counter[int] = Counter()
-    for row in rows:
-        curve = (row.get("curves") or {}).get(column)
-        if curve and row["method"] in methods:
-            curves.setdefault(row["method"], []).append(curve)
-    for method in curves:
-        lengths.update(len(curve) for curve in curves[method])
+    for method in held.names("method"):
+        if method in methods:
+            lengths.update(map(len, _curves_of(held, method, column)))
     usual = lengths.most_common(1)[0][0] if lengths else 0
     means = {}
+    # the curves are made of their columns again: those of all methods at once could fill the memory
     for method in methods:
-        alike = [curve for curve in curves.get(method, []) if len(curve) == usual]
+        alike = [curve for curve in _curves_of(held, method, column) if len(curve) == usual]
         if alike:
             means[method] = [statistics.fmean(values) for values in zip(*alike, strict=True)]
     return means
+
+
+def _curves_of(rows: Rows, method: str, column: str) -> list[list[float]]:
+    """Return the curves of a method's images; a row may lack one, or have one without a point."""
+    return [curve for curve in rows.of(method).values("curves", column) if curve]
 
 
 def curves(content: Content, rows: Sequence[PlainRow]) -> list[Curves]:
@@ -88,18 +92,18 @@ def curves(content: Content, rows: Sequence[PlainRow]) -> list[Curves]:
 
     Args:
         content: Content of results.json.
-        rows: Rows of rows.jsonl.
+        rows: Rows of the results.
 
     Returns:
         The panels of each column; nothing where no row has a curve of two points or more.
     """
-    # a dictionary in place of a set: it keeps the order of the columns
-    names = dict.fromkeys(key for row in rows for key in row.get("curves") or {})
+    held = Rows.over(rows)
+    names = [place[1] for place in held.places("curves") if len(place) == 2]
     methods = [name for name in content["results"] if name != ORIGINAL]
     known = {column.key: column for column in quality(content)}
     groups = []
     for number, name in enumerate(names):
-        of_methods = mean_curves(rows, methods, name)
+        of_methods = mean_curves(held, methods, name)
         # a curve of one point is none
         means = {method: curve for method, curve in of_methods.items() if len(curve) > 1}
         if means:

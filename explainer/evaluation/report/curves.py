@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from explainer.evaluation.storage.columnar import Rows
 from explainer.evaluation.storage.rows import PlainRow
 from explainer.metrics import pixels_needed
 
@@ -29,10 +31,10 @@ def plot_flipping(rows: Sequence[PlainRow], methods: Sequence[str], column: str)
     figure = Figure(figsize=(7.6, 4.8), layout="constrained")
     panel = figure.subplots()
     number = 0
+    held = Rows.over(rows)
     for method in methods:
-        method_rows = [row for row in rows if row["method"] == method]
-        with_curve = [row for row in method_rows if column in row.get("curves", {})]
-        curves = [row["curves"][column] for row in with_curve]
+        of_method = held.of(method)
+        curves = of_method.take(np.flatnonzero(of_method.has("curves", column))).values("curves", column)
         if curves:
             needed = pixels_needed(torch.tensor(curves), REDUCTIONS).mean(0)
             label = f"{method} ({len(curves)})"

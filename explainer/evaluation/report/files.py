@@ -1,6 +1,6 @@
 """Files of an evaluation: results.json, per_image.csv, matrix.csv."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from explainer.evaluation.results.decisions import decision_results
 from explainer.evaluation.results.published import Published
 from explainer.evaluation.results.summary import Row, pairs, summarise
 from explainer.evaluation.scoring.threshold import Alpha
+from explainer.evaluation.storage.columnar import Rows
 from explainer.evaluation.storage.fingerprint import Fingerprint
 from explainer.evaluation.targets import Targets
 from explainer.files import write_csv, write_json
@@ -21,7 +22,7 @@ from explainer.metrics.segmentation import TruthRule
 
 
 def write_results(
-    rows: list[Row],
+    rows: Sequence[Row],
     facts: Fingerprint,
     folder: Path,
     alphas: Mapping[str, Alpha] | None = None,
@@ -50,6 +51,7 @@ def write_results(
     Raises:
         InputError: There are no rows.
     """
+    rows = Rows.over(rows)
     if not rows:
         raise InputError(f"nothing to write to {folder}: none of the images could be read")
     metrics = facts.get("metrics", {}) | facts.get("probes", {})
@@ -87,23 +89,27 @@ def write_results(
     return content
 
 
-def per_image(rows: list[Row], columns: Sequence[str]) -> list[list[Any]]:
+def per_image(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[list[Any]]:
     """Lay the rows of masks out as a table, its header first.
 
     Args:
         rows: Rows of a `Store`.
         columns: Columns of the scores.
 
+    Yields:
+        Cells of a line; empty where a row has no value.
+
     Example:
         >>> row = {"id": "a", "method": "b", "scores": {"iou": 0.5}, "area": 0.1, "constant": False}
-        >>> per_image([row], ["iou"])[1]
-        ['a', 'b', 0.5, 0.1, '', False]
+        >>> list(per_image([row], ["iou"]))[1]
+        ['a', 'b', 0.5, 0.1, None, False]
     """
-    lines: list[list[Any]] = [["id", "method", *columns, "area", "seconds", "constant"]]
-    for row in rows:
-        if row["method"] != ORIGINAL:
-            scores = [row["scores"].get(column, "") for column in columns]
-            seconds = row.get("cost", {}).get("seconds", "")
-            # one cell a column: curves, matrices and decisions of a row stand in rows.jsonl alone
-            lines.append([row["id"], row["method"], *scores, row["area"], seconds, row["constant"]])
-    return lines
+    yield ["id", "method", *columns, "area", "seconds", "constant"]
+    # one cell a column: curves, matrices and decisions of a row stand in the rows alone
+    scores = [("scores", column) for column in columns]
+    places = [("id",), ("method",), *scores, ("area",), ("cost", "seconds"), ("constant",)]
+    held = Rows.over(rows)
+    methods = [method for method in held.names("method") if method != ORIGINAL]
+    for block in held.where("method", methods).blocks():
+        for line in zip(*(block.values(place) for place in places), strict=True):
+            yield list(line)

@@ -13,6 +13,7 @@ from explainer.data import Batch
 from explainer.evaluation.batches import part
 from explainer.evaluation.references import ANNOTATED, ORIGINAL, having
 from explainer.evaluation.report.gallery import PictureMasks
+from explainer.evaluation.storage.columnar import Rows
 from explainer.evaluation.storage.rows import PlainRow, Prediction
 from explainer.networks import Explanandum
 from explainer.rendering import heat_map, to_pil
@@ -27,7 +28,7 @@ class Shown(NamedTuple):
     """An image of the gallery.
 
     Attributes:
-        id: Name of the image, as in rows.jsonl.
+        id: Name of the image, as in the rows.
         photograph: The picture.
         labels: Labels of the image with the classifier's probabilities, in words.
         maps: Method → its map in colours, of the photograph's size.
@@ -57,14 +58,15 @@ def pictures(
         batch: Images, whose labels are the classes to explain; ground truth and bounding box join where they were
             scored.
         source: Source of the masks.
-        rows: Rows of rows.jsonl: the classifier's answers, and which method failed on which image.
+        rows: Rows of the results: the classifier's answers, and which method failed on which image.
         annotated: Same images with the labels of the data set, on which the references depend; None where these are
             the labels of the batch.
 
     Yields:
         An image at a time.
     """
-    rows_by_name = {(row["method"], row["id"]): row for row in rows}
+    of_images = Rows.over(rows).where("id", set(batch.id))
+    rows_by_name = {(row["method"], row["id"]): row for row in of_images}
     for n, image in enumerate(batch.id):
         one = part(batch, [n])
         # the truth of a picture is that of the labels, whichever classes the maps explain

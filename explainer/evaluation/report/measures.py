@@ -11,6 +11,7 @@ from explainer.evaluation.report.numbers import formatted
 from explainer.evaluation.report.scatter import scatter
 from explainer.evaluation.report.svg import Scale, picture, tag
 from explainer.evaluation.results.content import Content, MethodResults
+from explainer.evaluation.storage.columnar import Rows
 from explainer.evaluation.storage.rows import PlainRow
 
 DOTS = 60
@@ -60,17 +61,19 @@ def measures(content: Content, rows: Sequence[PlainRow]) -> list[Measure]:
 
     Args:
         content: Content of results.json, with costs.
-        rows: Rows of rows.jsonl.
+        rows: Rows of the results.
 
     Returns:
         The figures in the order of the columns.
     """
+    held = Rows.over(rows)
+    of_methods = {name: held.of(name) for name in content["results"]}
     figures = []
     for column in quality(content):
         entries = _best_first(content["results"], column)
         if not entries:
             continue
-        lines, ends = _lines(column, entries, rows)
+        lines, ends = _lines(column, entries, of_methods)
         # in the order of the table, as the numbers on a phone
         costly = {}
         for name, entry in content["results"].items():
@@ -106,10 +109,10 @@ def _has_cost(name: str, entry: MethodResults) -> bool:
 def _lines(
     column: Column,
     entries: Mapping[str, MethodResults],
-    rows: Sequence[PlainRow],
+    rows: Mapping[str, Rows],
 ) -> tuple[list[Line], tuple[str, str]]:
     """Draw a line for each method, and return them with the numbers at their ends."""
-    values = {name: _image_values(rows, name, column.key) for name in entries}
+    values = {name: _image_values(rows[name], column.key) for name in entries}
     numbers = []
     for name, entry in entries.items():
         mean = column.of(entry) or 0.0
@@ -124,13 +127,9 @@ def _lines(
     return lines, (formatted(low, column.kind), formatted(high, column.kind))
 
 
-def _image_values(rows: Sequence[PlainRow], method: str, key: str) -> list[float]:
-    """Return the values of evenly chosen images."""
-    values = []
-    for row in rows:
-        value = row.get("scores", {}).get(key)
-        if row["method"] == method and value is not None:
-            values.append(value)
+def _image_values(rows: Rows, key: str) -> list[float]:
+    """Return a method's values of evenly chosen images."""
+    values = [value for value in rows.values("scores", key) if value is not None]
     # more dots would lie over one another, and make the page large
     step = max(1, len(values) // DOTS)
     return values[::step][:DOTS]

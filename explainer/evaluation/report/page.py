@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 
 from explainer.errors import InputError
@@ -14,17 +15,20 @@ from explainer.evaluation.report.curve_panels import curves
 from explainer.evaluation.report.heat_map import heat_maps
 from explainer.evaluation.report.html import TEMPLATES, template
 from explainer.evaluation.report.maps import Shown, data_uri
-from explainer.evaluation.report.measures import measures
+from explainer.evaluation.report.measures import DOTS, measures
 from explainer.evaluation.report.printers import latex_file, to_html
 from explainer.evaluation.report.table import MARKS
 from explainer.evaluation.report.tables import report_tables, with_costs
 from explainer.evaluation.results.content import Content, MethodResults, nested_results
-from explainer.evaluation.storage.rows import PlainRow, nested, parsed
-from explainer.evaluation.storage.store import ROWS
+from explainer.evaluation.storage.columnar import Rows
+from explainer.evaluation.storage.reading import salvage
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.files import read_state, write_text
 
 PAGE = "report.html"
 TABLE = "table.tex"
+LISTED = 200
+"""Images at most that are named one by one, of those on which a method failed or whose maps hold no information."""
 PACKAGES = {"version": "explainer"}
 """Name of a version in the facts → the package whose version it is."""
 
@@ -97,7 +101,7 @@ def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Pat
     """Write report.html and table.tex from the results in a folder.
 
     Args:
-        folder: Folder with results.json and rows.jsonl.
+        folder: Folder with results.json and the rows.
         about: Names of what was judged.
         shown: Images of the gallery.
 
@@ -107,12 +111,29 @@ def write_report(folder: Path, about: About, shown: Iterable[Shown] = ()) -> Pat
     Raises:
         InputError: There are no results in the folder.
     """
-    content, rows = read_results(folder)
+    return write_page(folder, *read_results(folder), about, shown)
+
+
+def write_page(
+    folder: Path, content: Content, rows: Sequence[PlainRow], about: About, shown: Iterable[Shown] = ()
+) -> Path:
+    """Write report.html and table.tex from results that were read.
+
+    Args:
+        folder: Folder of the files.
+        content: Content of results.json.
+        rows: Rows of the results.
+        about: Names of what was judged.
+        shown: Images of the gallery.
+
+    Returns:
+        Path of the page.
+    """
     write_text(folder / TABLE, latex_file(report_tables(content)))
     return write_text(folder / PAGE, page(content, rows, about, shown))
 
 
-def read_results(folder: Path) -> tuple[Content, list[PlainRow]]:
+def read_results(folder: Path) -> tuple[Content, Rows]:
     """Read results.json and the rows of its methods.
 
     Args:
@@ -130,15 +151,9 @@ def read_results(folder: Path) -> tuple[Content, list[PlainRow]]:
     content = read_state(path, dict[str, Any])
     if content is None or not isinstance(content.get("results"), dict):
         raise InputError(f"{path} is torn: evaluate again, which writes it from the rows")
-    stored = folder / ROWS
-    lines = stored.read_bytes().splitlines() if stored.is_file() else []
-    rows = [nested(row) for row in map(parsed, lines) if row is not None]
     # a folder may hold rows of methods that the last call left out
     asked = {*content["results"], *(content.get("failed") or {})}
-    asked_rows = [row for row in rows if row.get("method") in asked]
-    # what failed and was tried again has two rows, of which the later one counts
-    last = {(row["method"], row["id"]): row for row in asked_rows}
-    return nested_results(content), list(last.values())
+    return nested_results(content), salvage(folder).where("method", asked)
 
 
 def page(content: Content, rows: Sequence[PlainRow], about: About, shown: Iterable[Shown] = ()) -> str:
@@ -146,13 +161,14 @@ def page(content: Content, rows: Sequence[PlainRow], about: About, shown: Iterab
 
     Args:
         content: Content of results.json.
-        rows: Rows of rows.jsonl.
+        rows: Rows of the results.
         about: Names of what was judged.
         shown: Images of the gallery.
 
     Returns:
         HTML that asks for no other file.
     """
+    rows = Rows.over(rows)
     # folders of early versions have other costs
     content = with_costs(content)
     results = content["results"]
@@ -169,6 +185,8 @@ def page(content: Content, rows: Sequence[PlainRow], about: About, shown: Iterab
         curves=curves(content, rows),
         measures=measures(content, rows),
         matrices=heat_maps(content.get("matrix")),
+        dots=DOTS,
+        listed=LISTED,
         failed=failures(content, rows),
         odd=odd_maps(content, rows),
         unranked=left_out(results),
@@ -286,7 +304,7 @@ def failures(content: Content, rows: Sequence[PlainRow]) -> dict[str, dict[str, 
 
     Args:
         content: Content of results.json.
-        rows: Rows of rows.jsonl.
+        rows: Rows of the results.
 
     Returns:
         Method → image → error.
@@ -295,10 +313,10 @@ def failures(content: Content, rows: Sequence[PlainRow]) -> dict[str, dict[str, 
     if failed is not None:
         return {method: dict(errors) for method, errors in failed.items() if errors}
     # a folder of an early version tells failures in its rows only
+    held = Rows.over(rows)
     errors_by_method: dict[str, dict[str, str]] = {}
-    for row in rows:
-        if "error" in row:
-            errors_by_method.setdefault(row["method"], {})[row["id"]] = str(row["error"])
+    for row in held.take(np.flatnonzero(held.has("error"))):
+        errors_by_method.setdefault(row["method"], {})[row["id"]] = str(row["error"])
     return errors_by_method
 
 
@@ -307,13 +325,14 @@ def odd_maps(content: Content, rows: Sequence[PlainRow]) -> list[OddMaps]:
 
     Args:
         content: Content of results.json.
-        rows: Rows of rows.jsonl.
+        rows: Rows of the results.
     """
+    held = Rows.over(rows)
     odd = []
     for name, entry in content["results"].items():
-        of_method = [row for row in rows if row["method"] == name]
+        of_method = held.of(name)
         for key, word in (("broken", "NaN"), ("constant", "constant")):
-            images = [row["id"] for row in of_method if row.get(key)]
+            images = of_method.take(np.flatnonzero(of_method.flags(key))).values("id")
             if images:
                 judged = entry.get("images", len(images))
                 odd.append(OddMaps(name, word, images, judged))

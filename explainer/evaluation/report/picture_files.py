@@ -1,6 +1,6 @@
 """The pictures and figures of an evaluation, each whole or absent, none over another one's name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from explainer.attribution import Attribution, Constant, Reference
@@ -120,7 +120,7 @@ def write_decisions(
     explanandum: Explanandum,
     methods: dict[str, Attribution],
     dataset: ImageDataset,
-    rows: list[PlainRow],
+    rows: Sequence[PlainRow],
     out: Path,
     device: str,
 ) -> None:
@@ -176,7 +176,7 @@ def write_counterfactuals(
             save_picture(picture, out / COUNTERFACTUALS / f"{names[name]}.png")
 
 
-def write_curves(settings: Evaluation, methods: list[str], rows: list[PlainRow], out: Path) -> None:
+def write_curves(settings: Evaluation, methods: list[str], rows: Sequence[PlainRow], out: Path) -> None:
     """Write a figure of every metric that has curves.
 
     Args:

@@ -6,7 +6,7 @@ from explainer.attribution import Attribution
 from explainer.data import Batch
 from explainer.evaluation.context import Context
 from explainer.evaluation.maps.cache import MaskStore
-from explainer.evaluation.report import About, log_report, pictures, read_results, write_report
+from explainer.evaluation.report import About, log_report, pictures, read_results, write_page
 from explainer.evaluation.report.gallery import PictureMasks
 from explainer.networks import Explanandum
 from explainer.tracking import Tracker
@@ -40,7 +40,7 @@ def report(
     source = PictureMasks(store, settings.maker, settings.truth.rule)
     explained = settings.targets.of(explanandum, batch)
     shown = list(pictures(explanandum, methods, explained, source, rows, batch))
-    page = write_report(out, about(context, explanandum), shown)
+    page = write_page(out, content, rows, about(context, explanandum), shown)
     if settings.report.wandb:
         tracker = Tracker(f"{context.name}_evaluation", out, resume=True)
         log_report(tracker.experiment, content, page, shown)

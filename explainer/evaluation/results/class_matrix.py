@@ -4,18 +4,20 @@ S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is W
 Attributions, NeurIPS 2022 (section 4.2, Table 1). The paper gives no intervals.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from explainer.evaluation.results.content import MatrixResults, MatrixSummary
 from explainer.evaluation.results.intervals import mean_intervals
+from explainer.evaluation.storage.columnar import Rows
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.metrics import MaskingMatrix
 
 
-def matrices(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[str, MatrixResults]:
+def matrices(rows: Sequence[PlainRow], classes: Sequence[str]) -> dict[str, MatrixResults]:
     """Average the matrices of each method over the images that contain the class of the row.
 
     Args:
@@ -30,15 +32,23 @@ def matrices(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> dict[
         >>> matrix["values"], matrix["summary"]["own"]
         ([[None, None, None], [0.5, 0.25, 1.0]], [1.0, 1.0, 1.0])
     """
-    # a row holds the classes present alone; a class that an image lacks is a row of NaN
-    absent = [torch.nan] * (1 + len(classes))
-    scores: dict[str, list[Tensor]] = {}
-    for row in rows:
-        if "matrix" in row:
-            values = [row["matrix"].get(name, absent) for name in classes]
-            matrix = torch.tensor(values, dtype=torch.float64)
-            scores.setdefault(row["method"], []).append(matrix)
-    return {method: _summarised(torch.stack(images), classes) for method, images in scores.items()}
+    held = Rows.over(rows)
+    having = held.has("matrix")
+    for place in held.places("matrix"):
+        having |= held.has(*place)
+    held = held.take(np.flatnonzero(having))
+    summaries = {}
+    for method in held.names("method"):
+        of_method = held.of(method)
+        # a row holds the classes present alone; a class that an image lacks is a row of NaN
+        scores = torch.full((len(of_method), len(classes), 1 + len(classes)), torch.nan, dtype=torch.float64)
+        for number, name in enumerate(classes):
+            index = np.flatnonzero(of_method.has("matrix", name))
+            if len(index):
+                values = of_method.take(index).table("matrix", name)
+                scores[torch.from_numpy(index), number] = torch.from_numpy(values)
+        summaries[method] = _summarised(scores, classes)
+    return summaries
 
 
 def _summarised(scores: Tensor, classes: Sequence[str]) -> MatrixResults:

@@ -1,14 +1,16 @@
 """Means over the decisions that masks of single classes show, and examples of them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+import numpy as np
 
 from explainer.evaluation.results.content import DecisionMeans
 from explainer.evaluation.scoring.decisions import KINDS
-from explainer.evaluation.storage.rows import Decision
+from explainer.evaluation.storage.columnar import Rows
+from explainer.evaluation.storage.rows import Decision, PlainRow
 
 
-def examples(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
+def examples(rows: Sequence[PlainRow], count: int) -> list[str]:
     """Choose images to draw: the first that have a class of each kind.
 
     Args:
@@ -23,18 +25,21 @@ def examples(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
         >>> examples(rows, 2)
         ['0', '1']
     """
+    held = Rows.over(rows)
+    held = held.take(np.flatnonzero(held.has("decisions")))
+    decisions_of_rows = list(zip(held.values("id"), held.values("decisions"), strict=True))
     # dictionaries in place of sets: they keep the order, and an image has a row for each method
     chosen: dict[str, None] = {}
     for kind in KINDS:
         images: dict[str, None] = {}
-        for row in rows:
-            if any(decision["kind"] == kind for decision in row.get("decisions", [])):
-                images[row["id"]] = None
+        for image, decisions in decisions_of_rows:
+            if any(decision["kind"] == kind for decision in decisions):
+                images[image] = None
         chosen |= dict.fromkeys(list(images)[:count])
     return list(chosen)
 
 
-def decision_results(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, DecisionMeans]]:
+def decision_results(rows: Sequence[PlainRow]) -> dict[str, dict[str, DecisionMeans]]:
     """Average over images and classes.
 
     Args:
@@ -48,10 +53,11 @@ def decision_results(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, D
         >>> decision_results([{"method": "a", "decisions": [entry]}])["a"]["false positive"]["kept"]
         0.5
     """
+    held = Rows.over(rows)
+    held = held.take(np.flatnonzero(held.has("decisions")))
     by_method: dict[str, list[Decision]] = {}
-    for row in rows:
-        if "decisions" in row:
-            by_method.setdefault(row["method"], []).extend(row["decisions"])
+    for method, decisions in zip(held.values("method"), held.values("decisions"), strict=True):
+        by_method.setdefault(method, []).extend(decisions)
     results: dict[str, dict[str, DecisionMeans]] = {}
     for method, decisions in by_method.items():
         results[method] = {}

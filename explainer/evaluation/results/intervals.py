@@ -9,11 +9,13 @@ an Explainer would. Everything is a function of the values and of a fixed seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from explainer.evaluation.results.answers import Answers
 from explainer.evaluation.results.content import Comparison, Interval
 from explainer.evaluation.storage.rows import Prediction
 
@@ -32,6 +34,8 @@ MOST_WORK = 7e8
 """Numbers that the mean average precisions of a table may sort, in all resamples together: some five seconds."""
 _AT_ONCE = 4_000_000
 """Draws that are held at once, which bounds the memory: 32 MB in double precision."""
+_HELD = 100_000_000
+"""Draws whose counts are held for the next table of as many images: 100 MB."""
 
 
 def draws(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Tensor]:
@@ -49,13 +53,35 @@ def draws(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Te
         >>> torch.cat(list(draws(3, 5))).sum(1).tolist()
         [3.0, 3.0, 3.0, 3.0, 3.0]
     """
-    generator = torch.Generator().manual_seed(seed)
     step = max(1, _AT_ONCE // max(1, images))
+    if images * resamples <= _HELD:
+        counts = _counted(images, resamples, seed)
+        for start in range(0, resamples, step):
+            yield counts[start : start + step].double()
+        return
+    generator = torch.Generator().manual_seed(seed)
     for start in range(0, resamples, step):
-        count = min(step, resamples - start)
-        index = torch.randint(images, (count, images), generator=generator)
-        counts = torch.zeros(index.shape, dtype=torch.float64)
-        yield counts.scatter_add_(1, index, torch.ones_like(counts))
+        yield _counts(images, min(step, resamples - start), generator).double()
+
+
+@lru_cache(maxsize=1)
+def _counted(images: int, resamples: int, seed: int) -> Tensor:
+    """Count all draws, (R, n); a table asks for the same ones again and again, and drawing takes most of the time."""
+    return _counts(images, resamples, torch.Generator().manual_seed(seed))
+
+
+def _counts(images: int, resamples: int, generator: torch.Generator) -> Tensor:
+    """Draw images, and count how often each is in each resample, (r, n).
+
+    Bytes hold the counts: that an image comes 256 times into a resample will not happen in the life of the universe.
+    """
+    counts = torch.zeros(resamples, images, dtype=torch.uint8)
+    # some resamples at once: many small ones would take a call each, many large ones the memory
+    step = max(1, _AT_ONCE // 16 // max(1, images))
+    for part in counts.split(step):
+        index = torch.randint(images, part.shape, generator=generator)
+        part.scatter_add_(1, index, part.new_ones(1).expand(index.shape))
+    return counts
 
 
 def percentiles(estimates: Tensor, level: float = LEVEL) -> Tensor:
@@ -100,11 +126,13 @@ def mean_intervals(values: Tensor, resamples: int = RESAMPLES, level: float = LE
         return values.new_full((values.shape[1], 2), torch.nan)
     # All images are drawn, and the mean is over those that have a value: which of them have one is chance, too.
     defined = (~values.isnan()).double()
+    complete = bool(defined.all())
     numbers = values.nan_to_num(0.0)
     estimates = []
     for counts in draws(len(values), resamples, seed):
-        totals = counts @ numbers
-        estimates.append(totals / (counts @ defined))
+        # whole numbers, which are exact in whichever order they are added: a resample has n images
+        weights = len(values) if complete else counts @ defined
+        estimates.append((counts @ numbers) / weights)
     return percentiles(torch.cat(estimates), level)
 
 
@@ -175,7 +203,7 @@ def mean_f1(scores: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     return (f1 * occurs).sum(1) / occurs.sum(1)
 
 
-def classification_intervals(answers: Sequence[Prediction], count: int = 1) -> dict[str, Interval]:
+def classification_intervals(answers: Sequence[Prediction] | Answers, count: int = 1) -> dict[str, Interval]:
     """Compute intervals of what `summary.classification` says.
 
     Args:
@@ -185,20 +213,20 @@ def classification_intervals(answers: Sequence[Prediction], count: int = 1) -> d
     Returns:
         Name → low and high, of those that are defined.
     """
-    if not any(answer["labels"] for answer in answers):
+    held = Answers.over(answers)
+    if not held.any_label:
         return {}
-    if "probabilities" in answers[0]:
-        return _intervals_of_several_labels(answers, count)
-    return _intervals_of_one_label(answers)
+    if held.probabilities is not None:
+        return _intervals_of_several_labels(held, held.probabilities, count)
+    return _intervals_of_one_label(held)
 
 
-def _intervals_of_one_label(answers: Sequence[Prediction]) -> dict[str, Interval]:
+def _intervals_of_one_label(answers: Answers) -> dict[str, Interval]:
     """Compute intervals of "accuracy" and "probability"."""
     values: list[tuple[float, float]] = []
-    for answer in answers:
-        probability = answer["probability"]
-        if answer["labels"] and probability is not None:
-            values.append((float(answer["predicted"] in answer["labels"]), probability))
+    for labels, predicted, probability in zip(answers.labels, answers.predicted, answers.probability, strict=True):
+        if labels and probability is not None:
+            values.append((float(predicted in labels), probability))
         else:
             # an image without a label is drawn like others, but no answer to it is right or wrong
             values.append((torch.nan, torch.nan))
@@ -206,13 +234,10 @@ def _intervals_of_one_label(answers: Sequence[Prediction]) -> dict[str, Interval
     return {"accuracy": accuracy, "probability": of_label}
 
 
-def _intervals_of_several_labels(answers: Sequence[Prediction], count: int) -> dict[str, Interval]:
+def _intervals_of_several_labels(answers: Answers, scores: Tensor, count: int) -> dict[str, Interval]:
     """Compute intervals of "F1", "probability" and, where the work allows it, "mAP"."""
-    images = len(answers)
-    scores = torch.tensor([answer["probabilities"] for answer in answers], dtype=torch.float64)
-    labels = torch.zeros(scores.shape, dtype=torch.bool)
-    for index, answer in enumerate(answers):
-        labels[index, answer["labels"]] = True
+    images = len(scores)
+    labels = answers.multi_hot(scores.shape[1])
     # the mean is over labels, so an image with two of them counts twice
     of_labels = (scores * labels).sum(1)
     owned = labels.sum(1).double()
@@ -265,7 +290,9 @@ def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tenso
     extreme = torch.ones_like(observed)
     for start in range(0, flips, step):
         count = min(step, flips - start)
-        signs = torch.randint(2, (count, images), generator=generator).double() * 2 - 1
+        # the same draws as of whole numbers, in an eighth of the memory
+        bits = torch.randint(2, (count, images), generator=generator, dtype=torch.int8)
+        signs = bits.double().mul_(2).sub_(1)
         as_far = (signs @ values).abs() >= observed
         extreme += as_far.sum(0)
     return extreme / (flips + 1)

@@ -1,17 +1,20 @@
 """From rows to results: means over images, intervals, comparisons, classification scores, files."""
 
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
+from explainer.evaluation.results.answers import Answers, answers_of
 from explainer.evaluation.results.columns import FIXED, ColumnDescription
 from explainer.evaluation.results.content import Classification, Comparison, CostSummary, Interval, MethodResults
 from explainer.evaluation.results.intervals import against_best, classification_intervals, mean_intervals
 from explainer.evaluation.scoring.threshold import Alpha
+from explainer.evaluation.storage.columnar import Rows
 from explainer.evaluation.storage.rows import COSTS, PlainRow, Prediction
 from explainer.metrics import MeanAveragePrecision, MeanF1
 
@@ -33,7 +36,7 @@ class ColumnMeans(NamedTuple):
 
 
 def summarise(
-    rows: list[Row],
+    rows: Sequence[Row],
     metrics: Collection[str] = (),
     alphas: Mapping[str, Alpha] | None = None,
     failed: Mapping[str, Mapping[str, str]] | None = None,
@@ -49,33 +52,34 @@ def summarise(
     Returns:
         Method → its results; a method that failed on every image has results without a mean.
     """
+    held = Rows.over(rows)
     alphas = alphas or {}
     failed = failed or {}
     columns = [*FIXED, *metrics, "area"]
     # and those that failed: a method without any row must not be missing from the table without a word
-    methods = dict.fromkeys([*(row["method"] for row in rows), *failed])
+    methods = dict.fromkeys([*held.names("method"), *failed])
     # all intervals of classification share a bound of the work: two a method, of what is kept and what is removed
     intervals = 2 * len(methods)
     results: dict[str, MethodResults] = {}
     for method in methods:
-        of_method = [row for row in rows if row["method"] == method]
+        of_method = held.of(method)
         failures = len(failed.get(method, {}))
         entry: MethodResults = {"images": len(of_method), "interval": {}, "failed": failures}
         if method != ORIGINAL:
             _add_masks(entry, of_method, columns)
             if metrics:
-                entry["no_region"] = sum(row.get("no_region", False) for row in of_method)
+                entry["no_region"] = int(of_method.flags("no_region").sum())
                 entry["level"] = alphas.get(method)
-        entry["kept"] = classification([row["kept"] for row in of_method])
+        entry["kept"] = classification(answers_of(of_method, "kept"))
         for part in ("kept", "removed"):
-            answers: list[Prediction] = [row[part] for row in of_method if part in row]
+            answers = answers_of(of_method, part)
             for name, ends in classification_intervals(answers, intervals).items():
                 entry["interval"][f"{part}.{name}"] = ends
         results[method] = entry
     return results
 
 
-def _add_masks(entry: MethodResults, rows: Sequence[Row], columns: Collection[str]) -> None:
+def _add_masks(entry: MethodResults, rows: Rows, columns: Collection[str]) -> None:
     """Add to the results of a method what the image as it is has not: everything about masks."""
     summary = column_means(rows, columns)
     # the area is no score: neither direction of it is better
@@ -83,9 +87,9 @@ def _add_masks(entry: MethodResults, rows: Sequence[Row], columns: Collection[st
     entry["area"] = summary.means["area"]
     entry["n"] = summary.counts
     entry["interval"] = summary.intervals
-    entry["constant"] = sum(row["constant"] for row in rows)
-    entry["broken"] = sum(row.get("broken", False) for row in rows)
-    entry["removed"] = classification([row["removed"] for row in rows])
+    entry["constant"] = int(rows.flags("constant").sum())
+    entry["broken"] = int(rows.flags("broken").sum())
+    entry["removed"] = classification(answers_of(rows, "removed"))
     entry["cost"] = cost(rows)
 
 
@@ -101,7 +105,8 @@ def column_means(rows: Sequence[Row], columns: Collection[str]) -> ColumnMeans:
         >>> column_means(rows, ["a"])
         ColumnMeans(means={'a': 1.0}, counts={'a': 2}, intervals={'a': [1.0, 1.0]})
     """
-    table = torch.stack([column_of(rows, column) for column in columns], 1)
+    held = Rows.over(rows)
+    table = torch.stack([column_of(held, column) for column in columns], 1)
     ends = mean_intervals(table).tolist()
     summary = ColumnMeans({}, {}, {})
     for index, column in enumerate(columns):
@@ -126,13 +131,8 @@ def column_of(rows: Sequence[Row], column: str) -> Tensor:
         >>> column_of([{"scores": {"a": 1.0}}, {}], "a").isnan().tolist()
         [False, True]
     """
-    values = []
-    for row in rows:
-        value = row.get("area")
-        if column != "area":
-            value = row.get("scores", {}).get(column)
-        values.append(torch.nan if value is None else value)
-    return torch.tensor(values, dtype=torch.float64)
+    place = ("area",) if column == "area" else ("scores", column)
+    return torch.from_numpy(Rows.over(rows).floats(*place))
 
 
 def cost(rows: Sequence[Row]) -> CostSummary:
@@ -145,12 +145,10 @@ def cost(rows: Sequence[Row]) -> CostSummary:
         >>> cost([{"cost": {"seconds": 0.5, "passes": 2.0}}, {"cost": {"seconds": 1.5, "passes": 4.0}}])
         {'passes': 3.0, 'ms': 1000.0, 'memory': None}
     """
-    values: dict[str, list[float]] = {key: [] for key in COSTS}
-    for row in rows:
-        for key in COSTS:
-            value = row.get("cost", {}).get(key)
-            if value is not None:
-                values[key].append(value)
+    held = Rows.over(rows)
+    values: dict[str, list[float]] = {}
+    for key in COSTS:
+        values[key] = [value for value in held.values("cost", key) if value is not None]
     seconds = _mean(values["seconds"])
     return {
         "passes": _mean(values["passes"]),
@@ -164,7 +162,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def classification(answers: Sequence[Prediction]) -> Classification:
+def classification(answers: Sequence[Prediction] | Answers) -> Classification:
     """Measure how well the classifier does.
 
     Args:
@@ -175,29 +173,29 @@ def classification(answers: Sequence[Prediction]) -> Classification:
         And the mean probability of the labels. All in [0, 1]; higher is better; None without a label; nothing without
         an image.
     """
-    if not answers:
+    held = Answers.over(answers)
+    if not held.labels:
         return {}
-    if "probabilities" in answers[0]:
-        return _classification_of_several_labels(answers)
-    return _classification_of_one_label(answers)
+    if held.probabilities is not None:
+        return _classification_of_several_labels(held, held.probabilities.float())
+    return _classification_of_one_label(held)
 
 
-def _classification_of_one_label(answers: Iterable[Prediction]) -> Classification:
-    labelled = [answer for answer in answers if answer["labels"]]
-    if not labelled:
+def _classification_of_one_label(answers: Answers) -> Classification:
+    hits = []
+    probabilities = []
+    for labels, predicted, probability in zip(answers.labels, answers.predicted, answers.probability, strict=True):
+        if labels:
+            hits.append(predicted in labels)
+            # an image with a label has a probability
+            probabilities.append(cast(float, probability))
+    if not hits:
         return {"accuracy": None, "probability": None}
-    return {
-        "accuracy": statistics.fmean(answer["predicted"] in answer["labels"] for answer in labelled),
-        # an image with a label has a probability
-        "probability": statistics.fmean(cast(float, answer["probability"]) for answer in labelled),
-    }
+    return {"accuracy": statistics.fmean(hits), "probability": statistics.fmean(probabilities)}
 
 
-def _classification_of_several_labels(answers: Sequence[Prediction]) -> Classification:
-    scores = torch.tensor([answer["probabilities"] for answer in answers])
-    labels = torch.zeros(scores.shape, dtype=torch.long)
-    for index, answer in enumerate(answers):
-        labels[index, answer["labels"]] = 1
+def _classification_of_several_labels(answers: Answers, scores: Tensor) -> Classification:
+    labels = answers.multi_hot(scores.shape[1]).long()
     if not labels.any():
         return {"mAP": None, "F1": None, "probability": None}
     count = labels.shape[1]
@@ -220,17 +218,19 @@ def pairs(rows: Sequence[Row], columns: Mapping[str, ColumnDescription]) -> dict
     Returns:
         Column → method → what `against_best` says.
     """
-    by_method: dict[str, dict[str, Row]] = {}
-    for row in rows:
-        if row["method"] not in (ORIGINAL, *ANNOTATED):
-            by_method.setdefault(row["method"], {})[row["id"]] = row
-    # the same images in the same order for all: an image on which a method failed has an empty row
-    images = list(dict.fromkeys(row["id"] for row in rows))
-    aligned: dict[str, list[Row]] = {}
-    for method, of_images in by_method.items():
-        aligned[method] = [of_images.get(image, {}) for image in images]
+    held = Rows.over(rows)
+    # the same images in the same order for all: an image on which a method failed has no value
+    places, images = held.codes("id")
+    codes, names = held.codes("method")
+    methods = [name for name in held.names("method") if name not in (ORIGINAL, *ANNOTATED)]
     values: dict[str, dict[str, Tensor]] = {}
     for column in columns:
-        values[column] = {method: column_of(of_method, column) for method, of_method in aligned.items()}
+        of_rows = column_of(held, column)
+        values[column] = {}
+        for method in methods:
+            of_method = torch.from_numpy(np.flatnonzero(codes == names.index(method)))
+            aligned = torch.full((len(images),), torch.nan, dtype=torch.float64)
+            aligned[torch.from_numpy(places)[of_method]] = of_rows[of_method]
+            values[column][method] = aligned
     higher_is_better = {column: description["higher_is_better"] for column, description in columns.items()}
     return against_best(values, higher_is_better)

@@ -81,8 +81,7 @@ def search_alphas(
                 progress.advance(task, len(batch.id))
     alphas: dict[str, Alpha] = {}
     for name in methods:
-        of_method = [row for row in store.rows if row["method"] == name]
-        alphas[name] = _best([row["wrong"] for row in of_method])
+        alphas[name] = _best(store.rows.of(name).values("wrong"))
     return alphas
 
 

@@ -1,13 +1,9 @@
-"""What the lines of rows.jsonl hold, by the kind of results, and the one way to read them."""
+"""What rows hold, by the kind of results."""
 
 import json
-from pathlib import Path
-from typing import Any, Literal, NotRequired, get_args, get_type_hints
+from typing import Any, Literal, NotRequired, get_type_hints
 
 from typing_extensions import TypedDict
-
-from explainer.errors import InputError
-from explainer.files import conform
 
 
 class Row(TypedDict):
@@ -181,47 +177,6 @@ def nested(row: PlainRow) -> PlainRow:
     return {"broken": False, **fields, "scores": scores, "cost": cost}
 
 
-def read_rows(path: Path, kind: Any = Row) -> list[PlainRow]:
-    """Read the rows of a file, and mend its end.
-
-    A process that is killed while it writes leaves a last line without an end. If the row is whole, it is taken, and
-    else it is cut off and will be computed again.
-
-    Args:
-        path: File of rows; it need not exist.
-        kind: Kind of the rows that are no failures: one of the classes here, or a union of them.
-
-    Returns:
-        Rows of the file, which ends with a whole line now.
-
-    Raises:
-        InputError: Another line is no row, or none of this kind.
-    """
-    if not path.is_file():
-        return []
-    # bytes, not text: a line that is cut off within a character is no UTF-8
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        whole = parsed(content[end:]) is not None
-        with path.open("ab") as file:
-            if whole:
-                file.write(b"\n")
-            else:
-                file.truncate(end)
-                content = content[:end]
-    rows = []
-    for number, line in enumerate(content.splitlines(), 1):
-        row = parsed(line)
-        if row is None:
-            raise _no_row(path, number)
-        if kind is Evaluated:
-            row = nested(row)
-        rows.append(row)
-    _check(rows, kind, path)
-    return rows
-
-
 def parsed(line: bytes) -> PlainRow | None:
     r"""Read a line of a file of rows.
 
@@ -243,36 +198,3 @@ def parsed(line: bytes) -> PlainRow | None:
         return None
     named = isinstance(row.get("id"), str) and isinstance(row.get("method"), str)
     return row if named else None
-
-
-def _no_row(path: Path, number: int, why: str = "") -> InputError:
-    reason = f" ({why})" if why else ""
-    return InputError(f"{path}, line {number}, is no row: delete that line, and it is computed again{reason}")
-
-
-def _check(rows: list[PlainRow], kind: Any, path: Path) -> None:
-    """Refuse the first row that is not of its kind."""
-    if kind is Row:
-        return
-    kinds = get_args(kind) or (kind,)
-    try:
-        # all in one go: line by line takes far longer, and is needed only to name a wrong line
-        conform(rows, list[Failed | kind], path)  # type: ignore[valid-type]
-    except InputError:
-        for number, row in enumerate(rows, 1):
-            _check_one(row, kinds, path, number)
-
-
-def _check_one(row: PlainRow, kinds: tuple[Any, ...], path: Path, number: int) -> None:
-    """Refuse a row that is of none of the kinds."""
-    if "error" in row:
-        kinds = (Failed,)
-    faults = []
-    for kind in kinds:
-        try:
-            conform(row, kind, "")
-            return
-        except InputError as error:
-            faults.append(str(error).removeprefix(": "))
-    # the first kind is that of most rows, so that its fault is most likely the one to know
-    raise _no_row(path, number, faults[0])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,9 @@ from explainer.errors import InputError
 from explainer.evaluation.references import ANNOTATED, ORIGINAL
 from explainer.evaluation.results.finished import existing, finished_cells
 from explainer.evaluation.results.summary import column_of
-from explainer.evaluation.storage.rows import Evaluated, PlainRow, read_rows
+from explainer.evaluation.storage.columnar import Rows
+from explainer.evaluation.storage.reading import ROWS, read_folder
+from explainer.evaluation.storage.rows import Evaluated
 from explainer.files import parse
 
 SIGNS = {"keep": 1.0, "remove": -1.0}
@@ -38,7 +41,7 @@ def read_evaluation(folder: Path, methods: Sequence[str] | None = None) -> Colum
     """Read an evaluation image by image; references of the annotation and the image as it is are no methods.
 
     Args:
-        folder: Folder of the results, with rows.jsonl and results.json.
+        folder: Folder of the results, with rows and results.json.
         methods: Methods to read; None takes all.
 
     Raises:
@@ -48,11 +51,12 @@ def read_evaluation(folder: Path, methods: Sequence[str] | None = None) -> Colum
     described = content.get("columns")
     if not described:
         raise InputError(f"{folder / 'results.json'} does not describe its columns: evaluate again with this version")
-    rows = [row for row in read_rows(existing(folder, "rows.jsonl"), Evaluated) if "error" not in row]
+    existing(folder, ROWS)
+    rows = read_folder(folder, Evaluated)
+    rows = rows.take(np.flatnonzero(~rows.has("error")))
     others = (ORIGINAL, *ANNOTATED)
     # in the order in which they were evaluated
-    present = dict.fromkeys(row["method"] for row in rows)
-    evaluated = [method for method in present if method not in others]
+    evaluated = [method for method in rows.names("method") if method not in others]
     # only what results.json reports: the file may hold rows of an earlier call
     evaluated = [method for method in evaluated if method in content["results"]]
     chosen = list(methods or evaluated)
@@ -60,19 +64,12 @@ def read_evaluation(folder: Path, methods: Sequence[str] | None = None) -> Colum
         if method not in evaluated:
             raise InputError(f"{folder}: no method {method!r}; there are {', '.join(evaluated)}")
     # sorted: the same images must stand in the same order for every classifier, since they are drawn together
-    images = sorted({row["id"] for row in rows})
-    by_place: dict[tuple[str, str], PlainRow] = {}
-    for row in rows:
-        by_place[row["method"], row["id"]] = row
+    images = sorted(rows.names("id"))
+    of_methods = [rows.of(method) for method in chosen]
     values: dict[str, Tensor] = {}
     turned = []
     for column, description in described.items():
-        table = []
-        for method in chosen:
-            # a method that failed on an image has an empty row, which has no value
-            of_method = [by_place.get((method, image), {}) for image in images]
-            table.append(column_of(of_method, column))
-        of_column = torch.stack(table)
+        of_column = torch.stack([_aligned(of_method, column, images) for of_method in of_methods])
         # a column without any value puts nothing in an order
         if of_column.isnan().all():
             continue
@@ -82,6 +79,14 @@ def read_evaluation(folder: Path, methods: Sequence[str] | None = None) -> Colum
             turned.append(column)
         values[column] = of_column
     return Columns(chosen, values, turned)
+
+
+def _aligned(rows: Rows, column: str, images: Sequence[str]) -> Tensor:
+    """Return a method's values of images, (n,); a method that failed on an image has no value there."""
+    place = {image: number for number, image in enumerate(images)}
+    values = torch.full((len(images),), torch.nan, dtype=torch.float64)
+    values[[place[image] for image in rows.values("id")]] = column_of(rows, column)
+    return values
 
 
 def read_retraining(folder: Path, methods: Sequence[str]) -> Columns:

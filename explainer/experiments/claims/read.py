@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.evaluation.results.finished import existing
-from explainer.evaluation.storage.rows import PlainRow, nested, read_rows
+from explainer.evaluation.storage.columnar import Rows
+from explainer.evaluation.storage.reading import ROWS, read_folder
+from explainer.evaluation.storage.rows import PlainRow
 from explainer.files import parse
 
 FACTS = ("method", "statistic", "scale", "mode", "fraction", "removed", "seed")
@@ -32,49 +36,51 @@ def read_values(folder: Path, column: str, methods: Sequence[str] | None = None)
     """Read a column of an evaluation, or of a comparison of in-fills.
 
     Args:
-        folder: Folder of the results, with rows.jsonl and results.json.
+        folder: Folder of the results, with rows and results.json.
         column: Column of the scores, "area", one of the costs, or another number of the rows.
         methods: Methods to read; None takes all that have a value.
 
     Raises:
         InputError: The folder has no results, or lacks a method or the column; names what there is.
     """
-    rows = [nested(row) for row in read_rows(existing(folder, "rows.jsonl")) if "error" not in row]
-    by_method: dict[str, dict[str, float]] = {}
-    for row in rows:
-        value = number_in(row, column)
-        if value is not None:
-            by_method.setdefault(row["method"], {})[row["id"]] = value
-    if not by_method:
+    existing(folder, ROWS)
+    rows = read_folder(folder)
+    rows = rows.take(np.flatnonzero(~rows.has("error")))
+    # the same images in the same order for all; a method that failed on an image has no value there
+    places, images = rows.codes("id")
+    codes, names = rows.codes("method")
+    numbers = numbers_of(rows, column)
+    values = {}
+    for method in rows.names("method"):
+        index = np.flatnonzero((codes == names.index(method)) & ~np.isnan(numbers))
+        if len(index):
+            of_images = torch.full((len(images),), torch.nan, dtype=torch.float64)
+            of_images[torch.from_numpy(places[index])] = torch.from_numpy(numbers[index])
+            values[method] = of_images
+    if not values:
         raise InputError(f"{folder}: no row has a number under {column}")
     for method in methods or ():
-        if method not in by_method:
-            raise InputError(f"{folder}: no values of {method} under {column}; there are {', '.join(by_method)}")
-    # the same images in the same order for all; a method that failed on an image has no value there
-    images = list(dict.fromkeys(row["id"] for row in rows))
-    values = {}
-    for method in methods or by_method:
-        of_images = [by_method[method].get(image, torch.nan) for image in images]
-        values[method] = torch.tensor(of_images, dtype=torch.float64)
-    return Values(values, direction(folder, column))
+        if method not in values:
+            raise InputError(f"{folder}: no values of {method} under {column}; there are {', '.join(values)}")
+    return Values({method: values[method] for method in methods or values}, direction(folder, column))
 
 
-def number_in(row: PlainRow, column: str) -> float | None:
-    """Return the number of a column in a row: a score, a cost, or a number beside them; None without one.
+def numbers_of(rows: Sequence[PlainRow], column: str) -> NDArray[np.float64]:
+    """Return the numbers of a column, (n,): scores, costs, or numbers beside them; NaN where a row has none.
 
     Args:
-        row: Row of an evaluation, or of a comparison of in-fills.
-        column: Name of the number.
+        rows: Rows of an evaluation, or of a comparison of in-fills.
+        column: Name of the numbers.
 
     Example:
-        >>> number_in({"id": "a", "method": "b", "scores": {"iou": 0.5}, "cost": {"passes": 2.0}}, "passes")
-        2.0
+        >>> numbers_of([{"id": "a", "scores": {"iou": 0.5}, "cost": {"passes": 2.0}}], "passes").tolist()
+        [2.0]
     """
-    for place in (row.get("scores", {}), row.get("cost", {}), row):
-        value = place.get(column)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    return None
+    held = Rows.over(rows)
+    numbers = held.floats("scores", column)
+    for place in (("cost", column), (column,)):
+        numbers = np.where(np.isnan(numbers), held.floats(*place), numbers)
+    return numbers
 
 
 def direction(folder: Path, column: str) -> bool | None:

@@ -80,13 +80,14 @@ def vary(settings: VariationSettings, context: Context) -> dict[str, object]:
     )
     # device and version change no decision: results.json tells them, but the store's fingerprint does not hold them
     circumstances = {"device": prepared_run.device, "torch": torch.__version__}
-    content = write_variations(store.rows, settings, facts | circumstances, out)
-    asked = asked_rows(store.rows, settings)
+    rows = list(store.rows)
+    content = write_variations(rows, settings, facts | circumstances, out)
+    asked = asked_rows(rows, settings)
     title = f"{context.name} on {context.settings.images.split}"
     table = variation_table(summarise_rows(asked, settings), title)
     write_text(out / "table.md", to_markdown(table))
     show_tables([to_terminal(table)], 160)
-    tell(not_varied(store.rows, settings))
+    tell(not_varied(rows, settings))
     tell(f"skipped the unreadable image {name}" for name in prepared_run.dataset.unreadable)
     tell([f"written to {out}: results.json, per_image.csv, table.md, sizes.png, and a folder of pictures an image"])
     return content

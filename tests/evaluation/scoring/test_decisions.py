@@ -14,7 +14,8 @@ from explainer.evaluation.report.decisions import decision_gallery
 from explainer.evaluation.report.files import write_results
 from explainer.evaluation.results.decisions import decision_results, examples
 from explainer.evaluation.scoring.decisions import KINDS, Decisions
-from explainer.evaluation.storage.rows import Evaluated, read_rows
+from explainer.evaluation.storage.reading import read_rows
+from explainer.evaluation.storage.rows import Evaluated
 from explainer.functional.masking import composite
 from tests.support.small_evaluation import METHODS, classifier, pictures, run
 

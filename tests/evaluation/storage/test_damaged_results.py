@@ -23,8 +23,9 @@ from explainer.evaluation.maps.cache import ABOUT, MaskStore
 from explainer.evaluation.maps.make import MeasuredMasks
 from explainer.evaluation.report.page import read_results
 from explainer.evaluation.scoring.loop import attempt
-from explainer.evaluation.storage.rows import Evaluated, Filled, Searched, Varied, read_rows
-from explainer.evaluation.storage.store import FINGERPRINT, ROWS, Store
+from explainer.evaluation.storage.reading import ROWS, read_rows
+from explainer.evaluation.storage.rows import Evaluated, Filled, Searched, Varied
+from explainer.evaluation.storage.store import FINGERPRINT, Store
 from explainer.evaluation.telling import show_tables
 from explainer.experiments.variations.loop import image_folders
 from explainer.files import alone, conform
