@@ -190,6 +190,8 @@ class Crash:
             return
         if self.written is not None:
             file, before = self.written
+            # truncating is an operation that is seen here, too
+            self.written = None
             if file.is_file():
                 os.truncate(file, before + max(0, file.stat().st_size - before) // 2)
             os.kill(os.getpid(), signal.SIGKILL)

@@ -12,7 +12,9 @@ from explainer.files import (
     read_lines,
     replacing,
     sweep,
+    write_csv,
     write_json,
+    write_lines,
     write_text,
 )
 from explainer.files.writing import partial_path
@@ -72,3 +74,18 @@ def test_names_become_file_names():
         assert "/" not in made
         assert not made.startswith(".")
         taken.append(made)
+
+
+def test_lines_take_the_place_of_a_file_and_long_tables_are_written_bit_by_bit(tmp_path, monkeypatch):
+    (tmp_path / "rows.jsonl").write_text("before")
+    write_lines(tmp_path / "rows.jsonl", ({"a": n} for n in range(3)))
+    assert (tmp_path / "rows.jsonl").read_text() == '{"a": 0}\n{"a": 1}\n{"a": 2}\n'
+    with pytest.raises(TypeError):
+        write_lines(tmp_path / "rows.jsonl", [{"a": object()}])
+    assert (tmp_path / "rows.jsonl").read_text().startswith('{"a": 0}')
+    rows = [["=a", number, None, 'b "c"'] for number in range(7)]
+    write_csv(tmp_path / "whole.csv", rows)
+    monkeypatch.setattr("explainer.files.writing._AT_ONCE", 2)
+    write_csv(tmp_path / "parts.csv", iter(rows))
+    assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "parts.csv").read_text().splitlines()[6] == '\'=a,6,,"b ""c"""'

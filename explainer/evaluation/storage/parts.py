@@ -144,11 +144,15 @@ def read_part(path: Path) -> Block:
         with path.open("rb") as file:
             table = pyarrow.parquet.read_table(file, page_checksum_verification=True, use_threads=False)
         about = conform(json.loads(table.schema.metadata[_ABOUT]), _About, path)
-        return _block(table, about)
+        block = _block(table, about)
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{path} is damaged, or no part of results: delete that file, and its rows are computed again"
         ) from error
+    # of each part pyarrow would keep the memory that reading took
+    del table
+    pyarrow.default_memory_pool().release_unused()
+    return block
 
 
 def _block(table: Any, about: _About) -> Block:
@@ -165,7 +169,7 @@ def _block(table: Any, about: _About) -> Block:
 
 
 def _from_arrow(chunks: Any, kind: str) -> Column:
-    """Turn a column of pyarrow's into ours."""
+    """Turn a column of pyarrow's into ours, which shares no memory with it."""
     import pyarrow.compute
 
     array = chunks.combine_chunks()
@@ -173,7 +177,7 @@ def _from_arrow(chunks: Any, kind: str) -> Column:
         # floats have NaN for null, as ours have; of others a row without a value has any
         if array.null_count and not pyarrow.types.is_floating(array.type):
             array = array.fill_null(False if pyarrow.types.is_boolean(array.type) else 0)
-        return Numbers(array.to_numpy(zero_copy_only=False))
+        return Numbers(np.array(array.to_numpy(zero_copy_only=False)))
     if kind in ("text", "escaped text"):
         encoded = array if pyarrow.types.is_dictionary(array.type) else array.dictionary_encode()
         words: Sequence[str] = encoded.dictionary.to_pylist()
@@ -182,5 +186,5 @@ def _from_arrow(chunks: Any, kind: str) -> Column:
         return Texts(encoded.indices.fill_null(-1).to_numpy().astype(np.int32), list(words))
     if kind == "list":
         lengths = pyarrow.compute.list_value_length(array).fill_null(0).to_numpy()
-        return Lists(array.flatten().to_numpy(), np.concatenate([[0], np.cumsum(lengths)]))
+        return Lists(np.array(array.flatten().to_numpy()), np.concatenate([[0], np.cumsum(lengths)]))
     return Plain([None if text is None else json.loads(text) for text in array.to_pylist()])

@@ -99,6 +99,23 @@ def test_failures_and_maps_without_information_are_named():
     assert "Constant 0.5: constant on all" in text
 
 
+def test_of_very_many_images_a_page_shows_some_and_says_so():
+    content = results()
+    assert "each image's value" in page(content, rows(), ABOUT)
+    for entry in content["results"].values():
+        entry["images"] = 50_000
+    content["failed"] = {"RISE": {f"image {number}": "RuntimeError: no" for number in range(40_000)}}
+    many = rows() + [{"id": f"more {number}", "method": "RISE", "constant": True} for number in range(300)]
+    many += [{"id": f"{n}", "method": "RISE", "scores": {"iou": 0.5, "sal": 0.1}} for n in range(1000)]
+    text = page(content, many, ABOUT)
+    assert "the values of 60 of the images" in text
+    assert text.count("RuntimeError: no") == 200
+    assert "and 39800 more, in results.json" in text
+    assert text.count("<code>more ") == 200
+    assert "and 100 more, among the rows" in text
+    assert len(text) < 1_000_000
+
+
 def test_the_report_is_written_beside_the_results_and_survives_a_torn_row(tmp_path):
     out = folder(tmp_path / "r")
     with (out / "rows.jsonl").open("a") as file:
