@@ -4,6 +4,7 @@ explainer photo.jpg [--ckpt_path checkpoints/x.ckpt] [--out explained]   explain
 explainer photos/ --network resnet50 --method FastCAM                    any classifier, by any method
 explainer train --config voc_lite0.yaml                                  as train.py does
 explainer evaluate --config voc_lite0.yaml                               as evaluate.py does
+explainer audit photos/ --ckpt_path checkpoints/x.ckpt                   shortcuts in a whole data set
 explainer serve                                                          a page on this machine
 explainer export checkpoints/x.ckpt --format onnx                        one file, for other programs
 explainer publish checkpoints/x.ckpt folder                              with a model card, for the Hugging Face Hub
@@ -19,7 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from explainer.cli.options import explain_options, export_options, publish_options, rows_options, serve_options
+from explainer.cli.options import (
+    audit_options,
+    explain_options,
+    export_options,
+    publish_options,
+    rows_options,
+    serve_options,
+)
 from explainer.cli.terminal import open_streams, run
 from explainer.errors import working
 from explainer.files import make_writable
@@ -90,7 +98,14 @@ def work_by_config(name: str, args: list[str]) -> int:
     return run(work)
 
 
-def work_by_options(parse: Callable[[list[str]], Any], module: str, work: str, args: list[str]) -> int:
+def work_by_options(
+    parse: Callable[[list[str]], Any],
+    module: str,
+    work: str,
+    args: list[str],
+    *,
+    stopped: str = "stopped",
+) -> int:
     """Do what options name, until it is done or Ctrl-C.
 
     Args:
@@ -98,9 +113,10 @@ def work_by_options(parse: Callable[[list[str]], Any], module: str, work: str, a
         module: Module of the command line, below `explainer.cli`.
         work: Function of that module, which is called with the options.
         args: Command-line arguments, without the command.
+        stopped: Words for Ctrl-C; "" says that the command goes on from what is done.
 
     Returns:
-        The exit status: 2 when it cannot be done, 130 at Ctrl-C.
+        The exit status: 2 when it cannot be done, 1 when a part of it failed, 130 at Ctrl-C.
     """
     open_streams()
     options = parse(args)
@@ -108,7 +124,7 @@ def work_by_options(parse: Callable[[list[str]], Any], module: str, work: str, a
     return run(
         lambda: getattr(importlib.import_module(f"explainer.cli.{module}"), work)(options),
         unforeseen=2,
-        stopped="stopped",
+        stopped=stopped,
     )
 
 
@@ -116,6 +132,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "explain": explain_photographs,
     "train": partial(work_by_config, "train"),
     "evaluate": partial(work_by_config, "evaluate"),
+    "audit": partial(work_by_options, audit_options, "audit", "audit_data", stopped=""),
     "serve": partial(work_by_options, serve_options, "serving.server", "serve"),
     "export": partial(work_by_options, export_options, "export", "export_file"),
     "publish": partial(work_by_options, publish_options, "publishing", "publish_folder"),

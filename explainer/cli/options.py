@@ -13,6 +13,7 @@ COMMANDS = {
     "explain": "explain photographs; so does this program without any command",
     "train": "train what a config names: explainer train --config voc_lite0.yaml",
     "evaluate": "score methods on a data set: explainer evaluate --config voc_lite0.yaml",
+    "audit": "look for shortcuts in a whole data set: explainer audit photos/ --ckpt_path x.ckpt",
     "serve": "explain photographs on a page in the browser, on this machine alone",
     "export": "write an Explainer as one file for other programs: explainer export checkpoints/x.ckpt",
     "publish": "write an Explainer and its model card for the Hugging Face Hub",
@@ -50,6 +51,14 @@ def _count(text: str) -> int:
     return value
 
 
+def _number_from_0(text: str) -> int:
+    """Read a whole number from 0 on."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+    return value
+
+
 def _port(text: str) -> int:
     """Read the number of a port; 0 lets the system choose one that is free."""
     value = int(text)
@@ -61,15 +70,17 @@ def _port(text: str) -> int:
 # argparse calls what a function refuses by the function's name: "invalid number value: 'a'"
 _share.__name__ = "number"
 _count.__name__ = "whole number"
+_number_from_0.__name__ = "whole number"
 _port.__name__ = "port"
 
 
-def _add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
+def _add_checkpoint_options(parser: argparse.ArgumentParser, top: bool = True) -> None:
     """Add the options that say by which Explainer, and from which probability on."""
     words = "an Explainer's checkpoint, checkpoints/<config>.ckpt; by default the one that the project comes with"
     parser.add_argument("--ckpt_path", type=Path, default=SHIPPED, help=words)
     parser.add_argument("--threshold", type=_share, default=0.5, help="probability from which a class is present (0.5)")
-    parser.add_argument("--top", type=_count, default=1, help="classes to show when none reaches the threshold (1)")
+    if top:
+        parser.add_argument("--top", type=_count, default=1, help="classes to show when none reaches the threshold (1)")
     parser.add_argument("--device", default=None, help="cpu, cuda, …; by default the GPU when there is one")
     parser.add_argument("--allow", nargs="*", default=[], help="packages that its classifier may come from")
 
@@ -104,6 +115,43 @@ def explain_options(args: list[str]) -> argparse.Namespace:
         options.method = "FastCAM"
     if options.target is not None and options.method is None:
         parser.error("--target is for a method: name one with --method")
+    return options
+
+
+def audit_options(args: list[str]) -> argparse.Namespace:
+    """Parse the command line of `audit`.
+
+    Args:
+        args: Command-line arguments, without the command.
+    """
+    words = "Explain a whole data set at the speed of inference, and look for shortcuts of the classifier."
+    parser = Parser("explainer audit", description=words)
+    words = "a folder of images, whose folders may bear the classes' names, or a config with a data set"
+    parser.add_argument("data", type=Path, help=words)
+    words = "split of a config's data set (val)"
+    parser.add_argument("--split", choices=("train", "val", "test"), default="val", help=words)
+    words = "the Explainer of a second classifier of these classes, to compare with"
+    parser.add_argument("--versus", type=Path, default=None, metavar="CHECKPOINT", help=words)
+    words = "explain by this method in place of the Explainer, such as GradCAM, which takes longer"
+    parser.add_argument("--method", default=None, help=words)
+    words = "its classifier: a torchvision name, timm/NAME, or a dotted path; by default the checkpoint's"
+    parser.add_argument("--network", default=None, help=words)
+    parser.add_argument("--weights", default="DEFAULT", help="its weights: a name or a file (the published ones)")
+    words = "folder of the results (audited); a stopped audit goes on there"
+    parser.add_argument("--out", type=Path, default=Path("audited"), help=words)
+    parser.add_argument("--limit", type=_count, default=None, help="images at most, drawn at random (all)")
+    words = "also ask the classifier about what each mask keeps and leaves: two more passes"
+    parser.add_argument("--masked", action="store_true", help=words)
+    parser.add_argument("--batch_size", type=_count, default=32, help="images at once (32)")
+    words = "processes that read images (one a core, at most 8, or the config's)"
+    parser.add_argument("--workers", type=_number_from_0, default=None, help=words)
+    parser.add_argument("--seed", type=_number_from_0, default=0, help="seed of the order of the images (0)")
+    _add_checkpoint_options(parser, top=False)
+    options = parser.parse_args(args)
+    if options.network is not None and options.method is None:
+        parser.error("--network is for a method: name one with --method")
+    if options.versus is not None and options.method is not None:
+        parser.error("--versus compares two Explainers: leave out --method")
     return options
 
 

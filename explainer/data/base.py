@@ -100,6 +100,9 @@ class ImageDataset(Dataset, ABC):
         fast: Whether JPEG files are decoded by a faster decoder, see `explainer.data.decoding`.
     """
 
+    reads_parts: bool = True
+    """Whether parts are among the annotations: to draw them takes many times as long as an image."""
+
     def __init__(
         self,
         ids: list[str],
@@ -235,7 +238,8 @@ class ImageDataset(Dataset, ABC):
         # training looks at none of them, and to read them takes time
         if not self.annotations:
             return image, None, None, None
-        return image, self.segmentation(index), self.boxes(index), self.parts(index)
+        parts = self.parts(index) if self.reads_parts else None
+        return image, self.segmentation(index), self.boxes(index), parts
 
     def _report_unreadable(self, index: int, error: Exception) -> None:
         if self.strict:

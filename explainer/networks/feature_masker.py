@@ -113,6 +113,10 @@ class FeatureMasker(MaskNetwork):
         """Return mask logits of the size of the finest layer that is read, (B, K, h, w)."""
         return self._decode(image, only)[1]
 
+    def coarse_with_logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the classifier's logits (B, K), and mask logits as `coarse` gives them, in one pass."""
+        return self._decode(image, None)
+
     def _decode(self, image: Tensor, only: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the classifier's logits, and mask logits of the finest layer's size."""
         if self.network is None:

@@ -68,3 +68,7 @@ class MaskNetwork(nn.Module, ABC):
     def with_logits(self, image: Tensor, only: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the logits of the attached explanandum, (B, K), and the mask logits that `forward` gives."""
         return self.explanandum(image), self(image, only)
+
+    def coarse_with_logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of the attached explanandum, (B, K), and the mask logits that `coarse` gives."""
+        return self.explanandum(image), self.coarse(image)

@@ -29,10 +29,10 @@ def mathematics(formula: str) -> Markup | str:
 
 
 @cache
-def _environment() -> Environment:
-    """Return the environment of all templates, which stops at a name that it does not know."""
+def _environment(folder: Path) -> Environment:
+    """Return the environment of a folder's templates and of the report's, which stops at a name that it does not know."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -42,10 +42,11 @@ def _environment() -> Environment:
     return environment
 
 
-def template(name: str) -> Template:
+def template(name: str, folder: Path = TEMPLATES) -> Template:
     """Return a template.
 
     Args:
-        name: Name of a file in this folder.
+        name: Name of a file in the folder, or in this one.
+        folder: Folder of the templates.
     """
-    return _environment().get_template(name)
+    return _environment(folder).get_template(name)
