@@ -35,8 +35,9 @@ ALLOWED = {
     "inference": {"functional", "networks", "rendering", "attribution"},
     "training": BELOW_TRAINING,
     "evaluation": BELOW_TRAINING,
+    "audit": BELOW_TRAINING | {"evaluation"},
     "experiments": BELOW_TRAINING | {"training", "evaluation", "launching"},
-    "cli": BELOW_TRAINING | {"training", "evaluation", "experiments", "launching"},
+    "cli": BELOW_TRAINING | {"training", "evaluation", "audit", "experiments", "launching"},
     "__main__": {"inference", "cli", "attribution", "networks"},
     "__init__": {"inference", "attribution", "data", "training", "networks"},
 }
@@ -51,6 +52,10 @@ INSIDE = {
     "evaluation": (
         "batches", "names", "targets", "telling", "images", "view", "storage", "references", "ranges", "maps",
         "sanity_checks", "scoring", "results", "settings", "facts", "context", "report", "run",
+    ),
+    "audit": (
+        "where", "peaks", "places", "patches", "shapes", "masks", "sources", "store", "scan", "turning", "classes",
+        "suspicions", "versus", "page", "run",
     ),
 }  # fmt: skip
 """The second level, in the order in which it runs: each may import what stands before it; "" are all other files."""
@@ -116,6 +121,13 @@ def test_inside_a_room_imports_go_one_way(path):
     for name in own_imports(path):
         if name.split(".")[0] == room and name != room:
             assert place(room, name) <= place(room, module(path)), f"{module(path)} imports {name}"
+
+
+def test_an_audit_takes_of_an_evaluation_its_page_alone():
+    for path in FILES:
+        if module(path).startswith("audit"):
+            taken = {name for name in own_imports(path) if name.startswith("evaluation")}
+            assert all(name.startswith("evaluation.report") for name in taken), module(path)
 
 
 def test_experiments_do_not_know_each_other():

@@ -15,7 +15,7 @@ from torchvision import models
 
 from explainer.__main__ import main
 from explainer.cli.evaluate import evaluate
-from explainer.cli.options import serve_options
+from explainer.cli.options import audit_options, serve_options
 from explainer.cli.parser import ExplainerCLI
 from explainer.cli.paths import SHIPPED
 from explainer.cli.prerequisites import without_missing
@@ -146,6 +146,16 @@ def test_photographs_and_python(here, capsys):
     exec(code, names)
     assert names["mask"].shape == (1, 1, 30, 40)
     assert names["masks"].shape == (1, 3, 30, 40)
+
+
+def test_audits_are_understood():
+    audits = [arguments[2:] for arguments in commands("python -m explainer audit")]
+    assert len(audits) > 5
+    for arguments in audits:
+        options = audit_options(arguments)
+        data = options.data
+        # a config of the project, or a folder of one's own
+        assert not data.suffix or (ROOT / "configs" / data).is_file()
 
 
 def test_my_own_classifier_on_my_own_images(here, capsys):

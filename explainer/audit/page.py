@@ -32,8 +32,6 @@ CLASSES = 100
 """Classes that are shown, at most."""
 _PATCHES = 18
 _EXAMPLES = 6
-_SMALL = 100
-"""Side in pixels below which pictures are enlarged without smoothing."""
 
 
 class Tile(NamedTuple):
@@ -230,10 +228,7 @@ class _Pictures:
 
     def line(self, one: Suspicion, number: int) -> Line:
         """Return the line of a suspicion."""
-        if one.patches is not None:
-            picture = to_pil(torch.from_numpy(one.patches[0]))
-        else:
-            picture = _difference(one)
+        picture = _difference(one) if one.patches is None else to_pil(torch.from_numpy(one.patches[0]))
         return Line(one, what(one), _sharp(picture, 64), number)
 
     def shown(self, line: Line) -> Shown:
@@ -318,6 +313,8 @@ def place_words(region: NDArray) -> str:
         words.append("upper" if down < 0.5 else "lower")
     if not 0.35 <= across <= 0.65:
         words.append("left" if across < 0.5 else "right")
+    if len(words) == 1:
+        words = [{"upper": "top", "lower": "bottom"}.get(words[0], words[0])]
     return f"at the {' '.join(words)}" if words else "in the middle"
 
 

@@ -1,13 +1,13 @@
 """What stands beneath the masks: patches that are nearly identical are a mark, wherever it lies in the images.
 
 Two patches are compared by the highest normalised cross-correlation of the middle of the one with the other, over small
-shifts: a mask's peak does not lie at the same pixel of a mark in each image.
+shifts: a mask's peak does not lie at the same pixel of a mark in each image. What is compared is their fine part, which
+is left without a local mean: otherwise light from above would make any two photographs alike.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,6 +16,8 @@ SIDE = 12
 """Side in pixels at which patches are compared."""
 _MIDDLE = 8
 """Side of the middle of a patch, which is looked for in others: shifts of up to two pixels either way."""
+_LOCAL = 5
+"""Side of the local mean that is taken away, in pixels."""
 _GRAIN = 0.03
 """Standard deviation of what counts as flat: noise is nobody's mark."""
 
@@ -48,8 +50,9 @@ def similarity(patches: Tensor) -> Tensor:
         \rho(u, v) = \frac{\langle u - \bar u, v - \bar v \rangle}
         {\sqrt{(\|u - \bar u\|^2 + n \epsilon^2)(\|v - \bar v\|^2 + n \epsilon^2)}}
 
-    where :math:`a_0` is the middle of a patch, :math:`b_t` the other one's window at the shift t, the means are of each
-    channel, n is the number of values, and ε the grain below which a patch is flat.
+    where :math:`a_0` is the middle of a patch, :math:`b_t` the other one's window at the shift t, both less the mean of
+    five by five pixels at each place; the means in ρ are of each channel, n is the number of values, and ε the grain
+    below which a patch is flat.
 
     Args:
         patches: Patches (Q, C, p, p) uint8, or float in [0, 1].
@@ -62,7 +65,7 @@ def similarity(patches: Tensor) -> Tensor:
         >>> similarity(torch.cat([patch, patch, 1 - patch]))[0].round(decimals=1).tolist()
         [1.0, 1.0, 0.1]
     """
-    small = _small(patches)
+    small = _fine(_small(patches))
     count, channels = small.shape[:2]
     low = (SIDE - _MIDDLE) // 2
     middles = small[:, :, low : low + _MIDDLE, low : low + _MIDDLE]
@@ -93,6 +96,11 @@ def _small(patches: Tensor) -> Tensor:
     if values.shape[-1] == SIDE:
         return values
     return F.interpolate(values, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+
+
+def _fine(patches: Tensor) -> Tensor:
+    """Return patches less their local mean."""
+    return patches - F.avg_pool2d(patches, _LOCAL, 1, _LOCAL // 2, count_include_pad=False)
 
 
 def likeness_to_rows(pairs: NDArray, owner: NDArray, rows: int) -> NDArray:

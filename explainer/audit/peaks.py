@@ -49,8 +49,8 @@ def find_peaks(masks: Tensor, count: int = PEAKS, window: float = WINDOW) -> Pea
     smooth = F.avg_pool2d(masks[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
     rows = torch.arange(side, device=masks.device)
     reach = window * side
-    places = []
-    strengths = []
+    places: list[Tensor] = []
+    strengths: list[Tensor] = []
     for number in range(count):
         values, flat = smooth.flatten(1).max(1)
         row = flat // side

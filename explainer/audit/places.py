@@ -131,7 +131,8 @@ def sameness(pictures: NDArray, members: NDArray, region: NDArray) -> float:
     r"""Say how alike pictures are at a place, compared with other pictures there.
 
     .. math::
-        1 - \frac{\sum_{j \in R} \operatorname{Var}_{i \in M} x_{ij}}{\sum_{j \in R} \operatorname{Var}_{i \notin M} x_{ij}}
+        1 - \frac{\sum_{j \in R} \operatorname{Var}_{i \in M} x_{ij}}
+        {\sum_{j \in R} \operatorname{Var}_{i \notin M} x_{ij}}
 
     Args:
         pictures: Pictures (T, C, h, h) uint8.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +34,8 @@ class AuditSettings:
         search: What is looked for in them.
     """
 
-    scan: ScanSettings = ScanSettings()
-    search: SuspicionSettings = SuspicionSettings()
+    scan: ScanSettings = field(default_factory=ScanSettings)
+    search: SuspicionSettings = field(default_factory=SuspicionSettings)
 
 
 class Subject(NamedTuple):
@@ -126,8 +126,7 @@ def audit(
     if versus is not None and second_scan is not None:
         second = _compared(source, versus, scanned, found, second_scan, settings, telling)
         entries = [
-            {"fate": entry.fate, "score": entry.score, "other_score": entry.other_score}
-            | plain(entry.suspicion, ())
+            {"fate": entry.fate, "score": entry.score, "other_score": entry.other_score} | plain(entry.suspicion, ())
             for entry in second.fates
         ]
         write_json(out / "versus.json", {"distance": second.distance, "suspicions": entries})

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -99,39 +99,56 @@ def scan(
     Raises:
         InputError: No image can be read.
     """
+    tell = _Telling(progress, refused)
     if store.finished:
-        return store.load()
+        scanned = store.load()
+        tell.faults(scanned.faults)
+        return scanned
     order = order_of(len(source.images), settings)
-    parts = store.parts()
-    done = {index for _, _, indices in parts for index in indices}
+    finished = store.parts()
     room = _Room(settings.patches)
-    for rows, faults, _ in parts:
-        for row in rows:
+    for earlier in finished:
+        for row in earlier.rows:
             room.take(row)
-        if refused is not None:
-            for name, words in faults.items():
-                refused(name, words)
+        tell.faults(earlier.faults)
+    done = {index for earlier in finished for index in earlier.indices}
     left = [index for index in order if index not in done]
     work = _Work(source, masks, settings, room, _classes_asked(source, asked))
-    part = _Part(source, len(parts))
+    part = _Part(len(finished))
     count = len(done)
+    tell.progress(count, len(order))
     for reading in read(source, left, settings.batch_size, masks.image_size):
         work.add(part, reading)
+        tell.faults({fault.id: fault.words for fault in reading.faults})
         count += len(reading.ids) + len(reading.faults)
-        if refused is not None:
-            for fault in reading.faults:
-                refused(fault.id, fault.words)
-        if progress is not None:
-            progress(count, len(order))
+        tell.progress(count, len(order))
         if len(part.indices) >= PART:
             part.write(store)
-            part = _Part(source, part.number + 1)
+            part = _Part(part.number + 1)
     if part.indices:
         part.write(store)
-    if not any(rows for rows, _, _ in store.parts()):
+    if not any(written.rows for written in store.parts()):
         raise InputError(f"none of the {len(order)} images of {source.name} can be read")
     store.finish()
     return store.load()
+
+
+class _Telling(NamedTuple):
+    """What is told of the work, where anybody listens."""
+
+    of_progress: Progress | None
+    of_fault: Callable[[str, str], None] | None
+
+    def progress(self, done: int, of: int) -> None:
+        """Tell how far it has come."""
+        if self.of_progress is not None:
+            self.of_progress(done, of)
+
+    def faults(self, faults: Mapping[str, str]) -> None:
+        """Tell which images cannot be read."""
+        if self.of_fault is not None:
+            for name, words in faults.items():
+                self.of_fault(name, words)
 
 
 class _Room:
@@ -152,7 +169,7 @@ class _Room:
 class _Part:
     """Rows and arrays of some images."""
 
-    def __init__(self, source: Source, number: int) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
         self.indices: list[int] = []
         self.rows: list[Row] = []
@@ -228,7 +245,7 @@ class _Work:
         """Explain a batch, and add it to a part."""
         part.indices += reading.indices
         for fault in reading.faults:
-            part.indices.append(fault.index)
+            part.indices.append(fault.number)
             part.faults[fault.id] = fault.words
         part.channels = self.masks.explanandum.channels
         part.side = min(LARGEST_PATCH, patch_side(self.masks.image_size))

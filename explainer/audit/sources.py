@@ -42,12 +42,12 @@ class Fault(NamedTuple):
     """An image that cannot be read.
 
     Attributes:
-        index: Number of the image in its data set.
+        number: Number of the image in its data set.
         id: Name of the image.
         words: Reason in one line.
     """
 
-    index: int
+    number: int
     id: str
     words: str
 

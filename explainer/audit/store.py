@@ -61,6 +61,30 @@ class Scan(NamedTuple):
     faults: dict[str, str]
 
 
+class _Content(TypedDict):
+    """What the JSON file of a part holds."""
+
+    rows: list[Row]
+    faults: dict[str, str]
+    indices: list[int]
+
+
+class Part(NamedTuple):
+    """A part that is done.
+
+    Attributes:
+        arrays: File of its arrays.
+        rows: Rows of its images.
+        faults: Image that could not be read → reason.
+        indices: Numbers of all its images, with those that cannot be read.
+    """
+
+    arrays: Path
+    rows: list[Row]
+    faults: dict[str, str]
+    indices: list[int]
+
+
 class ScanStore:
     """The files of a scan in a folder: a scan that is killed goes on with the next part.
 
@@ -99,15 +123,15 @@ class ScanStore:
         """Whether all images were scanned."""
         return (self.folder / ROWS).is_file()
 
-    def parts(self) -> list[tuple[list[Row], dict[str, str], list[int]]]:
-        """Return rows, faults and numbers of the images of each part that is done."""
-        content = []
+    def parts(self) -> list[Part]:
+        """Return the parts that are done."""
+        parts = []
         for path in sorted(self._parts.glob("*.json")):
-            part = read_state(path, dict[str, Any])
+            content = read_state(path, _Content)
             # written last: where it is, its arrays are
-            if part is not None:
-                content.append((part["rows"], part["faults"], part["indices"]))
-        return content
+            if content is not None:
+                parts.append(Part(path.with_suffix(".npz"), **content))
+        return parts
 
     def add(self, number: int, indices: Sequence[int], rows: list[Row], arrays: Arrays, faults: dict[str, str]) -> None:
         """Write a part.
@@ -128,16 +152,13 @@ class ScanStore:
         rows: list[Row] = []
         faults: dict[str, str] = {}
         arrays: list[Arrays] = []
-        for path in sorted(self._parts.glob("*.json")):
-            part = read_state(path, dict[str, Any])
-            if part is None:
-                continue
-            values = load_arrays(path.with_suffix(".npz"))
+        for part in self.parts():
+            values = load_arrays(part.arrays)
             values["patch_row"] = values["patch_row"] + len(rows)
             values["thumb_row"] = values["thumb_row"] + len(rows)
             arrays.append(values)
-            rows += part["rows"]
-            faults |= part["faults"]
+            rows += part.rows
+            faults |= part.faults
         _save(self.folder / ARRAYS, _sorted(rows, _joined(arrays)) if arrays else {})
         write_json(self.folder / "unreadable.json", faults)
         rows.sort(key=_order)

@@ -25,7 +25,7 @@ from explainer.audit.masks import GRID, MaskSource
 from explainer.audit.patches import Cluster, clusters, similarity
 from explainer.audit.places import Place, enlarged, recurring_place, sameness
 from explainer.audit.scan import UNKNOWN
-from explainer.audit.store import Row, Scan
+from explainer.audit.store import Scan
 from explainer.audit.turning import Evidence, Turned, component, opacity, turn
 
 LEVEL = 0.15
@@ -187,9 +187,7 @@ class _Search:
             ):
                 found.append(self._patch_suspicion(name, cluster, chosen[owner], patches, targets))
         both = np.flatnonzero(own | other)
-        place = recurring_place(
-            self.arrays["masks"][both], own[both], self.settings.permutations, self.settings.seed
-        )
+        place = recurring_place(self.arrays["masks"][both], own[both], self.settings.permutations, self.settings.seed)
         if place is not None:
             found.append(self._place_suspicion(name, place, own, other, targets))
         return found

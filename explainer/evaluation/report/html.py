@@ -30,7 +30,7 @@ def mathematics(formula: str) -> Markup | str:
 
 @cache
 def _environment(folder: Path) -> Environment:
-    """Return the environment of a folder's templates and of the report's, which stops at a name that it does not know."""
+    """Return the environment of a folder's templates and the report's; it stops at a name that it does not know."""
     environment = Environment(
         loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
