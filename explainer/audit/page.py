@@ -242,7 +242,9 @@ class _Pictures:
             Tile(_over(image, self.scan.arrays["masks"][row]), _words(self.scan.rows[row]))
             for row, image in zip(rows, self._read(rows), strict=True)
         ]
-        pasted = [Tile(_photograph(image), "with the paste") for image in one.tried.pasted]
+        pasted = []
+        if one.tried is not None:
+            pasted = [Tile(_photograph(image), "with the paste") for image in one.tried.pasted]
         return Shown(line, patches, examples, pasted)
 
     def of_class(self, one: ClassSummary) -> ClassShown:

@@ -9,11 +9,14 @@ turns       share of other classes' images that become the class when it is past
 small       share of the image that it does not cover
 off object  share of its evidence that lies on no object of the class; 1 where nobody knows where objects are
 
-The product is high only where all of them are: each factor alone is high for some usual objects.
+The product is high only where all of them are: each factor alone is high for some usual objects. What cannot come near
+the level by the factors that are known without the classifier is not pasted: most suspicions are none, and each paste
+costs a pass an image. Its score is then the largest that it could have.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -28,10 +31,15 @@ from explainer.audit.scan import UNKNOWN
 from explainer.audit.store import Scan
 from explainer.audit.turning import Evidence, Turned, component, opacity, turn
 
-LEVEL = 0.15
+LEVEL = 0.2
 """Score from which a suspicion is raised; one below it is only listed."""
+_TRIED = 0.05
+"""Largest possible score from which evidence is pasted."""
 CHANCE = 0.05
 """Probability by chance, from which on no suspicion is raised whatever its score."""
+
+_PASTED = 3
+"""Images of which evidence is pasted, at most."""
 
 SuspicionKind = Literal["patch", "place"]
 
@@ -63,20 +71,20 @@ class Suspicion(NamedTuple):
     Attributes:
         of_class: Name of the class.
         kind: Kind: "patch", which looks the same wherever it lies, or "place", where evidence recurs.
-        score: Product of the factors, in [0, 1].
+        score: Product of the factors, in [0, 1]; the largest possible one of what was not pasted.
         recurs: Share of the class's images that have it, minus that of others.
         share: Share of the class's images that have it.
         elsewhere: Share of other images that have it.
         alike: How alike it looks from image to image, in [0, 1].
-        turned: Share of other classes' images that become the class when it is pasted.
-        control: The same share for the control.
-        small: Share of the image that it does not cover.
+        turns: Share of other classes' images that become the class when it is pasted, minus that of the control; None
+            of what was not pasted.
+        small: Share of the image that what is pasted does not cover; None of what was not pasted.
         on_object: Share of its evidence on objects of the class; None where nobody knows.
         p: Probability of the recurrence by chance.
         rows: Rows of the images that have it, the most typical one first.
         patches: Patches of them (M, C, p, p) uint8; none of a place.
         place: Where it recurs; None for a patch.
-        tried: What became of the images into which it was pasted.
+        tried: What became of the images into which it was pasted; None of what was not pasted.
     """
 
     of_class: str
@@ -86,15 +94,14 @@ class Suspicion(NamedTuple):
     share: float
     elsewhere: float
     alike: float
-    turned: float
-    control: float
-    small: float
+    turns: float | None
+    small: float | None
     on_object: float | None
     p: float
     rows: tuple[int, ...]
     patches: NDArray | None
     place: Place | None
-    tried: Turned
+    tried: Turned | None
 
     @property
     def raised(self) -> bool:
@@ -154,9 +161,12 @@ class _Search:
         self.decisions = np.array([row["predicted"] for row in scan.rows], dtype=bool)
         self.classes = np.array([row["class"] for row in scan.rows])
         self.index = np.array([row["index"] for row in scan.rows])
-        # read once: the images into which evidence of all classes is pasted
-        pool = _spread(np.unique(self.index[self.decisions]), 2 * settings.targets)
-        self.pool = dict(zip(pool, images(pool), strict=True))
+
+    @cached_property
+    def pool(self) -> dict[int, Tensor]:
+        """Images into which evidence of all classes is pasted: number → image, read once."""
+        numbers = _spread(np.unique(self.index[self.decisions]), 2 * self.settings.targets)
+        return dict(zip(numbers, self.images(numbers), strict=True))
 
     def names(self) -> list[str]:
         """Return the classes that are decided for often enough, and not of all images."""
@@ -178,18 +188,17 @@ class _Search:
         # another class's mask of the same image is no independent one
         other = self.decisions & ~np.isin(self.index, self.index[own])
         found = []
-        targets = self._targets(other)
         chosen, pairs, owner, patches = self._compared(own, other)
         if len(patches):
             mine = own[chosen]
             for cluster in clusters(
                 pairs, owner, mine, self.settings.near, permutations=self.settings.permutations, seed=self.settings.seed
             ):
-                found.append(self._patch_suspicion(name, cluster, chosen[owner], patches, targets))
+                found.append(self._patch_suspicion(name, cluster, chosen[owner], patches, other))
         both = np.flatnonzero(own | other)
         place = recurring_place(self.arrays["masks"][both], own[both], self.settings.permutations, self.settings.seed)
         if place is not None:
-            found.append(self._place_suspicion(name, place, own, other, targets))
+            found.append(self._place_suspicion(name, place, own, other))
         return found
 
     def _targets(self, other: NDArray) -> Tensor:
@@ -220,25 +229,27 @@ class _Search:
         cluster: Cluster,
         row_of: NDArray,
         patches: NDArray,
-        targets: Tensor,
+        other: NDArray,
     ) -> Suspicion:
         """Try out a cluster of patches: `row_of` each compared patch, and its number among all patches."""
         members = patches[cluster.members]
         rows = row_of[cluster.members]
-        tried_rows = rows[:3]
-        pictures = self.images([int(self.index[row]) for row in tried_rows])
-        evidence = []
-        for row, member, picture in zip(tried_rows, members, pictures, strict=False):
-            peak = self.arrays["patch_peak"][member]
-            place = self.arrays["places"][row, peak].tolist()
-            part = component(torch.from_numpy(self.arrays["masks"][row]).float() / 255, place)
-            evidence.append(Evidence(picture, opacity(part, picture.shape[-1]), moves=True))
+
+        def evidence() -> list[Evidence]:
+            pasted = []
+            for row, member, picture in zip(rows, members, self._pictures(rows), strict=False):
+                peak = self.arrays["patch_peak"][member]
+                place = self.arrays["places"][row, peak].tolist()
+                part = component(torch.from_numpy(self.arrays["masks"][row]).float() / 255, place)
+                pasted.append(Evidence(picture, opacity(part, picture.shape[-1]), moves=True))
+            return pasted
+
         on_object = _mean_known(self.arrays["patch_object"][members])
         return self._suspicion(
             name,
             "patch",
             evidence,
-            targets,
+            other,
             share=cluster.share,
             elsewhere=cluster.elsewhere,
             alike=max(0.0, cluster.alike),
@@ -254,7 +265,6 @@ class _Search:
         place: Place,
         own: NDArray,
         other: NDArray,
-        targets: Tensor,
     ) -> Suspicion:
         """Try out a place."""
         grid = enlarged(place.region, GRID)
@@ -269,17 +279,20 @@ class _Search:
         is_member = np.isin(compared, mine)
         alike = sameness(pictures, is_member, place.region)
         rows = mine[_typical(pictures[is_member], enlarged(place.region, pictures.shape[-1]))]
-        evidence = [
-            Evidence(picture, opacity(torch.from_numpy(grid), picture.shape[-1]), moves=False)
-            for picture in self.images([int(self.index[row]) for row in rows[:3]])
-        ]
+
+        def evidence() -> list[Evidence]:
+            part = torch.from_numpy(grid)
+            return [
+                Evidence(picture, opacity(part, picture.shape[-1]), moves=False) for picture in self._pictures(rows)
+            ]
+
         shares = [self.rows[row]["object"] for row in rows]
         known = [share for share in shares if share is not None]
         return self._suspicion(
             name,
             "place",
             evidence,
-            targets,
+            other,
             share=place.share,
             elsewhere=place.elsewhere,
             alike=alike,
@@ -289,12 +302,16 @@ class _Search:
             place=place,
         )
 
+    def _pictures(self, rows: NDArray) -> Tensor:
+        """Read the images of the first rows, of which evidence is pasted."""
+        return self.images([int(self.index[row]) for row in rows[:_PASTED]])
+
     def _suspicion(
         self,
         name: str,
         kind: SuspicionKind,
-        evidence: Sequence[Evidence],
-        targets: Tensor,
+        evidence: Callable[[], Sequence[Evidence]],
+        other: NDArray,
         *,
         share: float,
         elsewhere: float,
@@ -305,23 +322,28 @@ class _Search:
         patches: NDArray | None = None,
         place: Place | None = None,
     ) -> Suspicion:
-        """Paste the evidence into images of other classes, and put the factors together."""
-        index = self.masks.classes.index(name)
-        tried = turn(self.masks, index, evidence, targets, self.settings.seed)
-        small = 1 - float(np.mean([float(one.part.mean()) for one in evidence]))
+        """Paste the evidence into images of other classes where that can tell something, and multiply the factors."""
         recurs = max(0.0, share - elsewhere)
-        turns = max(0.0, tried.turned - tried.control)
         off_object = 1.0 if on_object is None else 1 - on_object
+        score = recurs * alike * off_object
+        tried = None
+        turns = None
+        small = None
+        if score >= _TRIED:
+            pasted = evidence()
+            tried = turn(self.masks, self.masks.classes.index(name), pasted, self._targets(other), self.settings.seed)
+            small = 1 - float(np.mean([float(one.part.mean()) for one in pasted]))
+            turns = max(0.0, tried.turned - tried.control)
+            score *= turns * small
         return Suspicion(
             of_class=name,
             kind=kind,
-            score=recurs * alike * turns * small * off_object,
+            score=score,
             recurs=recurs,
             share=share,
             elsewhere=elsewhere,
             alike=alike,
-            turned=tried.turned,
-            control=tried.control,
+            turns=turns,
             small=small,
             on_object=on_object,
             p=p,

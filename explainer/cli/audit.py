@@ -178,8 +178,9 @@ def show(results: Audited, out: Path) -> None:
     table = Table("class", "what", "score", "recurs", "alike", "turns", "small", "off object", "p", "raised")
     for one in results.suspicions[:_LINES]:
         off_object = "–" if one.on_object is None else f"{1 - one.on_object:.2f}"
-        turns = max(0.0, one.turned - one.control)
-        numbers = [f"{value:.2f}" for value in (one.score, one.recurs, one.alike, turns, one.small)]
+        factors = (one.recurs, one.alike, one.turns, one.small)
+        bound = "≤ " if one.tried is None else ""
+        numbers = [f"{bound}{one.score:.2f}", *("–" if value is None else f"{value:.2f}" for value in factors)]
         raised = "yes" if one.raised else "no"
         table.add_row(for_terminal(one.of_class[:40]), what(one), *numbers, off_object, f"{one.p:.3f}", raised)
     raised_count = sum(one.raised for one in results.suspicions)

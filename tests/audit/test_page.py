@@ -49,7 +49,7 @@ def test_the_page_shows_what_was_found(results):
     assert len(raised) == 1
     assert "1 suspicion raised." in text
     assert text.count('class="suspicion"') == len(results.suspicions)
-    assert f"makes {100 * raised[0].turned:.0f} % of them red" in text
+    assert f"makes {100 * raised[0].tried.turned:.0f} % of them red" in text
     assert "it stays" not in text
     assert ">stays</td>" in text
     assert text.count('class="two"') == len(results.second.differences)
@@ -60,6 +60,7 @@ def test_what_is_not_raised_is_said_to_be_so(tmp_path):
     results = audited(tmp_path, kind="thing", segmented=True)
     text = results.page.read_text()
     assert "No suspicion is raised." in text
+    assert "It was not pasted: its score is at most" in text
     assert "which are not raised" in text
     assert "Two classifiers" not in text
     assert "object" in text

@@ -27,7 +27,7 @@ def test_a_mark_at_random_places_ranks_first(tmp_path):
     assert first.share > 0.9
     assert first.elsewhere == 0
     assert first.alike > 0.8
-    assert (first.turned, first.control) == (1.0, 0.0)
+    assert (first.turns, first.tried.turned, first.tried.control) == (1.0, 1.0, 0.0)
     assert first.on_object is None
     assert first.p == 1 / 200
     # and nothing else is raised
@@ -38,8 +38,14 @@ def test_the_score_is_the_product_of_its_factors(tmp_path):
     _, found = found_in(tmp_path, kind="mark", segmented=True)
     for one in found:
         off = 1.0 if one.on_object is None else 1 - one.on_object
-        turns = max(0.0, one.turned - one.control)
-        assert one.score == pytest.approx((one.share - one.elsewhere) * one.alike * turns * one.small * off)
+        known = (one.share - one.elsewhere) * one.alike * off
+        if one.tried is None:
+            assert one.turns is None
+            assert one.score == pytest.approx(known)
+            assert one.score < 0.05
+        else:
+            assert one.turns == max(0.0, one.tried.turned - one.tried.control)
+            assert one.score == pytest.approx(known * one.turns * one.small)
         assert one.raised == (one.score >= LEVEL and one.p <= 0.05)
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
 
@@ -49,8 +55,9 @@ def test_objects_that_look_different_raise_nothing(tmp_path):
     assert found
     assert not any(one.raised for one in found)
     red = [one for one in found if one.of_class == "red"]
-    # they turn images as the mark does, but they are the object
+    # they would turn images as the mark does, but they are the object: nobody has to try
     assert all(one.on_object > 0.9 for one in red)
+    assert all(one.tried is None for one in red)
 
 
 def test_a_mark_at_one_place_is_a_place_too(tmp_path):
