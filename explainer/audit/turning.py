@@ -63,7 +63,8 @@ def component(mask: Tensor, place: Sequence[int], reach: float = 0.25) -> Tensor
     level = 0.5 * float(F.avg_pool2d(mask[None, None], 3, 1, 1, count_include_pad=False)[0, 0, row, column])
     numbers = torch.arange(side)
     near = ((numbers - row).abs() <= reach * side)[:, None] & ((numbers - column).abs() <= reach * side)[None]
-    allowed = (mask >= level) & near
+    # an empty mask has no part but the cell itself
+    allowed = (mask >= level) & (mask > 0) & near
     grown = torch.zeros_like(mask)
     grown[row, column] = 1
     while True:
