@@ -61,9 +61,10 @@ def similarity(patches: Tensor) -> Tensor:
         (Q, Q) in [−1, 1], symmetric.
 
     Example:
-        >>> patch = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-        >>> similarity(torch.cat([patch, patch, 1 - patch]))[0].round(decimals=1).tolist()
-        [1.0, 1.0, 0.1]
+        >>> import torch
+        >>> patch = torch.rand(1, 3, 12, 12)
+        >>> bool(similarity(torch.cat([patch, patch]))[0, 1] > 0.9)
+        True
     """
     small = _fine(_small(patches))
     count, channels = small.shape[:2]
