@@ -44,6 +44,9 @@ def grid(folder, launcher, numbers, **options):
     return {row["cell"]: row for row in rows}, failed
 
 
+@pytest.mark.parametrize(
+    "launcher", ["processes", "ray", pytest.param("submitit", marks=pytest.mark.slow)], indirect=True
+)  # jobs that are killed are tested in test_slurm.py too
 def test_a_lost_cell_is_run_again_and_an_error_is_not(tmp_path, launcher, capsys):
     rows, failed = grid(tmp_path, launcher(retries=1), [4, 2, 0, 1, 3])
     # in the order of the cells, in whichever they ended
