@@ -93,6 +93,16 @@ def test_what_is_no_id_is_replaced_and_said(said, tmp_path, content):
     assert find_id(path, resume=True) == fresh
 
 
+def test_the_run_of_a_sweep_has_the_id_that_its_agent_gave(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s1")
+    monkeypatch.setenv("WANDB_RUN_ID", "abc123")
+    of_agent = Tracker("voc_sweep/abc123", tmp_path / "a", mode="offline")
+    assert of_agent.version == "abc123"
+    # the classifier that is trained first is another run
+    of_classifier = Tracker("voc_classifier", tmp_path / "b", mode="offline")
+    assert of_classifier.version != "abc123"
+
+
 def test_every_part_that_was_not_sent_is_named(said, tmp_path):
     first = run(tmp_path)
     earlier = tmp_path / f"wandb/offline-run-20000101_000000-{first.version}"

@@ -49,7 +49,7 @@ def test_an_explainer_among_the_methods_is_trained_first(here):
         train_missing(cli, asked.append)
     (training,) = asked
     assert training[1].endswith("configs/train/fashion_mnist_small_classifier.yaml")
-    assert training[2:] == arguments[2:]
+    assert training[2:] == ["--name", "fashion_mnist_small_classifier", *arguments[2:]]
 
 
 def test_an_explainer_without_a_config_must_be_there(here):
