@@ -163,8 +163,8 @@ def _connected(launcher: Ray) -> Iterator[None]:
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if launcher.address == LOCAL:
-        # nobody else has to reach it
-        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        # nobody looks at it
+        options["include_dashboard"] = False
     _check_reachable(launcher.address)
     with _own_handlers():
         try:

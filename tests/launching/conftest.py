@@ -13,7 +13,7 @@ def cluster():
 
     ray.init(
         "local", num_cpus=2, include_dashboard=False, object_store_memory=80 * 2**20, log_to_driver=False,
-        logging_level="ERROR", _node_ip_address="127.0.0.1",
+        logging_level="ERROR",
     )  # fmt: skip
     yield
     ray.shutdown()
