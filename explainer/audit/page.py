@@ -330,10 +330,10 @@ def _difference(one: Suspicion) -> Image.Image:
 def _words(row: Row) -> str:
     """Return what is said below an image."""
     labels = ", ".join(row["labels"][:3])
-    said = f"{row['class']} {row['probability']:.2f}"
+    decision = f"{row['class']} {row['probability']:.2f}"
     if row["labels"] and row["class"] not in row["labels"]:
-        return f"{said}; labelled {labels}"
-    return said
+        return f"{decision}; labelled {labels}"
+    return decision
 
 
 def _over(image: Tensor, mask: NDArray) -> str:

@@ -139,11 +139,11 @@ def excess(near: NDArray, owner: NDArray, mine: NDArray) -> tuple[NDArray, NDArr
     """
     hits = near.astype(np.float32)
     inside = mine.astype(np.float32)
-    own = inside[owner]
+    of_owner = inside[owner]
     in_class = hits @ inside
     in_all = hits.sum(1, keepdims=True)
-    class_size = inside.sum(0, keepdims=True) - own
-    other_size = (1 - inside).sum(0, keepdims=True) - (1 - own)
+    class_size = inside.sum(0, keepdims=True) - of_owner
+    other_size = (1 - inside).sum(0, keepdims=True) - (1 - of_owner)
     return in_class / np.maximum(class_size, 1), (in_all - in_class) / np.maximum(other_size, 1)
 
 
@@ -179,7 +179,7 @@ def clusters(
     hits = likeness >= near
     null = _null(hits, owner, mine, permutations, seed)
     elsewhere = excess(hits, owner, mine[:, None])[1][:, 0]
-    found: list[Cluster] = []
+    recurring: list[Cluster] = []
     left = mine.copy()
     for _ in range(count):
         # rows that an earlier cluster took do not count
@@ -188,25 +188,25 @@ def clusters(
         medoid = int(gain.argmax())
         if gain[medoid] <= 0:
             break
-        own_rows = np.flatnonzero(hits[medoid] & left)
+        member_rows = np.flatnonzero(hits[medoid] & left)
         members = [medoid]
-        for row in own_rows:
+        for row in member_rows:
             columns = np.flatnonzero(owner == row)
             members.append(int(columns[pairs[medoid, columns].argmax()]))
         p = (1 + int((null >= gain[medoid]).sum())) / (1 + permutations)
-        found.append(
+        recurring.append(
             Cluster(
                 medoid=medoid,
                 members=np.array(members),
                 share=float(share[medoid]),
                 elsewhere=float(elsewhere[medoid]),
-                alike=float(likeness[medoid, own_rows].mean()),
+                alike=float(likeness[medoid, member_rows].mean()),
                 p=p,
             )
         )
-        left[own_rows] = False
+        left[member_rows] = False
         left[owner[medoid]] = False
-    return found
+    return recurring
 
 
 def _null(hits: NDArray, owner: NDArray, mine: NDArray, permutations: int, seed: int) -> NDArray:

@@ -118,13 +118,13 @@ def audit(
     if versus is not None:
         second_scan = _scanned(source, versus, out / VERSUS, settings, telling, scanned.rows)
     seconds = time.monotonic() - start
-    found = _search(source, subject, scanned, settings, telling)
+    ranked = _search(source, subject, scanned, settings, telling)
     classes = summaries(scanned)
-    write_json(out / "suspicions.json", [plain(one, scanned.rows) for one in found])
+    write_json(out / "suspicions.json", [plain(one, scanned.rows) for one in ranked])
     write_json(out / "classes.json", [_plain_class(one) for one in classes])
     second = None
     if versus is not None and second_scan is not None:
-        second = _compared(source, versus, scanned, found, second_scan, settings, telling)
+        second = _compared(source, versus, scanned, ranked, second_scan, settings, telling)
         entries = [
             {"fate": entry.fate, "score": entry.score, "other_score": entry.other_score} | plain(entry.suspicion, ())
             for entry in second.fates
@@ -133,9 +133,9 @@ def audit(
     telling.progress("page", 0, 1)
     names = {row["id"] for row in scanned.rows}
     about = About(source.name, subject.name, subject.by, len(names), _facts(subject, source, settings, seconds))
-    page = write_page(out, about, scanned, found, classes, reader(source, subject.masks.image_size), second)
+    page = write_page(out, about, scanned, ranked, classes, reader(source, subject.masks.image_size), second)
     telling.progress("page", 1, 1)
-    return Audited(scanned, found, classes, second, page)
+    return Audited(scanned, ranked, classes, second, page)
 
 
 def _scanned(
@@ -193,7 +193,7 @@ def _compared(
     source: Source,
     versus: Subject,
     scanned: Scan,
-    found: Sequence[Suspicion],
+    ranked: Sequence[Suspicion],
     second_scan: Scan,
     settings: AuditSettings,
     telling: Telling,
@@ -201,7 +201,7 @@ def _compared(
     """Put two classifiers side by side."""
     other = _search(source, versus, second_scan, settings, telling)
     largest, distance = differences(scanned, second_scan)
-    return Second(versus.name, second_scan, fates(found, other, settings.search.near), largest, distance)
+    return Second(versus.name, second_scan, fates(ranked, other, settings.search.near), largest, distance)
 
 
 def reader(source: Source, side: int) -> Images:

@@ -89,19 +89,19 @@ class Suspicion(NamedTuple):
 
     of_class: str
     kind: SuspicionKind
-    score: float
-    recurs: float
     share: float
     elsewhere: float
     alike: float
-    turns: float | None
-    small: float | None
     on_object: float | None
     p: float
     rows: tuple[int, ...]
-    patches: NDArray | None
-    place: Place | None
-    tried: Turned | None
+    score: float = 0.0
+    recurs: float = 0.0
+    turns: float | None = None
+    small: float | None = None
+    patches: NDArray | None = None
+    place: Place | None = None
+    tried: Turned | None = None
 
     @property
     def raised(self) -> bool:
@@ -134,12 +134,12 @@ def suspicions(
     """
     search = _Search(scan, masks, images, settings)
     names = search.names()
-    found: list[Suspicion] = []
+    ranked: list[Suspicion] = []
     for number, name in enumerate(names):
-        found += search.of_class(name)
+        ranked += search.of_class(name)
         if progress is not None:
             progress(number + 1, len(names))
-    return sorted(found, key=lambda one: (-one.score, one.p, one.of_class, one.kind))
+    return sorted(ranked, key=lambda one: (-one.score, one.p, one.of_class, one.kind))
 
 
 class _Search:
@@ -172,34 +172,36 @@ class _Search:
         """Return the classes that are decided for often enough, and not of all images."""
         names = []
         for name in sorted(set(self.classes[self.decisions])):
-            own = self._own(name)
-            others = self.decisions & ~np.isin(self.index, self.index[own])
-            if own.sum() >= self.settings.least and len(set(self.index[others])) >= self.settings.least:
+            in_class = self._in_class(name)
+            others = self.decisions & ~np.isin(self.index, self.index[in_class])
+            if in_class.sum() >= self.settings.least and len(set(self.index[others])) >= self.settings.least:
                 names.append(str(name))
         return names
 
-    def _own(self, name: str) -> NDArray:
+    def _in_class(self, name: str) -> NDArray:
         """Return which rows are decisions for a class."""
         return self.decisions & (self.classes == name)
 
     def of_class(self, name: str) -> list[Suspicion]:
         """Return the suspicions of a class."""
-        own = self._own(name)
+        in_class = self._in_class(name)
         # another class's mask of the same image is no independent one
-        other = self.decisions & ~np.isin(self.index, self.index[own])
-        found = []
-        chosen, pairs, owner, patches = self._compared(own, other)
+        other = self.decisions & ~np.isin(self.index, self.index[in_class])
+        ranked = []
+        chosen, pairs, owner, patches = self._compared(in_class, other)
         if len(patches):
-            mine = own[chosen]
+            mine = in_class[chosen]
             for cluster in clusters(
                 pairs, owner, mine, self.settings.near, permutations=self.settings.permutations, seed=self.settings.seed
             ):
-                found.append(self._patch_suspicion(name, cluster, chosen[owner], patches, other))
-        both = np.flatnonzero(own | other)
-        place = recurring_place(self.arrays["masks"][both], own[both], self.settings.permutations, self.settings.seed)
+                ranked.append(self._patch_suspicion(name, cluster, chosen[owner], patches, other))
+        both = np.flatnonzero(in_class | other)
+        place = recurring_place(
+            self.arrays["masks"][both], in_class[both], self.settings.permutations, self.settings.seed
+        )
         if place is not None:
-            found.append(self._place_suspicion(name, place, own, other))
-        return found
+            ranked.append(self._place_suspicion(name, place, in_class, other))
+        return ranked
 
     def _targets(self, other: NDArray) -> Tensor:
         """Read images of other classes, evenly spread over the data set."""
@@ -210,10 +212,10 @@ class _Search:
         # nearly all images are of the class: its few others are hardly in the pool
         return self.images(_spread(numbers, self.settings.targets))
 
-    def _compared(self, own: NDArray, other: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    def _compared(self, in_class: NDArray, other: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Compare the patches of a class and of others: rows, similarities, each patch's row among them, patches."""
         with_patches = np.unique(self.arrays["patch_row"])
-        mine = _spread(np.intersect1d(np.flatnonzero(own), with_patches), self.settings.images)
+        mine = _spread(np.intersect1d(np.flatnonzero(in_class), with_patches), self.settings.images)
         others = _spread(np.intersect1d(np.flatnonzero(other), with_patches), self.settings.images)
         chosen = np.sort(np.array([*mine, *others], dtype=np.int64))
         patches = np.flatnonzero(np.isin(self.arrays["patch_row"], chosen))
@@ -245,34 +247,35 @@ class _Search:
             return pasted
 
         on_object = _mean_known(self.arrays["patch_object"][members])
-        return self._suspicion(
-            name,
-            "patch",
-            evidence,
-            other,
-            share=cluster.share,
-            elsewhere=cluster.elsewhere,
-            alike=max(0.0, cluster.alike),
-            on_object=on_object,
-            p=cluster.p,
-            rows=rows,
-            patches=self.arrays["patches"][members],
+        candidate = untried(
+            Suspicion(
+                of_class=name,
+                kind="patch",
+                share=cluster.share,
+                elsewhere=cluster.elsewhere,
+                alike=max(0.0, cluster.alike),
+                on_object=on_object,
+                p=cluster.p,
+                rows=tuple(int(row) for row in rows),
+                patches=self.arrays["patches"][members],
+            )
         )
+        return self._tried(candidate, evidence, other)
 
     def _place_suspicion(
         self,
         name: str,
         place: Place,
-        own: NDArray,
+        in_class: NDArray,
         other: NDArray,
     ) -> Suspicion:
         """Try out a place."""
         grid = enlarged(place.region, GRID)
         covered = self.arrays["masks"][:, grid].mean(1) / 255
         has_picture = np.isin(np.arange(len(self.rows)), self.arrays["thumb_row"])
-        mine = np.flatnonzero(own & has_picture & (covered >= 0.5))
+        mine = np.flatnonzero(in_class & has_picture & (covered >= 0.5))
         if len(mine) < 2:
-            mine = np.flatnonzero(own & has_picture)
+            mine = np.flatnonzero(in_class & has_picture)
         others = np.flatnonzero(other & has_picture)
         compared = np.sort(np.concatenate([mine, others]))
         pictures = self.arrays["thumbs"][np.searchsorted(self.arrays["thumb_row"], compared)]
@@ -288,70 +291,54 @@ class _Search:
 
         shares = [self.rows[row]["object"] for row in rows]
         known = [share for share in shares if share is not None]
-        return self._suspicion(
-            name,
-            "place",
-            evidence,
-            other,
-            share=place.share,
-            elsewhere=place.elsewhere,
-            alike=alike,
-            on_object=float(np.mean(known)) if known else None,
-            p=place.p,
-            rows=rows,
-            place=place,
+        candidate = untried(
+            Suspicion(
+                of_class=name,
+                kind="place",
+                share=place.share,
+                elsewhere=place.elsewhere,
+                alike=alike,
+                on_object=float(np.mean(known)) if known else None,
+                p=place.p,
+                rows=tuple(int(row) for row in rows),
+                place=place,
+            )
         )
+        return self._tried(candidate, evidence, other)
 
     def _pictures(self, rows: NDArray) -> Tensor:
         """Read the images of the first rows, of which evidence is pasted."""
         return self.images([int(self.index[row]) for row in rows[:_PASTED]])
 
-    def _suspicion(
+    def _tried(
         self,
-        name: str,
-        kind: SuspicionKind,
+        candidate: Suspicion,
         evidence: Callable[[], Sequence[Evidence]],
         other: NDArray,
-        *,
-        share: float,
-        elsewhere: float,
-        alike: float,
-        on_object: float | None,
-        p: float,
-        rows: NDArray,
-        patches: NDArray | None = None,
-        place: Place | None = None,
     ) -> Suspicion:
-        """Paste the evidence into images of other classes where that can tell something, and multiply the factors."""
-        recurs = max(0.0, share - elsewhere)
-        off_object = 1.0 if on_object is None else 1 - on_object
-        score = recurs * alike * off_object
-        tried = None
-        turns = None
-        small = None
-        if score >= _TRIED:
-            pasted = evidence()
-            tried = turn(self.masks, self.masks.classes.index(name), pasted, self._targets(other), self.settings.seed)
-            small = 1 - float(np.mean([float(one.part.mean()) for one in pasted]))
-            turns = max(0.0, tried.turned - tried.control)
-            score *= turns * small
-        return Suspicion(
-            of_class=name,
-            kind=kind,
-            score=score,
-            recurs=recurs,
-            share=share,
-            elsewhere=elsewhere,
-            alike=alike,
-            turns=turns,
-            small=small,
-            on_object=on_object,
-            p=p,
-            rows=tuple(int(row) for row in rows),
-            patches=patches,
-            place=place,
-            tried=tried,
-        )
+        """Paste the evidence into images of other classes where that can tell something, and multiply its factors."""
+        if candidate.score < _TRIED:
+            return candidate
+        pasted = evidence()
+        of_class = self.masks.classes.index(candidate.of_class)
+        tried = turn(self.masks, of_class, pasted, self._targets(other), self.settings.seed)
+        small = 1 - float(np.mean([float(one.part.mean()) for one in pasted]))
+        turns = max(0.0, tried.turned - tried.control)
+        return candidate._replace(score=candidate.score * (turns * small), turns=turns, small=small, tried=tried)
+
+
+def untried(candidate: Suspicion) -> Suspicion:
+    """Fill in what follows from the factors that need no pasting.
+
+    Args:
+        candidate: Suspicion with its shares, likeness and place on objects.
+
+    Returns:
+        The suspicion with `recurs`, and the largest score that is left to it.
+    """
+    recurs = max(0.0, candidate.share - candidate.elsewhere)
+    off_object = 1.0 if candidate.on_object is None else 1 - candidate.on_object
+    return candidate._replace(recurs=recurs, score=recurs * candidate.alike * off_object)
 
 
 def _spread(numbers: NDArray, count: int) -> list[int]:

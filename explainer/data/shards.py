@@ -120,16 +120,16 @@ def members_of(shard: Path) -> list[Member]:
     Raises:
         InputError: The shard cannot be read.
     """
-    kept = shard.with_name(f"{shard.name}.members.json")
-    found = shard.stat()
-    facts = [found.st_size, found.st_mtime_ns]
-    known = read_state(kept, dict[str, Any])
+    listed = shard.with_name(f"{shard.name}.members.json")
+    status = shard.stat()
+    facts = [status.st_size, status.st_mtime_ns]
+    known = read_state(listed, dict[str, Any])
     if known is not None and known.get("file") == facts:
         return [Member(*row) for row in known["members"]]
     members = list_members(shard)
     # where the folder cannot be written to, the list is made again the next time
     with contextlib.suppress(OSError):
-        write_json(kept, {"file": facts, "members": members})
+        write_json(listed, {"file": facts, "members": members})
     return members
 
 

@@ -106,8 +106,8 @@ def run_cells(
                     append_lines(folders.results, [row], sync=True)
                     done += 1
                     tidy(cell)
-                said = f"{what} ({len(errors)} failed, {retried} retried)"
-                progress.update(task, completed=done + len(errors), description=said)
+                description = f"{what} ({len(errors)} failed, {retried} retried)"
+                progress.update(task, completed=done + len(errors), description=description)
     except KeyboardInterrupt as error:
         number: int = signal.SIGINT
         if isinstance(error, Stopped):

@@ -212,10 +212,10 @@ class Rows(Sequence[PlainRow]):
     def places(self, key: str) -> list[Place]:
         """Return the places below a key that some row has, in the order in which they come first."""
         _, layouts = self._numbered(lambda block: (block.layout, block.layouts))
-        found: dict[Place, None] = {}
+        first_seen: dict[Place, None] = {}
         for layout in layouts:
-            found |= dict.fromkeys(place for place in layout if place[0] == key)
-        return list(found)
+            first_seen |= dict.fromkeys(place for place in layout if place[0] == key)
+        return list(first_seen)
 
     def _numbered(self, of_block: Callable[[Block], tuple[Index, Sequence[Any]]]) -> tuple[Index, list[Any]]:
         """Number what blocks number, each in its own way, in the order in which it comes first in the rows."""
