@@ -130,6 +130,20 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {words.splitlines()[0][:200]}"
 
 
+def missing_extra(words: str, extra: str) -> InputError:
+    """Return the error of an optional library that is not installed.
+
+    Args:
+        words: Words for what needs it.
+        extra: Extra of the distribution that brings it.
+
+    Example:
+        >>> str(missing_extra("a search needs Optuna", "search"))
+        "a search needs Optuna: pip install 'saliency-explainer[search]'"
+    """
+    return InputError(f"{words}: pip install 'saliency-explainer[{extra}]'")
+
+
 def check_range(key: str, value: float, low: float = -math.inf, high: float = math.inf, *, above: bool = False) -> None:
     """Refuse a number outside of its range, one that is no number, and an infinite one.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from explainer.attribution.base import Attribution, random_state_restored
 from explainer.attribution.masked_score import Score, positive, score_of
-from explainer.errors import InputError, check_seed
+from explainer.errors import InputError, check_seed, missing_extra
 from explainer.networks import Explanandum
 
 
@@ -31,8 +31,7 @@ def superpixels(image: Tensor, count: int, compactness: float) -> Tensor:
     try:
         from skimage.segmentation import slic
     except ImportError as error:
-        words = "LIME cuts images into superpixels by scikit-image: pip install 'saliency-explainer[lime]'"
-        raise InputError(words) from error
+        raise missing_extra("LIME cuts images into superpixels by scikit-image", "lime") from error
     pixels = image.detach().permute(1, 2, 0).double().cpu().numpy()
     labels = slic(pixels, n_segments=count, compactness=compactness, start_label=0)
     if labels.max() == 0:  # noise: colour joins everything; cut it into squares
@@ -85,7 +84,7 @@ class LIME(Attribution):
     def maps(self, explanandum: Explanandum, image: Tensor, target: Tensor) -> Tensor:
         """Fit a linear model for each image: (B, 1, H, W), signed; constant within a superpixel."""
         if importlib.util.find_spec("sklearn") is None:
-            raise InputError("LIME fits its linear model by scikit-learn: pip install 'saliency-explainer[lime]'")
+            raise missing_extra("LIME fits its linear model by scikit-learn", "lime")
         # late: captum loads libraries of its own, for which other methods do not wait
         from captum.attr import KernelShap
         from captum.attr import Lime as CaptumLime

@@ -37,6 +37,23 @@ def within(name: str, value: float, low: float, high: float | None = None) -> No
         raise InputError(f"data.init_args.{name} must lie between {low} and {high}, got {value}")
 
 
+def share(name: str, value: float) -> None:
+    """Refuse a share that leaves nothing on one of its two sides.
+
+    Args:
+        name: Key below data.init_args.
+        value: Share that the user gave.
+
+    Raises:
+        InputError: The value is not between 0 and 1, or is one of them; names the key.
+
+    Example:
+        >>> share("val_fraction", 0.1)
+    """
+    if not 0 < value < 1:
+        raise InputError(f"data.init_args.{name} must lie between 0 and 1, got {value}")
+
+
 def worker_count(asked: int | None) -> int:
     """Count the loader processes: as asked, within what the machine can serve.
 

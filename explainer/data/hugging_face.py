@@ -10,8 +10,9 @@ from typing import Any
 
 from explainer.data.annotations import divide
 from explainer.data.base import ImageDataModule, Split
+from explainer.data.bounds import share
 from explainer.data.packed import PackedDataset
-from explainer.errors import InputError, one_line
+from explainer.errors import InputError, missing_extra, one_line
 
 _SPLITS = {"train": ("train",), "val": ("validation", "val", "valid"), "test": ("test",)}
 """Split → names of splits in tables, the first that is there."""
@@ -28,7 +29,7 @@ def library() -> ModuleType:
     try:
         import datasets
     except ImportError as error:
-        raise InputError("tables of Hugging Face need datasets: pip install 'saliency-explainer[datasets]'") from error
+        raise missing_extra("tables of Hugging Face need datasets", "datasets") from error
     return datasets
 
 
@@ -157,8 +158,7 @@ class Table(ImageDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 < val_fraction < 1:
-            raise InputError(f"data.init_args.val_fraction must lie between 0 and 1, got {val_fraction}")
+        share("val_fraction", val_fraction)
         self.image = image
         self.label = label
         self.val_fraction = val_fraction

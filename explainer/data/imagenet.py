@@ -17,6 +17,7 @@ from torch import Tensor
 
 from explainer.data.annotations import check_box, divide, place_boxes, read_xml
 from explainer.data.base import ImageDataModule, ImageDataset, Split
+from explainer.data.bounds import share
 from explainer.data.listing import hidden
 from explainer.errors import InputError
 from explainer.files.pictures import UnreadableError, read_frame
@@ -155,8 +156,7 @@ class ImageNet(ImageDataModule):
 
     def __init__(self, val_fraction: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 < val_fraction < 1:
-            raise InputError(f"data.init_args.val_fraction must lie between 0 and 1, got {val_fraction}")
+        share("val_fraction", val_fraction)
         self.val_fraction = val_fraction
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from explainer.data.annotations import divide
 from explainer.data.base import ImageDataModule, Split
+from explainer.data.bounds import share
 from explainer.data.imagenet import class_names
 from explainer.data.packed import PackedDataset
 from explainer.errors import InputError
@@ -193,8 +194,7 @@ class Shards(ImageDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 < val_fraction < 1:
-            raise InputError(f"data.init_args.val_fraction must lie between 0 and 1, got {val_fraction}")
+        share("val_fraction", val_fraction)
         self.patterns = {"train": train, "val": val, "test": test}
         self.val_fraction = val_fraction
 

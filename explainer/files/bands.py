@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explainer.errors import InputError, one_line
+from explainer.errors import InputError, missing_extra, one_line
 from explainer.files.pictures import UnreadableError, opened, read_picture, to_grey, upright
 
 _FOUR = ("RGBA", "CMYK", "RGBX")
@@ -87,7 +87,7 @@ def _read_tiff(path: Path) -> NDArray:
     try:
         import tifffile
     except ImportError as error:
-        raise InputError("TIFF files of many bands need tifffile: pip install 'saliency-explainer[bands]'") from error
+        raise missing_extra("TIFF files of many bands need tifffile", "bands") from error
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]

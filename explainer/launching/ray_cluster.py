@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from explainer.errors import InputError, WorkError, check_range, one_line
+from explainer.errors import InputError, WorkError, check_range, missing_extra, one_line
 from explainer.launching.base import PATIENCE, Engine, Launcher
 from explainer.launching.call import ONE_PROCESS, Call, Ending, answer_elsewhere, variables
 
@@ -52,7 +52,7 @@ class Ray(Launcher):
         if gpus is not None:
             check_range("launcher.init_args.gpus", gpus, 0)
         if importlib.util.find_spec("ray") is None:
-            raise InputError("the launcher Ray needs an extra: pip install 'saliency-explainer[ray]'")
+            raise missing_extra("the launcher Ray needs an extra", "ray")
         self.address = address
         self.cpus = cpus
         self.gpus = gpus

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from explainer.errors import InputError, check_range, one_line
+from explainer.errors import InputError, check_range, missing_extra, one_line
 from explainer.files import read_lines, write_text
 from explainer.launching.base import PATIENCE, Engine, Launcher
 from explainer.launching.call import Call, Ending, answer_elsewhere, variables
@@ -80,7 +80,7 @@ class Submitit(Launcher):
         if at_once is not None:
             check_range("launcher.init_args.at_once", at_once, 1)
         if importlib.util.find_spec("submitit") is None:
-            raise InputError("the launcher Submitit needs an extra: pip install 'saliency-explainer[slurm]'")
+            raise missing_extra("the launcher Submitit needs an extra", "slurm")
         self.partition = partition
         self.timeout_min = timeout_min
         self.cpus = cpus

@@ -18,8 +18,8 @@ from torch import Tensor
 from explainer.errors import InputError, check_range, check_seed
 from explainer.functional.seeds import derived_seed
 from explainer.metrics.base import ImageMetric, Judged, Logits, Measured, of_one_label
+from explainer.metrics.fine_tuned import FineTuned
 from explainer.metrics.insertion import ranks
-from explainer.metrics.judge import Judge
 
 _DRAWS = 1
 """Number that tells the seed of the draws from the same seed elsewhere."""
@@ -91,16 +91,16 @@ class FineTunedFidelity(ImageMetric):
         self.samples = samples
         self.seed = seed
         self.batch_size = batch_size
-        self._judge: Judge | None = None
+        self._fine_tuned: FineTuned | None = None
         if classifier is not None:
-            self._judge = Judge(classifier, type(self).__name__)
+            self._fine_tuned = FineTuned(classifier, type(self).__name__)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return the hyperparameters, and the digest of the classifier: results must not outlive its weights."""
         settings = super().settings
-        if self._judge is not None:
-            settings["sha256"] = self._judge.sha256
+        if self._fine_tuned is not None:
+            settings["sha256"] = self._fine_tuned.sha256
         return settings
 
     def measure(self, judged: Judged) -> Measured:
@@ -163,10 +163,10 @@ class FineTunedFidelity(ImageMetric):
 
     def _probability(self, judged: Judged, seen: Tensor, index: int, logits: Logits, target: Tensor) -> Tensor:
         """Return the probability of the class that the classifier which judges gives pictures, (N,)."""
-        if self._judge is None:
+        if self._fine_tuned is None:
             owner = torch.full((len(seen),), index, device=seen.device)
             return judged.probability(seen, owner)
-        return self._judge.network.probabilities(logits(seen))[:, target]
+        return self._fine_tuned.network.probabilities(logits(seen))[:, target]
 
     def _logits(self, judged: Judged) -> Logits:
         """Return the classifier that judges, on the images' device.
@@ -174,10 +174,10 @@ class FineTunedFidelity(ImageMetric):
         Raises:
             InputError: It knows another number of classes than the explanandum.
         """
-        if self._judge is None:
+        if self._fine_tuned is None:
             return judged.logits
-        judge = self._judge.on(judged)
-        return lambda seen: judge(seen).float()
+        fine_tuned = self._fine_tuned.on(judged)
+        return lambda seen: fine_tuned(seen).float()
 
 
 class FFidelityPlus(FineTunedFidelity):

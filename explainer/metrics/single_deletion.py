@@ -16,7 +16,7 @@ from torch import Tensor
 from explainer.errors import InputError
 from explainer.functional.masking import grid_cells
 from explainer.metrics.base import ImageMetric, Judged, Logits, Measured, of_one_label
-from explainer.metrics.judge import Judge
+from explainer.metrics.fine_tuned import FineTuned
 from explainer.metrics.memory import Memory
 from explainer.metrics.rank_correlation import rank_correlation
 
@@ -96,20 +96,20 @@ class IDSDS(ImageMetric):
         self.grid = grid
         self.batch_size = batch_size
         self.classifier = classifier
-        self._judge: Judge | None = None
+        self._fine_tuned: FineTuned | None = None
         if classifier is not None:
-            self._judge = Judge(classifier, "IDSDS")
+            self._fine_tuned = FineTuned(classifier, "IDSDS")
         self._falls = Memory()
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return the hyperparameters, and the digest of the classifier: results must not outlive its weights."""
         settings = super().settings
-        if self._judge is None:
+        if self._fine_tuned is None:
             # results of before there was a choice stay valid
             del settings["classifier"]
         else:
-            settings["sha256"] = self._judge.sha256
+            settings["sha256"] = self._fine_tuned.sha256
         return settings
 
     def measure(self, judged: Judged) -> Measured:
@@ -156,7 +156,7 @@ class IDSDS(ImageMetric):
 
     def _logits(self, judged: Judged) -> Logits:
         """Return the classifier that judges, on the images' device."""
-        if self._judge is None:
+        if self._fine_tuned is None:
             return judged.logits
-        judge = self._judge.on(judged)
-        return lambda seen: judge(seen).float()
+        fine_tuned = self._fine_tuned.on(judged)
+        return lambda seen: fine_tuned(seen).float()

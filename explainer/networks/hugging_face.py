@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from explainer.errors import InputError, one_line
+from explainer.errors import InputError, missing_extra, one_line
 from explainer.networks.description import Arguments
 from explainer.networks.image_text import ImageTextClassifier, untrained
 
@@ -66,9 +66,7 @@ def library() -> ModuleType:
     try:
         import transformers
     except ImportError as error:
-        raise InputError(
-            "networks of Hugging Face need transformers: pip install 'saliency-explainer[huggingface]'"
-        ) from error
+        raise missing_extra("networks of Hugging Face need transformers", "huggingface") from error
     return transformers
 
 

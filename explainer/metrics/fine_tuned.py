@@ -6,7 +6,7 @@ from explainer.metrics.base import Judged
 from explainer.networks import Explanandum
 
 
-class Judge:
+class FineTuned:
     """A classifier from a checkpoint that judges in place of the explanandum.
 
     Args:
