@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from explainer.functional.masking import composite
-from explainer.metrics.base import ImageMetric, Judged, Measured, of_one_label
+from explainer.metrics.base import Judged, Measured, OneLabelMetric
 
 
 def relative_drop(whole: Tensor, masked: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def scores_of(judged: Judged) -> tuple[Tensor, Tensor]:
     return judged.probability(judged.image, owner), judged.probability(seen, owner)
 
 
-class AverageDrop(ImageMetric):
+class AverageDrop(OneLabelMetric):
     """Mean of `relative_drop` over the images with one label; lower is better."""
 
     higher_is_better = False
@@ -59,17 +59,13 @@ class AverageDrop(ImageMetric):
     formula = r"\max(0, p_c(x) - p_c(m x + (1 - m) \bar{x})) / p_c(x)"
     range = "[0, 1]"
 
-    def measure(self, judged: Judged) -> Measured:
-        """Compute the drop; NaN for images with several labels, or none."""
-        return of_one_label(judged.clean, self._measure)
-
-    def _measure(self, judged: Judged) -> Measured:
+    def measure_one_label(self, judged: Judged) -> Measured:
         """Say how much images of one label lose."""
         whole, masked = scores_of(judged)
         return Measured(relative_drop(whole, masked))
 
 
-class AverageIncrease(ImageMetric):
+class AverageIncrease(OneLabelMetric):
     """Share of the images with one label of which the class is more probable when only the explanation is seen."""
 
     higher_is_better = True
@@ -79,11 +75,7 @@ class AverageIncrease(ImageMetric):
     formula = r"[p_c(m x + (1 - m) \bar{x}) > p_c(x)]"
     range = "0 or 1"
 
-    def measure(self, judged: Judged) -> Measured:
-        """Compare the two; NaN for images with several labels, or none."""
-        return of_one_label(judged.clean, self._measure)
-
-    def _measure(self, judged: Judged) -> Measured:
+    def measure_one_label(self, judged: Judged) -> Measured:
         """Say which images of one label gain."""
         whole, masked = scores_of(judged)
         return Measured((masked > whole).to(whole))

@@ -217,6 +217,18 @@ class ImageMetric(MeanOverImages):
         return {name: described(getattr(self, name)) for name in names if name not in ("self", "batch_size")}
 
 
+class OneLabelMetric(ImageMetric):
+    """A metric of images with exactly one label; images with several labels, or none, have no value."""
+
+    def measure(self, judged: Judged) -> Measured:
+        """Measure the images with one label; NaN for the others."""
+        return of_one_label(judged.clean, self.measure_one_label)
+
+    @abstractmethod
+    def measure_one_label(self, judged: Judged) -> Measured:
+        """Compute a value for each image, all of which have one label, and masks without NaN."""
+
+
 def of_one_label(judged: Judged, measure: Callable[[Judged], Measured]) -> Measured:
     """Measure the images with exactly one label; NaN for the others.
 

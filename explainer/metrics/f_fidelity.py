@@ -17,7 +17,7 @@ from torch import Tensor
 
 from explainer.errors import InputError, check_range, check_seed
 from explainer.functional.seeds import derived_seed
-from explainer.metrics.base import ImageMetric, Judged, Logits, Measured, of_one_label
+from explainer.metrics.base import Judged, Logits, Measured, OneLabelMetric
 from explainer.metrics.fine_tuned import FineTuned
 from explainer.metrics.insertion import ranks
 
@@ -45,7 +45,7 @@ def removal_rate(size: float, rate: float, most: float) -> float:
     return min(rate, most / size) if size > 0 else 0.0
 
 
-class FineTunedFidelity(ImageMetric):
+class FineTunedFidelity(OneLabelMetric):
     """Base of the parts of F-Fidelity.
 
     Args:
@@ -103,10 +103,6 @@ class FineTunedFidelity(ImageMetric):
             settings["sha256"] = self._fine_tuned.sha256
         return settings
 
-    def measure(self, judged: Judged) -> Measured:
-        """Compute the value; NaN for images with several labels, or none."""
-        return of_one_label(judged.clean, self._measure)
-
     @abstractmethod
     def combine(self, explanation: Tensor, rest: Tensor) -> Tensor:
         """Make a value (B,) of the falls without parts of the explanation, and without parts of the rest, (B,) each."""
@@ -115,7 +111,7 @@ class FineTunedFidelity(ImageMetric):
         """Say whether the explanation's fall is asked for, and the rest's."""
         return True, True
 
-    def _measure(self, judged: Judged) -> Measured:
+    def measure_one_label(self, judged: Judged) -> Measured:
         """Remove random pixels of images with one label."""
         of_explanation, of_rest = self.wanted()
         nothing = judged.mask.new_zeros(len(judged.mask))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from explainer.errors import InputError, check_range, check_seed
-from explainer.metrics.base import ImageMetric, Judged, Measured, Score, of_one_label
+from explainer.metrics.base import Judged, Measured, OneLabelMetric, Score
 from explainer.metrics.memory import Memory
 
 
@@ -89,7 +89,7 @@ def infidelity(predicted: Tensor, fall: Tensor, scaled: bool = True) -> Tensor:
     return (predicted - fall).square().mean(1)
 
 
-class Infidelity(ImageMetric):
+class Infidelity(OneLabelMetric):
     """Mean of `infidelity` over the images with one label, with squares that an in-fill takes the place of.
 
     Args:
@@ -141,12 +141,8 @@ class Infidelity(ImageMetric):
         self.batch_size = batch_size
         self._falls = Memory()
 
-    def measure(self, judged: Judged) -> Measured:
-        """Compute the infidelity; NaN for images with several labels, or none."""
-        return of_one_label(judged.clean, self._measure)
-
     @torch.no_grad()
-    def _measure(self, judged: Judged) -> Measured:
+    def measure_one_label(self, judged: Judged) -> Measured:
         """Remove squares from images with one label."""
         size = (judged.image.shape[-2], judged.image.shape[-1])
         generator = torch.Generator().manual_seed(self.seed)

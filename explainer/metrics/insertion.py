@@ -13,7 +13,7 @@ from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.infill import Blur, Infill
-from explainer.metrics.base import Fill, ImageMetric, Judged, Measured, Score, of_one_label
+from explainer.metrics.base import Fill, Judged, Measured, OneLabelMetric, Score
 
 
 def ranks(maps: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def area_under(curve: Tensor) -> Tensor:
     return sums_of_ends.mean(1) / 2
 
 
-class ExchangeCurve(ImageMetric):
+class ExchangeCurve(OneLabelMetric):
     """Base of insertion and deletion: the area under a curve while pixels are exchanged.
 
     Args:
@@ -181,11 +181,7 @@ class ExchangeCurve(ImageMetric):
     def ends(self, image: Tensor, other: Tensor | Fill) -> tuple[Tensor | Fill, Tensor | Fill]:
         """Return what is seen at first, and what at last."""
 
-    def measure(self, judged: Judged) -> Measured:
-        """Compute the area, and the curve; NaN for images with several labels, or none."""
-        return of_one_label(judged.clean, self._measure)
-
-    def _measure(self, judged: Judged) -> Measured:
+    def measure_one_label(self, judged: Judged) -> Measured:
         """Exchange the pixels of images with one label, the most important first."""
         other = self._other(judged)
         before, after = self.ends(judged.image, other)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from explainer.errors import InputError, check_range, check_seed
 from explainer.infill import Infill, NoisyLinear
-from explainer.metrics.base import Fill, ImageMetric, Judged, Measured, Score, of_one_label
+from explainer.metrics.base import Fill, Judged, Measured, OneLabelMetric, Score
 from explainer.metrics.insertion import ranks
 
 
@@ -62,7 +62,7 @@ def scores_after_removal(
     return torch.cat(scores).view(len(maps), len(counts))
 
 
-class ROAD(ImageMetric):
+class ROAD(OneLabelMetric):
     """Mean over fractions of the class's probability without the least salient pixels minus without the most salient.
 
     Args:
@@ -106,11 +106,7 @@ class ROAD(ImageMetric):
         self.seed = seed
         self.batch_size = batch_size
 
-    def measure(self, judged: Judged) -> Measured:
-        """Compute the difference; NaN for images with several labels, or none."""
-        return of_one_label(judged.clean, self._measure)
-
-    def _measure(self, judged: Judged) -> Measured:
+    def measure_one_label(self, judged: Judged) -> Measured:
         """Remove the pixels of images with one label, in both orders."""
 
         def fill(images: Tensor, masks: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from explainer.errors import InputError
 from explainer.functional.masking import grid_cells
-from explainer.metrics.base import ImageMetric, Judged, Logits, Measured, of_one_label
+from explainer.metrics.base import Judged, Logits, Measured, OneLabelMetric
 from explainer.metrics.fine_tuned import FineTuned
 from explainer.metrics.memory import Memory
 from explainer.metrics.rank_correlation import rank_correlation
@@ -69,7 +69,7 @@ def single_deletion_score(maps: Tensor, fall: Tensor) -> Tensor:
     return torch.where(constant & uneven, 0.0, correlation.to(maps))
 
 
-class IDSDS(ImageMetric):
+class IDSDS(OneLabelMetric):
     """Mean of `single_deletion_score` over the images with one label, with the class's logit as score.
 
     Args:
@@ -112,12 +112,8 @@ class IDSDS(ImageMetric):
             settings["sha256"] = self._fine_tuned.sha256
         return settings
 
-    def measure(self, judged: Judged) -> Measured:
-        """Compute the correlation; NaN for images with several labels or none, and where no patch matters."""
-        return of_one_label(judged.clean, self._measure)
-
     @torch.no_grad()
-    def _measure(self, judged: Judged) -> Measured:
+    def measure_one_label(self, judged: Judged) -> Measured:
         """Remove each patch of images with one label."""
         size = (judged.image.shape[-2], judged.image.shape[-1])
         if self.grid > min(size):
