@@ -39,6 +39,7 @@ from explainer.evaluation.results.content import Content
 from explainer.evaluation.results.provenance import Clock, run_facts
 from explainer.evaluation.scoring.class_matrix import ClassMatrix, class_matrix
 from explainer.evaluation.scoring.decisions import Decisions
+from explainer.evaluation.scoring.launched import Task, evaluate_by
 from explainer.evaluation.scoring.loop import Scoring, Subject
 from explainer.evaluation.scoring.metrics import Judge
 from explainer.evaluation.scoring.processes import Workload, check_processes, evaluate_together, unfinished
@@ -50,6 +51,7 @@ from explainer.evaluation.storage.rows import Evaluated, PlainRow, Searched
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import show_tables, tell
 from explainer.files import write_text
+from explainer.launching.cells import Folders
 
 
 def score_methods(context: Context) -> Content:
@@ -73,7 +75,7 @@ def score_methods(context: Context) -> Content:
     matrix = checked_matrix(settings, context.data.classes, setup.methods)
     facts = setup.facts | method_facts(settings, setup.methods, matrix)
     check_infills(all_infills(settings, setup.methods), setup.sample, setup.explanandum)
-    check_processes(settings.processes, setup.device)
+    check_launching(settings, setup, out)
     pictured = to_show(dataset, setup.places, settings.report.gallery)
     imagined = to_show(dataset, setup.places, settings.report.counterfactuals)
     shown = {dataset.ids[place] for place in (*pictured, *imagined)}
@@ -86,12 +88,13 @@ def score_methods(context: Context) -> Content:
     if settings.decisions is not None:
         decisions = Decisions(settings.targets.threshold, settings.maker)
     batches = unfinished(dataset, setup.places, context.data.batch_size, list(setup.methods), store)
-    evaluate_together(
-        settings.processes,
+    score_batches(
+        settings,
         Subject(setup.explanandum, setup.methods, setup.device),
         Workload(dataset, batches, context.data.num_workers),
         store,
         scoring_of(settings, mask_store, judge, matrix, decisions),
+        out,
     )
     ids = [dataset.ids[place] for place in setup.places]
     rows = in_order(store.rows, [ORIGINAL, *ANNOTATED, *setup.methods], ids)
@@ -119,6 +122,50 @@ def score_methods(context: Context) -> Content:
     # last: whatever nobody reads on the terminal is on the disk by then
     present(context, setup, content, pictured, mask_store)
     return content
+
+
+def check_launching(settings: Evaluation, setup: Prepared, out: Path) -> None:
+    """Refuse a launcher that cannot run here, or more processes than there are GPUs, before the long work.
+
+    Args:
+        settings: Settings of the evaluation.
+        setup: Classifier, methods and images of the evaluation.
+        out: Folder of the results.
+
+    Raises:
+        InputError: Says what is missing.
+    """
+    if settings.launcher is None:
+        check_processes(settings.processes, setup.device)
+    else:
+        settings.launcher.check(Folders.below(out).jobs, settings.processes)
+
+
+def score_batches(
+    settings: Evaluation, subject: Subject, workload: Workload, store: Store, scoring: Scoring, out: Path
+) -> None:
+    """Score every method on every image, by this process, several of them, or a launcher.
+
+    Args:
+        settings: Settings of the evaluation.
+        subject: Classifier and methods.
+        workload: Images.
+        store: Store of the rows so far; it has all of them afterwards.
+        scoring: Questions to every mask.
+        out: Folder of the results.
+
+    Raises:
+        InputError: A method refuses every image of its first batch.
+        WorkError: A call of the launcher failed; the rows of the others are kept.
+    """
+    if settings.launcher is None:
+        return evaluate_together(settings.processes, subject, workload, store, scoring)
+    # the machine of a call may have another device than this one
+    task = Task(subject._replace(device=settings.device), workload, store, scoring)
+    subject.explanandum.cpu()
+    evaluate_by(settings.launcher, settings.processes, task, Folders.below(out))
+    subject.explanandum.to(subject.device)
+    return None
 
 
 def judge_of(settings: Evaluation, alphas: Mapping[str, Alpha]) -> Judge:

@@ -13,6 +13,7 @@ from explainer.evaluation.results.published import Published, check_columns
 from explainer.evaluation.sanity_checks import SanityCheck
 from explainer.evaluation.targets import Targets
 from explainer.infill import Infill
+from explainer.launching import Launcher
 from explainer.metrics import ImageMetric
 from explainer.metrics.segmentation import TruthRule
 from explainer.networks.devices import choose_device
@@ -203,7 +204,9 @@ class Evaluation:
         cache: Folder of the methods' maps, of which several evaluations can share one; None is maps/ in `out`, "none"
             stores only those of the pictures.
         device: "auto" takes the GPU when there is one.
-        processes: Number of processes that evaluate together, each on its own GPU or all on the CPU.
+        processes: Number of processes that evaluate together, each on its own GPU or all on the CPU; beside a launcher,
+            number of calls into which the images are dealt.
+        launcher: Way to run these calls, such as on a cluster; None takes processes of this machine.
         out: Folder of the results; None is results/<name of the run>.
 
     Raises:
@@ -230,6 +233,7 @@ class Evaluation:
         cache: str | None = None,
         device: str = "auto",
         processes: int = 1,
+        launcher: Launcher | None = None,
         out: str | None = None,
     ) -> None:
         choose_device(device)
@@ -258,6 +262,7 @@ class Evaluation:
         self.cache = cache
         self.device = device
         self.processes = processes
+        self.launcher = launcher
         self.out = out
 
     @property

@@ -175,6 +175,11 @@ class Store:
         other._makes_parts = False
         return other
 
+    def read_own(self) -> None:
+        """Read the rows that are in the file of this process already: it was lost, and another one goes on with it."""
+        for block in read_blocks(self.path, self.kind):
+            self._take(block)
+
     def _take(self, block: Block) -> bool:
         """Take rows into account; of several of an image and method the first that is no failure counts.
 
