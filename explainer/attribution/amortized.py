@@ -13,7 +13,7 @@ from explainer.attribution.base import Attribution, CheckedMask, broken_maps
 from explainer.attribution.refinement import Refinement, refined
 from explainer.attribution.targets import check_targets
 from explainer.errors import InputError, check_range
-from explainer.functional.masking import target_mask
+from explainer.functional.masking import mask_of, target_mask
 from explainer.networks import Explanandum
 from explainer.networks.restore import load_explainer
 from explainer.networks.scored import Scored
@@ -57,7 +57,7 @@ class Explainer(Attribution):
 
     def masks(self, image: Tensor) -> Tensor:
         """Return the masks of all classes, never refined: (B, K, H, W) in [0, 1]."""
-        return self._logits(image).sigmoid()
+        return mask_of(self._logits(image))
 
     @torch.no_grad()
     def _logits(self, image: Tensor, only: Tensor | None = None) -> Tensor:
@@ -78,7 +78,7 @@ class Explainer(Attribution):
         logits = self._logits(image, target)
         if self.refinement is not None:
             logits = refined(explanandum, image, target, logits, self.refine_steps, self.refinement, self.batch_size)
-        return logits.sigmoid()
+        return mask_of(logits)
 
     def checked_target_mask(
         self,
@@ -97,7 +97,7 @@ class Explainer(Attribution):
             return super().checked_target_mask(explanandum, image, labels, scaled=False)
         # the usual case, one label an image: only its mask is computed, not those of all classes
         if bool((labels.sum(1) == 1).all()):
-            mask = self._logits(image, labels.argmax(1)).sigmoid()
+            mask = mask_of(self._logits(image, labels.argmax(1)))
         else:
             mask = target_mask(self.masks(image), labels)
         return CheckedMask(mask, broken_maps(mask))

@@ -4,6 +4,7 @@ S. Stalder, N. Perraudin, R. Achanta, F. Perez-Cruz, M. Volpi: What You See is W
 Attributions, NeurIPS 2022 (section 3).
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -30,6 +31,39 @@ def composite(image: Tensor, mask: Tensor, infill: Tensor) -> Tensor:
         True
     """
     return mask * image + (1 - mask) * infill
+
+
+_SATURATED = 10.0
+"""Mask logit from which a mask is almost 1: there is room in float32 for the order of logits beyond it."""
+_LARGEST = 1e4
+"""Mask logit beyond which no order is kept."""
+
+
+def mask_of(logits: Tensor) -> Tensor:
+    r"""Return the masks of mask logits: their sigmoid, in which no order of pixels is lost.
+
+    In float32 the sigmoid of 17 is 1, and that of −104 is 0. A network that has learned to rank pixels has logits in the
+    hundreds, and what it ranks highest would all be the same to insertion and deletion. Beyond 10 the logits' logarithm
+    is therefore spread over what is left to 1, and below −10 over what is left to 0.
+
+    Args:
+        logits: Mask logits of any shape, float32.
+
+    Returns:
+        Masks in [0, 1]: the sigmoid between −10 and 10, and within 5e-5 of it elsewhere.
+
+    Example:
+        >>> logits = torch.tensor([-300.0, -200.0, 0.0, 20.0, 40.0])
+        >>> logits.sigmoid().tolist()[:2], logits.sigmoid().tolist()[3:]
+        ([0.0, 0.0], [1.0, 1.0])
+        >>> bool((mask_of(logits).diff() > 0).all())
+        True
+    """
+    beyond = (logits.abs() - _SATURATED).clamp_min(0)
+    # what the mask lacks to 0 or 1
+    share = (1 - beyond.log1p() / math.log1p(_LARGEST)).clamp_min(0)
+    lack = share * torch.sigmoid(torch.tensor(-_SATURATED)).item()
+    return torch.where(beyond > 0, torch.where(logits > 0, 1 - lack, lack), logits.sigmoid())
 
 
 def target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tensor:
