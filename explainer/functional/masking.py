@@ -42,9 +42,9 @@ _LARGEST = 1e4
 def mask_of(logits: Tensor) -> Tensor:
     r"""Return the masks of mask logits: their sigmoid, in which no order of pixels is lost.
 
-    In float32 the sigmoid of 17 is 1, and that of −104 is 0. A network that has learned to rank pixels has logits in the
-    hundreds, and what it ranks highest would all be the same to insertion and deletion. Beyond 10 the logits' logarithm
-    is therefore spread over what is left to 1, and below −10 over what is left to 0.
+    In float32 the sigmoid of 17 is 1, and that of −104 is 0. A network that has learned to rank pixels has logits in
+    the hundreds, and what it ranks highest would all be the same to insertion and deletion. Beyond 10 the logits'
+    logarithm is therefore spread over what is left to 1, and below −10 over what is left to 0.
 
     Args:
         logits: Mask logits of any shape, float32.
