@@ -247,6 +247,8 @@ class AmortizedExplainer(SaliencyModule):
             "separation": through_mask - through_others,
             # less the area: without it, masks that keep the whole image would be the best
             "score": through_mask - through_others - area,
+            # of each pair: what is kept of the class times what is hidden of the image
+            "economy": (pairs.through_mask * (1 - pairs.area)).mean(),
             "area": area,
         }
         # pairs, not images: a mean over batches must weigh each by what it averages
