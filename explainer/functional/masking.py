@@ -62,7 +62,7 @@ def mask_of(logits: Tensor) -> Tensor:
     beyond = (logits.abs() - _SATURATED).clamp_min(0)
     # what the mask lacks to 0 or 1
     share = (1 - beyond.log1p() / math.log1p(_LARGEST)).clamp_min(0)
-    lack = share * torch.sigmoid(torch.tensor(-_SATURATED)).item()
+    lack = share * 1 / (1 + math.exp(_SATURATED))
     return torch.where(beyond > 0, torch.where(logits > 0, 1 - lack, lack), logits.sigmoid())
 
 

@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as tvf
 from explainer.errors import InputError
 from explainer.files.bands import read_bands
 from explainer.files.pictures import read_picture
-from explainer.functional.masking import composite
+from explainer.functional.masking import composite, mask_of
 from explainer.functional.resizing import bands, resize, resize_bands
 from explainer.inference.explanation import Explanation, highest_rows, to_float
 from explainer.inference.hub import check_name, save_folder, upload, weights_file
@@ -83,7 +83,7 @@ class Explainer(nn.Module):
             logits = logits[:, indices]
         if logits.shape[-2:] != images.shape[-2:]:
             logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
-        return logits.sigmoid().to(images.device)
+        return mask_of(logits).to(images.device)
 
     def _small(self, images: Tensor) -> Tensor:
         """Return images at the networks' size, on their device."""

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from explainer.errors import InputError, one_line
 from explainer.files import digest, replacing
+from explainer.functional.masking import mask_of
 from explainer.inference.explain import Explainer
 from explainer.inference.quantising import quantise
 from explainer.networks.checkpoint import WEIGHTS
@@ -118,7 +119,7 @@ class Graph(nn.Module):
         """
         # one pass for both where the masker reads the classifier's own features
         class_logits, mask_logits = self.masker.with_logits(images)
-        return self.explanandum.probabilities(class_logits.float()), mask_logits.float().sigmoid()
+        return self.explanandum.probabilities(class_logits.float()), mask_of(mask_logits.float())
 
 
 def export(

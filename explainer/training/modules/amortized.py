@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from explainer.errors import InputError, check_range
-from explainer.functional.masking import composite, enlarged, non_target_mask, target_mask
+from explainer.functional.masking import composite, enlarged, mask_of, non_target_mask, target_mask
 from explainer.functional.ranking import spread_shares, top_share
 from explainer.infill import Infill
 from explainer.networks import Explanandum, Masker, MaskNetwork
@@ -140,7 +140,7 @@ class AmortizedExplainer(SaliencyModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the class masks: (B, 3, H, W) in [0, 1] → (B, K, H, W) in [0, 1]."""
-        return self.masker(image).float().sigmoid()
+        return mask_of(self.masker(image).float())
 
     def chosen(self, image: Tensor, labels: Tensor) -> Tensor:
         """Return the classes (B, K) of the target mask: the labels, or what the explanandum says of the image."""
