@@ -55,7 +55,7 @@ def main() -> None:
                 Subject(explanandum, methods, options.device),
                 Workload(dataset, batches),
                 store,
-                Scoring(kept=kept, curve_steps=options.curve_steps),
+                Scoring(mask_store=kept, curve_steps=options.curve_steps),
             )
 
         if options.part != "processes":
