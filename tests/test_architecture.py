@@ -34,7 +34,7 @@ ALLOWED = {
     "attribution": {"functional", "networks", "infill"},
     "inference": {"functional", "networks", "rendering", "attribution"},
     "training": BELOW_TRAINING,
-    "evaluation": BELOW_TRAINING,
+    "evaluation": BELOW_TRAINING | {"launching"},
     "audit": BELOW_TRAINING | {"evaluation"},
     "experiments": BELOW_TRAINING | {"training", "evaluation", "launching"},
     "cli": BELOW_TRAINING | {"training", "evaluation", "audit", "experiments", "launching"},
