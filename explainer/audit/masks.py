@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from explainer.attribution import Attribution
 from explainer.attribution.base import zero_where_broken
+from explainer.functional.masking import mask_of
 from explainer.inference import Explainer
 from explainer.inference.by_method import names_of
 from explainer.networks import Explanandum
@@ -109,7 +110,7 @@ class ExplainerMasks(MaskSource):
         decided = self._decided(logits).cpu()
         owners, classes = asked(decided).nonzero().unbind(1)
         chosen = mask_logits[owners, classes][:, None].float()
-        masks = on_grid(chosen.sigmoid())
+        masks = on_grid(mask_of(chosen))
         return Masked(self.explanandum.probabilities(logits).cpu(), decided, owners, classes, masks.cpu())
 
 

@@ -35,6 +35,8 @@ def composite(image: Tensor, mask: Tensor, infill: Tensor) -> Tensor:
 
 _SATURATED = 10.0
 """Mask logit from which a mask is almost 1: there is room in float32 for the order of logits beyond it."""
+_LACK = 1 / (1 + math.exp(_SATURATED))
+"""What a mask of this logit lacks to 1."""
 _LARGEST = 1e4
 """Mask logit beyond which no order is kept."""
 
@@ -61,8 +63,7 @@ def mask_of(logits: Tensor) -> Tensor:
     """
     beyond = (logits.abs() - _SATURATED).clamp_min(0)
     # what the mask lacks to 0 or 1
-    share = (1 - beyond.log1p() / math.log1p(_LARGEST)).clamp_min(0)
-    lack = share * 1 / (1 + math.exp(_SATURATED))
+    lack = _LACK * (1 - beyond.log1p() / math.log1p(_LARGEST)).clamp_min(0)
     return torch.where(beyond > 0, torch.where(logits > 0, 1 - lack, lack), logits.sigmoid())
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
 from explainer.errors import InputError
+from explainer.functional.masking import mask_of
 from explainer.functional.resizing import bands, enlarge_rows
 
 
@@ -25,7 +26,7 @@ class Explanation:
         pixels: Photograph, (1, C, H, W): uint8, or float in [0, 1] where a tensor was given.
         classes: Names of the K classes.
         probabilities: Probabilities of the photograph, (K,) in [0, 1], by the explanandum.
-        logits: Logits of the masker at the networks' size, (1, K, h, w); enlarged, their sigmoid is the class masks.
+        logits: Logits of the masker at the networks' size, (1, K, h, w); enlarged, they are those of the class masks.
         predicted: Indices of the classes that count as present, most probable first.
         through_mask: Probabilities of the photograph seen through `target`, (K,) in [0, 1].
         through_complement: Probabilities of the photograph seen through the complement of `target`, (K,) in [0, 1].
@@ -129,12 +130,12 @@ def highest_rows(logits: Tensor, size: tuple[int, int], rows: slice, classes: Se
     Returns:
         (1, 1, rows, W) in [0, 1].
     """
-    # in place, one class after the other: no more than two masks are in memory at once
-    highest = enlarge_rows(logits[:, classes[0], None], size, rows).sigmoid_()
+    # one class after the other: no more than two of them are in memory at once
+    highest = enlarge_rows(logits[:, classes[0], None], size, rows)
     for index in classes[1:]:
-        mask = enlarge_rows(logits[:, index, None], size, rows).sigmoid_()
-        torch.maximum(highest, mask, out=highest)
-    return highest
+        torch.maximum(highest, enlarge_rows(logits[:, index, None], size, rows), out=highest)
+    # the mask of the highest logit is the highest mask
+    return mask_of(highest)
 
 
 def to_float(pixels: Tensor) -> Tensor:

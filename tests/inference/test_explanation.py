@@ -72,3 +72,12 @@ def test_masks_that_do_not_fit_are_refused_and_single_ones_are_not(loaded, monke
 def test_numbers_that_choose_no_class_are_refused(loaded, top, threshold):
     with pytest.raises(InputError, match=r"top must be at least 1|threshold must be a number"):
         loaded.explain(torch.rand(3, 32, 32), threshold, top)
+
+
+def test_masks_of_a_photograph_keep_an_order_that_the_sigmoid_loses():
+    logits = torch.tensor([[-300.0, -200.0, 5.0], [20.0, 40.0, 600.0]]).view(1, 2, 1, 3)
+    before = logits.clone()
+    mask = module.highest_rows(logits, (1, 3), slice(0, 1), [1])
+    assert bool((mask.diff() > 0).all())
+    assert torch.equal(module.highest_rows(logits, (1, 3), slice(0, 1), [0, 1]), mask)
+    assert torch.equal(logits, before)

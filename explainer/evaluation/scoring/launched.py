@@ -64,13 +64,16 @@ def evaluate_by(launcher: Launcher, count: int, task: Task, folders: Folders) ->
     folders.jobs.chmod(0o700)
     path = folders.jobs / _WORK
     path.write_bytes(pickle.dumps(task))
+    sha256 = digest(path)
     calls = []
     for rank in range(count):
         name = f"share_{rank}"
-        calls.append(Call(name, score_share, (str(path), digest(path), rank, count), str(folders.logs / f"{name}.log")))
+        calls.append(Call(name, score_share, (str(path), sha256, rank, count), str(folders.logs / f"{name}.log")))
     try:
         errors = _run(launcher, calls, task.workload, folders.jobs)
     finally:
+        # a launcher of one process has read it here: a second classifier would stay in memory
+        _task.cache_clear()
         path.unlink()
         # after an error too: the rows that are done stand in the one file then
         task.store.gather()

@@ -17,11 +17,14 @@ from explainer.errors import InputError, WorkError
 from explainer.evaluation.scoring import launched
 from tests.evaluation.scoring.test_processes import ROOT, arguments, here, written  # noqa: F401  (a fixture)
 
+THREADS = torch.get_num_threads()
+# as many threads for each call as for one process: how a sum is split moves its last digit
 LAUNCHERS = {
     "processes": {"class_path": "Local", "init_args": {"workers": 2}},
-    "ray": {"class_path": "Ray"},
-    "submitit": {"class_path": "Submitit", "init_args": {"cluster": "local", "at_once": 2}},
+    "ray": {"class_path": "Ray", "init_args": {"cpus": THREADS}},
+    "submitit": {"class_path": "Submitit", "init_args": {"cluster": "local", "at_once": 2, "cpus": THREADS}},
 }
+ALONE = {"class_path": "Local", "init_args": {"workers": 1}}
 
 
 class Lingering(Attribution):
@@ -46,11 +49,9 @@ class Refusing(Attribution):
         raise OSError(28, "No space left on device")
 
 
-def by(launcher, *further, methods=None):
+def by(launcher, *further, methods):
     """Arguments of an evaluation by a launcher, in four calls."""
-    settings = {"evaluation": {"launcher": launcher, "processes": 4}}
-    if methods is not None:
-        settings["evaluation"]["methods"] = methods
+    settings = {"evaluation": {"launcher": launcher, "processes": 4, "methods": methods}}
     Path("launcher.yaml").write_text(json.dumps(settings))
     return [*arguments(), "--config", "launcher.yaml", "--name", "tiny_classifier", *further]
 
@@ -68,22 +69,12 @@ def kill_a_worker(killed):
 
 
 @pytest.mark.parametrize("kind", ["processes", pytest.param("ray", marks=pytest.mark.slow), "submitit"])
-def test_a_launcher_gives_the_results_of_one_process_though_a_call_is_killed(kind, here, monkeypatch, request):  # noqa: F811
+def test_a_launcher_gives_the_results_of_one_process_though_a_call_is_killed(kind, here, monkeypatch):  # noqa: F811
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(os, "cpu_count", lambda: 2 * torch.get_num_threads())
+    monkeypatch.setattr(os, "cpu_count", lambda: 2 * THREADS)
     lingering = {"Lingering": {"class_path": "tests.evaluation.scoring.test_launched.Lingering"}}
     methods = {"Grad-CAM": {"class_path": "GradCAM"}} | lingering
-    if kind == "ray":
-        LAUNCHERS["ray"]["init_args"] = {"cpus": torch.get_num_threads()}
-    evaluate(
-        by(
-            LAUNCHERS[kind],
-            "--evaluation.launcher=null",
-            "--evaluation.processes=1",
-            "--evaluation.out=one",
-            methods=methods,
-        )
-    )
+    evaluate(by(None, "--evaluation.processes=1", "--evaluation.out=one", methods=methods))
     for path in Path().glob("asked_*"):
         path.unlink()
     killed = []
@@ -104,7 +95,7 @@ def test_an_error_of_a_call_is_told_in_one_line(error, kind, words, here):  # no
         "Refusing": {"class_path": "tests.evaluation.scoring.test_launched.Refusing", "init_args": {"error": error}}
     }
     with pytest.raises(kind, match=words):
-        evaluate(by({"class_path": "Local", "init_args": {"workers": 1}}, "--evaluation.out=refused", methods=refusing))
+        evaluate(by(ALONE, "--evaluation.out=refused", methods=refusing))
     # what came before the method is kept
     assert (here / "refused" / "rows.jsonl").read_text().count("Original image") == 14
 
