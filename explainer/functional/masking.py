@@ -61,10 +61,11 @@ def mask_of(logits: Tensor) -> Tensor:
         >>> bool((mask_of(logits).diff() > 0).all())
         True
     """
-    beyond = (logits.abs() - _SATURATED).clamp_min(0)
-    # what the mask lacks to 0 or 1
-    lack = _LACK * (1 - beyond.log1p() / math.log1p(_LARGEST)).clamp_min(0)
-    return torch.where(beyond > 0, torch.where(logits > 0, 1 - lack, lack), logits.sigmoid())
+    within = logits.clamp(-_SATURATED, _SATURATED)
+    beyond = logits - within
+    further = beyond.abs().log1p() * beyond.sign()
+    # logits larger than the largest would get out of [0, 1]
+    return torch.add(within.sigmoid(), further, alpha=_LACK / math.log1p(_LARGEST)).clamp(0, 1)
 
 
 def target_mask(masks: Tensor, labels: Tensor, absent: float = 0.0) -> Tensor:
