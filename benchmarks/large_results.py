@@ -123,6 +123,8 @@ def work_by_columns(step: str, folder: Path) -> float:
     rows = Store(folder, {}, Evaluated).rows
     start = begin()
     write_csv(folder / "per_image.csv", per_image(rows, list(FIXED)))
+    # as evaluate.py does: the report reads them again
+    del rows
     write_report(folder, About("large"))
     return start
 

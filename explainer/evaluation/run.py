@@ -119,6 +119,8 @@ def score_methods(context: Context) -> Content:
     )
     write_curves(settings, list(setup.methods), rows, out)
     write_decisions(settings, decisions, setup.explanandum, able, dataset, rows, out, setup.device)
+    # the report reads what it shows, and hundreds of thousands of rows need not be held twice
+    del store, rows
     # last: whatever nobody reads on the terminal is on the disk by then
     present(context, setup, content, pictured, mask_store)
     return content

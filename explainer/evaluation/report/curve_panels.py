@@ -2,9 +2,10 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 
 from explainer.evaluation.references import ORIGINAL
@@ -71,20 +72,27 @@ def mean_curves(rows: Sequence[PlainRow], methods: Collection[str], column: str)
     lengths: Counter[int] = Counter()
     for method in held.names("method"):
         if method in methods:
-            lengths.update(map(len, _curves_of(held, method, column)))
+            for some in _curves_of(held, method, column):
+                lengths.update(map(len, some))
     usual = lengths.most_common(1)[0][0] if lengths else 0
     means = {}
     # the curves are made of their columns again: those of all methods at once could fill the memory
     for method in methods:
-        alike = [curve for curve in _curves_of(held, method, column) if len(curve) == usual]
-        if alike:
-            means[method] = [statistics.fmean(values) for values in zip(*alike, strict=True)]
+        tables = [np.zeros((0, usual))]
+        for some in _curves_of(held, method, column):
+            alike = [curve for curve in some if len(curve) == usual]
+            tables += [np.array(alike)] if alike else []
+        table = np.concatenate(tables)
+        if len(table):
+            # fmean sums exactly, whatever the order of the rows
+            means[method] = [statistics.fmean(values.tolist()) for values in table.T]
     return means
 
 
-def _curves_of(rows: Rows, method: str, column: str) -> list[list[float]]:
-    """Return the curves of a method's images; a row may lack one, or have one without a point."""
-    return [curve for curve in rows.of(method).values("curves", column) if curve]
+def _curves_of(rows: Rows, method: str, column: str) -> Iterator[list[list[float]]]:
+    """Yield the curves of a method's images, some at once; a row may lack one, or have one without a point."""
+    for block in rows.of(method).blocks():
+        yield [curve for curve in block.values(("curves", column)) if curve]
 
 
 def curves(content: Content, rows: Sequence[PlainRow]) -> list[Curves]:

@@ -133,6 +133,8 @@ def mean_intervals(values: Tensor, resamples: int = RESAMPLES, level: float = LE
         # whole numbers, which are exact in whichever order they are added: a resample has n images
         weights = len(values) if complete else counts @ defined
         estimates.append((counts @ numbers) / weights)
+        # before the next ones are drawn: of many images they take more memory than everything else
+        del counts
     return percentiles(torch.cat(estimates), level)
 
 
@@ -295,6 +297,7 @@ def sign_flip_p(differences: Tensor, flips: int = FLIPS, seed: int = 0) -> Tenso
         signs = bits.double().mul_(2).sub_(1)
         as_far = (signs @ values).abs() >= observed
         extreme += as_far.sum(0)
+        del bits, signs
     return extreme / (flips + 1)
 
 

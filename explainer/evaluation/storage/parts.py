@@ -26,6 +26,9 @@ _ABOUT = b"explainer"
 _LAYOUT = "_layout"
 """Column that says which keys a row has."""
 
+_AT_ONCE = 5000
+"""Rows whose lists are read at once."""
+
 
 class _About(TypedDict):
     """What a part says of its columns.
@@ -85,7 +88,7 @@ def write_part(path: Path, block: Block) -> None:
         about["names"].append(name)
     numbers = {place: number for number, place in enumerate(block.columns)}
     about["layouts"] = [[numbers[place] for place in layout] for layout in block.layouts]
-    columns[_LAYOUT] = pyarrow.array(block.layout.astype(np.int32))
+    columns[_LAYOUT] = _numbers(block.layout.astype(np.int32))
     table = pyarrow.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about)})
     # forced to the disk: the lines of these rows are removed next
     with replacing(path, sync=True) as partial, partial.open("wb") as file:
@@ -98,8 +101,8 @@ def _to_arrow(column: Column, has: NDArray[np.bool_]) -> tuple[Any, str]:
 
     if isinstance(column, Numbers):
         is_floating = column.array.dtype.kind == "f"
-        absent = ~has | np.isnan(column.array) if is_floating else ~has
-        return pyarrow.array(column.array, mask=absent), "number"
+        present = has & ~np.isnan(column.array) if is_floating else has
+        return _numbers(column.array, present), "number"
     if isinstance(column, Texts):
         words = column.words
         kind = "text"
@@ -107,13 +110,31 @@ def _to_arrow(column: Column, has: NDArray[np.bool_]) -> tuple[Any, str]:
         if not all(map(_is_unicode, words)):
             words = [json.dumps(word) for word in words]
             kind = "escaped text"
-        codes = pyarrow.array(column.codes, mask=column.codes < 0)
+        codes = _numbers(column.codes, column.codes >= 0)
         return pyarrow.DictionaryArray.from_arrays(codes, pyarrow.array(words, pyarrow.string())), kind
     if isinstance(column, Lists):
-        starts = pyarrow.array(column.starts)
-        return pyarrow.LargeListArray.from_arrays(starts, pyarrow.array(column.array), mask=pyarrow.array(~has)), "list"
+        lists = pyarrow.LargeListArray.from_arrays(_numbers(column.starts), _numbers(column.array), mask=_numbers(~has))
+        return lists, "list"
     texts = [None if value is None else json.dumps(value) for value in column.content]
     return pyarrow.array(texts, pyarrow.string()), "JSON"
+
+
+def _numbers(array: NDArray[Any], present: NDArray[np.bool_] | None = None) -> Any:
+    """Hand numbers or truth values to pyarrow, null where they are not present.
+
+    By their bytes: pyarrow's own way imports pandas where it is installed, which takes 50 MB.
+    """
+    import pyarrow
+
+    kind = pyarrow.from_numpy_dtype(array.dtype)
+    content = _bits(array) if array.dtype.kind == "b" else np.ascontiguousarray(array)
+    validity = None if present is None or present.all() else pyarrow.py_buffer(_bits(present))
+    return pyarrow.Array.from_buffers(kind, len(array), [validity, pyarrow.py_buffer(content)])
+
+
+def _bits(flags: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Pack truth values as Arrow does."""
+    return np.packbits(flags, bitorder="little")
 
 
 def _is_unicode(text: str) -> bool:
@@ -140,49 +161,77 @@ def read_part(path: Path) -> Block:
         raise missing_extra(f"{path} holds rows as Parquet, which needs pyarrow", "parquet") from error
     try:
         with path.open("rb") as file:
-            table = pyarrow.parquet.read_table(file, page_checksum_verification=True, use_threads=False)
-        about = conform(json.loads(table.schema.metadata[_ABOUT]), _About, path)
-        block = _block(table, about)
+            # not by read_table, which imports pandas and what reads whole folders: 50 MB
+            part = pyarrow.parquet.ParquetFile(file, page_checksum_verification=True)
+            about = conform(json.loads(part.schema_arrow.metadata[_ABOUT]), _About, path)
+            block = _block(part, about)
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{path} is damaged, or no part of results: delete that file, and its rows are computed again"
         ) from error
     # of each part pyarrow would keep the memory that reading took
-    del table
     pyarrow.default_memory_pool().release_unused()
     return block
 
 
-def _block(table: Any, about: _About) -> Block:
-    """Turn a table into rows."""
+def _block(part: Any, about: _About) -> Block:
+    """Read rows column by column: decoding all at once takes five times the memory of what comes out."""
     columns = {}
     for keys, kind, name in zip(about["places"], about["kinds"], about["names"], strict=True):
-        columns[tuple(keys)] = _from_arrow(table.column(name), kind)
+        columns[tuple(keys)] = _lists(part, name) if kind == "list" else _column(_read_column(part, name), kind)
     places = list(columns)
     layouts: list[Layout] = [tuple(places[number] for number in layout) for layout in about["layouts"]]
-    layout = table.column(_LAYOUT).to_numpy().astype(np.int64)
+    layout = _array(_read_column(part, _LAYOUT)).astype(np.int64)
     if len(layout) and not 0 <= layout.min() <= layout.max() < len(layouts):
         raise ValueError("a row of an unknown layout")
     return Block(layouts, layout, columns)
 
 
-def _from_arrow(chunks: Any, kind: str) -> Column:
-    """Turn a column of pyarrow's into ours, which shares no memory with it."""
-    import pyarrow.compute
+def _read_column(part: Any, name: str) -> Any:
+    """Read a column of a file as an array of pyarrow's."""
+    # others come with it whose names begin as its name does, followed by a point
+    return part.read([name], use_threads=False).column(name).combine_chunks()
 
-    array = chunks.combine_chunks()
+
+def _lists(part: Any, name: str) -> Lists:
+    """Read a column of lists, some rows at once: it may be larger than all others together."""
+    arrays = []
+    lengths = [np.zeros(1, dtype=np.int64)]
+    for batch in part.iter_batches(_AT_ONCE, columns=[name], use_threads=False):
+        lists = batch.column(name)
+        arrays.append(_array(lists.flatten()))
+        lengths.append(_array(lists.value_lengths()))
+    return Lists(np.concatenate(arrays), np.cumsum(np.concatenate(lengths)))
+
+
+def _column(array: Any, kind: str) -> Column:
+    """Turn an array of pyarrow's into a column of ours, which shares no memory with it."""
+    import pyarrow
+
     if kind == "number":
-        # floats have NaN for null, as ours have; of others a row without a value has any
-        if array.null_count and not pyarrow.types.is_floating(array.type):
-            array = array.fill_null(False if pyarrow.types.is_boolean(array.type) else 0)
-        return Numbers(np.array(array.to_numpy(zero_copy_only=False)))
+        return Numbers(_array(array))
     if kind in ("text", "escaped text"):
         encoded = array if pyarrow.types.is_dictionary(array.type) else array.dictionary_encode()
         words: Sequence[str] = encoded.dictionary.to_pylist()
         if kind == "escaped text":
             words = [json.loads(word) for word in words]
-        return Texts(encoded.indices.fill_null(-1).to_numpy().astype(np.int32), list(words))
-    if kind == "list":
-        lengths = pyarrow.compute.list_value_length(array).fill_null(0).to_numpy()
-        return Lists(np.array(array.flatten().to_numpy()), np.concatenate([[0], np.cumsum(lengths)]))
+        codes = np.where(_array(encoded.is_valid()), _array(encoded.indices), -1)
+        return Texts(codes.astype(np.int32), list(words))
     return Plain([None if text is None else json.loads(text) for text in array.to_pylist()])
+
+
+def _array(array: Any) -> NDArray[Any]:
+    """Take numbers or truth values from pyarrow: null is NaN among floats, as in our columns, and else 0."""
+    import pyarrow
+
+    is_truth = pyarrow.types.is_boolean(array.type)
+    if is_truth:
+        # DLPack, by which numbers are taken, knows no bits
+        array = array.cast(pyarrow.uint8())
+    numbers = np.from_dlpack(array.drop_null() if array.null_count else array)
+    if array.null_count:
+        whole = np.full(len(array), np.nan if numbers.dtype.kind == "f" else 0, dtype=numbers.dtype)
+        whole[_array(array.is_valid())] = numbers
+        numbers = whole
+    # a copy: what was taken shares its memory with pyarrow
+    return numbers.astype(bool) if is_truth else np.array(numbers)

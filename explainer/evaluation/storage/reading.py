@@ -1,6 +1,8 @@
 """Read rows, some thousand at once: JSON lines, and the parts of a folder."""
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +59,12 @@ def read_blocks(path: Path, kind: Any = Row) -> Iterator[Block]:
     check = Check(kind)
     first = 1
     for lines in _pieces(path):
-        rows = _together(lines) or _one_by_one(lines, path, first)
-        if kind is Evaluated:
-            rows = [nested(row) for row in rows]
-        block = block_of(rows)
+        with _no_collection():
+            rows = _together(lines) or _one_by_one(lines, path, first)
+            if kind is Evaluated:
+                rows = [nested(row) for row in rows]
+            block = block_of(rows)
+            del rows
         check(block, path, first)
         first += len(lines)
         yield block
@@ -127,6 +131,21 @@ def _latest(blocks: list[Block]) -> Rows:
     _, from_end = np.unique(keys[::-1], return_index=True)
     last = len(keys) - 1 - from_end
     return rows.take(last[np.argsort(first)])
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let Python not look for cycles of objects: JSON has none, and its many objects would make it look all the time.
+
+    That takes as long as parsing does, and beside PyTorch's own objects three times as long.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _pieces(path: Path) -> Iterator[list[bytes]]:

@@ -47,6 +47,17 @@ def test_a_part_has_a_column_for_each_value_and_holds_any_name(tmp_path):
     assert table.column("method").to_pylist() == ["A", "A"]
 
 
+def test_names_that_begin_alike_do_not_mix(tmp_path):
+    rows = [
+        {"id": "a", "method": "m", "curves": [0.5], "curves.x": [1, 2]},
+        {"id": "b", "method": "m", "curves": {"x": [0.25, 0.75], "x.y": [3.0]}},
+        {"id": "c", "method": "m", "curves": {"x": [], "x.y": []}},
+    ]
+    path = tmp_path / "rows.00000.parquet"
+    write_part(path, block_of(rows))
+    assert exact(read_part(path).rows()) == exact(rows)
+
+
 def test_a_damaged_part_is_named(tmp_path):
     path = next_part(tmp_path)
     write_part(path, block_of(rows_of("a", "b")))
