@@ -10,8 +10,9 @@ small       share of the image that it does not cover
 off object  share of its evidence that lies on no object of the class; 1 where nobody knows where objects are
 
 The product is high only where all of them are: each factor alone is high for some usual objects. What cannot come near
-the level by the factors that are known without the classifier is not pasted: most suspicions are none, and each paste
-costs a pass an image. Its score is then the largest that it could have.
+the level by the factors that are known without the classifier is not pasted, and what turned too few of the first
+images is pasted into no more: most suspicions are none, and each paste costs a pass an image. Its score is then the
+largest that it could have.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,20 +72,20 @@ class Suspicion(NamedTuple):
     Attributes:
         of_class: Name of the class.
         kind: Kind: "patch", which looks the same wherever it lies, or "place", where evidence recurs.
-        score: Product of the factors, in [0, 1]; the largest possible one of what was not pasted.
+        score: Product of the factors, in [0, 1]; the largest possible one of what was not pasted into all images.
         recurs: Share of the class's images that have it, minus that of others.
         share: Share of the class's images that have it.
         elsewhere: Share of other images that have it.
         alike: How alike it looks from image to image, in [0, 1].
         turns: Share of other classes' images that become the class when it is pasted, minus that of the control; None
-            of what was not pasted.
+            of what was not pasted into all of them.
         small: Share of the image that what is pasted does not cover; None of what was not pasted.
         on_object: Share of its evidence on objects of the class; None where nobody knows.
         p: Probability of the recurrence by chance.
         rows: Rows of the images that have it, the most typical one first.
         patches: Patches of them (M, C, p, p) uint8; none of a place.
         place: Where it recurs; None for a patch.
-        tried: What became of the images into which it was pasted; None of what was not pasted.
+        tried: What became of the images into which it was pasted; None of what was not pasted into all of them.
     """
 
     of_class: str
@@ -321,10 +322,17 @@ class _Search:
             return candidate
         pasted = evidence()
         of_class = self.masks.classes.index(candidate.of_class)
-        tried = turn(self.masks, of_class, pasted, self._targets(other), self.settings.seed)
         small = 1 - float(np.mean([float(one.part.mean()) for one in pasted]))
+        candidate = candidate._replace(score=candidate.score * small, small=small)
+        # covering all of the image leaves no score, and nothing to divide by
+        least = _TRIED / max(candidate.score, 1e-9)
+        if least > 1:
+            return candidate
+        tried = turn(self.masks, of_class, pasted, self._targets(other), self.settings.seed, least=least)
+        if tried.control is None:
+            return candidate._replace(score=candidate.score * tried.turned)
         turns = max(0.0, tried.turned - tried.control)
-        return candidate._replace(score=candidate.score * (turns * small), turns=turns, small=small, tried=tried)
+        return candidate._replace(score=candidate.score * turns, turns=turns, tried=tried)
 
 
 def untried(candidate: Suspicion) -> Suspicion:

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from explainer.audit.masks import MaskSource
 
+_AT_ONCE = 8
+"""Images that are asked at once: most evidence turns so few that the first ones settle it."""
+
 
 class Evidence(NamedTuple):
     """What is pasted.
@@ -30,14 +33,16 @@ class Turned(NamedTuple):
 
     Attributes:
         images: Number of images of other classes.
-        turned: Share of them for which the classifier decides for the class after the paste.
-        control: The same share where the same part of an image of another class is pasted at the same place.
+        turned: Share of them for which the classifier decides for the class after the paste; the largest that it can
+            be where it was not asked of all.
+        control: The same share where the same part of an image of another class is pasted at the same place; None
+            where it was not asked.
         pasted: Some of the images with the paste, (E, C, S, S) in [0, 1], those that turned first.
     """
 
     images: int
     turned: float
-    control: float
+    control: float | None
     pasted: Tensor
 
 
@@ -134,11 +139,12 @@ def turn(
     targets: Tensor,
     seed: int = 0,
     examples: int = 4,
+    least: float = 0.0,
 ) -> Turned:
     """Paste evidence of a class into images for which the classifier does not decide for it, and ask it again.
 
     The control pastes the same part of another one of these images at the same place: that something is pasted at all
-    may confuse a classifier too.
+    may confuse a classifier too. It is asked last, and only if enough images turned.
 
     Args:
         masks: What knows the classifier.
@@ -147,6 +153,7 @@ def turn(
         targets: Images (N, C, S, S) in [0, 1], at least one.
         seed: Seed of the places.
         examples: Number of pasted images that are returned, at most.
+        least: Share of the images that must turn, in [0, 1]: no more of them are asked when so many cannot turn.
     """
     generator = np.random.default_rng(seed)
     pasted = []
@@ -159,12 +166,16 @@ def turn(
         other = targets[(number + 1) % len(targets)]
         pasted.append(paste(target, one, shift))
         controls.append(paste(target, one._replace(image=other), shift))
-    decided = masks.decided(torch.stack([*pasted, *controls]))[:, index].float()
-    turned = decided[: len(targets)]
-    order = turned.argsort(descending=True, stable=True)[:examples]
+    turned: list[bool] = []
+    for start in range(0, len(pasted), _AT_ONCE):
+        turned += masks.decided(torch.stack(pasted[start : start + _AT_ONCE]))[:, index].tolist()
+        possible = 1 - turned.count(False) / len(pasted)
+        if possible < least:
+            return Turned(len(turned), possible, None, targets[:0])
+    order = torch.tensor(turned).int().argsort(descending=True, stable=True)[:examples]
     return Turned(
         images=len(targets),
-        turned=float(turned.mean()),
-        control=float(decided[len(targets) :].mean()),
+        turned=sum(turned) / len(turned),
+        control=float(masks.decided(torch.stack(controls))[:, index].float().mean()),
         pasted=torch.stack(pasted)[order],
     )

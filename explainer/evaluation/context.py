@@ -124,13 +124,30 @@ def subject(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]
         InputError: The checkpoint is for another image size, or the config has no classifier.
     """
     settings = context.settings
-    if settings.as_it_is or context.explanandum is not None:
+    if is_of_config(context):
         return as_it_is(context)
     path = context.checkpoint
     spec, _ = read_checkpoint(path)
     check_image_size(path, spec, context.data.image_size)
     methods = chosen_methods(settings, path, spec["kind"], context.allow)
     return Explanandum(str(path), allow=context.allow), methods, digest(path)
+
+
+def is_of_config(context: Context) -> bool:
+    """Say whether the classifier is the one that the config builds, and not that of the checkpoint."""
+    return context.settings.as_it_is or context.explanandum is not None
+
+
+def file_of_classifier(context: Context) -> str | None:
+    """Return the checkpoint that holds the classifier's weights; None where they come with its architecture.
+
+    Args:
+        context: Checkpoint, data and settings from the command line.
+    """
+    if not is_of_config(context):
+        return str(context.checkpoint)
+    network = str(explanandum_settings(context.config).get("network"))
+    return network if is_checkpoint(network) else None
 
 
 def as_it_is(context: Context) -> tuple[Explanandum, dict[str, Attribution], str]:

@@ -60,7 +60,7 @@ def test_what_is_not_raised_is_said_to_be_so(tmp_path):
     results = audited(tmp_path, kind="thing", segmented=True)
     text = results.page.read_text()
     assert "No suspicion is raised." in text
-    assert "It was not pasted: its score is at most" in text
+    assert "It was pasted into few images or none: its score is at most" in text
     assert "which are not raised" in text
     assert "Two classifiers" not in text
     assert "object" in text

@@ -60,6 +60,30 @@ def test_what_is_no_evidence_turns_nothing():
     assert (tried.turned, tried.control) == (0.0, 0.0)
 
 
+def test_no_more_images_are_asked_than_settle_it():
+    image, part = marked()
+    masks = CountingMasks()
+    # nothing but grey is pasted
+    tried = turn(masks, 1, [Evidence(grey(1)[0], part, True)], grey(32), least=0.8)
+    assert masks.asked == 8
+    assert (tried.images, tried.turned, tried.control) == (8, 0.75, None)
+    assert not len(tried.pasted)
+    masks = CountingMasks()
+    tried = turn(masks, 1, [Evidence(image, part, True)], grey(32), least=1.0)
+    assert masks.asked == 64
+    assert (tried.images, tried.turned, tried.control) == (32, 1.0, 0.0)
+
+
+class CountingMasks(RedMasks):
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def decided(self, images):
+        self.asked += len(images)
+        return super().decided(images)
+
+
 def test_the_control_is_another_target_s_own_part():
     """Where every second target is of the class already, the others turn by the control as they do by the mark."""
     image, part = marked()

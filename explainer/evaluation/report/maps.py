@@ -175,12 +175,16 @@ def data_uri(picture: Image.Image) -> str:
     fitted = picture.convert("RGB")
     fitted.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     # PNG is the shorter one for flat maps, JPEG for photographs
-    kinds: dict[str, dict[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 80, "optimize": True}}
-    files = {}
-    for kind, settings in kinds.items():
-        buffer = io.BytesIO()
-        fitted.save(buffer, kind, **settings)
-        files[kind] = buffer.getvalue()
+    files = {"jpeg": _encoded(fitted, "jpeg", quality=80, optimize=True)}
+    # the shortest PNG takes ten times as long as a quick one, which says whether it has a chance
+    if len(_encoded(fitted, "png", compress_level=1)) < 2 * len(files["jpeg"]):
+        files["png"] = _encoded(fitted, "png", optimize=True)
     kind = min(files, key=lambda name: len(files[name]))
     text = base64.b64encode(files[kind]).decode()
     return f"data:image/{kind};base64,{text}"
+
+
+def _encoded(picture: Image.Image, kind: str, **settings: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **settings)
+    return buffer.getvalue()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from explainer.attribution import Attribution
 from explainer.data import Batch
-from explainer.evaluation.context import Context
+from explainer.evaluation.context import Context, file_of_classifier
 from explainer.evaluation.maps.cache import MaskStore
 from explainer.evaluation.report import About, log_report, pictures, read_results, write_page
 from explainer.evaluation.report.gallery import PictureMasks
@@ -55,5 +55,9 @@ def about(context: Context, explanandum: Explanandum) -> About:
         context: Name, config and settings of the evaluation.
         explanandum: Frozen classifier.
     """
+    # two classifiers of one architecture differ by their weights
+    file = file_of_classifier(context)
+    network = explanandum.spec["network"]
+    classifier = network if file is None else f"{network} of {file}"
     data_set = context.config["data"]["class_path"].split(".")[-1]
-    return About(context.name, explanandum.spec["network"], data_set, context.settings.images.split)
+    return About(context.name, classifier, data_set, context.settings.images.split)

@@ -1,5 +1,6 @@
 import json
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,9 +23,17 @@ from tests.support.small_evaluation import CLASSES, FACTS, METHODS, classifier, 
 from tests.support.tiny_runs import evaluation
 
 
-def a_run(**settings):
+def a_run(checkpoint=Path("checkpoints/small.ckpt"), explanandum=None, network=None, **settings):
     config = {"data": {"class_path": "explainer.data.Shapes", "init_args": {}}}
-    return SimpleNamespace(name="small", settings=evaluation(**settings), config=config)
+    if network is not None:
+        config["explanandum"] = {"network": network}
+    return SimpleNamespace(
+        name="small",
+        settings=evaluation(**settings),
+        config=config,
+        checkpoint=checkpoint,
+        explanandum=explanandum,
+    )
 
 
 class Kept:
@@ -110,10 +119,20 @@ def test_a_reader_is_told_what_was_judged(finished):
     said = about(a_run(split="val"), finished[1])
     assert (said.name, said.classifier, said.data, said.split) == (
         "small",
-        "explainer.networks.small.small_cnn",
+        "explainer.networks.small.small_cnn of checkpoints/small.ckpt",
         "Shapes",
         "val",
     )
+
+
+def test_the_classifier_is_told_with_the_file_of_its_weights(finished):
+    network = finished[1]
+    name = "explainer.networks.small.small_cnn"
+    of_config = a_run(explanandum=network, network="runs/tuned.ckpt")
+    assert about(of_config, network).classifier == f"{name} of runs/tuned.ckpt"
+    # torchvision's own weights are in no file of the reader's
+    published = a_run(explanandum=network, network="resnet50")
+    assert about(published, network).classifier == name
 
 
 def test_wandb_has_the_same_offline(finished, monkeypatch):
