@@ -49,9 +49,10 @@ class AmortizedExplainer(SaliencyModule):
         targets: Classes of the target mask: the "labels", as in the paper, or those "predicted" by the explanandum,
             which the paper names for classifiers that are often wrong on their training images.
         target_threshold: Probability from which a class of a multi-label explanandum counts as predicted.
-        best_by: Measure of the best checkpoint: the lowest validation "loss", as in the paper, or the highest "score",
-            which can be compared between weights of the loss: the probability of a class through its own mask, less
-            that through the other classes' masks, less the area of its own mask.
+        best_by: Measure of the best checkpoint: the lowest validation "loss", as in the paper, or one that can be
+            compared between weights of the loss. The highest "score": the probability of a class through its own mask,
+            less that through the other classes' masks, less the area of its own mask. The highest "economy": the
+            probability of a class through its own mask, times the share of the image that the mask hides.
         check_after: Number of training steps after which a validation says so when the masks explain nothing.
         masker_weights: Checkpoint of an Explainer of the same classes and masker, with whose masker the training
             begins; None begins anew.
@@ -76,7 +77,7 @@ class AmortizedExplainer(SaliencyModule):
         explanandum_mode: Literal["eval", "train"] = "eval",
         targets: Literal["labels", "predicted"] = "labels",
         target_threshold: float = 0.5,
-        best_by: Literal["loss", "score"] = "loss",
+        best_by: Literal["loss", "score", "economy"] = "loss",
         check_after: int = 300,
         share_infill: Infill | None = None,
         masker_weights: str | None = None,
@@ -84,8 +85,8 @@ class AmortizedExplainer(SaliencyModule):
         super().__init__(optimizer, scheduler, scheduler_interval)
         check_range("AmortizedExplainer: target_threshold", target_threshold, 0, 1)
         check_range("AmortizedExplainer: check_after", check_after, 0)
-        if best_by == "score":
-            self.monitor = "val/score"
+        if best_by != "loss":
+            self.monitor = f"val/{best_by}"
             self.monitor_mode = "max"
         self.check_after = check_after
         self.targets = targets

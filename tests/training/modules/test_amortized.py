@@ -1,6 +1,7 @@
 """The Explainer's module on eight images: its losses, its targets, its composites."""
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from explainer.data import Shapes
@@ -65,6 +66,20 @@ def test_published_code_left_the_classifier_in_train_mode():
     before = module.explanandum.network.stages[0][1].running_mean.clone()
     fit(module, data, 2)
     assert not torch.equal(before, module.explanandum.network.stages[0][1].running_mean)
+
+
+@pytest.mark.parametrize(
+    ("best_by", "monitor", "mode"),
+    [("loss", "val/loss", "min"), ("score", "val/score", "max"), ("economy", "val/economy", "max")],
+)
+def test_the_best_checkpoint_is_that_of_a_value_that_is_logged(best_by, monitor, mode):
+    module = explainer(best_by=best_by)
+    assert (module.monitor, module.monitor_mode) == (monitor, mode)
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, limit_val_batches=1
+    )
+    (logged,) = trainer.validate(module, datamodule=eight(), verbose=False)
+    assert monitor in logged
 
 
 def test_both_composites_go_through_in_one_pass():
