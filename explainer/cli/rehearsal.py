@@ -77,13 +77,16 @@ def check_devices(config: Namespace) -> None:
     """
     devices = process_count(config)
     cores = os.cpu_count() or 1
-    on_cpu = config.get("trainer.accelerator") == "cpu" or not torch.cuda.is_available()
-    if on_cpu and devices > cores:
+    if _on_cpu(config) and devices > cores:
         raise InputError(f"trainer.devices is {devices}, and this machine's CPU has {cores} cores")
 
 
+def _on_cpu(config: Namespace) -> bool:
+    return config.get("trainer.accelerator") == "cpu" or not torch.cuda.is_available()
+
+
 def process_count(config: Namespace) -> int:
-    """Return how many processes a config asks for by number; 1 where it names devices or leaves them to Lightning.
+    """Return how many processes a config starts on a machine: by their number, by their devices, or on all GPUs.
 
     Args:
         config: Config of a run.
@@ -91,9 +94,15 @@ def process_count(config: Namespace) -> int:
     Example:
         >>> process_count(Namespace(trainer=Namespace(devices="2")))
         2
+        >>> process_count(Namespace(trainer=Namespace(devices="[1, 3, 5]")))
+        3
     """
     devices = str(config.get("trainer.devices"))  # the parser leaves a number as text, since text is allowed too
-    return int(devices) if devices.isdecimal() else 1
+    if devices.isdecimal():
+        return int(devices)
+    if devices in ("auto", "-1", "None"):
+        return 1 if _on_cpu(config) else torch.cuda.device_count()
+    return len([name for name in devices.strip("[]").split(",") if name.strip()])
 
 
 def check_name(name: str) -> None:
@@ -233,10 +242,10 @@ def check_interval(config: Namespace, data: ImageDataModule) -> None:
     Raises:
         InputError: Names the key.
     """
-    processes = max(1, process_count(config))
+    processes = max(1, process_count(config) * int(config.get("trainer.num_nodes") or 1))
     images = len(data.split("train"))
     if processes > images:
-        raise InputError(f"trainer.devices is {processes}, and there are {images} training images: use fewer processes")
+        raise InputError(f"there are {processes} processes and {images} training images: lower trainer.devices")
     interval = config.get("trainer.val_check_interval")
     batches = max(1, images // processes // data.batch_size)
     if isinstance(interval, int) and interval > batches and config.get("trainer.check_val_every_n_epoch"):

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
+import torch
+from jsonargparse import Namespace
 from pytorch_lightning.strategies import DDPStrategy
 from torch.distributed import DistNetworkError
 
@@ -27,6 +29,7 @@ from explainer.cli.processes import (
     train_apart,
     wait_for,
 )
+from explainer.cli.rehearsal import process_count
 from explainer.errors import InputError, WorkError
 from explainer.files import alone, held
 from explainer.stopping import Stopped
@@ -273,3 +276,15 @@ def test_the_first_process_alone_trains_what_is_missing(tmp_path, monkeypatch, f
         assert lock.is_file()
     else:
         assert done == [(checkpoint, lock)]
+
+
+@pytest.mark.parametrize(
+    ("devices", "on_three_gpus", "on_a_cpu"),
+    [("1", 1, 1), ("4", 4, 4), ("auto", 3, 1), ("-1", 3, 1), ("[0, 2]", 2, 2), ("0,2", 2, 2)],
+)
+def test_processes_are_counted_however_devices_are_given(devices, on_three_gpus, on_a_cpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    for accelerator, count in (("auto", on_three_gpus), ("cpu", on_a_cpu)):
+        config = Namespace(trainer=Namespace(devices=devices, accelerator=accelerator))
+        assert process_count(config) == count
