@@ -6,8 +6,9 @@ its own in the folder of the results, which all machines share; when all have en
 
 import functools
 import pickle
-from collections.abc import Sequence
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ from explainer.networks.devices import choose_device
 
 _WORK = "evaluation.pkl"
 """File of what all calls need, in the folder of the engine."""
+_LOOK = 2.0
+"""Seconds between two looks at how much the calls have done."""
 
 
 class Task(NamedTuple):
@@ -70,7 +73,7 @@ def evaluate_by(launcher: Launcher, count: int, task: Task, folders: Folders) ->
         name = f"share_{rank}"
         calls.append(Call(name, score_share, (str(path), sha256, rank, count), str(folders.logs / f"{name}.log")))
     try:
-        errors = _run(launcher, calls, task.workload, folders.jobs)
+        errors = _run(launcher, calls, task, folders.jobs)
     finally:
         # a launcher of one process has read it here: a second classifier would stay in memory
         _task.cache_clear()
@@ -86,27 +89,85 @@ def evaluate_by(launcher: Launcher, count: int, task: Task, folders: Folders) ->
         )
 
 
-def _run(launcher: Launcher, calls: Sequence[Call], workload: Workload, jobs: Path) -> dict[str, str]:
+def _run(launcher: Launcher, calls: Sequence[Call], task: Task, jobs: Path) -> dict[str, str]:
     """Run the calls under a bar of the images that are done.
 
     Returns:
         Name of a call → error in one line, of those that failed.
     """
-    images = {call.name: workload.share(rank, len(calls)).total for rank, call in enumerate(calls)}
+    # a row for each method, and one for the image as it is
+    rows = len(task.subject.methods) + 1
+    shares = {}
+    for rank, call in enumerate(calls):
+        images = task.workload.share(rank, len(calls)).total
+        shares[call.name] = _Share(task.store.path_of(rank), images, rows)
     errors = {}
     retried = 0
     with bars() as progress, closing(launcher.run(calls, jobs)) as endings:
-        task = progress.add_task("evaluating", total=workload.total)
-        for call, ending in endings:
-            if ending.lost:
-                retried += 1
-            else:
-                progress.advance(task, images[call.name])
-            if ending.error and not ending.lost:
-                errors[call.name] = ending.error
-            description = f"evaluating ({len(errors)} shares failed, {retried} retried)"
-            progress.update(task, description=description)
+        bar = progress.add_task("evaluating", total=task.workload.total)
+
+        def show() -> None:
+            progress.update(bar, completed=sum(share.done() for share in shares.values()))
+
+        with _every(_LOOK, show):
+            for call, ending in endings:
+                if ending.lost:
+                    retried += 1
+                else:
+                    shares[call.name].ended = True
+                if ending.error and not ending.lost:
+                    errors[call.name] = ending.error
+                description = f"evaluating ({len(errors)} shares failed, {retried} retried)"
+                progress.update(bar, description=description)
+        show()
     return errors
+
+
+class _Share:
+    """Share of a call, of which is known how much is done while it runs: its rows grow in a file.
+
+    Args:
+        path: File of the call's rows, which need not exist.
+        images: Number of images of the share.
+        rows: Number of rows of an image.
+    """
+
+    def __init__(self, path: Path, images: int, rows: int) -> None:
+        self.path = path
+        self.images = images
+        self.rows = rows
+        self.ended = False
+        self._read = 0
+        self._lines = 0
+
+    def done(self) -> int:
+        """Return the number of images that are done, as far as whole images can be told from rows."""
+        if not self.ended and self.path.is_file():
+            with self.path.open("rb") as file:
+                file.seek(self._read)
+                while piece := file.read(2**20):
+                    self._read += len(piece)
+                    self._lines += piece.count(b"\n")
+        # an image may have further rows, of references and of failures that are tried again
+        return self.images if self.ended else min(self.images, self._lines // self.rows)
+
+
+@contextmanager
+def _every(seconds: float, work: Callable[[], None]) -> Iterator[None]:
+    """Do something small from time to time while the block runs."""
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.wait(seconds):
+            work()
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def score_share(path: str, sha256: str, rank: int, count: int) -> dict[str, Any]:

@@ -170,10 +170,18 @@ class Store:
         other._done = {method: set(images) for method, images in self._done.items()}
         other._failed = dict(self._failed)
         # a file for each process: two that append to one file could tear each other's lines
-        other.path = self.path.with_suffix(f".{rank}{self.path.suffix}")
+        other.path = self.path_of(rank)
         # the file of a process stays as it is until it is gathered
         other._makes_parts = False
         return other
+
+    def path_of(self, rank: int) -> Path:
+        """Return the file of a process, which need not exist.
+
+        Args:
+            rank: Rank of the process.
+        """
+        return self.path.with_suffix(f".{rank}{self.path.suffix}")
 
     def read_own(self) -> None:
         """Read the rows that are in the file of this process already: it was lost, and another one goes on with it."""

@@ -100,6 +100,23 @@ def test_an_error_of_a_call_is_told_in_one_line(error, kind, words, here):  # no
     assert (here / "refused" / "rows.jsonl").read_text().count("Original image") == 14
 
 
+def test_the_bar_moves_while_the_shares_are_at_work(here, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(launched, "_LOOK", 0.02)
+    seen = []
+    done = launched._Share.done
+
+    def watched(share):
+        seen.append((share.ended, done(share), share.images))
+        return seen[-1][1]
+
+    monkeypatch.setattr(launched._Share, "done", watched)
+    lingering = {"Lingering": {"class_path": "tests.evaluation.scoring.test_launched.Lingering"}}
+    evaluate(by(ALONE, "--evaluation.out=watched", methods=lingering))
+    assert any(0 < count < images for ended, count, images in seen if not ended)
+    # at the end all are whole
+    assert all(count == images for _, count, images in seen[-4:])
+
+
 def test_another_file_is_not_unpickled(tmp_path):
     path = tmp_path / "evaluation.pkl"
     path.write_bytes(b"cos\nsystem\n(S'touch bad'\ntR.")
