@@ -184,6 +184,8 @@ class _Jobs(Engine):
         self.running: dict[Any, Call] = {}
         # when a job was first seen to have ended without a result
         self.ended_at: dict[Any, float] = {}
+        # what jobs were told that were lost: SLURM itself may begin such a job once more
+        self.left: list[Path] = []
 
     def submit(self, calls: Sequence[Call]) -> None:
         """Take calls."""
@@ -234,6 +236,7 @@ class _Jobs(Engine):
             since = self.ended_at.setdefault(job, time.monotonic())
             if time.monotonic() - since < self.late:
                 return None
+            self.left.append(job.paths.submitted_pickle)
             return Ending({}, f"its job {job.job_id} ended without a result ({job.state.lower()})", lost=True)
         error = job.exception()
         ending = job.result() if error is None else _ending_of_error(str(error), job.job_id)
@@ -248,10 +251,11 @@ class _Jobs(Engine):
 
     def close(self, stopped: bool) -> None:
         """Cancel the jobs that wait or run, and wait until they have saved."""
-        if not stopped:
-            return
-        self.cancel(list(self.running))
-        _wait_for(self.running)
+        if stopped:
+            self.cancel(list(self.running))
+            _wait_for(self.running)
+        for path in self.left:
+            path.unlink(missing_ok=True)
 
 
 class _Slurm(_Jobs):
