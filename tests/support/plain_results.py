@@ -285,7 +285,9 @@ def dots(rows, method, column):
         value = row.get("scores", {}).get(column)
         if row["method"] == method and value is not None:
             values.append(value)
-    return values[:: max(1, len(values) // DOTS)][:DOTS]
+    if len(values) <= DOTS:
+        return values
+    return [values[number * len(values) // DOTS] for number in range(DOTS)]
 
 
 def odd_maps(rows, method, key):

@@ -130,9 +130,10 @@ def _lines(
 def _image_values(rows: Rows, key: str) -> list[float]:
     """Return a method's values of evenly chosen images."""
     values = [value for value in rows.values("scores", key) if value is not None]
+    if len(values) <= DOTS:
+        return values
     # more dots would lie over one another, and make the page large
-    step = max(1, len(values) // DOTS)
-    return values[::step][:DOTS]
+    return [values[number * len(values) // DOTS] for number in range(DOTS)]
 
 
 def _line(column: Column, name: str, entry: MethodResults, values: Sequence[float], scale: Scale) -> Line:
