@@ -15,11 +15,13 @@ class Separation(NamedTuple):
     Attributes:
         through_mask: Probability of the class, in [0, 1], when only its mask is seen; higher is better.
         through_others: Its probability when the masks of all other classes are seen; lower is better.
+        through_rest: Its probability when all but its mask is seen; lower is better.
         area: Mean of its mask, in [0, 1].
     """
 
     through_mask: Tensor
     through_others: Tensor
+    through_rest: Tensor
     area: Tensor
 
 
@@ -32,7 +34,9 @@ def separation(
     infill: Tensor,
     classes: int = 3,
 ) -> Separation:
-    """Show a classifier each image through a class's own mask and through the maximum of the other classes' masks.
+    """Show a classifier each image through a class's own mask, through the other classes' masks, and without its own.
+
+    Of the other classes it is the maximum of their masks.
 
     Masks that are the same for every class keep the same of it, however well they lie on objects: Acc, IoU and the loss
     do not show that.
@@ -67,14 +71,14 @@ def separation(
         if len(infill) > 1:  # one for each image
             fill = infill[row]
         columns_of_part = []
-        for mask in (class_mask, other_masks):
+        for mask in (class_mask, other_masks, 1 - class_mask):
             logits = explanandum(composite(image[row], mask, fill)).float()
             probabilities = explanandum.probabilities(logits)
             columns_of_part.append(probabilities.gather(1, column[:, None])[:, 0])
         area = class_mask.mean((1, 2, 3))
         parts.append(torch.stack([*columns_of_part, area]))
     if not parts:
-        return Separation(*masks.new_zeros(3, 0))
+        return Separation(*masks.new_zeros(4, 0))
     return Separation(*torch.cat(parts, 1))
 
 

@@ -25,7 +25,12 @@ def test_separation_pair_by_pair():
     assert len(found.through_mask) == len(pairs)
     for place, (n, c) in enumerate(pairs):
         others = torch.stack([masks[n, d] for d in range(4) if d != c]).amax(0)
-        for got, mask in ((found.through_mask[place], masks[n, c]), (found.through_others[place], others)):
+        seen_through = (
+            (found.through_mask[place], masks[n, c]),
+            (found.through_others[place], others),
+            (found.through_rest[place], 1 - masks[n, c]),
+        )
+        for got, mask in seen_through:
             seen = mask * image[n] + (1 - mask) * fill[0]
             torch.testing.assert_close(got, explanandum(seen[None]).sigmoid()[0, c])
         torch.testing.assert_close(found.area[place], masks[n, c].mean())

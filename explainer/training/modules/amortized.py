@@ -245,6 +245,7 @@ class AmortizedExplainer(SaliencyModule):
         values = {
             "own": through_mask,
             "others": through_others,
+            "removed": pairs.through_rest.mean(),
             "separation": through_mask - through_others,
             # less the area: without it, masks that keep the whole image would be the best
             "score": through_mask - through_others - area,
