@@ -167,7 +167,7 @@ def with_criterion(cli: ExplainerCLI, settings: Search) -> Search:
         return settings
     module = import_object(cli.config.model.class_path)
     if module.kind == "explainer":
-        return replace(settings, criterion="val/economy", higher_is_better=True)
+        return replace(settings, criterion="val/essence", higher_is_better=True)
     return replace(settings, criterion=module.monitor, higher_is_better=module.monitor_mode == "max")
 
 

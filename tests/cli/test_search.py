@@ -90,7 +90,7 @@ def test_the_default_space_of_an_explainer_is_its_weights_and_its_rate(tmp_path,
     names = [name.rpartition(".")[2] for name in space]
     assert names == ["entropy", "bound", "target_area", "non_target_area", "tv", "lr"]
     assert (space[LR].low, space[LR].high) == (1e-4, 1e-2)
-    assert searching.with_criterion(cli, searching.Search()).criterion == "val/economy"
+    assert searching.with_criterion(cli, searching.Search()).criterion == "val/essence"
     classifier = ExplainerCLI(["--config", config()])
     assert list(default_space(classifier)) == [LR]
     settings = searching.with_criterion(classifier, searching.Search())

@@ -51,8 +51,9 @@ class AmortizedExplainer(SaliencyModule):
         target_threshold: Probability from which a class of a multi-label explanandum counts as predicted.
         best_by: Measure of the best checkpoint: the lowest validation "loss", as in the paper, or one that can be
             compared between weights of the loss. The highest "score": the probability of a class through its own mask,
-            less that through the other classes' masks, less the area of its own mask. The highest "economy": the
-            probability of a class through its own mask, times the share of the image that the mask hides.
+            less that through the other classes' masks, less the area of its own mask. The highest "essence": the
+            probability of a class through its own mask, times that of no class without it, times the share of the image
+            that the mask hides.
         check_after: Number of training steps after which a validation says so when the masks explain nothing.
         masker_weights: Checkpoint of an Explainer of the same classes and masker, with whose masker the training
             begins; None begins anew.
@@ -77,7 +78,7 @@ class AmortizedExplainer(SaliencyModule):
         explanandum_mode: Literal["eval", "train"] = "eval",
         targets: Literal["labels", "predicted"] = "labels",
         target_threshold: float = 0.5,
-        best_by: Literal["loss", "score", "economy"] = "loss",
+        best_by: Literal["loss", "score", "essence"] = "loss",
         check_after: int = 300,
         share_infill: Infill | None = None,
         masker_weights: str | None = None,
@@ -249,8 +250,8 @@ class AmortizedExplainer(SaliencyModule):
             "separation": through_mask - through_others,
             # less the area: without it, masks that keep the whole image would be the best
             "score": through_mask - through_others - area,
-            # of each pair: what is kept of the class times what is hidden of the image
-            "economy": (pairs.through_mask * (1 - pairs.area)).mean(),
+            # of each pair: its mask keeps the class, leaves nothing of it, and is small
+            "essence": (pairs.through_mask * (1 - pairs.through_rest) * (1 - pairs.area)).mean(),
             "area": area,
         }
         # pairs, not images: a mean over batches must weigh each by what it averages

@@ -43,7 +43,7 @@ class Search:
         trials: Number of trainings, the first of which has the config's own settings.
         space: Setting, as on the command line → range. None takes the weights of an Explainer's objective, but for the
             one to which the others are relative, and the learning rate, from a tenth to ten times what the config has.
-        criterion: Logged value that decides, of validation images. None takes val/economy for an Explainer, which needs
+        criterion: Logged value that decides, of validation images. None takes val/essence for an Explainer, which needs
             no segmentation, and for any other module what its best checkpoint is chosen by.
         higher_is_better: Whether a higher criterion is better; needed where `criterion` is given.
         epochs: Epochs of each training; None takes the config's.

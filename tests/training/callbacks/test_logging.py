@@ -147,8 +147,9 @@ def test_whether_masks_tell_classes_apart_is_a_curve(watched):
     difference = logged["val/own"][0] - logged["val/others"][0]
     assert logged["val/separation"][0] == pytest.approx(difference, abs=1e-5)
     assert logged["val/score"][0] == pytest.approx(difference - logged["val/area"][0], abs=1e-5)
-    for own, area, economy in zip(logged["val/own"], logged["val/area"], logged["val/economy"], strict=True):
-        assert 0 < economy <= min(own, 1 - area)
+    values = zip(*(logged[f"val/{name}"] for name in ("own", "removed", "area", "essence")), strict=True)
+    for own, removed, area, essence in values:
+        assert 0 < essence <= min(own, 1 - removed, 1 - area)
 
 
 def test_the_learning_rate_is_a_curve(watched):

@@ -70,7 +70,7 @@ def test_published_code_left_the_classifier_in_train_mode():
 
 @pytest.mark.parametrize(
     ("best_by", "monitor", "mode"),
-    [("loss", "val/loss", "min"), ("score", "val/score", "max"), ("economy", "val/economy", "max")],
+    [("loss", "val/loss", "min"), ("score", "val/score", "max"), ("essence", "val/essence", "max")],
 )
 def test_the_best_checkpoint_is_that_of_a_value_that_is_logged(best_by, monitor, mode):
     module = explainer(best_by=best_by)
