@@ -324,10 +324,9 @@ class _Search:
         of_class = self.masks.classes.index(candidate.of_class)
         small = 1 - float(np.mean([float(one.part.mean()) for one in pasted]))
         candidate = candidate._replace(score=candidate.score * small, small=small)
-        # covering all of the image leaves no score, and nothing to divide by
-        least = _TRIED / max(candidate.score, 1e-9)
-        if least > 1:
+        if candidate.score < _TRIED:
             return candidate
+        least = _TRIED / candidate.score
         tried = turn(self.masks, of_class, pasted, self._targets(other), self.settings.seed, least=least)
         if tried.control is None:
             return candidate._replace(score=candidate.score * tried.turned)

@@ -3,6 +3,7 @@
 from explainer.files.escaping import for_csv, for_latex, for_markdown, for_terminal, printable
 from explainer.files.locking import alone, held
 from explainer.files.reading import conform, digest, more_keys, no_other_keys, parse, read_lines, read_state, read_text
+from explainer.files.repeating import repeating
 from explainer.files.writing import (
     append_lines,
     copy_file,
@@ -36,6 +37,7 @@ __all__ = [
     "read_lines",
     "read_state",
     "read_text",
+    "repeating",
     "replacing",
     "sweep",
     "write_csv",

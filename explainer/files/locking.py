@@ -8,15 +8,16 @@ process alone would mean nothing there.
 
 import contextlib
 import errno
+import itertools
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from explainer.errors import InputError
+from explainer.files.repeating import repeating
 
 try:
     import fcntl
@@ -208,7 +209,6 @@ def _may_live(holder: str) -> bool:
 @contextlib.contextmanager
 def _counting(handle: int) -> Iterator[None]:
     """Name this process in a lock file, and count on there while the block runs."""
-    over = threading.Event()
 
     def write(count: int) -> None:
         content = f"process {os.getpid()} on {socket.gethostname()}\n{count:012d}\n"
@@ -218,25 +218,15 @@ def _counting(handle: int) -> Iterator[None]:
         # another machine sees it only then
         os.fsync(handle)
 
-    def count_on() -> None:
-        count = 0
-        while not over.wait(BEAT):
-            count += 1
-            # a disk that does not take it now may take the next one
-            with contextlib.suppress(OSError):
-                write(count)
-
     # until the lock is held, the file names the process that holds it: it is emptied here and not when it is opened
     os.ftruncate(handle, 0)
     write(0)
-    thread = threading.Thread(target=count_on, name="lock", daemon=True)
-    thread.start()
+    counts = itertools.count(1)
     try:
-        yield
+        # it ends before the file is closed: its number may be another file's then
+        with repeating(BEAT, lambda: write(next(counts))):
+            yield
     finally:
-        # before the file is closed: its number may be another file's then
-        over.set()
-        thread.join()
         # given back: whoever comes next has nobody to wait for
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)

@@ -128,7 +128,7 @@ def test_a_holder_counts_on_as_long_as_it_works(tmp_path, monkeypatch):
             time.sleep(0.005)
     assert {text.splitlines()[0] for text in seen} == {f"process {os.getpid()} on {socket.gethostname()}"}
     assert path.read_text() == ""
-    assert not [thread for thread in threading.enumerate() if thread.name == "lock"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "repeating"]
 
 
 def test_two_that_wait_for_the_same_dead_holder_are_not_both_let_in(elsewhere, monkeypatch):

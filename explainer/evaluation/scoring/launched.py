@@ -6,9 +6,8 @@ its own in the folder of the results, which all machines share; when all have en
 
 import functools
 import pickle
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from explainer.evaluation.scoring.loop import Scoring, Subject, evaluate
 from explainer.evaluation.scoring.processes import Workload
 from explainer.evaluation.storage.store import Store
 from explainer.evaluation.telling import bars
-from explainer.files import digest
+from explainer.files import digest, repeating
 from explainer.launching import Launcher
 from explainer.launching.call import Call
 from explainer.launching.cells import Folders
@@ -109,7 +108,7 @@ def _run(launcher: Launcher, calls: Sequence[Call], task: Task, jobs: Path) -> d
         def show() -> None:
             progress.update(bar, completed=sum(share.done() for share in shares.values()))
 
-        with _every(_LOOK, show):
+        with repeating(_LOOK, show):
             for call, ending in endings:
                 if ending.lost:
                     retried += 1
@@ -150,24 +149,6 @@ class _Share:
                     self._lines += piece.count(b"\n")
         # an image may have further rows, of references and of failures that are tried again
         return self.images if self.ended else min(self.images, self._lines // self.rows)
-
-
-@contextmanager
-def _every(seconds: float, work: Callable[[], None]) -> Iterator[None]:
-    """Do something small from time to time while the block runs."""
-    over = threading.Event()
-
-    def go_on() -> None:
-        while not over.wait(seconds):
-            work()
-
-    thread = threading.Thread(target=go_on, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def score_share(path: str, sha256: str, rank: int, count: int) -> dict[str, Any]:
